@@ -24,7 +24,10 @@ NOTES = {
         "smallest true difference that would be found with 80% power at the corrected level. Solved: a score of at "
         "least 0.5.\n\n"
     ),
-    "cost": "All lengths of a benchmark together; `unknown` is the share of samples without a known price.\n\n",
+    "cost": (
+        "All lengths of a benchmark together; `unknown` is the share of samples without a known price; a method that "
+        "costs nothing has no rows of cost. Runtime counts replayed calls with the time that they took when made.\n\n"
+    ),
     "calls": "Replayed calls count with their original cost and tokens. Shares are in percent.\n\n",
     "lengths": (
         "In percent; score, over window, limit, error and answered wrong add up to 100. Points lost over the window "
@@ -35,6 +38,8 @@ NOTES = {
         "method's own score at the shortest length.\n\n"
     ),
     "crossover_lengths": "The smallest tested length from which on a method stays ahead of the baseline.\n\n",
+    "groups": "All lengths of a benchmark together.\n\n",
+    "details": "All lengths of a benchmark together; a cell of fewer samples than its row has its own n.\n\n",
     "epochs": "Percent points; sd epochs is of one sample run again, sd samples of the samples' own means.\n\n",
     "behaviour": "All lengths of a benchmark together; correct is a score of at least 0.5.\n\n",
 }

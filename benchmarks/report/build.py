@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.report import ReportFiles
 from benchmarks.report.about import NOTES, about
 from benchmarks.report.behaviour import behaviour_table, calls_table, decomposition_table, stops_table
-from benchmarks.report.display import crossover_display, effective_display, pairs_display, scores_display, tidy
+from benchmarks.report.display import (
+    crossover_display,
+    details_display,
+    effective_display,
+    pairs_display,
+    scores_display,
+    tidy,
+    without_common_model,
+)
 from benchmarks.report.figures import write_figures
 from benchmarks.report.groups import details_table, epoch_table, group_table, judge_table
 from benchmarks.report.html import write_page
 from benchmarks.report.length import crossover_lengths, effective_lengths, length_table
 from benchmarks.report.output import latex, markdown, write_csv
 from benchmarks.report.pairs import choose_baseline, paired_table
-from benchmarks.report.runs import Runs, load_calls, load_runs, pooled
+from benchmarks.report.runs import Runs, load_calls, load_runs, pooled, with_replayed_time
 from benchmarks.report.tables import cost_table, scores_table
 from benchmarks.results import write_whole
 
@@ -41,11 +49,13 @@ class Table:
 def build(run_folders: Sequence[Path], out: Path, baseline: str | None, reveal: frozenset[str]) -> ReportFiles:
     """See `benchmarks.report.write_report`."""
     runs = load_runs(run_folders)
+    calls = load_calls(runs)
+    runs = replace(runs, samples=with_replayed_time(runs.samples, calls))
     baseline = choose_baseline(runs.samples, baseline or runs.baseline)
     (out / "tables").mkdir(parents=True, exist_ok=True)
     for old in (out / "tables").glob("*.csv"):
         old.unlink()
-    tables = make_tables(runs, baseline)
+    tables = make_tables(runs.samples, calls, baseline)
     figures = write_figures(runs.samples, out / "figures", baseline=baseline)
     scores = tables[0]
     for table in tables:
@@ -64,28 +74,28 @@ def build(run_folders: Sequence[Path], out: Path, baseline: str | None, reveal: 
     return ReportFiles(out / "report.md", out / "table.csv", out / "table.tex", tuple(figures), page)
 
 
-def make_tables(runs: Runs, baseline: str | None) -> list[Table]:
+def make_tables(samples: pd.DataFrame, calls: pd.DataFrame, baseline: str | None) -> list[Table]:
     """All tables, the scores first; of the others those that have rows."""
-    samples = runs.samples
     pairs = paired_table(samples, baseline=baseline)
     effective, crossover = effective_lengths(samples), crossover_lengths(samples, baseline=baseline or "")
-    scores = scores_table(samples)
+    scores, details = scores_table(samples), details_table(pooled(samples))
     made = [
         Table("scores", "Scores", scores, scores_display(scores)),
         Table("pairs", f"Paired differences against {baseline}", pairs, pairs_display(pairs)),
         _plain("cost", "Cost, tokens and runtime of a sample", cost_table(pooled(samples))),
-        _plain("calls", "Model calls", calls_table(samples, load_calls(runs))),
+        _plain("calls", "Model calls", calls_table(samples, calls)),
         _plain("lengths", "Scores by input length, and where points were lost", length_table(samples)),
         Table("effective_lengths", "Effective context length", effective, effective_display(effective)),
         Table("crossover_lengths", "Crossover length", crossover, crossover_display(crossover)),
-        _plain("groups", "Scores by task group and complexity", group_table(samples)),
+        _plain("groups", "Scores by task group and complexity", group_table(pooled(samples))),
         _plain("epochs", "Spread between epochs", epoch_table(samples)),
-        _plain("details", "Beside the score", details_table(pooled(samples))),
+        Table("details", "Beside the score", details, details_display(details)),
         _plain("judge", "Judge against match", judge_table(samples)),
         _plain("behaviour", "Behaviour by outcome", behaviour_table(pooled(samples))),
         _plain("decomposition", "First decomposition of the context", decomposition_table(pooled(samples))),
         _plain("stops", "Samples that ended other than with an answer", stops_table(pooled(samples))),
     ]
+    made = [replace(table, shown=without_common_model(table.shown)) for table in made]
     return made[:1] + [table for table in made[1:] if len(table.values)]
 
 

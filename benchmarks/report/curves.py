@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.report.length import length_table
 from benchmarks.report.runs import REFERENCE, without_reference
-from benchmarks.report.style import arm_names, dollar_axis, grid, legend_below, length_axis, looks, values_axis
+from benchmarks.report.style import arm_names, dollar_axis, grid, legend_below, length_axis, looks, values_axis, wrapped
 from benchmarks.report.tables import cells, interval_of
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def cost_by_length(plt: Any, samples: pd.DataFrame, baseline: str | None) -> tup
     for axes, (benchmark, group) in zip(panels, table.groupby("benchmark", sort=False), strict=True):
         _lines(axes, group, table, "length", "cost_mean_usd")
         length_axis(axes, list(group["length"]))
-        axes.set_title(benchmark)
+        axes.set_title(wrapped(benchmark, 36))
         dollar_axis(axes, "y")
         axes.set_ylabel("mean cost of a sample")
         _shade_window(axes, group)
@@ -70,7 +70,7 @@ def score_and_cost_by_documents(
         _score_axis(score, benchmark)
         paid = group[group["cost_mean_usd"] > 0]
         _lines(cost, paid, table, "documents", "cost_mean_usd")
-        cost.set_title(benchmark)
+        cost.set_title(wrapped(benchmark, 36))
         cost.set_ylabel("mean cost of a sample")
         if len(paid):
             dollar_axis(cost, "y")
@@ -106,24 +106,32 @@ def _lines(axes: Any, group: pd.DataFrame, table: pd.DataFrame, x: str, y: str) 
     styles = looks(list(dict.fromkeys(table["arm"])))
     for arm, rows in group.groupby("arm", sort=False):
         look, rows = styles[arm], rows.sort_values(x)
-        axes.plot(rows[x], rows[y], label=arm, color=look.colour, marker=look.marker, linestyle=look.line, zorder=3)
+        places = rows[x] * _beside(group, arm)
+        axes.plot(places, rows[y], label=arm, color=look.colour, marker=look.marker, linestyle=look.line, zorder=3)
 
 
 def _bands(axes: Any, group: pd.DataFrame, table: pd.DataFrame, x: str) -> None:
-    """95% intervals: bands of up to three methods, of more, which bands would hide, bars beside each other."""
+    """95% intervals: bands of up to three methods, of more, which bands would hide, bars through their points."""
     styles = looks(list(dict.fromkeys(table["arm"])))
     arms = list(group[~group["method"].isin(REFERENCE)].groupby("arm", sort=False))
-    for i, (arm, rows) in enumerate(arms):
+    for arm, rows in arms:
         rows, colour = rows.sort_values(x), styles[arm].colour
         if len(arms) <= MAX_BANDS:
             axes.fill_between(rows[x], rows["low"], rows["high"], color=colour, alpha=0.13, linewidth=0)
         else:
-            beside = rows[x] * 1.05 ** (i - (len(arms) - 1) / 2)
-            axes.vlines(beside, rows["low"], rows["high"], color=colour, linewidth=1.1, alpha=0.6)
+            axes.vlines(rows[x] * _beside(group, arm), rows["low"], rows["high"], color=colour, linewidth=1, alpha=0.6)
+
+
+def _beside(group: pd.DataFrame, arm: Any) -> float:
+    """By what the points of one of more than MAX_BANDS methods are moved, so that equal ones do not hide each other."""
+    arms = list(dict.fromkeys(group.loc[~group["method"].isin(REFERENCE), "arm"]))
+    if len(arms) <= MAX_BANDS or arm not in arms:
+        return 1.0
+    return float(1.035 ** (arms.index(arm) - (len(arms) - 1) / 2))
 
 
 def _score_axis(axes: Any, title: str) -> None:
-    axes.set_title(title)
+    axes.set_title(wrapped(title, 36))
     axes.set_ylim(-4, 104)
     axes.set_ylabel("score (%)")
 

@@ -157,9 +157,34 @@ def tidy(table: pd.DataFrame) -> pd.DataFrame:
         cells = [with_interval(*values) for values in zip(shown["score"], shown["low"], shown["high"], strict=True)]
         shown.insert(shown.columns.get_loc("score"), "score [95% interval]", cells)
         shown = shown.drop(columns=["score", "low", "high"])
-    empty = [name for name in shown.columns if shown[name].isna().all() or (shown[name] == "").all()]
-    shown = shown.drop(columns=empty)
+    shown = shown.drop(columns=[name for name in shown.columns if _says_nothing(shown[name])])
     return shown.rename(columns={name: str(name).replace("_", " ").replace(" usd", ", USD") for name in shown.columns})
+
+
+def details_display(details: pd.DataFrame) -> pd.DataFrame:
+    """What scorers told, a row a benchmark and method and a column a detail, from `details_table`.
+
+    A cell that is not of all samples of its row has its own n behind it.
+    """
+    import pandas as pd
+
+    if details.empty:
+        return details
+    rows = []
+    for cell, group in details.groupby(["benchmark", "method", "model"], sort=False):
+        told = dict(zip(("benchmark", "method", "model"), cell, strict=True)) | {"n": int(group["n"].max())}
+        for row in group.to_dict("records"):
+            heading = row["detail"] + (" %" if row["unit"] == "%" else "")
+            told[heading] = f"{row['mean']:.1f}" + ("" if row["n"] == told["n"] else f" (n={row['n']})")
+        rows.append(told)
+    return pd.DataFrame(rows).fillna("")
+
+
+def without_common_model(table: pd.DataFrame) -> pd.DataFrame:
+    """The table without the column of models if all rows are of one, which the head of the report names."""
+    if "model" not in table or len(set(table["model"]) - {""}) > 1:
+        return table
+    return table.drop(columns=["model"])
 
 
 def setting(row: dict[str, Any]) -> str:
@@ -190,6 +215,13 @@ def cost_cell(row: dict[str, Any]) -> str:
 def missing(value: Any) -> bool:
     """Whether a cell of a table holds nothing."""
     return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def _says_nothing(column: pd.Series) -> bool:
+    """Whether a column is empty, or holds costs of which none is paid and none unknown."""
+    if column.isna().all() or (column == "").all():
+        return True
+    return any(word in str(column.name) for word in ("cost", "unknown")) and bool((column.fillna(0) == 0).all())
 
 
 def _column(heading: str, group: pd.DataFrame, arms: Sequence[tuple[str, str]]) -> tuple[str, list[str]]:

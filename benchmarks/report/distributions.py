@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.report.runs import methods_in_order, without_reference
-from benchmarks.report.style import arm_names, dollar_axis, grid, legend_below, looks, second_axis
+from benchmarks.report.style import (
+    NAME_WIDTH,
+    arm_names,
+    dollar_axis,
+    grid,
+    legend_below,
+    looks,
+    second_axis,
+    wrapped,
+)
 from benchmarks.report.tables import QUANTILES
 
 if TYPE_CHECKING:
@@ -58,7 +67,7 @@ def cost_histograms(plt: Any, samples: pd.DataFrame, baseline: str | None) -> tu
             axes.axvline(values.median(), color="white", linewidth=2)
             axes.axvline(values.median(), color="black", linewidth=1, linestyle=":")
         dollar_axis(axes, "x")
-        axes.set_title(f"{benchmark}\n{arm}", fontsize=8)
+        axes.set_title(f"{wrapped(benchmark, 32)}\n{wrapped(arm, 32)}", fontsize=8)
         if benchmark == benchmarks[0]:
             axes.set_ylabel("samples")
         rows += [
@@ -108,7 +117,8 @@ def _quantile_figure(plt: Any, found: pd.DataFrame, label: str, axis: Any) -> Fi
         if name != "p75":
             axes.plot([], [], marker=marker, markersize=size, color="#444444", linestyle="none",
                       label="p25, p75" if name == "p25" else name)  # fmt: skip
-    axes.set_yticks(range(len(found)), [f"{row['method']} (n={row['n']})" for row in found.to_dict("records")])
+    names = [wrapped(f"{row['method']} (n={row['n']})", NAME_WIDTH) for row in found.to_dict("records")]
+    axes.set_yticks(range(len(found)), names)
     axes.set_ylim(len(found) - 0.5, -0.5)
     axes.grid(axis="y", visible=False)
     axis(axes, "x")

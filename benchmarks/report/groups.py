@@ -15,18 +15,22 @@ if TYPE_CHECKING:
 
 # Columns of a prepared table that are no details of a score.
 OWN_COLUMNS = {*SAMPLE_COLUMNS, "unscored", "bucket", "run", "max_depth", "documents", "public_data"}
+# A detail whose own name says something else beside the shares of all benchmarks.
+DETAIL_NAMES = {"wrong_format": "pairs in another form"}
 
 
 def group_table(samples: pd.DataFrame, calls: pd.DataFrame | None = None) -> pd.DataFrame:
     """Scores in percent with intervals, a row a benchmark, method and value of task group or complexity.
 
-    A benchmark whose samples are all of one group has no rows.
+    A benchmark whose samples are all of one group, or each of a group of its own, has no rows.
     """
     import pandas as pd
 
     table, rows = prepare(samples), []
     for dimension in ("task_group", "complexity"):
-        several = table.groupby("benchmark")[dimension].transform("nunique") > 1
+        by_benchmark = table.groupby("benchmark")
+        groups, ids = (by_benchmark[name].transform("nunique") for name in (dimension, "sample_id"))
+        several = (groups > 1) & (groups < ids)
         for group in cells(table[several], dimension):
             interval = interval_of(group)
             rows.append(cell_of(group) | {
@@ -67,7 +71,7 @@ def details_table(samples: pd.DataFrame, calls: pd.DataFrame | None = None) -> p
 
     Details are the further columns of samples.parquet that hold numbers or yes and no: precision, recall and floor of
     OOLONG-Pairs, label accuracy of OOLONG, match beside the judge of BrowseComp-Plus. Those within 0 and 1 are given in
-    percent. mean is over the n samples that have the detail.
+    percent, by what all methods of a benchmark have. mean is over the n samples that have the detail.
     """
     import pandas as pd
 
@@ -76,15 +80,21 @@ def details_table(samples: pd.DataFrame, calls: pd.DataFrame | None = None) -> p
         shares = {
             "lenient score": _numbers(group["lenient_score"]) if "lenient_score" in group else pd.Series(dtype=float),
             "truncated": group["truncated"].astype(float),
-            "answered in another format": (~group["format_ok"]).astype(float)[group["status"] == "ok"],
+            "wrong format": (~group["format_ok"]).astype(float)[group["status"] == "ok"],
         }
-        details = {name.replace("_", " "): _numbers(group[name]) for name in group.columns if name not in OWN_COLUMNS}
+        own = [name for name in group.columns if name not in OWN_COLUMNS]
+        details = {DETAIL_NAMES.get(name, name.replace("_", " ")): _numbers(group[name]) for name in own}
         for name, values in (shares | details).items():
             if len(values):
-                share = values.between(0, 1).all()
-                row = {"detail": name, "n": len(values), "mean": (100 if share else 1) * float(values.mean())}
-                rows.append(cell_of(group) | row | {"unit": "%" if share else ""})
-    return pd.DataFrame(rows)
+                row = {"detail": name, "n": len(values), "mean": float(values.mean())}
+                rows.append(cell_of(group) | row | {"share": bool(values.between(0, 1).all())})
+    found = pd.DataFrame(rows)
+    if found.empty:
+        return found
+    # A count that happens to be 0 or 1 with one method is still none of percent.
+    share = found.groupby(["benchmark", "detail"])["share"].transform("all")
+    found["mean"] = found["mean"].where(~share, 100 * found["mean"])
+    return found.drop(columns=["share"]).assign(unit=share.map({True: "%", False: ""}))
 
 
 def judge_table(samples: pd.DataFrame, calls: pd.DataFrame | None = None) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.report.runs import REFERENCE, methods_in_order, pooled, prepare, without_reference
 from benchmarks.report.tables import cells, interval_of
-from benchmarks.statistics import MIN_CLUSTERS, bootstrap_means
+from benchmarks.statistics import MIN_CLUSTERS, bootstrap_means, paired_difference
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +20,8 @@ RULER_THRESHOLD = 0.856
 # Share of its own score at the shortest length that a method has to keep.
 OWN_FRACTION = 0.85
 NEVER = math.inf
+# Samples of a length below which the bootstrap is not believed alone: it never draws a score that was not seen.
+FEW = 10
 
 
 def length_table(samples: pd.DataFrame, calls: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -69,7 +71,8 @@ def effective_lengths(
 
     Two rows a method: `threshold` (RULER's bar, the same for all) and `own` (`fraction` of the method's score at the
     shortest length). 0 means below the bar at the shortest length already; `longest` is the longest that was tested.
-    The interval is of draws of all scores by the Bayesian bootstrap.
+    A method that scores 0 there has no bar of its own. The interval is of draws of all scores by the Bayesian bootstrap
+    and, of lengths with fewer than FEW samples, at least what the intervals of their means leave possible.
     """
     import pandas as pd
 
@@ -81,12 +84,23 @@ def effective_lengths(
         parts = [group[group["length"] == length] for length in lengths]
         means = np.array([part["score"].mean() for part in parts])
         draws = np.column_stack([_draws(part[["score"]], part, seed + i)[:, 0] for i, part in enumerate(parts)])
+        ends = np.array([(found.low, found.high) for found in map(interval_of, parts)]).T
+        ends = np.where(_few(parts), ends, means)
+        bars = {"threshold": np.array([threshold, threshold]), "own": np.maximum(fraction * ends[:, 0], 1e-9)}
         for bar, limit, limits in (
             ("threshold", np.full(1, threshold), np.full(len(draws), threshold)),
             ("own", fraction * means[:1], fraction * draws[:, 0]),
         ):
+            if not limit[0]:
+                continue
             found = _stays_above(means[None, :], limit, lengths)[0]
             low, high = _quantiles(_stays_above(draws, limits, lengths), found)
+            # Of a few samples the bootstrap knows too little: where theirs reach further, the intervals of the means.
+            lowest = ends[:1].copy()
+            if bar == "own":
+                lowest[0, 0] = 1.0  # at the shortest length a method is at its own score, whatever that is
+            low = min(low, _stays_above(lowest, bars[bar][1:], lengths)[0])
+            high = max(high, _stays_above(ends[1:], bars[bar][:1], lengths)[0])
             rows.append({
                 "benchmark": group["benchmark"].iloc[0], "method": group["method"].iloc[0],
                 "model": group["model"].iloc[0], "bar": bar, "bar_score": 100 * float(limit[0]),
@@ -127,6 +141,10 @@ def crossover_lengths(
             )
             found = _ahead_from(gaps[None, :], lengths)[0]
             low, high = _quantiles(_ahead_from(draws, lengths), found)
+            tests = [paired_difference(part[method], part[baseline], part["cluster"]) for part in parts]
+            ends = np.where(_few(parts), np.array([(test.low, test.high) for test in tests]).T, gaps)
+            low = min(low, _ahead_from(ends[1:], lengths)[0])
+            high = max(high, _ahead_from(ends[:1], lengths)[0])
             rows.append({
                 "benchmark": benchmark, "method": method, "model": model, "baseline": baseline,
                 "crossover": found, "low": low, "high": high, "ahead_at_shortest": bool(found == lengths[0]),
@@ -160,6 +178,11 @@ def _ahead_from(gaps: np.ndarray, lengths: Sequence[float]) -> np.ndarray:
     behind = gaps[:, ::-1] <= 1e-12
     ahead = np.where(behind.any(axis=1), np.argmax(behind, axis=1), gaps.shape[1])
     return np.array([*lengths, NEVER])[gaps.shape[1] - ahead]
+
+
+def _few(parts: Sequence[pd.DataFrame]) -> np.ndarray:
+    """Which parts are of fewer samples than draws of them tell anything about."""
+    return np.array([part["sample_id"].nunique() < FEW for part in parts])
 
 
 def _quantiles(draws: np.ndarray, found: float) -> tuple[float, float]:

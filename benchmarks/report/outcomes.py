@@ -8,7 +8,7 @@ from benchmarks.report.behaviour import behaviour_table
 from benchmarks.report.display import setting
 from benchmarks.report.pairs import choose_baseline, paired_table
 from benchmarks.report.runs import pooled
-from benchmarks.report.style import arm_names, grid, legend_below
+from benchmarks.report.style import NAME_WIDTH, arm_names, grid, legend_below, wrapped
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,28 +48,29 @@ def solved_by(plt: Any, samples: pd.DataFrame, baseline: str | None) -> tuple[Fi
         f"{setting(row)}: {row['method']}{', ' + row['model'] if models else ''} (n={row['n']})"
         for row in table.to_dict("records")
     ]
-    axes.set_yticks(range(len(table)), labels)
+    axes.set_yticks(range(len(table)), [wrapped(label, NAME_WIDTH) for label in labels])
     axes.set_ylim(len(table) - 0.4, -0.6)
     axes.set_xlim(0, 100)
     axes.grid(axis="y", visible=False)
-    axes.set_xlabel(f"samples (%), against {choose_baseline(samples, baseline)}")
+    axes.set_xlabel(wrapped(f"samples (%), against {choose_baseline(samples, baseline)}", NAME_WIDTH))
     legend_below(figure, [axes])
     columns = ["benchmark", "model", "method", "baseline", "n", *(name for name, *_ in _PARTS)]
     return figure, table[columns]
 
 
 def subcalls_by_outcome(plt: Any, samples: pd.DataFrame, baseline: str | None) -> tuple[Figure, pd.DataFrame] | None:
-    """Mean sub-calls, and share of samples with a syntax error, by correct and incorrect answers."""
+    """Mean sub-calls, and where there were any the share of samples with a syntax error, by right and wrong answers."""
     table = behaviour_table(pooled(samples))
     if table.empty:
         return None
     table = arm_names(table)
-    table = table[table.groupby("arm")["sub_calls"].transform("max") > 0]
+    table = table[table.groupby(["benchmark", "arm"])["sub_calls"].transform("max") > 0]
     if table.empty:
         return None
     rows = [(arm, benchmark) for benchmark, arm in dict.fromkeys(zip(table["benchmark"], table["arm"], strict=True))]
-    figure, panels = grid(plt, 2, columns=2, width=3.9, height=1.4 + 0.34 * len(rows))
-    shown = (("sub_calls", "mean sub-calls of a sample"), ("syntax_error", "samples with a syntax error (%)"))
+    shown = [("sub_calls", "mean sub-calls of a sample"), ("syntax_error", "samples with a syntax error (%)")]
+    shown = shown if (table["syntax_error"] > 0).any() else shown[:1]
+    figure, panels = grid(plt, len(shown), width=3.9, height=1.1 + 0.4 * len(rows))
     for axes, (column, label) in zip(panels, shown, strict=True):
         for k, (outcome, colour, hatch) in enumerate(_OUTCOMES):
             values = table[table["outcome"] == outcome].set_index(["arm", "benchmark"])[column]
@@ -78,13 +79,14 @@ def subcalls_by_outcome(plt: Any, samples: pd.DataFrame, baseline: str | None) -
             axes.barh(places, heights, height=0.34, color=colour, hatch=hatch, edgecolor="white", linewidth=0.5,
                       label=outcome)  # fmt: skip
             for place, height, row in zip(places, heights, rows, strict=True):
-                text = f" {height:.3g}" if row in values.index else " no such sample"
+                text = f" {height:.3g}" if row in values.index else f" none {outcome}"
                 axes.text(height, place, text, va="center", fontsize=7)
         axes.set_ylim(len(rows) - 0.5, -0.5)
-        axes.margins(x=0.18)
+        # Room for the numbers beside the bars.
+        axes.set_xlim(0, 1.25 * float(table[column].max()))
         axes.grid(axis="y", visible=False)
         axes.set_xlabel(label)
-    panels[0].set_yticks(range(len(rows)), [f"{benchmark}: {arm}" for arm, benchmark in rows])
-    panels[1].set_yticks(range(len(rows)), [""] * len(rows))
+        axes.set_yticks(range(len(rows)), [""] * len(rows))
+    panels[0].set_yticks(range(len(rows)), [wrapped(f"{benchmark}: {arm}", NAME_WIDTH) for arm, benchmark in rows])
     legend_below(figure, panels)
     return figure, table.drop(columns=["arm"])

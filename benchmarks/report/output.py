@@ -80,7 +80,7 @@ def number(value: Any, column: str = "") -> str:
     if math.isinf(size):
         return "∞" if size > 0 else "-∞"
     if size == int(size) and type(value).__name__.startswith(("int", "Int")):
-        return str(int(size))
+        return f"{int(size):,}"
     if abs(size) >= 1000:
         return f"{size:,.0f}"
     return f"{size:.1f}" if abs(size) >= 1 or size == 0 else f"{size:.3g}"

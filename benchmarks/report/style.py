@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,11 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINES = ("-", "--", "-.", (0, (3, 1, 1, 1, 1, 1)), (0, (5, 1)), (0, (1, 1)), (0, (7, 2, 1, 2)))
 HATCHES = ("", "///", "...", "xx", "\\\\\\", "++", "oo")
+
+# Characters in a line of a name on an axis or in a legend.
+NAME_WIDTH = 44
+# Inches: around a legend, and the least width and height of a panel.
+_MARGIN, _PANEL = 0.1, (1.3, 0.5)
 
 # Ticks of an axis of time.
 _SECONDS = (0.001, 0.01, 0.1, 0.3, 1, 3, 10, 30, 60, 180, 600, 1800, 3600, 3 * 3600, 12 * 3600, 48 * 3600)
@@ -99,6 +105,7 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
 
     folder.mkdir(parents=True, exist_ok=True)
     png, svg = folder / f"{name}.png", folder / f"{name}.svg"
+    settle(figure)
     # Straight to the canvas: savefig draws everything twice.
     FigureCanvasAgg(figure).print_png(png, metadata={"Software": None})
     figure.set_layout_engine("none")
@@ -147,8 +154,12 @@ def arm_names(table: pd.DataFrame) -> pd.DataFrame:
 def grid(
     plt: Any, panels: int, *, width: float = 3.6, height: float = 2.9, columns: int = 3
 ) -> tuple[Figure, list[Axes]]:
-    """A figure with so many panels, in rows of at most `columns`; what is left of the last row is blank."""
+    """A figure with so many panels, in rows of at most `columns`; what is left of the last row is blank.
+
+    A panel that stands alone is wider, so that a legend fits below it.
+    """
     wide = min(panels, columns)
+    width = 1.4 * width if panels == 1 else width
     high = -(-panels // wide)
     figure, axes = plt.subplots(high, wide, figsize=(width * wide, height * high), squeeze=False)
     flat = list(axes.flat)
@@ -158,14 +169,52 @@ def grid(
 
 
 def legend_below(figure: Figure, axes: Sequence[Axes]) -> None:
-    """One legend for all panels, under them, so that it never covers data."""
+    """One legend for all panels, under them, so that it never covers data; the figure grows by its height.
+
+    It has as many columns as fit beside each other; a figure that is narrower than one column is widened.
+    """
     entries: dict[str, Any] = {}
     for panel in axes:
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
-    if entries:
-        per_row = max(1, min(len(entries), int(figure.get_figwidth() / 1.5)))
-        figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=per_row, handlelength=3.2)
+    if not entries:
+        return
+    labels = [wrapped(label, NAME_WIDTH) for label in entries]
+    for columns in range(min(len(entries), 6), 0, -1):
+        legend = figure.legend(
+            entries.values(), labels, loc="outside lower center", ncols=columns, handlelength=3.2, columnspacing=1.4
+        )
+        size = legend.get_window_extent(figure.canvas.get_renderer())  # type: ignore[attr-defined]
+        wide, high = size.width / figure.dpi + 2 * _MARGIN, size.height / figure.dpi
+        if wide <= figure.get_figwidth() or columns == 1:
+            break
+        legend.remove()
+    figure.set_size_inches(max(wide, figure.get_figwidth()), high + figure.get_figheight())
+
+
+def wrapped(text: str, width: int) -> str:
+    """Text in lines of at most `width` characters, words that are longer cut; `$` is no formula."""
+    lines = textwrap.wrap(text, width, break_on_hyphens=False) or [""]
+    return "\n".join(lines).replace("$", r"\$")
+
+
+def settle(figure: Figure) -> None:
+    """Lay the figure out and grow it until no text is cut off and no panel is squeezed by labels beside it."""
+    for _ in range(4):
+        figure.draw_without_rendering()
+        wide, high = figure.get_size_inches()
+        box = figure.get_tightbbox()
+        # The layout keeps what is inside; what sticks out does so on both sides of a centred title or legend.
+        more_wide = 2 * max(-box.x0, box.x1 - wide, 0.0)
+        more_high = 2 * max(-box.y0, box.y1 - high, 0.0)
+        panels = [axes.get_position() for axes in figure.axes if axes.axison]
+        columns = len({round(panel.x0, 3) for panel in panels})
+        rows = len({round(panel.y0, 3) for panel in panels})
+        more_wide += columns * max(0.0, _PANEL[0] - min(panel.width for panel in panels) * wide)
+        more_high += rows * max(0.0, _PANEL[1] - min(panel.height for panel in panels) * high)
+        if more_wide < 0.01 and more_high < 0.01:
+            return
+        figure.set_size_inches(wide + more_wide, high + more_high)
 
 
 def _log_limits(axes: Axes, which: str) -> tuple[float, float]:

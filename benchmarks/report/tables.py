@@ -35,8 +35,9 @@ def scores_table(samples: pd.DataFrame, calls: pd.DataFrame | None = None) -> pd
 def cost_table(samples: pd.DataFrame, calls: pd.DataFrame | None = None) -> pd.DataFrame:
     """Table 2: cost, tokens and runtime of a sample at p25, p50, p75, p95, maximum and mean.
 
-    A row a benchmark, method and quantity; `unknown` is the share of samples whose cost is not known, which are left
-    out of the rows of cost. Cost without discount is what it would be if no input had been cached.
+    A row a benchmark, method and quantity, those of cost only where something is paid; `unknown` is the share of
+    samples whose cost is not known, which are left out of the rows of cost. Cost without discount is what it would be
+    if no input had been cached.
     """
     import pandas as pd
 
@@ -49,6 +50,8 @@ def cost_table(samples: pd.DataFrame, calls: pd.DataFrame | None = None) -> pd.D
     for group in cells(without_reference(prepare(samples))):
         unknown = group["cost_state"] == "unknown"
         for column, title in quantities.items():
+            if "cost" in column and (group["cost_state"] == "free").all():
+                continue
             values = group.loc[~unknown, column] if "cost" in column else group[column]
             values = pd.to_numeric(values, errors="coerce").dropna()
             row = cell_of(group) | {"quantity": title, "n": len(values)}

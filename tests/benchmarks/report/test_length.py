@@ -63,13 +63,23 @@ def test_effective_length_at_the_ends(curve):
 
 
 def test_a_method_that_scores_nothing_has_no_effective_length(curve):
-    assert list(effective_lengths(curve("base", [0, 0, 0, 0, 0]))["effective_length"]) == [0, 0]
+    found = effective_lengths(curve("base", [0, 0, 0, 0, 0]))
+    assert list(zip(found["bar"], found["effective_length"], strict=True)) == [("threshold", 0)]
 
 
 def test_few_samples_leave_the_effective_length_open(curve):
     row = effective_lengths(curve("base", [4, 4, 4, 0, 0], per_length=4)).iloc[0]
     assert row["effective_length"] == 32768
     assert row["low"] < 32768
+
+
+def test_three_samples_a_length_leave_both_lengths_open(curve):
+    base, rlm = curve("base", [3, 2, 0, 0, 0], per_length=3), curve("rlm", [3, 2, 2, 2, 2], per_length=3)
+    crossed = crossover_lengths(pd.concat([base, rlm])).iloc[0]
+    assert crossed["crossover"] == 32768
+    assert (crossed["low"], crossed["high"]) == (8192, math.inf)
+    own = effective_lengths(rlm).set_index("bar").loc["own"]
+    assert (own["effective_length"], own["low"], own["high"]) == (8192, 8192, LENGTHS[-1])
 
 
 def test_effective_length_covers_the_truth(curve, make_rows):

@@ -87,6 +87,26 @@ def test_a_run_that_was_killed_is_reported_from_its_journal(make_run, make_rows,
     assert "66.7" in write_report([run], tmp_path / "out").markdown.read_text()
 
 
+def test_the_model_is_a_column_only_where_there_are_several(make_run, make_rows, tmp_path):
+    run = make_run("one", [make_rows("base", [1.0] * 3), make_rows("oracle", [1.0] * 3)])
+    assert "| model" not in write_report([run], tmp_path / "out").markdown.read_text()
+    other = make_run("two", [make_rows("base", [1.0] * 3), make_rows("base", [0.0] * 3, model="qwen3-8b")])
+    assert "| model" in write_report([other], tmp_path / "out").markdown.read_text()
+
+
+def test_runtime_counts_what_replayed_calls_took_when_they_were_made(make_run, make_rows, make_calls, tmp_path):
+    samples = [make_rows("base", [1.0] * 2, wall_s=4.0), make_rows("compaction", [1.0] * 2, wall_s=0.001)]
+    calls = make_calls(
+        3, method=["base", "compaction", "compaction"], sample_id=["oolong-0000", "oolong-0000", "oolong-0001"],
+        latency_s=[4.0, 4.0, 3.0], cache_hit=[False, True, True],
+    )  # fmt: skip
+    run = make_run("run", samples, calls)
+    write_report([run], tmp_path / "out")
+    found = pd.read_csv(tmp_path / "out" / "tables" / "cost.csv").set_index(["method", "quantity"])["mean"]
+    assert found["base", "runtime, s"] == 4.0
+    assert found["compaction", "runtime, s"] == pytest.approx(3.501)
+
+
 def test_a_report_of_nothing_says_so(make_run, make_rows, tmp_path):
     run = make_run("empty", make_rows("rlm", [1.0]).iloc[:0], samples_planned=4)
     files = write_report([run], tmp_path / "out")

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.report.behaviour import behaviour_table, calls_table, decomposition_table, stops_table
-from benchmarks.report.display import compact, scores_display
+from benchmarks.report.display import compact, details_display, scores_display, tidy
 from benchmarks.report.groups import details_table, epoch_table, group_table, judge_table
 from benchmarks.report.tables import cost_table, scores_table
 from benchmarks.statistics import mean_interval
@@ -162,8 +162,37 @@ def test_details_of_scores_are_averaged_as_they_come(make_rows):
     found = details_table(table).set_index("detail")
     assert found.loc["precision", "mean"] == 75.0
     assert (found.loc["n gold", "mean"], found.loc["n gold", "unit"]) == (200.0, "")
-    assert found.loc["wrong format", "mean"] == 50.0
+    assert found.loc["wrong format", "mean"] == 0.0
+    assert found.loc["pairs in another form", "mean"] == 50.0
     assert "judged by" not in found.index
+
+
+def test_a_count_that_is_zero_for_one_method_is_no_percentage(make_rows):
+    table = pd.concat(
+        [make_rows("base", [0.0]).assign(n_predicted=0.0), make_rows("rlm", [1.0]).assign(n_predicted=6.0)]
+    )
+    found = details_table(table)
+    assert list(found.loc[found["detail"] == "n predicted", "unit"]) == ["", ""]
+    shown = details_display(found).set_index("method")
+    assert list(shown["n predicted"]) == ["0.0", "6.0"]
+    assert list(shown["lenient score %"]) == ["0.0", "100.0"]
+
+
+def test_details_of_fewer_samples_say_how_many(make_rows):
+    table = make_rows("rlm", [1.0, 0.0, 0.0]).assign(precision=[0.5, None, None])
+    assert details_display(details_table(table))["precision %"].item() == "50.0 (n=1)"
+
+
+def test_methods_that_cost_nothing_have_no_rows_of_cost(make_rows):
+    free = cost_table(make_rows("base", [1.0], cost_state="free", cost_usd=0.0))
+    assert set(free["quantity"]) == {"prompt tokens", "cached prompt tokens", "completion tokens", "runtime, s"}
+    assert "unknown" not in tidy(free)
+    assert "unknown" in tidy(cost_table(make_rows("base", [1.0], cost_state="unknown")))
+
+
+def test_groups_of_one_sample_each_are_not_shown(make_rows):
+    assert group_table(make_rows("base", [1.0, 0.0], task_group=["a", "b"])).empty
+    assert len(group_table(make_rows("base", [1.0, 0.0, 1.0], task_group=["a", "b", "b"]))) == 2
 
 
 def test_judge_against_match(make_rows):
