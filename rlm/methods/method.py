@@ -132,9 +132,7 @@ def _completion(result: Answer, error: str | None, tree: CallTree) -> Completion
         syntax_errors=tree.counts.syntax_errors,
         model_s=math.fsum(call.latency_s for call in calls),
     )
-    return Completion(
-        text, reason, usage, tree.trajectory, calls, result.truncated, error, tree.meter.wall_s
-    )
+    return Completion(text, reason, usage, tree.trajectory, calls, result.truncated, error, tree.meter.wall_s)
 
 
 def one_line(error: BaseException) -> str:

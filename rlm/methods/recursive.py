@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -37,6 +38,8 @@ from rlm.tree import ROOT, SUB, CallTree
 
 # A cell of the last reply only names the answer: sub-calls are refused by then.
 _LAST_CELL_S = 20.0
+# How Python writes what has no text of its own: functions, modules, generators.
+_OBJECT = re.compile(r"<(?:module|class|function|built-in|(?:bound )?method|[\w.]+ object)\b[^\n]*>")
 _MARK_READY = 'answer["ready"] = bool(str(answer["content"]).strip())'
 
 
@@ -330,16 +333,19 @@ class Loop:
         if not text.strip():
             self.talk.note("note_empty_answer")
             return None
+        if _OBJECT.fullmatch(text):
+            self.talk.note("note_no_value", error=f"its value is {text[:80]}")
+            return None
         return text
 
     async def _exists(self, name: str) -> bool:
+        """Whether a word names a value of the session; a function or a module of that name is none."""
         try:
-            await self.repl.value(name)
+            return _OBJECT.fullmatch(await self.repl.value(name)) is None
         except UnknownVariable:
             return False
         except ReplError:
-            pass
-        return True
+            return True
 
     async def _computes(self, text: str) -> bool:
         """Whether the text is an expression over variables of the session, such as `str(count)`."""

@@ -348,3 +348,18 @@ async def test_an_expression_over_variables_is_asked_about_once(text: str) -> No
 async def test_a_call_of_names_that_the_session_has_not_is_a_text() -> None:
     result, _ = await play("FINAL(os.path.join(base, name))")
     assert result.answer == "os.path.join(base, name)"
+
+
+@pytest.mark.parametrize("word", ["search", "json"])
+async def test_a_word_that_only_names_a_function_or_a_module_is_the_word(word: str) -> None:
+    result, _ = await play(repl("import json\ndef search(text): pass"), f"FINAL({word})")
+    assert result.answer == word
+
+
+@pytest.mark.parametrize(
+    "made", ["def x(): pass", "import json as x", "x = (i for i in 'ab')", "x = int", "x = ''.join"]
+)
+async def test_an_object_without_a_text_is_no_answer(made: str) -> None:
+    result, root = await play(repl(made), "FINAL_VAR(x)", "FINAL(4711)")
+    assert result.answer == "4711"
+    assert "could not be read as text: its value is <" in told(root, 3)
