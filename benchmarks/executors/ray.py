@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import AsyncIterator, Sequence
+import os
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -124,15 +125,17 @@ class _Pool:
     def _start(self, place: int) -> Any:
         ray = self._executor._ray
         actor = ray.remote(num_cpus=self._executor._cpus, max_concurrency=10_000)(Worker)
-        return actor.remote(self._config, str(self._stores / f"calls-worker{place}.sqlite"), self._ledger)
+        store = self._stores / f"calls-worker{place}.sqlite"
+        return actor.remote(self._config, str(store), self._ledger, _keys(self._config))
 
 
 class Worker:
     """A harness in a process of its own, on any node."""
 
-    def __init__(self, config: Config, store: str, ledger: Any) -> None:
+    def __init__(self, config: Config, store: str, ledger: Any, keys: Mapping[str, str]) -> None:
         from benchmarks.harness import Harness
 
+        os.environ.update(keys)
         self._budget = SharedBudget(config["budget"]["max_cost_usd"], ledger)
         self._harness = Harness(config, Path(store), self._budget)
 
@@ -175,6 +178,13 @@ class SharedBudget(Budget):
         if self.max_cost_usd is not None:
             total = await self._ledger.charge.remote(usd)
             self.cost = Cost(max(total, self.cost.usd), self.cost.uncached_usd, self.cost.state)
+
+
+def _keys(config: Config) -> dict[str, str]:
+    """The API keys that a configuration names: the nodes' own environment need not have them."""
+    sections = (config.get(name) or {} for name in ("model", "judge"))
+    names = [(section.get("endpoint") or {}).get("api_key_env") for section in sections]
+    return {name: os.environ[name] for name in names if name and name in os.environ}
 
 
 def _share(config: Config, workers: int) -> Config:
