@@ -58,7 +58,9 @@ def test_marks_inside_a_context_or_a_query_are_text(context, query):
     assert message == f"{context}\n\n{query}".strip("\n")
 
 
-@pytest.mark.parametrize(("prompt", "error"), [([], TypeError), (7, TypeError), (["a", 1], TypeError), (None, TypeError)])
+@pytest.mark.parametrize(
+    ("prompt", "error"), [([], TypeError), (7, TypeError), (["a", 1], TypeError), (None, TypeError)]
+)
 def test_what_is_no_prompt_is_refused(prompt, error):
     with pytest.raises(error):
         Prompt.of(prompt)
