@@ -15,7 +15,7 @@ PARTS = frozenset(
     {"system", "first", "output", "empty_output", "last"}
     | {f"remind_{reason}" for reason in Reason}
     | {f"note_{what}" for what in ("invented_final", "failed_final", "cut", "repeated", "ready", "no_variable")}
-    | {f"note_{what}" for what in ("no_value", "empty_answer", "word_or_variable")}
+    | {f"note_{what}" for what in ("no_value", "empty_answer", "word_or_variable", "plan")}
 )
 _SHOWN_NAMES = 30
 

@@ -17,21 +17,33 @@ _NESTING_LABELS = frozenset({"markdown", "md"})
 _FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})(.*)")
 # Code that begins behind text on the same line, as in `Let me look: ```repl`.
 _OPENING_WITHIN = re.compile(r"[^`]*(`{3,})[ \t]*(repl|python|py|python3)[ \t]*$", re.IGNORECASE)
-_FINAL = re.compile(r"[ \t*`>]*FINAL(?:_VAR)?\(")
+_FINAL = re.compile(r"[ \t*`>]*FINAL(?:_VAR)? ?\(")
 _PYTHON_TOKEN = re.compile(r"\"\"\"|'''|[\"'#\n]|\\.|`{3,}|~{3,}|<\|", re.DOTALL)
 _PARENTHESIS = re.compile(r"[()]")
-_CHAT_MARK = re.compile(r"<\|(?:im_start|im_end|im_sep|endoftext|eot_id|eom_id|start_header_id|user|assistant|end)\|>")
+# Marks of chat templates: they end what counts where they begin a line.
+_CHAT_MARK = re.compile(r"<[|｜][\w▁]{1,40}[|｜]>|</?s>|<(?:start|end)_of_turn>|\[/?INST\]")
+_END_MARK = re.compile(
+    r"(?<![\"'`])(?:<[|｜](?:im_end|eot_id|eom_id|end|endoftext|end_of_text|end▁of▁sentence)[|｜]>|</s>|<end_of_turn>)"
+    r"(?=\s*(?:<|$))"
+)
 # How a harness begins its own turn: in a model's reply it is a turn the model has made up.
 _HARNESS_TURN = re.compile(
-    r"[ \t]*(?:[#*>\[]+[ \t]*)?(?:(?:code executed|(?:repl|execution|cell) (?:output|result)s?(?: \(?\d+\)?)?"
-    r"|user|human|assistant|observation)\]?[*]*[ \t]*:|(?:iteration|turn) \d+ (?:of|/) \d+|</?tool_response>)",
+    r"[ \t]*(?:[#*>\[]+[ \t]*)?(?:"
+    r"(?:code executed|(?:repl|execution|cell) (?:output|result)s?(?: \(?\d+\)?)?"
+    r"|user|human|assistant|observation)(?:\]?[*]*[ \t]*:|\])"
+    r"|(?:user|human|assistant)[ \t]*$|(?:iteration|turn) \d+ (?:of|/) \d+|</?tool_response>)",
     re.IGNORECASE,
 )
+# What may stand behind a label beside code: attributes such as title="x".
+_ATTRIBUTES = re.compile(r"""(?:\w+=(?:"[^"]*"|'[^']*'|\S+)\s*)+""")
+_LABEL = re.compile(r"[\s{.]*([\w+#-]+)(?=[\s:;,.(){}\[\]]|$)")
 _CODE_MARK = re.compile(
     r"\w[(\[]|(?<![=<>!-])=(?![=>])|^\s*(?:import|from)\s+\w"
     r"|^\s*(?:def|class|for|while|if|elif|else|try|except|with)\b.*:\s*$",
     re.MULTILINE,
 )
+_CALL_MARK = re.compile(r"[\w)\]][(\[]| for ")
+_DOING = ast.Call | ast.Subscript | ast.ListComp | ast.SetComp | ast.DictComp
 _PARSED_CHARS = 200_000
 
 
@@ -88,6 +100,7 @@ class _Reader:
         self.text: list[str] = []
         self.look_ahead = len(reply)
         self.open_finals = 0
+        self.answered = False
 
     def read(self) -> Reading:
         while self.at < self.end:
@@ -103,6 +116,7 @@ class _Reader:
             elif _FINAL.match(line):
                 self._final(line)
             else:
+                line = self._up_to_end_mark(line, self.at)
                 self.at += len(line) + 1
                 within = _OPENING_WITHIN.match(line)
                 self.text.append(line[: within.start(1)] if within else line)
@@ -120,15 +134,24 @@ class _Reader:
         if self.open_finals < 4:
             stop = closing_parenthesis(self.reply, self.at + _FINAL.match(line).end(), self.end)
             self.open_finals += stop is None
-        taken = line if stop is None else self.reply[self.at : stop] + self._line(stop)
+        taken = line if stop is None else self.reply[self.at : stop] + self._up_to_end_mark(self._line(stop), stop)
+        self.answered = self.answered or stop is not None
         self.text.append(taken)
         self.at += len(taken) + 1
+
+    def _up_to_end_mark(self, line: str, start: int) -> str:
+        """The line at `start`, or what stands before the mark of the end of the turn in it, which ends the reply."""
+        mark = _END_MARK.search(line)
+        if mark is None:
+            return line
+        self.end = start + mark.start()
+        return line[: mark.start()]
 
     def _is_cut(self, line: str) -> bool:
         mark = _CHAT_MARK.match(line.lstrip())
         if mark and not self.blocks and not "".join(self.text).strip():
             return False
-        return bool(mark) or (bool(self.blocks) and _HARNESS_TURN.match(line) is not None)
+        return bool(mark) or ((self.answered or bool(self.blocks)) and _HARNESS_TURN.match(line) is not None)
 
     def _one_line(self, line: str) -> bool:
         # ```repl print(1)``` on one line is a block of its own; any other line with two fences is text.
@@ -145,7 +168,7 @@ class _Reader:
     def _block(self, info: str, fence: str) -> None:
         label = _label(info)
         if label in CODE_LABELS:
-            stop, after, closed = self._python_end(self.at)
+            stop, after, closed = self._own_end(fence) or self._python_end(self.at)
             code = _cell(info, self.reply[self.at : stop])
         else:
             stop, after, closed = self._other_end(fence, nesting=label in _NESTING_LABELS)
@@ -154,6 +177,15 @@ class _Reader:
         if label in TEXT_LABELS and not self.blocks[-1].is_code:
             self.text.append(self.reply[self.at : stop])
         self.at = after
+
+    def _own_end(self, fence: str) -> tuple[int, int, bool] | None:
+        """The end of a Python block opened by another fence than three backticks, where the next such fence is bare."""
+        if fence == "```":
+            return None
+        found = re.compile(rf"^[ \t]*{fence}[`~]*(.*)\n?", re.MULTILINE).search(self.reply, self.at, self.end)
+        if found is None or found[1].strip() or "<|" in self.reply[self.at : found.start()]:
+            return None
+        return found.start(), found.end(), True
 
     def _python_end(self, start: int) -> tuple[int, int, bool]:
         """Where the code stops, where reading goes on, and whether a fence closed it."""
@@ -243,8 +275,8 @@ def closing_parenthesis(text: str, start: int, end: int) -> int | None:
 
 
 def _label(info: str) -> str:
-    words = info.strip().split(maxsplit=1)
-    return words[0].strip("{}.").lower() if words else ""
+    found = _LABEL.match(info)
+    return (found[1] if found else info.strip().partition(" ")[0]).lower()
 
 
 def _cell(info: str, text: str) -> str:
@@ -252,8 +284,8 @@ def _cell(info: str, text: str) -> str:
     code = _unindented(text)
     first, _, rest = code.partition("\n")
     code = rest if first.strip().lower() in CODE_LABELS else code
-    behind = info.strip().partition(" ")[2].strip()
-    return f"{behind}\n{code}".rstrip() if _does_something(behind) else code
+    behind = " ".join(info.split()[1:])
+    return f"{behind}\n{code}".rstrip() if _does_something(behind) and not _ATTRIBUTES.fullmatch(behind) else code
 
 
 def _unindented(code: str) -> str:
@@ -281,9 +313,14 @@ def _has_code(code: str) -> bool:
 
 
 def _does_something(code: str) -> bool:
-    """Whether the text is Python with more to it than words and numbers, which are Python too."""
+    """Whether the text is Python with more to it than words, numbers and lists of them, which are Python too."""
     module = _parsed(code) if len(code) <= _PARSED_CHARS else None
-    return module is not None and any(
-        not isinstance(statement, ast.Expr | ast.AnnAssign) or isinstance(getattr(statement, "value", None), ast.Call)
+    if module is None:
+        return False
+    # `Paris (France)` is a call in Python, though nobody writes one so.
+    calls = _CALL_MARK.search(code) is not None
+    return any(
+        not isinstance(statement, ast.Expr | ast.AnnAssign)
+        or (calls and isinstance(getattr(statement, "value", None), _DOING))
         for statement in module.body
     )

@@ -80,16 +80,21 @@ class Parsed:
     said: str
 
 
-_THINKING_END = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
-_THINKING = re.compile(r"\s*<think(?:ing)?>", re.IGNORECASE)
+_THINKING_END = re.compile(r"</(?:\w+:)?think(?:ing)?>|<\|channel\|>final<\|message\|>", re.IGNORECASE)
+_THINKING = re.compile(r"\s*<(?:\w+:)?think(?:ing)?>", re.IGNORECASE)
+# Other marks of thinking count at the beginning of a reply alone: elsewhere a prompt in code may ask for them.
+_OTHER_THINKING = re.compile(
+    r"\s*(?:<(?P<tag>(?:\w+:)?(?:thoughts?|reasoning|reflection|analysis|scratchpad))>|\[THINK\]|◁think▷)",
+    re.IGNORECASE,
+)
 # A tag counts at the start of a line, in Markdown emphasis or behind a short label: elsewhere it is talked about.
 _TAG = re.compile(
-    r"^[ \t]*(?:[-*>#]{1,6}[ \t]+)?[*_`$]{0,4}(?:(?:the )?(?:final )?answer(?: is)?[*_:]{0,5}[ \t]*[*_`$]{0,4})?"
-    r"FINAL(_VAR)?\(",
-    re.IGNORECASE | re.MULTILINE,
+    r"^[ \t]*(?:[-*>#]{1,6}[ \t]+)?(?:<\w+>)?[*_`$]{0,4}"
+    r"(?i:(?:the )?(?:final )?answer(?: is)?[*_:]{0,5}[ \t]*[*_`$]{0,4})?FINAL(_VAR)? ?\(",
+    re.MULTILINE,
 )
-# A mark of the end of a turn may follow, as chat templates write it.
-_BEHIND_TAG = re.compile(r"[\s*_`$.;]*(?:(?:<\|\w+\|>|</\w+>)\s*)*$")
+# A mark of the end of a turn may follow, as chat templates write it, and a comment.
+_BEHIND_TAG = re.compile(r"[\s*_`$.;,!]*(?:(?:<\|\w+\|>|</\w+>)\s*)*(?:(?:#|//|<-|<!--|←).*)?$")
 _STRING_TOKEN = re.compile(r"\\.|\"\"\"|'''|[\"'()]|\w(?=['\"])", re.DOTALL)
 _PLACEHOLDER = re.compile(
     r"[<`\s]*(?:\.\.\.|…|(?:your|the)[ _](?:final[ _])?answer(?:[ _](?:here|text|itself))?)[>`\s]*"
@@ -97,10 +102,17 @@ _PLACEHOLDER = re.compile(
     re.IGNORECASE,
 )
 _REFUSAL = re.compile(
-    r"\b(?:i(?:'m| am) (?:sorry|unable)|i (?:cannot|can't|can not|won't)\b|i must decline|as an ai\b)", re.IGNORECASE
+    r"\b(?:i(?:'m| am) (?:sorry|unable|not able)|i (?:cannot|can't|can not|won't)\b|i must decline|as an ai\b)",
+    re.IGNORECASE,
+)
+_PLAN = re.compile(
+    r"(?:(?:first|next|now|okay|ok|so|then)(?:ly)?,? )?"
+    r"(?:(?:i|we)(?:'ll| will| need to| plan to|(?: am| are|'m|'re) going to)|let(?: me|'s| us)|(?:my|the) plan is)\b",
+    re.IGNORECASE,
 )
 # What may read the rest of a reply to no avail is tried so often and no more, which keeps parsing linear.
 _MAX_LOOKS = 4
+_APOSTROPHE = re.compile(r"(?<=\w)'(?=\w)")
 _EXPRESSION_CHARS = 200
 
 
@@ -132,6 +144,14 @@ def _lack(reading: Reading, said: str, truncated: bool) -> Reason:
 
 def after_thinking(reply: str, *, truncated: bool = False) -> str:
     """The reply behind its last `</think>` that is not in a string; nothing where the thinking was cut."""
+    opened = _OTHER_THINKING.match(reply)
+    if opened:
+        end = f"</{opened['tag']}>" if opened["tag"] else "[/THINK]" if "[" in opened[0] else "◁/think▷"
+        found = reply.find(end, opened.end())
+        if found >= 0:
+            reply = reply[found + len(end) :]
+        elif truncated:
+            return ""
     for end in reversed(deque(_THINKING_END.finditer(reply), _MAX_LOOKS)):
         if not _in_string(reply, end):
             return reply[end.end() :]
@@ -148,8 +168,6 @@ def find_final(text: str) -> Final | None:
     at, open_tags = 0, 0
     while len(found) < 2 and open_tags < _MAX_LOOKS and (tag := _TAG.search(text, at)):
         at = tag.end()
-        if not tag[0].endswith(("FINAL(", "FINAL_VAR(")):
-            continue
         stop, closed = _end_of_final(text, tag.end())
         if stop is None:
             open_tags += 1
@@ -219,7 +237,9 @@ def _final(inside: str, *, variable: bool, closed: bool) -> Final:
         return FinalText(literal) if literal is not None else Reminder(Reason.NOT_A_NAME)
     if _PLACEHOLDER.fullmatch(plain) or (literal is None and inside[:2].lower() in ('f"', "f'") and "{" in inside):
         return Reminder(Reason.UNFILLED_FINAL)
-    return FinalText(plain, name=literal is None and plain.isidentifier(), closed=closed)
+    word = plain[1:-1] if literal is None and plain[:1] == plain[-1:] == "`" else plain
+    name = literal is None and word.isidentifier()
+    return FinalText(word if name else plain, name=name, closed=closed)
 
 
 def expression_names(text: str) -> tuple[str, ...]:
@@ -233,17 +253,31 @@ def expression_names(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(node.id for node in ast.walk(tree) if isinstance(node, ast.Name)))
 
 
+def is_plan(text: str) -> bool:
+    """Whether an answer begins like a plan of what to do, which models give in its place."""
+    return _PLAN.match(text.replace("’", "'")) is not None
+
+
 def _string_literal(text: str) -> str | None:
-    if text[:1] not in ("'", '"') or text[-1:] != text[:1] or len(text) > 1_000_000:
+    quote, inside = text[:1], text[1:-1]
+    if quote not in ("'", '"') or len(text) < 2 or text[-1] != quote or len(text) > 1_000_000:
         return None
     try:
         value = ast.literal_eval(text)
     except (SyntaxError, ValueError, MemoryError, RecursionError):
-        return None
+        # Quotes around several lines or around an apostrophe are no Python, and quotes all the same.
+        value = None if quote in _APOSTROPHE.sub("", inside) else inside
     return value if isinstance(value, str) else None
 
 
 def _in_string(text: str, found: re.Match[str]) -> bool:
     line_start, line_end = text.rfind("\n", 0, found.start()) + 1, text.find("\n", found.end())
     before, behind = text[line_start : found.start()], text[found.end() : len(text) if line_end < 0 else line_end]
-    return any(before.count(quote) % 2 and quote in behind for quote in "\"'`")
+    before, behind = before.replace("```", ""), behind.replace("```", "")
+    if any(before.count(quote) % 2 and quote in behind for quote in "\"'`"):
+        return True
+    # A string of several lines, in the block that is open there.
+    block = text.rfind("```", 0, found.start())
+    return block >= 0 and any(
+        text.count(quote, block, found.start()) % 2 and quote in text[found.end() :] for quote in ('"""', "'''")
+    )

@@ -25,6 +25,7 @@ from rlm.methods.parsing import (
     Reminder,
     Step,
     expression_names,
+    is_plan,
     parse_reply,
 )
 from rlm.methods.session import check_settings, run_cell, start_session
@@ -228,10 +229,13 @@ class Loop:
             self._asked_about.add(final.text)
             self.talk.note("note_word_or_variable", name=final.text)
             return None
-        if not last and final.text not in self._asked_about and await self._computes(final.text):
-            self._asked_about.add(final.text)
-            self.talk.note("remind_unfilled_final")
-            return None
+        if not last and final.text not in self._asked_about:
+            # Given once more, both are taken as they are: they may be what was asked for.
+            planned = is_plan(final.text)
+            if planned or await self._computes(final.text):
+                self._asked_about.add(final.text)
+                self.talk.note("note_plan" if planned else "remind_unfilled_final")
+                return None
         await self._compare(final.text)
         return self._answer(final.text, "text", truncated=not final.closed)
 

@@ -64,6 +64,17 @@ CODE = {
     "Markdown with code of its own": "```markdown\nUse:\n```python\nprint(2)\n```\n```\n```repl\nprint(1)\n```",
     "four backticks around code": "````text\n```python\nprint(2)\n```\n````\n```repl\nprint(1)\n```",
     "text block left open": "```text\nsome text\n```repl\nprint(1)\n```",
+    "attribute behind the label": '```python title="look.py" id=3\nprint(1)\n```',
+    "colon behind the label": "```repl:\nprint(1)\n```",
+    "number behind the label": "```repl(1)\nprint(1)\n```",
+    "label in braces with more": "```{python, echo=TRUE}\nprint(1)\n```",
+    "tab behind the label": "```repl\t\nprint(1)\n```",
+    "template's mark of an end": "```repl\nprint(1)\n```\n</s>\n```repl\nprint(2)\n```",
+    "another template's turn": "```repl\nprint(1)\n```\n<start_of_turn>user\n```repl\nprint(2)\n```",
+    "mark of an end behind text": "```repl\nprint(1)\n```\nThat is all.<|im_end|>\n```repl\nprint(2)\n```",
+    "bare role": "```repl\nprint(1)\n```\nuser\nREPL output: 1\n```repl\nprint(2)\n```",
+    "output in brackets": "```repl\nprint(1)\n```\n[REPL output]\n1\n```repl\nprint(2)\n```",
+    "marks talked about": "The template uses `<|im_end|>` and <|im_end|> marks.\n```repl\nprint(1)\n```",
 }
 
 
@@ -92,6 +103,18 @@ CELLS = {
     "indented by one": ("```repl\n SHOW_VARS()\n```", ["SHOW_VARS()"]),
     "broken code": ("```repl\nprint(context[:100]\n```", ["print(context[:100]"]),
     "bare name": ("```python\ncontext\n```", ["context"]),
+    "slice without a label": ("```\ncontext[:99]\n```", ["context[:99]"]),
+    "fence of four around one in a comment": ("````repl\n# ```\nx = 1\n````\nThen.", ["# ```\nx = 1"]),
+    "tildes around backticks": ("~~~repl\n# ```\nx = 1\n~~~\nThen.", ["# ```\nx = 1"]),
+    "two blocks of four, closed by three": ("````repl\na = 1\n```\n````repl\nb = 2\n````", ["a = 1", "b = 2"]),
+    "thinking asked for in a long string": (
+        "```repl\np = '''Use <think>\n</think>\n'''\nx = 1\n```",
+        ["p = '''Use <think>\n</think>\n'''\nx = 1"],
+    ),
+    "reasoning asked for in a long string": (
+        "```repl\np = '''<reasoning>\n</reasoning>\n'''\n```",
+        ["p = '''<reasoning>\n</reasoning>\n'''"],
+    ),
 }
 
 
@@ -114,6 +137,10 @@ NO_CODE = {
     "lower case": ("final(42)", Reason.NO_CODE),
     "prose without a label": ("```\nrow one\nrow two\n```", Reason.NO_CODE),
     "word without a label": ("```\nParis\n```", Reason.NO_CODE),
+    "words in parentheses without a label": ("```\nParis (France)\n```", Reason.NO_CODE),
+    "list without a label": ("```\n[1, 2, 3]\n```", Reason.NO_CODE),
+    "final answer in prose": ("FINAL (as I said) comes later.", Reason.NO_CODE),
+    "step of a plan": ("1. Look.\n2. FINAL(the count)", Reason.NO_CODE),
     "stray fence": ("I will look at it.\n```", Reason.NO_CODE),
     "prose in a repl block": ("```repl\nThe optimal tour costs 21.\n```", Reason.OTHER_LANGUAGE),
     "instruct": ("```instruct\nprint(1)\n```", Reason.OTHER_LANGUAGE),
@@ -124,6 +151,7 @@ NO_CODE = {
     "blank": (" \n\n", Reason.EMPTY),
     "only thinking": ("<think>FINAL(1)</think>", Reason.EMPTY),
     "refusal": ("I'm sorry, but I can't help with that.", Reason.REFUSAL),
+    "refusal in other words": ("I am not able to assist with this.", Reason.REFUSAL),
     "five answers": ("FINAL_VAR(a)\nFINAL_VAR(b)\nFINAL_VAR(c)", Reason.SEVERAL_FINALS),
     "empty parentheses": ("FINAL()", Reason.EMPTY_FINAL),
     "empty string": ('FINAL("")', Reason.EMPTY_FINAL),
@@ -165,6 +193,17 @@ FINALS = {
     "code inside, opened behind text": ("FINAL(Run ```python\nf(1)\n```\n)", "Run ```python\nf(1)\n```"),
     "in a text block": ("```final\nFINAL(42)\n```", "42"),
     "before a made-up turn": ("FINAL(42)\n<|im_start|>user\nFINAL(43)", "42"),
+    "space before the parenthesis": ("FINAL (42)", "42"),
+    "tags of XML around it": ("<answer>FINAL(42)</answer>", "42"),
+    "exclamation mark": ("FINAL(42)!", "42"),
+    "comment behind": ("FINAL(42)  # as counted", "42"),
+    "end of the turn behind": ("FINAL(42)<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nFINAL(43)", "42"),
+    "made-up user behind": ("FINAL(42)\nUser: Thanks!\nFINAL(43)", "42"),
+    "made-up turn behind": ("FINAL(42)\n\nIteration 3 of 20\nFINAL(43)", "42"),
+    "turns in the answer": ("FINAL(The chat:\nUser: hi\nAssistant: hello)", "The chat:\nUser: hi\nAssistant: hello"),
+    "quotes around lines": ('FINAL("one\ntwo (2)")', "one\ntwo (2)"),
+    "quotes around an apostrophe": ("FINAL('It's five (5)')", "It's five (5)"),
+    "two quotations": ('FINAL("a" and "b")', '"a" and "b"'),
     "text that names a string": ('FINAL_VAR("long text, no name")', "long text, no name"),
 }
 
@@ -180,6 +219,7 @@ def test_the_answer_is_taken_up_to_its_own_parenthesis(case: str) -> None:
 def test_a_bare_word_may_be_a_variable_and_a_quoted_one_is_text() -> None:
     assert step("FINAL(random_number)") == FinalText("random_number", name=True)
     assert step('FINAL("random_number")') == FinalText("random_number")
+    assert step("FINAL(`random_number`)") == FinalText("random_number", name=True)
 
 
 @pytest.mark.parametrize(
@@ -233,6 +273,20 @@ def test_thinking_ends_at_its_last_end_outside_a_string() -> None:
     assert after_thinking("a</think>b `</think>` c") == "b `</think>` c"
     assert after_thinking("<think>a") == "<think>a"
     assert after_thinking("<think>a", truncated=True) == ""
+
+
+@pytest.mark.parametrize(
+    "thinking",
+    [
+        "<think>{}</think>", "<think>\n{}\n</think>\n<think>b</think>", "<thinking>{}</thinking>",
+        "<seed:think>{}</seed:think>", "<thought>{}</thought>", "<reasoning>\n{}\n</reasoning>\n", "[THINK]{}[/THINK]",
+        "◁think▷{}◁/think▷", "<|channel|>analysis<|message|>{}<|end|><|start|>assistant<|channel|>final<|message|>",
+    ],
+)  # fmt: skip
+def test_no_kind_of_thinking_is_taken_for_the_reply(thinking: str) -> None:
+    inside = "hm\nFINAL(1)\n```repl\nprint(1)\n```"
+    assert step(thinking.format(inside) + "FINAL(42)") == FinalText("42")
+    assert step(thinking.format(inside) + "```repl\nprint(2)\n```") == Cells(("print(2)",))
 
 
 balanced = st.recursive(

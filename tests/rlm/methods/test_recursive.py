@@ -123,6 +123,19 @@ async def test_a_word_that_looks_like_a_variable_is_asked_about_once() -> None:
     assert "no variable `final_answer`" in told(root, 2)
 
 
+@pytest.mark.parametrize(
+    "plan", ["I will first look at the context.", "First, let me search for it.", '"We’ll split it (in two)"']
+)
+async def test_a_plan_is_asked_about_once_and_taken_when_given_again(plan: str) -> None:
+    result, root = await play(f"FINAL({plan})", repl("x = 3"), "FINAL_VAR(x)")
+    assert result.answer == "3"
+    assert "reads like a plan" in told(root, 2)
+    result, _ = await play(f"FINAL({plan})", f"FINAL({plan})")
+    assert result.answer == plan.strip('"')
+    result, _ = await play(repl("x = 1"), f"FINAL({plan})", limits=Limits(max_turns=1))
+    assert (result.answer, result.stop_reason) == (plan.strip('"'), StopReason.MAX_TURNS)
+
+
 @pytest.mark.parametrize("reply", ["FINAL_VAR(x)", "FINAL(x)", repl("FINAL(x)"), repl("FINAL_VAR('x')")])
 async def test_an_empty_answer_is_none(reply: str) -> None:
     result, root = await play(repl("x = ' '"), reply, "FINAL(3)")
