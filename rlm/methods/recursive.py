@@ -41,7 +41,7 @@ from rlm.tree import ROOT, SUB, CallTree
 _LAST_CELL_S = 20.0
 # How Python writes what has no text of its own: functions, modules, generators.
 _OBJECT = re.compile(r"<(?:module|class|function|built-in|(?:bound )?method|[\w.]+ object)\b[^\n]*>")
-_MARK_READY = 'answer["ready"] = bool(str(answer["content"]).strip())'
+_MARK_READY = 'answer["ready"] = True'
 
 
 @dataclass(kw_only=True)
@@ -272,8 +272,9 @@ class Loop:
         if self.rlm.protocol == AnswerProtocol.ANSWER_VARIABLE:
             try:
                 result = await self.repl.run(_MARK_READY, timeout_s=_LAST_CELL_S)
-                if result.final:
-                    return replace(self._answer(await self.repl.final(), "unready"), stop_reason=limit.reason)
+                text = await self.repl.final() if result.final else ""
+                if text.strip():
+                    return replace(self._answer(text, "unready"), stop_reason=limit.reason)
             except ReplError:
                 pass
         return Answer(None, limit.reason)

@@ -116,8 +116,7 @@ class Cells:
 
     def text_of(self, name: str) -> str:
         """A variable as text. Raises KeyError, and what its own str() raises."""
-        value = self.namespace[name]
-        return value if type(value) is str else str(value)
+        return _as_text(self.namespace[name])
 
     def _run(self, code: types.CodeType | None) -> Any:
         if code is None:
@@ -134,25 +133,29 @@ class Cells:
             raise
 
     def _take_answer(self) -> None:
-        if self._answer != "answer_variable":
-            return
-        answer = self.namespace.get("answer")
-        if isinstance(answer, dict) and answer.get("ready"):
-            content = answer.get("content")
-            self.final = content if type(content) is str else str(content)
-            answer["ready"] = False
+        if self._answer == "answer_variable":
+            answer = self._answer_variable()
+            if answer.get("ready"):
+                self.final = _as_text(answer.get("content"))
+                answer["ready"] = False
 
     def _forget_answer(self) -> None:
         """A cell that fails gives no answer, and leaves none ready for the next one."""
         self.final = None
+        if self._answer == "answer_variable":
+            self._answer_variable()["ready"] = False
+
+    def _answer_variable(self) -> dict[Any, Any]:
+        """The dictionary `answer`; something else that code has put in its place becomes its content."""
         answer = self.namespace.get("answer")
-        if self._answer == "answer_variable" and isinstance(answer, dict):
-            answer["ready"] = False
+        if not isinstance(answer, dict):
+            answer = self.namespace["answer"] = {"content": answer, "ready": False}
+        return answer
 
     def _make_final(self) -> Any:
         def FINAL(value: Any) -> None:
             """Give the final answer: a text, or any value as str() shows it."""
-            self.final = value if type(value) is str else str(value)
+            self.final = _as_text(value)
 
         FINAL.__qualname__ = "FINAL"
         return FINAL
@@ -161,7 +164,7 @@ class Cells:
         def FINAL_VAR(name: Any) -> None:
             """Give the value of a variable as the final answer: its name as a string, or the variable itself."""
             if type(name) is not str:
-                self.final = str(name)
+                self.final = _as_text(name)
             elif name in self.namespace:
                 self.final = self.text_of(name)
             elif name.isidentifier() and not any(value is name for value in self.namespace.values()):
@@ -277,3 +280,8 @@ def _cut(text: str, limit: int) -> str:
         return text
     half = limit // 2
     return f"{text[:half]}\n[... {len(text) - 2 * half} characters cut ...]\n{text[len(text) - half :]}"
+
+
+def _as_text(value: Any) -> str:
+    """A value as an answer; None is none."""
+    return value if type(value) is str else "" if value is None else str(value)

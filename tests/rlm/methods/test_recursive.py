@@ -334,6 +334,13 @@ class TestAnswerVariable:
         assert result.answer == "4711"
         assert "empty" in told(root, 2)
 
+    @pytest.mark.parametrize("made", ["answer = str(4711)", "answer = 4711", "del answer", "answer = None\n1 / 0"])
+    async def test_code_that_puts_something_else_in_its_place_does_not_lose_it(self, made: str) -> None:
+        result, _ = await self.play(repl(made), repl(self.READY))
+        assert (result.answer, result.usage.turns) == ("4711", 2)
+        result, _ = await self.play(repl(made), "Done.", limits=Limits(max_turns=1))
+        assert result.answer == ("4711" if "4711" in made else None)
+
     @pytest.mark.parametrize("last", ["The answer is 1.", "", repl("print(1)"), repl("1 / 0")])
     async def test_at_a_limit_the_content_counts_though_it_is_not_ready(self, last: str) -> None:
         first = repl('answer["content"] = "4711"')
@@ -361,6 +368,13 @@ async def test_an_expression_over_variables_is_asked_about_once(text: str) -> No
 async def test_a_call_of_names_that_the_session_has_not_is_a_text() -> None:
     result, _ = await play("FINAL(os.path.join(base, name))")
     assert result.answer == "os.path.join(base, name)"
+
+
+@pytest.mark.parametrize("reply", ["FINAL_VAR(x)", "FINAL(x)", repl("FINAL(x)"), repl("FINAL_VAR(x)")])
+async def test_none_is_no_answer(reply: str) -> None:
+    result, root = await play(repl("import re\nx = re.search('zzz', context)"), reply, "FINAL(4711)")
+    assert result.answer == "4711"
+    assert "empty" in told(root, 3)
 
 
 @pytest.mark.parametrize("word", ["search", "json"])
