@@ -19,6 +19,8 @@ Message = Mapping[str, str]
 
 CONTEXT_MARK = "{context}"
 QUERY_MARK = "{query}"
+# A last turn of a conversation that is longer brings a context of its own.
+QUERY_CHARS = 10_000
 DEFAULT_LAYOUT: tuple[Message, ...] = ({"role": "user", "content": f"{CONTEXT_MARK}\n\n{QUERY_MARK}"},)
 
 
@@ -29,7 +31,7 @@ class Prompt:
     context: one string, or a tuple of documents.
     query: the question; empty when the context holds it.
     layout: the messages a plain model call gets, with `{context}` and `{query}` where the two go.
-    history: the earlier turns of a conversation; the context is then the same turns as one text.
+    history: the earlier turns of a conversation, without a query all turns; the context is the same turns as one text.
     """
 
     context: str | tuple[str, ...]
@@ -42,10 +44,19 @@ class Prompt:
         """Build a Prompt from a string, a list of documents, a list of chat messages, or a Path.
 
         The path of a file is its text; that of a folder a document for each text file in it. Of chat messages the last
-        user turn is the query and all before it the context, unless `query` is given; their content is a string or a
-        list of text parts. Raises TypeError for anything else, ValueError for messages without a user turn, and
-        UnreadablePath, a ValueError, for a path.
+        user turn is the query and all before it the context, unless `query` is given; a last turn of more than
+        QUERY_CHARS belongs to the context, which then holds the question. Their content is a string or a list of text
+        parts. Raises TypeError for anything else, ValueError for messages without a user turn and where there is no
+        text at all, and UnreadablePath, a ValueError, for a path.
         """
+        made = cls._of(prompt, query)
+        texts = [made.query, made.context] if isinstance(made.context, str) else [made.query, *made.context]
+        if all(not text or text.isspace() for text in texts):
+            raise ValueError("the prompt is empty")
+        return made
+
+    @classmethod
+    def _of(cls, prompt: PromptLike, query: str | None) -> Prompt:
         if isinstance(prompt, Prompt):
             return prompt if query is None else Prompt(prompt.context, query, prompt.layout, prompt.history)
         if isinstance(prompt, str):
@@ -74,12 +85,21 @@ class Prompt:
         """The context as one string; documents are set apart by a blank line."""
         return self.context if isinstance(self.context, str) else "\n\n".join(self.context)
 
+    @property
+    def question(self) -> str:
+        """The query behind what the system messages of its conversation say, for a model that is not shown the turns."""
+        told = [turn["content"] for turn in self.history if turn["role"] in ("system", "developer")]
+        if not self.query or not any(told) or sum(map(len, told)) > QUERY_CHARS:
+            return self.query
+        return "\n\n".join([*filter(None, told), self.query])
+
     def messages(self, context: str | None = None) -> list[dict[str, str]]:
         """The messages of a plain model call, over `context` in place of the whole one where it is given."""
         if self.history and context is None:
-            return [dict(turn) for turn in self.history] + [{"role": "user", "content": self.query}]
+            asked = [{"role": "user", "content": self.query}] if self.query else []
+            return [dict(turn) for turn in self.history] + asked
         text = self.context_text if context is None else context
-        filled = [{"role": m["role"], "content": _fill(m["content"], text, self.query)} for m in self.layout]
+        filled = [{"role": m["role"], "content": _fill(m["content"], text, self.question)} for m in self.layout]
         return [message for message in filled if message["content"]]
 
 
@@ -173,7 +193,9 @@ def message_text(content: object) -> str:
         raise TypeError("content is neither a string nor a list of parts")
     if any(part.get("type") not in ("text", "input_text", "output_text") for part in content):
         raise TypeError("content has parts other than text")
-    return "\n".join(str(part.get("text") or "") for part in content)
+    if not all(isinstance(part.get("text"), str) for part in content):
+        raise TypeError("content has a text part without a text")
+    return "\n".join(part["text"] for part in content)
 
 
 def _from_messages(messages: Sequence[Mapping[str, object]], query: str | None) -> Prompt:
@@ -182,7 +204,13 @@ def _from_messages(messages: Sequence[Mapping[str, object]], query: str | None) 
         last = next((i for i in reversed(range(len(turns))) if turns[i]["role"] == "user"), None)
         if last is None:
             raise ValueError("a list of messages needs a user turn to answer, or a query")
-        query, turns = turns[last]["content"], turns[:last]
+        query, turns = turns[last]["content"], turns[: last + 1]
+        if len(query) <= QUERY_CHARS:
+            turns.pop()
+        elif len(turns) == 1:
+            return Prompt(query, history=tuple(turns))
+        else:
+            query = ""
     text = "\n\n".join(f"{turn['role']}: {turn['content']}" for turn in turns)
     return Prompt(text, query, history=tuple(turns))
 

@@ -80,7 +80,7 @@ class AgentCli(Method):
                 messages = prompt.messages(f"[The text is in the file {self.context_file} in the current folder.]")
             remaining = tree.meter.remaining_s
             timeout_s = self.timeout_s if remaining is None else min(self.timeout_s, remaining)
-            agent = Agent(self, prompt.query, folder, timeout_s)
+            agent = Agent(self, prompt.question, folder, timeout_s)
             return read_answer(await tree.call(agent, messages))
         except AgentTimedOut as late:
             raise LimitReached(StopReason.MAX_WALL, str(late)) from late

@@ -71,7 +71,7 @@ class Compactor:
     def __init__(self, method: Compaction, prompt: Prompt, tree: CallTree) -> None:
         self._model = method.sub_model
         self._text = load_prompt(method.prompt)
-        self._query = prompt.query
+        self._query = prompt.question
         context = "" if prompt.query else prompt.context_text
         self._head, self._tail = context[:_EXCERPT_CHARS], context[-_EXCERPT_CHARS:]
         self._tree = tree

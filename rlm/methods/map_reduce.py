@@ -95,11 +95,11 @@ class MapReduce(Method):
         window = self.sub_model.context_window or _UNKNOWN_WINDOW
         chars = self.window_chars or max(200, int(window * _WINDOW_SHARE) * _CHARS_PER_TOKEN)
         ask = load_prompt(self.prompt).render(
-            f"ask_{self.keep}", text=_PART, query=prompt.query, head=context[:_EXCERPT_CHARS],
+            f"ask_{self.keep}", text=_PART, query=prompt.question, head=context[:_EXCERPT_CHARS],
             tail=context[-_EXCERPT_CHARS:],
         )  # fmt: skip
         return {
-            "query": prompt.query,
+            "query": prompt.question,
             "keep": self.keep,
             "ask": ask,
             "window_chars": chars,

@@ -35,10 +35,10 @@ def describe(prompt: Prompt, prefix_chars: int = 0) -> dict[str, Any]:
         "chars": prompt.chars,
         "lines": None if text is None else text.count("\n") + 1,
         "lengths": _lengths([len(document) for document in documents]),
-        "turns": len(prompt.history),
+        "turns": len(prompt.history) if prompt.query else 0,
         "head": first[:head_chars],
         "tail": last[-tail_chars:] if tail_chars else "",
-        "query": prompt.query,
+        "query": prompt.question,
     }
 
 

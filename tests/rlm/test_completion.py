@@ -42,6 +42,27 @@ def test_a_conversation_with_a_query_keeps_all_its_turns():
     assert "What did I say?" in prompt.context
 
 
+LONG = "line\n" * 4_000 + "What is in it?"
+
+
+def test_a_long_last_turn_is_part_of_the_context_which_then_holds_the_question():
+    alone = Prompt.of([{"role": "user", "content": LONG}])
+    assert (alone.context, alone.query, alone.question) == (LONG, "", "")
+    talk = [*TURNS[:3], {"role": "user", "content": LONG}]
+    prompt = Prompt.of(talk)
+    assert (prompt.query, prompt.context.endswith(f"user: {LONG}")) == ("", True)
+    # A plain call gets the conversation as it is.
+    assert alone.messages() == [{"role": "user", "content": LONG}] and prompt.messages() == talk
+
+
+def test_what_the_system_asks_for_goes_with_the_question_where_no_turns_are_shown():
+    prompt = Prompt.of(TURNS)
+    assert prompt.question == "Be brief.\n\nWhat did I say?"
+    assert prompt.messages("a piece") == [{"role": "user", "content": f"a piece\n\n{prompt.question}"}]
+    assert Prompt.of(TURNS[1:]).question == Prompt.of("text", "What did I say?").question == "What did I say?"
+    assert Prompt.of([{"role": "system", "content": LONG}, TURNS[1]]).question == "Hello"
+
+
 def test_a_piece_of_the_context_takes_its_place_in_the_layout():
     layout = ({"role": "system", "content": "Read: {context}"}, {"role": "user", "content": "{query}"})
     prompt = Prompt("whole", "why?", layout)
@@ -56,6 +77,13 @@ def test_marks_inside_a_context_or_a_query_are_text(context, query):
     context, query = context + "{query}", query + "{context}"
     message = Prompt(context, query).messages()[0]["content"]
     assert message == f"{context}\n\n{query}".strip("\n")
+
+
+@pytest.mark.parametrize("prompt", ["", " \n", ["", ""], [{"role": "user", "content": None}]])
+def test_a_prompt_without_any_text_is_refused(prompt):
+    with pytest.raises(ValueError, match="the prompt is empty"):
+        Prompt.of(prompt)
+    assert Prompt.of("", "why?").query == "why?"
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,23 @@ def test_a_prompt_is_a_text_documents_messages_or_a_path(tmp_path):
         assert told in root.requests[1][-1]["content"], kind
 
 
+def test_one_long_message_that_ends_in_a_question_never_enters_the_roots_prompt():
+    root = reading_root()
+    asked = f"{TEXT * 500}\n\nWhich number is it?"
+    told = [{"role": "system", "content": "Answer in digits."}]
+    assert RLM(model=root).completion([*told, {"role": "user", "content": asked}]).answer == "4711"
+    first = root.requests[0][-1]["content"]
+    assert "Answer in digits." in first and "Which number is it?" in first and len(first) < 5_000
+    assert f"{len('system: Answer in digits.') + 2 + len('user: ') + len(asked)} str" in root.requests[1][-1]["content"]
+
+
+def test_the_root_is_told_what_the_system_message_of_a_conversation_asks_for():
+    root = reading_root()
+    turns = [{"role": "system", "content": "Answer in digits."}, {"role": "user", "content": "Which number?"}]
+    RLM(model=root).completion(turns)
+    assert "Answer in digits.\n\nWhich number?" in root.requests[0][-1]["content"]
+
+
 @pytest.mark.parametrize(
     ("prompt", "error", "told"),
     [
@@ -88,6 +105,8 @@ def test_a_prompt_is_a_text_documents_messages_or_a_path(tmp_path):
         (3, TypeError, "not int"),
         ([{"role": "user", "content": [{"type": "image_url"}]}], TypeError, "parts other than text"),
         ([{"role": "user", "content": 5}], TypeError, "neither a string"),
+        ([{"role": "user", "content": [{"type": "text", "text": 5}]}], TypeError, "without a text"),
+        ("", ValueError, "the prompt is empty"),
     ],
 )
 def test_what_is_no_prompt_is_refused_in_one_line(prompt, error, told):
