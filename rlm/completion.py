@@ -87,7 +87,7 @@ class Prompt:
 
     @property
     def question(self) -> str:
-        """The query behind what the system messages of its conversation say, for a model that is not shown the turns."""
+        """The query behind what the system messages of its conversation say, for a model without its turns."""
         told = [turn["content"] for turn in self.history if turn["role"] in ("system", "developer")]
         if not self.query or not any(told) or sum(map(len, told)) > QUERY_CHARS:
             return self.query
@@ -115,6 +115,7 @@ class StopReason(StrEnum):
     TRUNCATED = "truncated"
     REFUSAL = "refusal"
     REPEATED_CELLS = "repeated_cells"
+    VERIFICATION_LOOP = "verification_loop"
     CONTEXT_OVERFLOW = "context_overflow"
     MAX_COST = "max_cost_usd"
     MAX_RUN_COST = "max_run_cost_usd"
@@ -127,6 +128,9 @@ class StopReason(StrEnum):
     MAX_CONSECUTIVE_ERRORS = "max_consecutive_errors"
     CANCELLED = "cancelled"
     ERROR = "error"
+
+
+_LOOPS = (StopReason.REPEATED_CELLS, StopReason.VERIFICATION_LOOP)
 
 
 class Status(StrEnum):
@@ -177,7 +181,7 @@ class Completion:
             return Status.CONTEXT_OVERFLOW
         if self.stop_reason in (StopReason.ERROR, StopReason.CANCELLED):
             return Status.ERROR
-        if self.stop_reason.startswith("max_") or self.stop_reason == StopReason.REPEATED_CELLS:
+        if self.stop_reason.startswith("max_") or self.stop_reason in _LOOPS:
             return Status.LIMIT
         return Status.OK
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 
@@ -134,7 +135,7 @@ class Meter:
 
 
 class LoopGuard:
-    """Watches one loop of turns, a root's or a child's: turns, failures in a row, a cell that is run again and again.
+    """Watches one loop of turns, a root's or a child's: turns, failures in a row, cells that are run again and again.
 
     A child's loop that is stopped so ends the child, not the tree.
     """
@@ -144,7 +145,8 @@ class LoopGuard:
         self.turns = 0
         self._max_repeats = max_repeats
         self._failures = 0
-        self._last_cell: str | None = None
+        # A loop of a few cells in turn is a loop too.
+        self._last_cells: deque[str] = deque(maxlen=4)
         self._repeats = 0
 
     def turn(self) -> None:
@@ -161,15 +163,15 @@ class LoopGuard:
             raise LimitReached(StopReason.MAX_CONSECUTIVE_ERRORS, f"{self._failures} turns in a row failed")
 
     def repeated(self, code: str, output: str) -> bool:
-        """Whether this cell, with this output, is the same as the one before it.
+        """Whether this cell, with this output, is one of the four before it.
 
         True is for telling the model once; raises LimitReached (repeated_cells) when it goes on.
         """
         cell = f"{code.strip()}\0{output}"
-        self._repeats = self._repeats + 1 if cell == self._last_cell else 0
-        self._last_cell = cell
+        self._repeats = self._repeats + 1 if cell in self._last_cells else 0
+        self._last_cells.append(cell)
         if self._repeats >= self._max_repeats:
-            raise LimitReached(StopReason.REPEATED_CELLS, f"the same cell was run {self._repeats + 1} times in a row")
+            raise LimitReached(StopReason.REPEATED_CELLS, f"the last {self._repeats} cells repeated earlier ones")
         return self._repeats == 1
 
 

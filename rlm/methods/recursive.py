@@ -41,6 +41,7 @@ from rlm.tree import ROOT, SUB, CallTree
 _LAST_CELL_S = 20.0
 # How Python writes what has no text of its own: functions, modules, generators.
 _OBJECT = re.compile(r"<(?:module|class|function|built-in|(?:bound )?method|[\w.]+ object)\b[^\n]*>")
+_ANY_VARIABLE = (AnswerProtocol.FINAL_TAGS, "answer")
 _MARK_READY = 'answer["ready"] = True'
 
 
@@ -374,6 +375,9 @@ class Loop:
         turns = self.strategy.overdue(self.guard.turns)
         if turns:
             self.talk.note("note_ready", name=self.strategy.ready, turns=turns)
+        # In the protocol of tags `answer` may be any variable.
+        if self.strategy.is_stuck(self.guard.turns) and (self.rlm.protocol, self.strategy.ready) != _ANY_VARIABLE:
+            raise LimitReached(StopReason.VERIFICATION_LOOP, f"`{self.strategy.ready}` has stood ready for too long")
         self.guard.outcome(failed=failed)
 
     def _send(self) -> None:

@@ -35,8 +35,9 @@ class Decomposition(StrEnum):
 class Strategy:
     """Follows the cells of one loop. A variable `answer` or `final_answer` that a cell sets is an answer ready."""
 
-    # Turns that an answer may stand ready and unchanged before the root is asked whether it is the answer.
+    # Turns that an answer may stand ready and unchanged before the root is asked whether it is the answer, and stopped.
     PATIENCE = 4
+    LAST_PATIENCE = 16
 
     def __init__(self) -> None:
         self.ready: str | None = None
@@ -66,6 +67,10 @@ class Strategy:
         self._asked = True
         return turn - self.ready_turn
 
+    def is_stuck(self, turn: int) -> bool:
+        """Whether an answer has stood ready and unchanged for so long that what goes on is no work any more."""
+        return self.ready_turn is not None and turn - self.ready_turn >= self.LAST_PATIENCE
+
 
 def first_decomposition(cells: Sequence[str]) -> Decomposition | None:
     """The kind of the first cell that does more with `context` than peek at it; peek or None where none does.
@@ -78,12 +83,12 @@ def first_decomposition(cells: Sequence[str]) -> Decomposition | None:
         tree = _parsed(code)
         if tree is None:
             continue
+        names |= _aliases(tree, names)
         found = set(_kinds(tree, names))
         for kind in Decomposition:
             if kind in found and kind != Decomposition.PEEK:
                 return kind
         peeked = Decomposition.PEEK if found else peeked
-        names |= _aliases(tree, names)
     return peeked
 
 
@@ -107,8 +112,10 @@ def _kinds(tree: ast.Module, names: set[str]) -> Iterator[Decomposition]:
         if isinstance(node, ast.Call):
             yield from _kinds_of_call(node, names)
         elif isinstance(node, ast.Subscript) and _is_context(node.value, names):
-            chunks = id(node) in looped and _computed(node.slice)
-            yield Decomposition.FIXED_CHUNKS if chunks else Decomposition.PEEK
+            if id(node) in looped and _computed(node.slice):
+                yield Decomposition.FIXED_CHUNKS if isinstance(node.slice, ast.Slice) else Decomposition.STRUCTURE
+            else:
+                yield Decomposition.PEEK
         elif isinstance(node, ast.For | ast.comprehension) and _is_context(node.iter, names):
             yield Decomposition.STRUCTURE
         elif isinstance(node, ast.Compare) and any(isinstance(op, ast.In | ast.NotIn) for op in node.ops):
@@ -131,8 +138,11 @@ def _kinds_of_call(call: ast.Call, names: set[str]) -> Iterator[Decomposition]:
     elif name == "split" and (of_context or given):
         newline = any(isinstance(a, ast.Constant) and a.value in ("\n", r"\n") for a in call.args)
         yield Decomposition.PER_LINE if newline else Decomposition.STRUCTURE
-    elif name in _SEARCHES and (of_context or given):
+    elif (name in _SEARCHES and (of_context or given)) or (name == "search" and owner is None):
+        # `search` alone is the retriever of rlm_bm25, which knows the context.
         yield Decomposition.KEYWORD_SEARCH
+    elif name == "wrap" and given:
+        yield Decomposition.FIXED_CHUNKS
     elif name in _TAKES_APART and given:
         yield Decomposition.STRUCTURE
     elif given:

@@ -109,6 +109,7 @@ def test_a_conversation_without_a_user_turn_needs_a_query():
         (StopReason.MAX_COST, Status.LIMIT),
         (StopReason.MAX_TURNS, Status.LIMIT),
         (StopReason.REPEATED_CELLS, Status.LIMIT),
+        (StopReason.VERIFICATION_LOOP, Status.LIMIT),
         (StopReason.CONTEXT_OVERFLOW, Status.CONTEXT_OVERFLOW),
         (StopReason.ERROR, Status.ERROR),
     ],

@@ -107,6 +107,17 @@ def test_a_repeated_cell_is_told_once_and_then_ends_the_loop():
     assert caught.value.reason == StopReason.REPEATED_CELLS
 
 
+def test_cells_that_take_turns_are_a_loop_too():
+    guard = LoopGuard(Limits())
+    told = [guard.repeated(code, "1") for code in ("a()", "b()", "a()", "b()", "c()", "d()", "a()")]
+    assert told == [False, False, True, False, False, False, True]
+    for code in ("b()", "c()"):
+        guard.repeated(code, "2")
+    with pytest.raises(LimitReached):
+        for code in ("b()", "c()", "b()"):
+            guard.repeated(code, "2")
+
+
 def test_the_same_cell_with_another_output_is_not_a_repetition():
     guard = LoopGuard(Limits())
     assert not any(guard.repeated("step()", str(i)) for i in range(10))

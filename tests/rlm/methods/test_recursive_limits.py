@@ -167,6 +167,21 @@ async def test_a_root_that_verifies_a_ready_answer_is_asked_once_to_finish() -> 
     assert result.answer == "3"
 
 
+async def test_a_root_that_verifies_on_and_on_is_stopped_and_may_answer() -> None:
+    checks = [repl(f"print('check {n}')") for n in range(16)]
+    result, root = await play(repl("final_answer = 3"), *checks, "FINAL_VAR(final_answer)", limits=Limits())
+    assert (result.answer, result.stop_reason, result.status) == ("3", StopReason.VERIFICATION_LOOP, Status.LIMIT)
+    assert result.usage.turns == 17 and "ready for too long" in root.requests[-1][-1]["content"]
+
+
+async def test_a_variable_that_happens_to_be_called_answer_stops_nothing() -> None:
+    steps = [repl(f"print('step {n}')") for n in range(20)]
+    result, _ = await play(repl("answer = llm_query('x')"), *steps, "FINAL(4)", limits=Limits())
+    assert (result.answer, result.stop_reason) == ("4", StopReason.ANSWER)
+    result, _ = await play(repl("answer['content'] = 3"), *steps, limits=Limits(), protocol="answer_variable")
+    assert (result.answer, result.stop_reason) == ("3", StopReason.VERIFICATION_LOOP)
+
+
 async def test_the_output_shown_is_bounded() -> None:
     _, root = await play(repl("print('y' * 100_000)"), "FINAL(1)", limits=Limits(max_output_chars=300))
     assert root.requests[1][-1]["content"].count("y") <= 300

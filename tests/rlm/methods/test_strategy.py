@@ -27,7 +27,11 @@ FIRST = {
     "print(llm_query(context))": "whole",
     "print(llm_query(f'What is in this? {context}'))": "whole",
     "print(llm_query('Sum up: ' + context))": "whole",
-    "text = context\nprint(llm_query('Read: ' + text))": None,
+    "text = context\nprint(llm_query('Read: ' + text))": "whole",
+    "for i in range(len(context)):\n    print(context[i])": "structure",
+    "import textwrap\nparts = textwrap.wrap(context, 1000)": "fixed_chunks",
+    "hits = search('magic number', 5)": "keyword_search",
+    "print(re.search('a', name))": None,
     "print(llm_query('Read: ' + context[:1000]))": "peek",
     "x = 1": None,
     "print(": None,
@@ -36,11 +40,11 @@ FIRST = {
 
 @pytest.mark.parametrize("code", FIRST)
 def test_a_cell_is_of_the_kind_of_what_it_does_with_the_context(code: str) -> None:
-    found = first_decomposition([code])
-    if code.startswith("text = "):
-        assert first_decomposition(code.split("\n")) == Decomposition.WHOLE
-    else:
-        assert found == FIRST[code]
+    assert first_decomposition([code]) == FIRST[code]
+
+
+def test_another_name_of_the_context_is_the_context() -> None:
+    assert first_decomposition(["text = context", "print(llm_query('Read: ' + text))"]) == Decomposition.WHOLE
 
 
 def test_the_first_cell_that_does_more_than_peek_decides() -> None:
