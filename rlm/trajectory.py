@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rlm.models.chat import Cost, FailedAttempt, TokenUsage
+
+_log = logging.getLogger("rlm")
 
 Event = dict[str, Any]
 OnEvent = Callable[[Event], None]
@@ -40,9 +43,9 @@ class Trajectory:
     """Events of one completion: dictionaries with `id`, `parent`, `kind`, `depth`, `at` and what the kind brings.
 
     Kinds of any method: `completion`, `turn`, `call`, `limit`, `notice` (what the harness told the model), `truncation`
-    (of a context or a summary), `search`, `answer`; of those with a session `cell` and `tool`; of the RLM `step` (what
-    a reply was taken for), `child` and `summary`.
-    `at` is in seconds since the start. A subscriber gets each event as it is recorded; what it raises is its own.
+    (of a context or a summary), `search`, `error` (a fault of the method), `answer`; of those with a session `cell` and
+    `tool`; of the RLM `step` (what a reply was taken for), `child` and `summary`.
+    `at` is in seconds since the start. A subscriber gets each event as it is recorded; what it raises is logged.
     """
 
     def __init__(self, on_event: OnEvent | None = None) -> None:
@@ -63,7 +66,11 @@ class Trajectory:
         }
         self.events.append(event)
         if self._on_event:
-            self._on_event(event)
+            try:
+                self._on_event(event)
+            except Exception:
+                # It must neither end what is being paid for nor turn up in a cell of the model.
+                _log.exception("on_event failed at event %d, kind %s", number, kind)
         return number
 
     def of_kind(self, kind: str) -> list[Event]:

@@ -6,6 +6,7 @@ import asyncio
 import concurrent.futures
 import math
 import threading
+import traceback
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
@@ -69,9 +70,10 @@ class Method:
         responses are kept apart by it. budget: dollars shared with other completions. on_event: called with each event
         of the trajectory as it happens (turns, model calls, cells, children), on the event loop: it must not block.
 
-        Limits, an input that is too long and endpoints that fail end in a Completion with a stop_reason. Raises
-        FatalModelError (no later call can succeed) and what is wrong with the arguments. Cancellation passes through,
-        after the calls on the wire have been dropped and the session's processes ended.
+        Limits, an input that is too long, endpoints that fail and a method's own faults end in a Completion with a
+        stop_reason, so that what was paid is told. Raises FatalModelError (no later call can succeed) and what is wrong
+        with the arguments. Cancellation passes through, after the calls on the wire have been dropped and the session's
+        processes ended.
         """
         prompt = Prompt.of(prompt, query)
         meter = Meter(limits or self.limits, budget)
@@ -88,6 +90,9 @@ class Method:
             raise
         except (ModelError, ReplError) as failure:
             result, error = Answer(None, StopReason.ERROR), one_line(failure)
+        except Exception as fault:
+            result, error = Answer(None, StopReason.ERROR), one_line(fault)
+            tree.trajectory.record("error", traceback=traceback.format_exc())
         return _completion(result, error, tree)
 
     def completion(

@@ -11,6 +11,8 @@ import pytest
 
 import rlm
 from rlm import RLM, BaseModel, Budget, CodeAct, Compaction, Limits, Prompt, ScriptedModel, StopReason
+from rlm.completion import Status
+from rlm.methods.method import Method
 
 SUB_CALL = "```repl\nprint(llm_query('say it'))\n```"
 TEXT = "The magic number is 4711. " * 40
@@ -172,10 +174,33 @@ async def _blocking(model):
     return model.completion("Which?").answer
 
 
-def test_a_completion_inside_the_callback_of_another_is_refused_and_does_not_hang():
+def test_a_completion_inside_the_callback_of_another_is_refused_and_does_not_hang(caplog):
     inner = BaseModel(model=ScriptedModel(["x"]))
-    with pytest.raises(RuntimeError, match="await acompletion"):
-        BaseModel(model=ScriptedModel(["x"])).completion("a", on_event=lambda event: inner.completion("b"))
+    result = BaseModel(model=ScriptedModel(["y"])).completion("a", on_event=lambda event: inner.completion("b"))
+    assert result.answer == "y"
+    assert "await acompletion" in caplog.text
+
+
+def test_a_callback_that_raises_is_logged_and_disturbs_nothing(caplog):
+    def fail(event):
+        raise ValueError("no room on the screen")
+
+    model = RLM(model=ScriptedModel([SUB_CALL, "FINAL(4711)"]), sub_model=ScriptedModel(["it"]))
+    result = model.completion(TEXT, on_event=fail)
+    assert (result.answer, result.usage.sub_calls, result.trajectory.of_kind("cell")[0]["status"]) == ("4711", 1, "ok")
+    assert "no room on the screen" in caplog.text and "kind completion" in caplog.text
+
+
+def test_a_fault_of_a_method_is_an_error_that_tells_what_was_paid():
+    class Faulty(Method):
+        async def answer(self, prompt, tree):
+            await tree.call(self.model, prompt.messages())
+            return {}["nothing"]
+
+    result = Faulty(model=ScriptedModel(["x"], usd_per_million=(100.0, 100.0))).completion(TEXT)
+    assert (result.answer, result.status, result.error) == (None, Status.ERROR, "KeyError: 'nothing'")
+    assert result.usage.cost.usd > 0 and len(result.calls) == 1
+    assert "in answer" in result.trajectory.of_kind("error")[0]["traceback"]
 
 
 def test_many_threads_may_complete_at_once():
