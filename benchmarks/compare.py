@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NO_REGRESSION, REGRESSION, NOT_COMPARABLE = 0, 1, 2
-# What can be let pass: other samples or targets, samples that one run lacks, other output caps, another scorer.
+# What can be let pass: other samples or targets, samples that a run lacks, other output caps, another scorer.
 ALLOWANCES = frozenset({"data", "missing", "caps", "scorer"})
 KEY = ["sample_id", "epoch"]
 _COLUMNS = (
@@ -83,11 +83,13 @@ def compare(
     Without it: a method fails if it is worse by a one-sided test at `alpha`, corrected for their number (Holm).
     max_cost_rise (0.2 is 20%): the mean cost must not have risen by more, unless the rise can be chance.
 
-    Raises NotComparable for runs over other data, with other output caps or scorers, or with samples missing, unless
-    `allow` names it; ConfigError for a folder that is no run and for settings that cannot be.
+    Raises NotComparable for runs over other data, with other output caps or scorers, or unfinished, unless `allow`
+    names it; ConfigError for a folder that is no run and for settings that cannot be.
     """
     _check(max_drop, max_cost_rise, alpha, allow)
     old_runs, new_runs = load_runs([base]), load_runs([new])
+    for which, run in (("first", old_runs.runs[0]), ("second", new_runs.runs[0])):
+        _refuse_unfinished(which, run, allow)
     old, young = _rows(old_runs), _rows(new_runs)
     notes: list[str] = []
     matched = _matched(old, young, notes)
@@ -181,7 +183,22 @@ def _matched(
     return found
 
 
+def _refuse_unfinished(which: str, run: Run, allow: frozenset[str]) -> None:
+    if run.missing and not allow & {"data", "missing"}:
+        raise NotComparable(
+            f"not comparable: the {which} run is not finished, {run.missing} of its "
+            f"{run.manifest.get('samples_planned')} samples are missing (--allow missing compares what is there)"
+        )
+    if run.repeated and "data" not in allow:
+        raise NotComparable(
+            f"not comparable: {run.repeated} samples stand more than once in the {which} run (--allow data takes the "
+            "last of each)"
+        )
+
+
 def _refuse_missing(benchmark: str, method: str, old: pd.DataFrame, young: pd.DataFrame, allow: frozenset[str]) -> None:
+    if old.duplicated(KEY).any() or young.duplicated(KEY).any():
+        raise NotComparable(f"not comparable: {benchmark}, {method}: a run has its samples from several models")
     before, after = (set(zip(frame["sample_id"], frame["epoch"], strict=True)) for frame in (old, young))
     if not before & after:
         raise NotComparable(f"not comparable: {benchmark}, {method}: no sample is in both runs")
@@ -245,7 +262,8 @@ def _arm(
     if max_cost_rise is not None and unknown:
         raise NotComparable(f"not comparable: {benchmark}, {method}: the cost of {unknown} samples is not known")
     if max_cost_rise is not None and ratio > 1 + max_cost_rise and low > 1:
-        cost_failure = f"mean cost rose by {100 * (ratio - 1):.0f}%, allowed are {100 * max_cost_rise:.0f}%"
+        rose = f"rose by {100 * (ratio - 1):.0f}%" if math.isfinite(ratio) else "rose from nothing"
+        cost_failure = f"mean cost {rose}, allowed are {100 * max_cost_rise:.0f}%"
     if unknown:
         ratio = low = high = math.nan
     return Arm(

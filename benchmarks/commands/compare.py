@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 
 def main(argv: Sequence[str]) -> int:
-    """Print the comparison; 0 no regression, 1 regression. Raises NotComparable (exit code 2)."""
+    """Print the comparison; 0 no regression, 1 regression. Raises ConfigError (exit code 2)."""
     parser = argparse.ArgumentParser(
         prog="rlm-eval compare",
         description="Compare two runs in pairs by sample and epoch. Exit code 0: no regression; 1: regression; 2: the "
@@ -29,11 +31,12 @@ def main(argv: Sequence[str]) -> int:
         action="append",
         default=[],
         metavar="WHAT",
-        help="compare all the same: data, missing, caps or scorer; can be given several times",
+        help="compare all the same: data, missing (unfinished too), caps or scorer; can be given several times",
     )
     words = parser.parse_args(argv)
 
     from benchmarks.compare import NotComparable, compare
+    from benchmarks.config import ConfigError
     from benchmarks.report.verdict import junit, junit_not_comparable, text
 
     try:
@@ -45,12 +48,25 @@ def main(argv: Sequence[str]) -> int:
             alpha=words.alpha,
             allow=frozenset(words.allow),
         )
-    except NotComparable as refusal:
+    except ConfigError as refusal:
         _write(words.junit, junit_not_comparable(str(refusal)))
         raise
+    except Exception as error:
+        # Exit code 1 says that there is a regression, so nothing else may end with it.
+        told = f"not comparable: {type(error).__name__}: {error}"
+        _write(words.junit, junit_not_comparable(told))
+        raise NotComparable(told) from error
     _write(words.junit, junit(verdict))
-    print(text(verdict), end="")
+    _say(text(verdict))
     return verdict.code
+
+
+def _say(told: str) -> None:
+    try:
+        print(told, end="", flush=True)
+    except BrokenPipeError:
+        # Whoever reads no further still gets the exit code.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _write(path: Path | None, content: str) -> None:

@@ -21,12 +21,10 @@ def main(argv: Sequence[str]) -> int:
     words = parser.parse_args(argv)
 
     from benchmarks.report import terminal_table, write_report
-    from benchmarks.report.runs import tables_are_current
-    from benchmarks.results import refresh_tables
+    from benchmarks.report.runs import refresh
 
     for path in words.runs:
-        if not tables_are_current(path):
-            refresh_tables(path)
+        refresh(path)
     out = words.out or words.runs[0] / "report"
     files = write_report(words.runs, out, baseline=words.baseline, reveal=frozenset(words.reveal))
     print(terminal_table(words.runs))

@@ -56,6 +56,8 @@ def warnings_of(run: Run) -> list[str]:
     found = []
     if run.missing:
         found.append(f"{run.missing} of {manifest.get('samples_planned')} samples are missing: the run is not finished")
+    if run.repeated:
+        found.append(f"{run.repeated} samples stand more than once in its table: the last of each counts")
     if (manifest.get("git") or {}).get("dirty"):
         found.append("the checkout had changes that are not committed")
     if (config.get("repl") or {}).get("confinement") == "unsafe":

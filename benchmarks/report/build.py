@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.config import ConfigError
 from benchmarks.report import ReportFiles
 from benchmarks.report.about import NOTES, about
 from benchmarks.report.behaviour import behaviour_table, calls_table, decomposition_table, stops_table
@@ -51,20 +52,26 @@ def build(run_folders: Sequence[Path], out: Path, baseline: str | None, reveal: 
     runs = load_runs(run_folders)
     calls = load_calls(runs)
     runs = replace(runs, samples=with_replayed_time(runs.samples, calls))
-    baseline = choose_baseline(runs.samples, baseline or runs.baseline)
-    (out / "tables").mkdir(parents=True, exist_ok=True)
-    for old in (out / "tables").glob("*.csv"):
-        old.unlink()
+    baseline = choose_baseline(runs.samples, runs.called(baseline) or runs.baseline)
+    try:
+        (out / "tables").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--out {out} cannot be made: {error.strerror or error}") from error
     tables = make_tables(runs.samples, calls, baseline)
     figures = write_figures(runs.samples, out / "figures", baseline=baseline)
     scores = tables[0]
     for table in tables:
-        write_csv(table.values, out / "tables" / f"{table.name}.csv")
+        file = out / "tables" / f"{table.name}.csv"
+        if len(table.values) or table is scores:
+            write_csv(table.values, file)
+        else:
+            file.unlink(missing_ok=True)
+    tables = [table for table in tables if len(table.values) or table is scores]
     write_csv(scores.values, out / "table.csv")
     write_whole(out / "table.tex", latex(scores.shown))
     write_whole(out / "report.md", _markdown(runs, tables, figures, out))
     page, *_ = write_page(
-        run_folders,
+        runs,
         out,
         {table.title: table.shown for table in tables},
         figures,
@@ -75,7 +82,7 @@ def build(run_folders: Sequence[Path], out: Path, baseline: str | None, reveal: 
 
 
 def make_tables(samples: pd.DataFrame, calls: pd.DataFrame, baseline: str | None) -> list[Table]:
-    """All tables, the scores first; of the others those that have rows."""
+    """All tables, the scores first, those without rows too."""
     pairs = paired_table(samples, baseline=baseline)
     effective, crossover = effective_lengths(samples), crossover_lengths(samples, baseline=baseline or "")
     scores, details = scores_table(samples), details_table(pooled(samples))
@@ -95,8 +102,7 @@ def make_tables(samples: pd.DataFrame, calls: pd.DataFrame, baseline: str | None
         _plain("decomposition", "First decomposition of the context", decomposition_table(pooled(samples))),
         _plain("stops", "Samples that ended other than with an answer", stops_table(pooled(samples))),
     ]
-    made = [replace(table, shown=without_common_model(table.shown)) for table in made]
-    return made[:1] + [table for table in made[1:] if len(table.values)]
+    return [replace(table, shown=without_common_model(table.shown)) for table in made]
 
 
 def _plain(name: str, title: str, values: pd.DataFrame) -> Table:

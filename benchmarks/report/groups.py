@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from benchmarks.calibration import calibration_error
 from benchmarks.report.runs import prepare, without_reference
 from benchmarks.report.tables import cell_of, cells, interval_of
@@ -135,6 +137,6 @@ def _numbers(column: pd.Series) -> pd.Series:
     import pandas as pd
 
     there = column.dropna()
-    if there.map(lambda value: isinstance(value, bool | int | float) or hasattr(value, "dtype")).all():
+    if there.map(lambda value: isinstance(value, bool | int | float | np.generic) and not isinstance(value, str)).all():
         return pd.to_numeric(there.astype(float), errors="coerce").dropna()
     return pd.Series(dtype=float)

@@ -17,7 +17,7 @@ from benchmarks.config import ConfigError
 from benchmarks.protect import HIDDEN, PREFIX, unseal
 from benchmarks.report.about import warnings_of
 from benchmarks.report.output import as_text
-from benchmarks.report.runs import Run, Runs, load_runs
+from benchmarks.report.runs import Run, Runs
 from benchmarks.results import SAMPLE_COLUMNS, write_whole
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ LEFT_OUT = ("target_sha256", "started_at", "scorer", "protected", "max_depth", "
 
 
 def write_page(
-    run_folders: Sequence[Path],
+    runs: Runs,
     out: Path,
     tables: Mapping[str, pd.DataFrame],
     figures: Sequence[Path],
@@ -52,9 +52,8 @@ def write_page(
 
     tables: by title, the first one first. figures: PNG, SVG and CSV files of the same stem belong together.
     notes: a sentence below a table's title. reveal: protected benchmarks whose texts are shown all the same.
-    Raises ConfigError for a folder that is not a run, for none, and for a benchmark to reveal that no run has.
+    Raises ConfigError for a benchmark to reveal that no run has.
     """
-    runs = load_runs(run_folders)
     samples = runs.samples.reset_index(drop=True)
     unknown = sorted(reveal - set(samples["benchmark"]))
     if unknown:
@@ -164,7 +163,9 @@ def _columns(
 
 
 def _text(value: Any, hide: bool, private: bool) -> str | None:
-    if value is None or value != value:
+    import pandas as pd
+
+    if value is None or (pd.api.types.is_scalar(value) and pd.isna(value)):
         return None
     text = str(value)
     if hide and text and (private or text.startswith(PREFIX)):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.config import ConfigError
 from benchmarks.journal import read_journal
-from benchmarks.results import calls_table, read_manifest, samples_table
+from benchmarks.report.manifest import checked_manifest
+from benchmarks.results import CALL_COLUMNS as CALL_TYPES
+from benchmarks.results import calls_table, refresh_tables, samples_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,11 +31,15 @@ CALL_COLUMNS = (
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder: its manifest and the number of samples that are planned and not done."""
+    """A run folder and its manifest.
+
+    missing: samples that are planned and not done. repeated: rows left out since a later one is of the same sample.
+    """
 
     path: Path
     manifest: Mapping[str, Any]
     missing: int
+    repeated: int = 0
 
     @property
     def name(self) -> str:
@@ -51,16 +59,21 @@ class Runs:
 
     @property
     def baseline(self) -> str | None:
-        """The baseline that the first run names, or None."""
+        """The baseline that the first run names, as it is called here; None where no sample has it (yet)."""
         report = (self.runs[0].manifest.get("config") or {}).get("report") or {}
-        return report.get("baseline")
+        wanted = self.called(report.get("baseline"))
+        return wanted if wanted in set(self.samples["method"]) else None
+
+    def called(self, method: str | None) -> str | None:
+        """What a method of the first run is called here."""
+        return self.names.get((str(method), 0), method)
 
 
 def load_runs(paths: Sequence[Path]) -> Runs:
     """Read the samples of run folders, unfinished ones too; one whose tables are not current from its journal.
 
     A method of the same name that stands in several runs for the same samples is told apart by its run:
-    `rlm (run-2)`. Raises ConfigError for a folder that is not a run, and for no folder.
+    `rlm (run-2)`. Raises ConfigError for a folder that is not a run or cannot be read, and for no folder.
     """
     import pandas as pd
 
@@ -68,10 +81,11 @@ def load_runs(paths: Sequence[Path]) -> Runs:
         raise ConfigError("no run folder was given: wanted at least one")
     runs, samples = [], []
     for path in map(Path, paths):
-        manifest = read_manifest(path)
-        rows = _samples(path)
+        manifest = checked_manifest(path)
+        every = _samples(path)
+        rows = every[~every.duplicated([*SAMPLE_KEY, *({"model"} & set(every.columns))], keep="last")]
         planned = int(manifest.get("samples_planned") or len(rows))
-        runs.append(Run(path, manifest, max(0, planned - len(rows))))
+        runs.append(Run(path, manifest, max(0, planned - len(rows)), len(every) - len(rows)))
         samples.append(_with_settings(rows, manifest).assign(run=len(runs) - 1))
     together = prepare(pd.concat([frame for frame in samples if len(frame)] or samples[:1], ignore_index=True))
     # The reference rows of two runs over the same samples say the same thing twice.
@@ -115,13 +129,37 @@ def tables_are_current(path: Path) -> bool:
     return all(journal.stat().st_mtime_ns <= written for journal in (path / "journal").glob("*.jsonl"))
 
 
+def refresh(path: Path) -> None:
+    """Write the tables of a run folder from its journal if it holds more than they do.
+
+    Left alone where nothing can be written or a run is going on; `load_runs` then reads the journal itself.
+    """
+    if tables_are_current(path) or _in_use(path):
+        return
+    with contextlib.suppress(ConfigError, KeyError):
+        refresh_tables(path)
+
+
+def _in_use(path: Path) -> bool:
+    try:
+        with (path / "run.lock").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
 def prepare(samples: pd.DataFrame) -> pd.DataFrame:
     """Samples with every column that the tables read, and no missing value where one would drop a row.
 
     A row without a score (an error, a judge that gave none) counts as 0 and is marked `unscored` if its status is ok.
     `bucket` is the length, or the number of documents, where a benchmark has several, else 0; a table that has it
-    keeps it. `documents` is read from the task group of benchmarks that are collections.
+    keeps it. `documents` is read from the task group of benchmarks that are collections. A cost that is no amount of
+    money is unknown.
     """
+    import numpy as np
     import pandas as pd
 
     table = samples.reset_index(drop=True)
@@ -130,6 +168,12 @@ def prepare(samples: pd.DataFrame) -> pd.DataFrame:
             table[name] = default
     for name in ("model", "sub_model", "task_group", "complexity", "stop_reason", "error", "cost_state", "metric"):
         table[name] = table[name].astype(object).where(table[name].notna(), "").astype(str)
+    table["status"] = table["status"].astype(object).where(table["status"].notna(), "ok").astype(str)
+    for name in ("cost_usd", "cost_uncached_usd", "wall_s"):
+        amounts = pd.to_numeric(table[name], errors="coerce").astype("float64")
+        table[name] = amounts.where(np.isfinite(amounts) & (amounts >= 0))
+    unpriced = table["cost_usd"].isna() & (table["cost_state"] != "free")
+    table["cost_state"] = table["cost_state"].mask(unpriced, "unknown")
     table["cluster"] = table["cluster"].where(table["cluster"].notna(), table["sample_id"]).astype(str)
     table["score"] = pd.to_numeric(table["score"], errors="coerce")
     table["unscored"] = table["score"].isna() & (table["status"] == "ok")
@@ -187,12 +231,19 @@ def _samples(path: Path) -> pd.DataFrame:
     import pandas as pd
     import pyarrow as pa
 
-    if not tables_are_current(path):
-        return samples_table(list(read_journal(path / "journal").values()))
+    file = path / "samples.parquet"
     try:
-        return pd.read_parquet(path / "samples.parquet")
-    except (OSError, pa.ArrowException) as error:
-        raise _unreadable(path / "samples.parquet", error) from error
+        if not tables_are_current(path):
+            return samples_table(list(read_journal(path / "journal").values()))
+        table = pd.read_parquet(file)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise _unreadable(file, error) from error
+    if lacking := [name for name in (*SAMPLE_KEY, "score") if name not in table]:
+        raise ConfigError(f"{file} has no column {', '.join(lacking)}")
+    scores = pd.to_numeric(table["score"], errors="coerce")
+    if len(odd := table[(scores < -1e-9) | (scores > 1 + 1e-9)]):
+        raise ConfigError(f"{file}: the score of {odd['sample_id'].iloc[0]} is {odd['score'].iloc[0]}: wanted 0 to 1")
+    return table
 
 
 def _calls(path: Path) -> pd.DataFrame:
@@ -201,17 +252,19 @@ def _calls(path: Path) -> pd.DataFrame:
     import pyarrow.parquet as parquet
 
     file = path / "calls.parquet"
-    if not tables_are_current(path):
-        return calls_table(list(read_journal(path / "journal").values()))
-    if not file.is_file():
-        return calls_table([])
     try:
+        if not tables_are_current(path):
+            return calls_table(list(read_journal(path / "journal").values()))
+        if not file.is_file():
+            return calls_table([])
         there = set(parquet.read_schema(file).names)
         table = parquet.read_table(file, columns=[name for name in CALL_COLUMNS if name in there])
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise _unreadable(file, error) from error
     texts = [field.name for field in table.schema if str(field.type) in ("string", "large_string")]
-    return table.to_pandas(categories=texts)
+    empty = {"str": "", "int64": 0, "float64": 0.0, "bool": False}
+    lacking = {name: empty[CALL_TYPES[name]] for name in CALL_COLUMNS if name not in there}
+    return table.to_pandas(categories=texts).assign(**lacking)
 
 
 def _unreadable(file: Path, error: Exception) -> ConfigError:

@@ -22,7 +22,7 @@ _TYPES = {
 
 
 def find_page(path: Path) -> Path:
-    """The page of a run folder, a report folder, or the page itself; built where a run has none yet.
+    """The page of a run folder, a report folder, or the page itself; built where a run has none or has gone on since.
 
     Raises ConfigError for a path that is neither.
     """
@@ -31,15 +31,20 @@ def find_page(path: Path) -> Path:
             raise ConfigError(f"{path} is not a page: wanted a run folder, a report folder or {PAGE_NAME}")
         return path
     found = next((page for page in (path / PAGE_NAME, path / "report" / PAGE_NAME) if page.is_file()), None)
-    if found is None:
+    if found is None or _older_than_run(found, path):
         from benchmarks.report import write_report
-        from benchmarks.results import refresh_tables
+        from benchmarks.report.runs import refresh
 
-        refresh_tables(path)
+        refresh(path)
         found = write_report([path], path / "report").page
     if found is None:
         raise ConfigError(f"{path} has no {PAGE_NAME}: `rlm-eval report {path}` writes it")
     return found
+
+
+def _older_than_run(page: Path, path: Path) -> bool:
+    written = page.stat().st_mtime_ns
+    return any(journal.stat().st_mtime_ns > written for journal in (path / "journal").glob("*.jsonl"))
 
 
 def bind(page: Path, port: int = 0) -> ThreadingHTTPServer:

@@ -1,8 +1,11 @@
 """`rlm-eval compare` as a gate: verdicts, their error rates, refusals, exit codes, JUnit."""
 
+import subprocess
+import sys
 from xml.etree import ElementTree
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from benchmarks.cli import main
@@ -127,6 +130,8 @@ def test_cost_that_rises_beyond_the_allowance_is_a_regression(pair):
     assert compare(base, dear, max_cost_rise=0.6).code == NO_REGRESSION
     assert compare(base, dear).code == NO_REGRESSION
     assert compare(dear, base, max_cost_rise=0.0).code == NO_REGRESSION
+    free, _ = pair(scores, scores, base={"cost_usd": 0.0, "cost_state": "free"})
+    assert "mean cost rose from nothing" in compare(free, base, max_cost_rise=0.5).arms[0].cost_failure
 
 
 def test_a_rise_of_cost_that_can_be_chance_passes(pair):
@@ -169,6 +174,25 @@ def test_missing_samples_are_refused_unless_told(pair):
     with pytest.raises(NotComparable, match="1 samples that the second lacks"):
         compare(base, new)
     assert compare(base, new, allow=frozenset({"missing"})).arms[0].score.n == 2
+
+
+def test_runs_that_are_not_finished_are_refused_unless_told_even_if_they_lack_the_same(make_run, make_rows):
+    base, new = (make_run(name, make_rows("rlm", [1.0, 0.0]), samples_planned=5) for name in ("a", "b"))
+    for pair in ((base, new), (base, base)):
+        with pytest.raises(NotComparable, match="the first run is not finished, 3 of its 5 samples are missing"):
+            compare(*pair)
+        assert compare(*pair, allow=frozenset({"missing"})).arms[0].score.n == 2
+
+
+def test_samples_that_stand_twice_are_refused_unless_told(make_run, make_rows):
+    rows = make_rows("rlm", [1.0, 0.0])
+    base, new = make_run("a", rows), make_run("b", [rows, rows.iloc[:1].assign(score=0.0)], samples_planned=2)
+    with pytest.raises(NotComparable, match="1 samples stand more than once in the second run"):
+        compare(base, new)
+    assert compare(base, new, allow=frozenset({"data"})).arms[0].new_score == 0.0
+    several = make_run("c", [rows, rows.assign(model="qwen3-8b")])
+    with pytest.raises(NotComparable, match="from several models"):
+        compare(several, several)
 
 
 def test_another_judge_is_refused_unless_told(make_run, make_rows):
@@ -274,6 +298,46 @@ def test_runs_that_cannot_be_compared_end_with_code_2_and_one_line(pair, tmp_pat
     assert said.out == ""
     assert len(said.err.strip().splitlines()) == 1
     assert ElementTree.parse(file).getroot().get("errors") == "1"
+
+
+@pytest.mark.parametrize("damage", ["no run", "no table", "half a table", "odd manifest", "odd scores"])
+def test_whatever_cannot_be_read_is_code_2_in_words_and_in_the_junit_file(damage, pair, tmp_path, capsys):
+    base, new = pair([1.0, 0.0], [1.0, 0.0])
+    table = new / "samples.parquet"
+    if damage == "no run":
+        new = tmp_path / "nowhere"
+    elif damage == "no table":
+        table.write_bytes(b"")
+    elif damage == "half a table":
+        table.write_bytes(table.read_bytes()[: table.stat().st_size // 2])
+    elif damage == "odd manifest":
+        (new / "run.json").write_text('{"git": 1}')
+    else:
+        pd.read_parquet(table).assign(score=7.0).to_parquet(table)
+    file = tmp_path / "junit.xml"
+    assert main(["compare", str(base), str(new), "--junit", str(file)]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert len(said.err.strip().splitlines()) == 1
+    assert ElementTree.parse(file).getroot().get("errors") == "1"
+
+
+def test_a_fault_of_the_comparison_itself_is_no_regression(pair, monkeypatch, capsys):
+    def broken(*_, **__):
+        raise RuntimeError("odd")
+
+    monkeypatch.setattr("benchmarks.compare.paired_difference", broken)
+    assert main(["compare", *map(str, pair([1.0], [1.0]))]) == 2
+    assert "not comparable: RuntimeError: odd" in capsys.readouterr().err
+
+
+def test_the_exit_code_stands_though_nobody_reads_the_table(pair):
+    base, new = pair([1.0] * 40, [0.0] * 40)
+    command = [sys.executable, "-m", "benchmarks.cli", "compare", str(base), str(new)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    assert process.wait() == 1
+    process.stderr.close()
 
 
 def test_names_with_control_characters_make_no_broken_xml(make_run, make_rows, tmp_path):

@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks.report import html
 from benchmarks.report.html import write_page
+from benchmarks.report.runs import load_runs
 
 pytestmark = pytest.mark.browser
 
@@ -101,7 +102,7 @@ def demo(tmp_path_factory):
         "method": ["base", "compaction", "rlm", "none"], "score": ["9.5 [1, 20]", "56.0* [42, 68]", "-3.0 [-5, 1]", ""],
         "n": [10, 9, 100, 8],
     })  # fmt: skip
-    return write_page([run], folder, {"Scores": table}, [figure, behind], notes={"Scores": "What n is."})[0]
+    return write_page(load_runs([run]), folder, {"Scores": table}, [figure, behind], notes={"Scores": "What n is."})[0]
 
 
 class TestOverview:
@@ -185,7 +186,7 @@ class TestList:
             row("sniah", f"m{i % 4}", f"s-{i // 4:05d}", score=i % 7 / 7, cost_usd=i / 1e5, prediction=f"answer {i}")
             for i in range(10_000)
         ]
-        made = write_page([page_run.write_run(tmp_path / "run", rows, {})], tmp_path, {}, [])[0]
+        made = write_page(load_runs([page_run.write_run(tmp_path / "run", rows, {})]), tmp_path, {}, [])[0]
         page.open(made, "samples")
         assert page.texts(".tally")[0].startswith("10,000 of 10,000 samples")
         assert len(page.css(".rows .list-row")) < 80
@@ -331,7 +332,8 @@ class TestHostile:
                   stop_reason=name, status=name, metric=name, cluster=name)  # fmt: skip
         other = one | {"method": name}
         run = page_run.write_run(tmp_path / "run", [one, other], {("sniah", "rlm", name[:100], 0): events}, name=name)
-        return write_page([run], tmp_path / "out", {name: pd.DataFrame({name: [name]})}, [], notes={name: name})[0]
+        table = pd.DataFrame({name: [name]})
+        return write_page(load_runs([run]), tmp_path / "out", {name: table}, [], notes={name: name})[0]
 
     def visit(self, page, made):
         for part in ("overview", "samples", "figures", "sample/0", "compare/0/1"):
@@ -380,7 +382,7 @@ class TestHostile:
         assert len(big) > 10_000_000
         events = trajectory(code=big, output=big + "the very end")
         run = page_run.write_run(tmp_path / "run", [row("sniah", "rlm", "s")], {("sniah", "rlm", "s", 0): events})
-        made = write_page([run], tmp_path / "out", {}, [])[0]
+        made = write_page(load_runs([run]), tmp_path / "out", {}, [])[0]
         page.open(made, "sample/0")
         page.until(lambda: page.css(".turn"))
         shown = page.run("return document.querySelector('.trajectory').textContent.length")
@@ -398,7 +400,7 @@ class TestHostile:
                 for i in range(3000)]  # fmt: skip
         lines = page_run.jsonl(deep) + '{"kind": "turn", cut\nnull\n[1]\n{"id": 5, "parent": 5, "kind": "turn"}\n{}\n'
         run = page_run.write_run(tmp_path / "run", [row("sniah", "rlm", "s")], {("sniah", "rlm", "s", 0): lines})
-        page.open(write_page([run], tmp_path / "out", {}, [])[0], "sample/0")
+        page.open(write_page(load_runs([run]), tmp_path / "out", {}, [])[0], "sample/0")
         page.until(lambda: page.css("details.child"))
         assert "unreadable line" in page.css(".trajectory")[0].text
         assert page.complaints() == []
@@ -410,7 +412,7 @@ class TestHostile:
         cell = {"id": 9000, "parent": 0, "kind": "cell", "depth": 0, "at": 7, "code": "x", "status": "ok", "wall_s": 6}
         events = [{"id": 0, "parent": None, "kind": "turn", "depth": 0, "at": 0, "number": 1}, *calls, cell]
         run = page_run.write_run(tmp_path / "run", [row("sniah", "rlm", "s")], {("sniah", "rlm", "s", 0): events})
-        page.open(write_page([run], tmp_path / "out", {}, [])[0], "sample/0")
+        page.open(write_page(load_runs([run]), tmp_path / "out", {}, [])[0], "sample/0")
         page.until(lambda: page.css("details.sub-calls"))
         page.run("document.querySelector('details.sub-calls').unfold()")
         assert len(page.css("details.call")) == 100
@@ -428,7 +430,7 @@ class TestLargeRun:
         monkeypatch.setattr(html, "INLINE_BYTES", 10)
         rows = [row("sniah", method, "s") for method in ("base", "rlm")]
         run = page_run.write_run(tmp_path / "run", rows, {("sniah", m, "s", 0): trajectory() for m in ("base", "rlm")})
-        made, folder = write_page([run], tmp_path / "out", {}, [])
+        made, folder = write_page(load_runs([run]), tmp_path / "out", {}, [])
         page.open(made, "compare/0/1")
         page.until(lambda: len(page.css(".half .turn")) >= 4)
         assert page.complaints() == []

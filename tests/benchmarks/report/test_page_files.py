@@ -20,6 +20,7 @@ import pytest
 from benchmarks.config import ConfigError
 from benchmarks.report import html, view
 from benchmarks.report.html import json_for_html, write_page
+from benchmarks.report.runs import load_runs
 
 
 def _load_page_run():
@@ -51,7 +52,7 @@ def one_sample(folder, events=None, **changes):
 class TestPage:
     def test_small_run_is_one_file_that_asks_for_nothing_else(self, tmp_path):
         run = page_run.demo(tmp_path / "run")
-        written = write_page([run], tmp_path / "out", {}, [])
+        written = write_page(load_runs([run]), tmp_path / "out", {}, [])
         assert written == [tmp_path / "out" / "report.html"]
         assert [file.name for file in (tmp_path / "out").iterdir()] == ["report.html"]
         text = unescape(written[0].read_text(encoding="utf-8"))
@@ -62,7 +63,7 @@ class TestPage:
     def test_trajectories_of_a_large_run_lie_beside_the_page(self, tmp_path, monkeypatch):
         monkeypatch.setattr(html, "INLINE_BYTES", 1000)
         run = page_run.demo(tmp_path / "run")
-        page, folder = write_page([run], tmp_path / "out", {}, [])
+        page, folder = write_page(load_runs([run]), tmp_path / "out", {}, [])
         numbers = column(data_of(page), "trajectory")
         assert sorted(numbers) == list(range(48)) and len(list(folder.iterdir())) == 48
         said = (folder / f"{numbers[5]}.js").read_text()
@@ -73,13 +74,13 @@ class TestPage:
         stale = tmp_path / "out" / html.FOLDER / "0.js"
         stale.parent.mkdir(parents=True)
         stale.write_text("old")
-        write_page([one_sample(tmp_path / "run", trajectory())], tmp_path / "out", {}, [])
+        write_page(load_runs([one_sample(tmp_path / "run", trajectory())]), tmp_path / "out", {}, [])
         assert not stale.exists()
 
     def test_hostile_texts_cannot_end_the_element_they_stand_in(self, tmp_path):
         run = one_sample(tmp_path / "run", trajectory(reply=page_run.HOSTILE), prediction=page_run.HOSTILE[:-20])
         table = pd.DataFrame({"<b>name": [page_run.HOSTILE[:-20]], "n": [1]})
-        page = write_page([run], tmp_path / "out", {"<i>title": table}, [])[0]
+        page = write_page(load_runs([run]), tmp_path / "out", {"<i>title": table}, [])[0]
         text = page.read_text(encoding="utf-8")
         data = re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1]
         assert not set("<>&\u2028\u2029") & set(data)
@@ -87,7 +88,8 @@ class TestPage:
         assert column(data_of(page), "prediction")[0].startswith("<script>")
 
     def test_texts_are_cut_for_the_list(self, tmp_path):
-        page = write_page([one_sample(tmp_path / "run", prediction="x" * 10**6)], tmp_path / "out", {}, [])[0]
+        run = one_sample(tmp_path / "run", prediction="x" * 10**6)
+        page = write_page(load_runs([run]), tmp_path / "out", {}, [])[0]
         assert column(data_of(page), "prediction")[0].endswith("… (1,000,000 characters)")
         assert page.stat().st_size < 200_000
 
@@ -98,7 +100,7 @@ class TestPage:
         table = pd.read_parquet(run / "samples.parquet")
         for path in ("../secret.jsonl.gz", str(secret), "trajectories", "no/such/file", "a\0b"):
             table.assign(trajectory=path).to_parquet(run / "samples.parquet")
-            page = write_page([run], tmp_path / "out", {}, [])[0]
+            page = write_page(load_runs([run]), tmp_path / "out", {}, [])[0]
             assert data_of(page)["samples"]["columns"]["trajectory"]["values"] == [None]
 
     def test_tables_sort_by_their_numbers(self, tmp_path):
@@ -106,7 +108,7 @@ class TestPage:
             "score": ["9.5 [1.0, 20.0]", "56.0* [42.3, 68.8]", ""], "cost, USD": [1.5, float("nan"), 0.001],
             "failures": ["2 limit", "", "10 errors"], "method": ["rlm", "base", "4x"],
         })  # fmt: skip
-        page = write_page([one_sample(tmp_path / "run")], tmp_path / "out", {"Scores": table}, [])[0]
+        page = write_page(load_runs([one_sample(tmp_path / "run")]), tmp_path / "out", {"Scores": table}, [])[0]
         (shown,) = data_of(page)["tables"]
         assert shown["keys"][:2] == [[9.5, 56.0, None], [1.5, None, 0.001]]
         assert shown["keys"][3] is None
@@ -114,10 +116,10 @@ class TestPage:
         assert shown["rows"][2][1] == "$0.001"
 
     def test_no_sample_and_no_run(self, tmp_path):
-        page = write_page([page_run.write_run(tmp_path / "run", [], {})], tmp_path / "out", {}, [])[0]
+        page = write_page(load_runs([page_run.write_run(tmp_path / "run", [], {})]), tmp_path / "out", {}, [])[0]
         assert data_of(page)["samples"]["size"] == 0
         with pytest.raises(ConfigError, match="not a run folder"):
-            write_page([tmp_path], tmp_path / "out", {}, [])
+            write_page(load_runs([tmp_path]), tmp_path / "out", {}, [])
 
 
 class TestProtected:
@@ -134,7 +136,7 @@ class TestProtected:
         )  # fmt: skip
 
     def test_texts_and_trajectories_are_not_shown(self, run, tmp_path):
-        page = write_page([run], tmp_path / "out", {}, [])[0]
+        page = write_page(load_runs([run]), tmp_path / "out", {}, [])[0]
         data = data_of(page)
         for name in ("prediction", "extracted", "error", "note"):
             assert column(data, name) == ["[protected]"]
@@ -142,14 +144,14 @@ class TestProtected:
         assert self.SECRET not in page.read_text(encoding="utf-8") and 'id="trajectory-0"' not in page.read_text()
 
     def test_they_are_shown_where_the_reader_asks_for_them(self, run, tmp_path):
-        page = write_page([run], tmp_path / "out", {}, [], reveal=frozenset({"sniah"}))[0]
+        page = write_page(load_runs([run]), tmp_path / "out", {}, [], reveal=frozenset({"sniah"}))[0]
         assert column(data_of(page), "prediction") == [self.SECRET]
         packed = re.search(r'id="trajectory-0">(.*?)</script>', page.read_text(), re.DOTALL)[1]
         assert self.SECRET in gzip.decompress(base64.b64decode(packed)).decode()
 
     def test_a_benchmark_that_no_run_has_is_refused(self, run, tmp_path):
         with pytest.raises(ConfigError, match="no benchmark 'oolong' to reveal: the runs have sniah"):
-            write_page([run], tmp_path / "out", {}, [], reveal=frozenset({"oolong"}))
+            write_page(load_runs([run]), tmp_path / "out", {}, [], reveal=frozenset({"oolong"}))
 
 
 @pytest.mark.parametrize("text", ["</script>", "<!--", "\u2028", "\u2029", "&amp;", "\ud800", "'\"\\"])
@@ -165,7 +167,7 @@ def test_two_runs_stand_in_one_page(tmp_path):
                            name=name)
         for name, score, events in (("one", 0.0, trajectory()), ("two", 1.0, trajectory(output="other")))
     ]  # fmt: skip
-    page = write_page(runs, tmp_path / "out", {}, [])[0]
+    page = write_page(load_runs(runs), tmp_path / "out", {}, [])[0]
     data = data_of(page)
     assert [run["name"] for run in data["runs"]] == ["one", "two"]
     assert column(data, "run") == [0, 1] and column(data, "score") == [0.0, 1.0]

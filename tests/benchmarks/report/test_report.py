@@ -1,15 +1,17 @@
 """Whole reports: of one run, an unfinished one, several together; what they say of themselves; their figures."""
 
+import fcntl
 import json
 import re
 
 import pandas as pd
 import pytest
 
+from benchmarks.cli import main
 from benchmarks.config import ConfigError
 from benchmarks.report import terminal_table, write_report
 from benchmarks.report.figures import write_figures
-from benchmarks.report.runs import load_calls, load_runs
+from benchmarks.report.runs import load_calls, load_runs, refresh
 
 LENGTHS = [8192, 32768, 131072]
 
@@ -218,3 +220,106 @@ def test_the_same_run_gives_the_same_files(make_run, make_rows, tmp_path):
         if (tmp_path / "a" / name).is_file():
             assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
     assert sum(name.suffix == ".svg" for name in files) >= 3
+
+
+@pytest.mark.parametrize(
+    ("manifest", "message"),
+    [
+        ("[]", "wanted an object"),
+        ('{"config": 3}', "config is '3'"),
+        ('{"git": "abc"}', "git is 'abc'"),
+        ('{"methods": {"rlm": "v1"}}', "methods.rlm is 'v1'"),
+        ('{"config": {"method": {"rlm": 1}}}', "config.method.rlm is '1'"),
+        ('{"benchmarks": {"oolong": {"data": []}}}', "benchmarks.oolong.data is "),
+        ('{"samples_planned": "many"}', "samples_planned is 'many'"),
+    ],
+)
+def test_a_manifest_of_another_make_is_refused_in_words(make_run, make_rows, manifest, message):
+    run = make_run("odd", make_rows("rlm", [1.0]))
+    (run / "run.json").write_text(manifest)
+    with pytest.raises(ConfigError, match=message):
+        load_runs([run])
+
+
+def test_a_table_without_scores_or_with_other_scores_is_refused(make_run, make_rows):
+    lacking = make_run("lacking", make_rows("rlm", [1.0]).drop(columns=["score"]))
+    with pytest.raises(ConfigError, match=r"samples\.parquet has no column score"):
+        load_runs([lacking])
+    percent = make_run("percent", make_rows("rlm", [1.0, 56.0]))
+    with pytest.raises(ConfigError, match=r"the score of oolong-0001 is 56\.0: wanted 0 to 1"):
+        load_runs([percent])
+
+
+def test_tables_of_other_versions_and_makers_are_reported(make_run, make_rows, make_calls, tmp_path):
+    rows = make_rows("rlm", [1.0, 0.0]).assign(notes=[["a", "b"]] * 2, nested=[{"x": 1}] * 2)
+    run = make_run("newer", rows, make_calls(2)[["call_id", "method", "role"]])
+    assert "50.0" in write_report([run], tmp_path / "newer").markdown.read_text()
+    few = make_rows("rlm", [1.0, 0.0])[["benchmark", "method", "sample_id", "epoch", "score"]]
+    assert "50.0" in write_report([make_run("older", few)], tmp_path / "older").markdown.read_text()
+
+
+def test_a_cost_that_is_no_amount_is_unknown(make_run, make_rows, tmp_path):
+    rows = make_rows("rlm", [1.0] * 4, cost_usd=[float("inf"), float("nan"), -1.0, 0.5], length=[1024, 2048] * 2)
+    write_report([make_run("odd", rows)], tmp_path / "out")
+    cost = pd.read_csv(tmp_path / "out" / "tables" / "cost.csv").set_index("quantity").loc["cost, USD"]
+    assert (cost["n"], cost["mean"], cost["unknown"]) == (1, 0.5, 75.0)
+
+
+def test_two_runs_of_one_configuration_are_reported_against_the_first_ones_baseline(make_run, make_rows, tmp_path):
+    rows, config = [make_rows("base", [1.0]), make_rows("rlm", [1.0])], {"report": {"baseline": "base"}}
+    runs = [make_run(name, rows, config=config) for name in ("first", "second")]
+    for baseline in (None, "base"):
+        text = write_report(runs, tmp_path / "out", baseline=baseline).markdown.read_text()
+        assert "Paired differences against base (first)" in text
+
+
+def test_a_run_whose_baseline_has_no_sample_yet_is_reported(make_run, make_rows, tmp_path):
+    config = {"report": {"baseline": "base"}}
+    run = make_run("young", make_rows("rlm", [1.0]), config=config, samples_planned=2)
+    assert "1 of 2 samples are missing" in write_report([run], tmp_path / "out").markdown.read_text()
+
+
+def test_rows_that_stand_twice_count_once_and_are_told(make_run, make_rows, tmp_path):
+    rows = make_rows("rlm", [1.0, 0.0])
+    run = make_run("twice", [rows, rows.iloc[:1].assign(score=0.0)])
+    runs = load_runs([run])
+    assert sorted(runs.samples["score"]) == [0.0, 0.0]
+    assert "1 samples stand more than once" in write_report([run], tmp_path / "out").markdown.read_text()
+
+
+def test_a_report_leaves_what_is_not_its_own(make_run, make_rows, tmp_path):
+    run = make_run("first", [make_rows("base", [1.0]), make_rows("rlm", [1.0])])
+    write_report([run], tmp_path)
+    (tmp_path / "tables" / "mine.csv").write_text("a\n")
+    write_report([make_run("second", make_rows("rlm", [1.0]))], tmp_path)
+    assert (tmp_path / "tables" / "mine.csv").exists()
+    assert not (tmp_path / "tables" / "pairs.csv").exists()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"--out .*file.* cannot be made"):
+        write_report([run], tmp_path / "file" / "out")
+
+
+def test_a_run_without_a_finished_sample_is_reported_as_such(make_run, make_rows, capsys):
+    run = make_run("young", make_rows("rlm", [1.0]).iloc[:0], samples_planned=4, state="running")
+    (run / "samples.parquet").unlink()
+    (run / "journal").mkdir()
+    assert main(["report", str(run)]) == 0
+    assert "young: 4 samples are missing" in capsys.readouterr().out
+
+
+def test_tables_are_brought_up_to_date_but_not_under_a_run_that_is_going_on(make_run, make_rows):
+    rows = json.loads(make_rows("rlm", [1.0, 0.0]).to_json(orient="records"))
+    run = make_run("killed", make_rows("rlm", [1.0]), methods={"rlm": {}})
+    described = json.loads((run / "run.json").read_text())
+    described["benchmarks"]["oolong"]["sample_ids"] = [row["sample_id"] for row in rows]
+    (run / "run.json").write_text(json.dumps(described))
+    (run / "journal").mkdir()
+    lines = "".join(json.dumps({"row": row, "calls": []}) + "\n" for row in rows)
+    (run / "journal" / "host.jsonl").write_text(lines)
+    with (run / "run.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        refresh(run)
+        assert len(pd.read_parquet(run / "samples.parquet")) == 1
+        assert len(load_runs([run]).samples) == 2
+    refresh(run)
+    assert len(pd.read_parquet(run / "samples.parquet")) == 2
