@@ -12,12 +12,16 @@ from rlm.completion import message_text
 from rlm.limits import Limits
 
 ROLES = ("system", "developer", "user", "assistant")
-# What a client that was told that its body is too long may still send, so that it reads the answer.
+# Seconds that the body of a request that is refused already may still take.
 _DRAIN_S = 5.0
 # Fields by which a client asks for more than the text of an answer, and the values that ask for nothing.
 _REFUSED: dict[str, tuple[Any, ...]] = {
     "tools": (None, []),
+    "tool_choice": (None, "auto", "none"),
     "functions": (None, []),
+    "function_call": (None, "auto", "none"),
+    "web_search_options": (None,),
+    "stop": (None, [], ""),
     "n": (None, 1),
     "logprobs": (None, False),
     "modalities": (None, ["text"]),
@@ -30,23 +34,45 @@ _REFUSED: dict[str, tuple[Any, ...]] = {
 _WHY = {
     "tools": "methods run their own code, tools of the client cannot be called",
     "functions": "methods run their own code, functions of the client cannot be called",
+    "stop": "answers are not cut at a word",
     "n": "one choice is all that is offered",
     "previous_response_id": "responses are not stored; send the whole conversation as input",
     "conversation": "conversations are not stored; send the whole conversation as input",
     "background": "responses are not stored; use stream",
     "prompt": "there are no stored prompts; send input",
 }
+# Fields that are passed over, for they belong to the configuration, but not where they are nonsense.
+_NUMBERS = (
+    "temperature", "top_p", "presence_penalty", "frequency_penalty", "seed", "max_tokens", "max_completion_tokens",
+    "max_output_tokens",
+)  # fmt: skip
+_OBJECTS = ("stream_options", "text", "reasoning", "metadata")
 
 
 class RequestError(Exception):
-    """A request that cannot be served; told to the client in OpenAI's shape."""
+    """A request that cannot be served; told to the client in OpenAI's shape.
 
-    def __init__(self, status: int, message: str, code: str | None = None, param: str | None = None) -> None:
+    rlm: the field of that name, where a completion was paid for all the same.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        code: str | None = None,
+        param: str | None = None,
+        rlm: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(message)
         self.status = status
         kind = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}.get(status)
         kind = kind or ("invalid_request_error" if status < 500 else "api_error")
-        self.body = {"error": {"message": message, "type": kind, "param": param, "code": code}}
+        self.body: dict[str, Any] = {"error": {"message": message, "type": kind, "param": param, "code": code}}
+        if rlm is not None:
+            self.body["rlm"] = rlm
+        # OpenAI's clients ask again after a failure unless they are told not to, and would pay for the tree again:
+        # its calls have been retried, each by itself.
+        self.headers = {"x-should-retry": "false"} if status in (500, 502) else {}
 
 
 async def read_body(pieces: AsyncIterator[bytes], max_bytes: int, timeout_s: float) -> dict[str, Any]:
@@ -65,7 +91,7 @@ async def read_body(pieces: AsyncIterator[bytes], max_bytes: int, timeout_s: flo
         body += piece
         if len(body) > max_bytes:
             del body
-            await _drain(pieces)
+            await drain(pieces)
             raise RequestError(413, f"the body is longer than {max_bytes} bytes", "request_too_large")
     try:
         # In a thread, for a long body takes seconds.
@@ -77,7 +103,8 @@ async def read_body(pieces: AsyncIterator[bytes], max_bytes: int, timeout_s: flo
     return parsed
 
 
-async def _drain(pieces: AsyncIterator[bytes]) -> None:
+async def drain(pieces: AsyncIterator[bytes]) -> None:
+    """Read on for a while and keep nothing: a client that is still sending would not see its answer."""
     try:
         async with asyncio.timeout(_DRAIN_S):
             async for _ in pieces:
@@ -89,12 +116,18 @@ async def _drain(pieces: AsyncIterator[bytes]) -> None:
 def check_request(body: Mapping[str, Any]) -> None:
     """Raise RequestError for a field that asks for what no method gives, or is not what it should be."""
     if not isinstance(body.get("model"), str):
-        raise RequestError(400, "model is missing", param="model")
+        raise RequestError(400, "model is missing, or no string", param="model")
     for key, harmless in _REFUSED.items():
         if body.get(key) not in harmless:
             raise RequestError(400, f"{key}: {_WHY.get(key, 'only the text of an answer is offered')}", param=key)
     if not isinstance(body.get("stream"), bool | None):
         raise RequestError(400, "stream is neither true nor false", param="stream")
+    for key in _NUMBERS:
+        if not isinstance(body.get(key), int | float | None):
+            raise RequestError(400, f"{key} is not a number", param=key)
+    for key in _OBJECTS:
+        if not isinstance(body.get(key), dict | None):
+            raise RequestError(400, f"{key} is not an object", param=key)
     text = body.get("text")
     formats = {"response_format": body.get("response_format")}
     formats["text.format"] = text.get("format") if isinstance(text, dict) else None
@@ -146,8 +179,11 @@ def chat_messages(messages: Any, where: str = "messages") -> list[dict[str, str]
             plain.append({"role": message["role"], "content": message_text(message.get("content"))})
         except TypeError as error:
             raise RequestError(400, f"{here}: {error}", param=f"{here}.content") from None
-    if not any(message["role"] == "user" for message in plain):
+    asked = [message["content"] for message in plain if message["role"] == "user"]
+    if not asked:
         raise RequestError(400, f"{where} has no user turn to answer", param=where)
+    if not any(map(str.strip, asked)):
+        raise RequestError(400, f"{where} has no text in a user turn", param=where)
     return plain
 
 
@@ -156,11 +192,11 @@ def response_messages(items: Any, instructions: Any) -> list[dict[str, str]]:
     if isinstance(items, str):
         items = [{"role": "user", "content": items}]
     if not isinstance(items, list):
-        raise RequestError(400, "input is missing", param="input")
+        raise RequestError(400, "input is neither a string nor a list of messages", param="input")
     for place, item in enumerate(items):
         if isinstance(item, dict) and item.get("type", "message") != "message":
             where = f"input[{place}]"
-            raise RequestError(400, f"{where} is a {item['type']}: only messages are taken", param=where)
+            raise RequestError(400, f"{where} is no message: its type is {str(item['type'])[:100]}", param=where)
     if not isinstance(instructions, str | None):
         raise RequestError(400, "instructions is not a string", param="instructions")
     plain = chat_messages(items, "input")

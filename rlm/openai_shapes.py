@@ -71,11 +71,11 @@ class ResponseShape:
         self._sequence = 0
 
     def whole(self, result: Completion) -> dict[str, Any]:
-        cut = _finish_reason(result) == "length"
+        cut = {"length": "max_output_tokens", "content_filter": "content_filter"}.get(_finish_reason(result))
         return {
             **self._head,
             "status": "incomplete" if cut else "completed",
-            "incomplete_details": {"reason": "max_output_tokens"} if cut else None,
+            "incomplete_details": {"reason": cut} if cut else None,
             "output": [self._message(result.answer or "", "incomplete" if cut else "completed")],
             "usage": response_usage(result),
             "rlm": extension(result),
@@ -109,8 +109,8 @@ class ResponseShape:
 
     def failed(self, error: RequestError) -> list[str]:
         said = error.body["error"]
-        told = {"code": "server_error", "message": said["message"]}
-        failed = {**self._head, "status": "failed", "error": told, "output": [], "usage": None}
+        told = {"code": said["code"] or "server_error", "message": said["message"]}
+        failed = {**self._head, **error.body, "status": "failed", "error": told, "output": [], "usage": None}
         return [self._event("response.failed", response=failed)]
 
     def _message(self, text: str, status: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from rlm.completion import Completion, StopReason
 from rlm.methods.method import Method, one_line
@@ -24,11 +25,12 @@ from rlm.openai_requests import (
     RequestError,
     chat_messages,
     check_request,
+    drain,
     read_body,
     request_limits,
     response_messages,
 )
-from rlm.openai_shapes import ChatShape, ResponseShape
+from rlm.openai_shapes import ChatShape, ResponseShape, extension
 from rlm.trajectory import Event
 
 PROGRESS_KINDS = ("turn", "call", "cell", "child", "limit")
@@ -56,8 +58,12 @@ def make_app(
     requests must carry it as a bearer token; without one, those that a web page of another host sends are refused.
     A request may lower the limits of its method by a field `rlm: {"limits": {...}}` and gets `rlm: {stop_reason,
     cost_usd, ...}` back. A client that hangs up cancels its completion. max_requests: completions at a time; further
-    ones get status 429. body_timeout_s: seconds that a client may be silent while it sends.
+    ones get status 429. body_timeout_s: seconds that a client may be silent while it sends. Raises ValueError.
+
+    `app.state.end_completions()` is for a server that shuts down: it ends those under way, and their clients are told.
     """
+    if api_key is not None and not api_key.strip():
+        raise ValueError("api_key is empty")
     service = _Service(dict(methods), api_key, max_body_bytes, max_requests, body_timeout_s)
     routes = [
         Route("/v1/chat/completions", service.chat, methods=["POST"]),
@@ -69,6 +75,7 @@ def make_app(
     kinds = (RequestError, HTTPException, ClientDisconnect, Exception)
     app = Starlette(routes=routes, exception_handlers=dict.fromkeys(kinds, _error_response))
     app.router.redirect_slashes = False
+    app.state.end_completions = service.end_completions
     return app
 
 
@@ -86,8 +93,12 @@ class _Service:
         self._max_body_bytes = max_body_bytes
         self._max_requests = max_requests
         self._body_timeout_s = body_timeout_s
-        self._running = 0
+        self._running: set[asyncio.Task[Completion]] = set()
         self._started = int(time.time())
+
+    def end_completions(self) -> None:
+        for work in self._running:
+            work.cancel()
 
     async def health(self, request: Request) -> Response:
         return _json({"status": "ok"})
@@ -117,21 +128,17 @@ class _Service:
     ) -> Response:
         method = self._method(body["model"])
         limits = request_limits(body, method.limits)
-        if self._running >= self._max_requests:
-            raise RequestError(429, f"{self._running} completions are running; try again later", "rate_limit_exceeded")
+        if len(self._running) >= self._max_requests:
+            told = f"{len(self._running)} completions are running; try again later"
+            raise RequestError(429, told, "rate_limit_exceeded")
         events: asyncio.Queue[Event | None] = asyncio.Queue()
-
-        def start() -> asyncio.Task[Completion]:
-            work = asyncio.create_task(method.acompletion(messages, limits=limits, on_event=events.put_nowait))
-            self._running += 1
-            work.add_done_callback(self._ended)
-            work.add_done_callback(lambda _: events.put_nowait(None))
-            return work
-
+        work = asyncio.create_task(method.acompletion(messages, limits=limits, on_event=events.put_nowait))
+        self._running.add(work)
+        work.add_done_callback(self._running.discard)
+        work.add_done_callback(lambda _: events.put_nowait(None))
         if body.get("stream"):
-            # Started by the stream itself: a client that is gone before it begins costs nothing.
-            return StreamingResponse(_stream(start, events, shape), media_type="text/event-stream")
-        work, gone = start(), asyncio.create_task(_disconnected(request))
+            return _Stream(work, events, shape)
+        gone = asyncio.create_task(_disconnected(request))
         try:
             await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
             if not work.done():
@@ -141,19 +148,20 @@ class _Service:
             await _end(gone, work)
 
     async def _body(self, request: Request) -> dict[str, Any]:
-        self._authorise(request)
+        try:
+            self._authorise(request)
+        except RequestError:
+            await drain(request.stream())
+            raise
         body = await read_body(request.stream(), self._max_body_bytes, self._body_timeout_s)
         check_request(body)
         self._method(body["model"])
         return body
 
-    def _ended(self, work: asyncio.Task[Completion]) -> None:
-        self._running -= 1
-
     def _method(self, name: str) -> Method:
         if name not in self._methods:
             known = ", ".join(self._methods)
-            raise RequestError(404, f"there is no model {name!r}; there are: {known}", "model_not_found", "model")
+            raise RequestError(404, f"there is no model {name[:100]!r}; there are: {known}", "model_not_found", "model")
         return self._methods[name]
 
     def _model(self, name: str) -> dict[str, Any]:
@@ -173,37 +181,48 @@ class _Service:
             raise RequestError(401, "the API key is missing or wrong", "invalid_api_key")
 
 
-async def _stream(start: Any, events: asyncio.Queue[Event | None], shape: Shape) -> AsyncIterator[str]:
-    work: asyncio.Task[Completion] = start()
-    try:
-        for line in shape.start():
-            yield line
-        while True:
-            try:
-                event = await asyncio.wait_for(events.get(), HEARTBEAT_S)
-            except TimeoutError:
-                yield ": still working\n\n"
-                continue
-            if event is None:
-                break
-            if event["kind"] in PROGRESS_KINDS:
-                for line in shape.progress(event):
-                    yield line
+class _Stream(StreamingResponse):
+    """The stream of a completion, which ends with it: also where the client has hung up, nothing goes on spending."""
+
+    def __init__(self, work: asyncio.Task[Completion], events: asyncio.Queue[Event | None], shape: Shape) -> None:
+        super().__init__(_lines(work, events, shape), media_type="text/event-stream")
+        self._work = work
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            result = _result(work)
-        except RequestError as error:
-            for line in shape.failed(error):
+            await super().__call__(scope, receive, send)
+        finally:
+            await _end(self._work)
+
+
+async def _lines(
+    work: asyncio.Task[Completion], events: asyncio.Queue[Event | None], shape: Shape
+) -> AsyncIterator[str]:
+    for line in shape.start():
+        yield line
+    while True:
+        try:
+            event = await asyncio.wait_for(events.get(), HEARTBEAT_S)
+        except TimeoutError:
+            yield ": still working\n\n"
+            continue
+        if event is None:
+            break
+        if event["kind"] in PROGRESS_KINDS:
+            for line in shape.progress(event):
                 yield line
-            return
-        text = result.answer or ""
-        for begin in range(0, len(text), ANSWER_PIECE_CHARS):
-            for line in shape.piece(text[begin : begin + ANSWER_PIECE_CHARS]):
-                yield line
-        for line in shape.end(result):
+    try:
+        result = _result(work)
+    except RequestError as error:
+        for line in shape.failed(error):
             yield line
-    finally:
-        # Also where the client has hung up: the tree must not go on spending.
-        await _end(work)
+        return
+    text = result.answer or ""
+    for begin in range(0, len(text), ANSWER_PIECE_CHARS):
+        for line in shape.piece(text[begin : begin + ANSWER_PIECE_CHARS]):
+            yield line
+    for line in shape.end(result):
+        yield line
 
 
 def _result(work: asyncio.Task[Completion]) -> Completion:
@@ -220,9 +239,9 @@ def _result(work: asyncio.Task[Completion]) -> Completion:
         return result
     if result.stop_reason == StopReason.CONTEXT_OVERFLOW:
         told = result.error or "the input does not fit the model's context window"
-        raise RequestError(400, told, "context_length_exceeded", "messages")
+        raise RequestError(400, told, "context_length_exceeded", "messages", rlm=extension(result))
     if result.stop_reason == StopReason.ERROR:
-        raise RequestError(502, result.error or "the model behind this endpoint failed")
+        raise RequestError(502, result.error or "the model behind this endpoint failed", rlm=extension(result))
     return result
 
 
@@ -247,7 +266,7 @@ async def _error_response(request: Request, error: Exception) -> Response:
         error = RequestError(error.status_code, f"{told} {request.method} {request.url.path}")
     elif not isinstance(error, RequestError):
         error = RequestError(500, f"internal error: {one_line(error)}")
-    return _json(error.body, error.status, headers)
+    return _json(error.body, error.status, {**error.headers, **(headers or {})})
 
 
 def _json(body: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -33,6 +34,8 @@ def main(argv: Sequence[str]) -> int:
             raise ConfigError(f"server.{name} is {value!r}: wanted a number above 0")
     key = api_key(config["server"])
     bound = bind(config["server"])
+    # The server raises a signal again once it has ended: a supervisor's ends us as Ctrl-C does, with all that is ours.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     with bound:
         return asyncio.run(_serve(config, bound, key))
 
@@ -42,7 +45,7 @@ def api_key(settings: Config) -> str | None:
     from rlm.server import is_loopback
 
     variable = settings["api_key_env"]
-    key = os.environ.get(variable or "", "")
+    key = os.environ.get(variable or "", "").strip()
     if variable and not key:
         raise ConfigError(f"server.api_key_env names {variable}, which is not set")
     if not key and not is_loopback(str(settings["host"])):
@@ -71,6 +74,12 @@ def bind(settings: Config) -> socket.socket:
 async def _serve(config: Config, bound: socket.socket, key: str | None) -> int:
     import uvicorn
 
+    class Server(uvicorn.Server):
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            # Before it waits for their connections: clients are told, and nothing is paid any more.
+            app.state.end_completions()
+            await super().shutdown(sockets)
+
     from benchmarks.build import ModelSet, build_methods
     from rlm.methods.method import Method
     from rlm.server import make_app
@@ -85,7 +94,7 @@ async def _serve(config: Config, bound: socket.socket, key: str | None) -> int:
             raise ConfigError("method: reference rows cannot be served; choose a method")
         app = make_app(served, api_key=key, **{name: config["server"][name] for name in SERVER_LIMITS})
         settings = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE_S)
-        server = uvicorn.Server(settings)
+        server = Server(settings)
         running = asyncio.create_task(server.serve(sockets=[bound]))
         while not server.started and not running.done():
             await asyncio.sleep(0.01)

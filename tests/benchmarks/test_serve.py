@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import openai
@@ -74,18 +75,33 @@ def test_several_methods_are_served_by_name_and_ctrl_c_ends_the_server(serve):
     assert "Traceback" not in err
 
 
-def test_ctrl_c_ends_the_server_while_a_cell_runs(serve):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_server_that_is_ended_while_a_cell_runs_tells_its_clients(serve, number):
     server = serve("server.port=0")
-    with openai.OpenAI(base_url=f"{address(server)}/v1", api_key="any", max_retries=0) as api:
-        stream = api.chat.completions.create(
-            model="rlm/scripted", messages=[{"role": "user", "content": "slow"}], stream=True
-        )
-        for chunk in stream:
-            if ((chunk.model_extra or {}).get("rlm") or {}).get("event", {}).get("kind") == "call":
-                break
-        server.send_signal(signal.SIGINT)
-        server.wait(60)
-    assert server.returncode == 130
+    slow = [{"role": "user", "content": "slow"}]
+    told = []
+
+    def ask(url):
+        with openai.OpenAI(base_url=url, api_key="any", max_retries=0) as api:
+            try:
+                api.chat.completions.create(model="rlm/scripted", messages=slow)
+            except openai.InternalServerError as error:
+                told.append(error)
+
+    url = f"{address(server)}/v1"
+    asking = threading.Thread(target=ask, args=(url,))
+    asking.start()
+    with openai.OpenAI(base_url=url, api_key="any", max_retries=0) as api:
+        stream = api.chat.completions.create(model="rlm/scripted", messages=slow, stream=True)
+        with pytest.raises(openai.APIError, match="the server is shutting down"):
+            for chunk in stream:
+                # The other client has asked before: its completion is under way too.
+                if ((chunk.model_extra or {}).get("rlm") or {}).get("event", {}).get("kind") == "call":
+                    server.send_signal(number)
+    asking.join(60)
+    assert [error.status_code for error in told] == [503]
+    _, err = server.communicate(timeout=60)
+    assert (server.returncode, err.count("\n")) == (130, 1)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from rlm.server import make_app
 
 
 class Echo:
-    """A model that answers with what it was last told."""
+    """A model that answers with what it was last told; `began` is set once it was asked."""
 
     name = "echo"
     context_window = None
@@ -28,10 +28,11 @@ class Echo:
 
     def __init__(self, latency_s=0.0, error=None, text=None):
         self.latency_s, self.error, self.text = latency_s, error, text
-        self.seen, self.cancelled = [], 0
+        self.seen, self.cancelled, self.began = [], 0, threading.Event()
 
     async def complete(self, messages, *, epoch=0, occurrence=0):
         self.seen.append(messages)
+        self.began.set()
         try:
             await asyncio.sleep(self.latency_s)
         except asyncio.CancelledError:
@@ -58,7 +59,7 @@ def served(api_key=None, max_body_bytes=1 << 24, max_requests=64, body_timeout_s
         max_requests=max_requests,
         body_timeout_s=body_timeout_s,
     )
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="critical"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
     thread.start()
     while not server.started:
@@ -178,6 +179,34 @@ def test_an_endpoint_that_fails_is_an_error_and_not_an_answer():
                 list(api.chat.completions.create(model="base/echo", messages=USER, stream=True))
 
 
+def test_what_a_failed_completion_cost_is_told_and_no_client_pays_for_it_again():
+    model = Echo(error=ModelError("the endpoint is down"))
+    with served(base_echo=BaseModel(model=model)) as url, openai.OpenAI(base_url=url, api_key="any") as api:
+        with pytest.raises(openai.InternalServerError) as failed:
+            api.chat.completions.create(model="base/echo", messages=USER)
+        with api.responses.stream(model="base/echo", input="Hello") as stream:
+            last = list(stream)[-1]
+    told = failed.value.response.json()["rlm"]
+    assert (told["stop_reason"], told["root_calls"], told["cost_usd"]) == ("error", 1, 0.0)
+    assert (last.type, last.response.rlm["root_calls"]) == ("response.failed", 1)
+    # One for each request: the client, which would try twice more, is told not to.
+    assert len(model.seen) == 2
+
+
+def test_a_refusal_is_an_incomplete_response():
+    model = Echo()
+    model.complete = lambda messages, **_: _refusal()
+    with served(base_echo=BaseModel(model=model)) as url, client(url) as api:
+        done = api.responses.create(model="base/echo", input="Hello")
+        chat = api.chat.completions.create(model="base/echo", messages=USER)
+    assert (done.status, done.incomplete_details.reason, done.output_text) == ("incomplete", "content_filter", "")
+    assert chat.choices[0].finish_reason == "content_filter"
+
+
+async def _refusal():
+    return Reply("", finish_reason="content_filter", model="echo")
+
+
 def test_a_key_is_asked_for_where_one_is_set():
     with served(api_key="secret", base_echo=BaseModel(model=Echo())) as url:
         with client(url, key="wrong") as api, pytest.raises(openai.AuthenticationError):
@@ -194,6 +223,44 @@ def test_a_request_may_lower_limits_and_not_raise_them():
         assert stopped.rlm["stop_reason"] == "max_calls" and not model.seen
         extra = {"rlm": {"limits": {"max_calls": 100, "max_cost_usd": None}}}
         assert api.chat.completions.create(model="base/echo", messages=USER, extra_body=extra).choices
+
+
+def test_a_wrong_key_is_told_to_a_client_with_a_long_body():
+    with served(api_key="sécret", base_echo=BaseModel(model=Echo())) as url:
+        long = [{"role": "user", "content": "x" * 5_000_000}]
+        for wrong in ("wrong", "secret", "s"):
+            with client(url, key=wrong) as api, pytest.raises(openai.AuthenticationError) as refused:
+                api.chat.completions.create(model="base/echo", messages=long)
+            assert refused.value.code == "invalid_api_key"
+
+
+def test_an_empty_key_is_no_key():
+    with pytest.raises(ValueError, match="api_key is empty"):
+        make_app({}, api_key=" ")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_client_that_hangs_up_stops_the_sub_calls_of_its_tree(stream, sessions):
+    cell = "```repl\nprint(llm_query_batched(['a', 'b', 'c']))\n```"
+    sub = Echo(latency_s=600)
+    method = RLM(model=ScriptedModel([cell]), sub_model=sub)
+    body = json.dumps({"model": "rlm/scripted", "messages": USER, "stream": stream}).encode()
+    with served(rlm_scripted=method) as url:
+        with hung_up_after(url, body):
+            assert sub.began.wait(60)
+            while len(sub.seen) < 3:
+                time.sleep(0.01)
+        sessions.wait_for_end()
+    assert sub.cancelled == 3 and len(sub.seen) == 3
+
+
+@contextlib.contextmanager
+def hung_up_after(url, body):
+    """Ask, and hang up at the end of the block."""
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", int(url.split(":")[2].split("/")[0]))) as asking:
+        asking.sendall(head.encode() + body)
+        yield
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -222,6 +289,14 @@ def test_health_needs_no_key_and_names_no_model():
         ({"functions": [{"name": "f"}]}, "functions"),
         ({"response_format": {"type": "json_object"}}, "response_format"),
         ({"logprobs": True}, "logprobs"),
+        ({"stop": ["\n"]}, "stop"),
+        ({"tool_choice": "required"}, "tool_choice"),
+        ({"web_search_options": {}}, "web_search_options"),
+        ({"temperature": "hot"}, "temperature"),
+        ({"max_tokens": [1]}, "max_tokens"),
+        ({"stream_options": "x"}, "stream_options"),
+        ({"messages": [{"role": "user"}]}, "messages"),
+        ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "messages[0].content"),
         ({"modalities": ["text", "audio"]}, "modalities"),
         ({"stream": "yes"}, "stream"),
         ({"rlm": {"limit": {}}}, "rlm"),
@@ -245,6 +320,9 @@ def test_a_chat_that_asks_for_what_no_method_gives_is_refused(fields, param):
         ({"text": {"format": {"type": "json_schema"}}}, "text.format"),
         ({"input": [{"type": "function_call_output", "output": "1"}]}, "input[0]"),
         ({"input": None}, "input"),
+        ({"input": ""}, "input"),
+        ({"input": [5]}, "input[0]"),
+        ({"text": "json"}, "text"),
         ({"instructions": 5}, "instructions"),
     ],
 )
@@ -281,15 +359,25 @@ def test_a_client_that_stops_sending_is_told_so():
             assert slow.recv(65536).startswith(b"HTTP/1.1 408")
 
 
-def test_no_more_completions_run_at_a_time_than_allowed():
-    async def ask_three(url):
+@pytest.mark.parametrize("stream", [False, True])
+def test_no_more_completions_run_at_a_time_than_allowed(stream):
+    async def ask_many(url):
         async with openai.AsyncOpenAI(base_url=url, api_key="any", max_retries=0) as api:
-            asked = [api.chat.completions.create(model="base/echo", messages=USER) for _ in range(3)]
-            return await asyncio.gather(*asked, return_exceptions=True)
+            asked = [api.chat.completions.create(model="base/echo", messages=USER, stream=stream) for _ in range(12)]
+            answers = await asyncio.gather(*asked, return_exceptions=True)
+            for answer in answers:
+                if stream and not isinstance(answer, Exception):
+                    assert [chunk async for chunk in answer]
+            return answers
 
-    with served(base_echo=BaseModel(model=Echo(latency_s=1.0)), max_requests=2) as url:
-        answers = asyncio.run(ask_three(url))
-    assert sum(isinstance(answer, openai.RateLimitError) for answer in answers) == 1
+    model = Echo(latency_s=3.0)
+    with served(base_echo=BaseModel(model=model), max_requests=2) as url:
+        answers = asyncio.run(ask_many(url))
+        assert sum(isinstance(answer, openai.RateLimitError) for answer in answers) == 10
+        assert len(model.seen) == 2
+        # Places that were taken are free again.
+        model.latency_s = 0.0
+        assert not any(isinstance(answer, Exception) for answer in asyncio.run(ask_many(url))[:2])
 
 
 def test_text_that_no_encoding_takes_goes_through():
@@ -309,8 +397,13 @@ def test_web_pages_of_other_hosts_cannot_spend_the_users_money():
     with served(base_echo=BaseModel(model=model)) as url, client(url) as api:
         body = json.dumps({"model": "base/echo", "messages": USER})
         for origin, status in {"https://evil.example": 403, "null": 403, "http://localhost:3000": 200}.items():
-            answer = api._client.post(f"{url}/chat/completions", content=body, headers={"origin": origin})
+            # Also one whose name was made to mean this machine, for which the page and the server are of one origin.
+            host = {"host": origin.split("//")[-1]}
+            answer = api._client.post(f"{url}/chat/completions", content=body, headers={"origin": origin, **host})
             assert answer.status_code == status, origin
+            assert "access-control-allow-origin" not in answer.headers
+        asked = {"origin": "https://evil.example", "access-control-request-method": "POST"}
+        assert api._client.options(f"{url}/chat/completions", headers=asked).status_code == 405
     assert len(model.seen) == 1
 
 
@@ -326,10 +419,8 @@ def test_what_goes_wrong_inside_is_an_error_in_the_stream_too():
 def test_a_client_that_hangs_up_ends_the_session_whose_cell_runs(stream, sessions):
     cell = "```repl\nprint('begun')\nimport time\ntime.sleep(600)\n```"
     body = json.dumps({"model": "rlm/scripted", "messages": USER, "stream": stream}).encode()
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
     with served(rlm_scripted=RLM(model=ScriptedModel([cell]))) as url:
-        with socket.create_connection(("127.0.0.1", int(url.split(":")[2].split("/")[0]))) as asking:
-            asking.sendall(head.encode() + body)
+        with hung_up_after(url, body):
             deadline = time.monotonic() + 60
             while sessions.running() <= 0:
                 assert time.monotonic() < deadline
