@@ -145,8 +145,9 @@ async def test_a_lost_fork_server_is_replaced():
     from rlm.repl.forkserver import server_for
 
     repl = await open_repl("x", {})
-    server_for("confined")._process.kill()
-    server_for("confined")._process.wait()
+    lost = server_for("confined")._process
+    lost.kill()
+    lost.wait()
     await asyncio.sleep(0.5)
     result = await repl.run("context")
     assert "variables are gone" in result.notice
