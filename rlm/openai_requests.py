@@ -12,7 +12,7 @@ from rlm.completion import message_text
 from rlm.limits import Limits
 
 ROLES = ("system", "developer", "user", "assistant")
-# Seconds that the body of a request that is refused already may still take.
+# What a client that was told that its body is too long may still send, so that it reads the answer.
 _DRAIN_S = 5.0
 # Fields by which a client asks for more than the text of an answer, and the values that ask for nothing.
 _REFUSED: dict[str, tuple[Any, ...]] = {
@@ -91,7 +91,7 @@ async def read_body(pieces: AsyncIterator[bytes], max_bytes: int, timeout_s: flo
         body += piece
         if len(body) > max_bytes:
             del body
-            await drain(pieces)
+            await _drain(pieces)
             raise RequestError(413, f"the body is longer than {max_bytes} bytes", "request_too_large")
     try:
         # In a thread, for a long body takes seconds.
@@ -103,8 +103,7 @@ async def read_body(pieces: AsyncIterator[bytes], max_bytes: int, timeout_s: flo
     return parsed
 
 
-async def drain(pieces: AsyncIterator[bytes]) -> None:
-    """Read on for a while and keep nothing: a client that is still sending would not see its answer."""
+async def _drain(pieces: AsyncIterator[bytes]) -> None:
     try:
         async with asyncio.timeout(_DRAIN_S):
             async for _ in pieces:

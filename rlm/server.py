@@ -25,7 +25,6 @@ from rlm.openai_requests import (
     RequestError,
     chat_messages,
     check_request,
-    drain,
     read_body,
     request_limits,
     response_messages,
@@ -148,11 +147,7 @@ class _Service:
             await _end(gone, work)
 
     async def _body(self, request: Request) -> dict[str, Any]:
-        try:
-            self._authorise(request)
-        except RequestError:
-            await drain(request.stream())
-            raise
+        self._authorise(request)
         body = await read_body(request.stream(), self._max_body_bytes, self._body_timeout_s)
         check_request(body)
         self._method(body["model"])
