@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.config import Config, ConfigError, conf_dir, limits_of
+from benchmarks.kinds import misfit
 from rlm.methods.method import Method
 from rlm.models.chat import ChatModel, FatalModelError
 
@@ -20,12 +21,15 @@ def build(settings: Mapping[str, Any], where: str, **given: Any) -> Any:
     """Make what `_target_` names from its keys and what is given. Raises ConfigError naming the key `where`."""
     target = _class(settings, where)
     keys = {key: value for key, value in settings.items() if key != "_target_"}
+    if wrong := misfit(target, keys):
+        key, value, wanted = wrong
+        raise ConfigError(f"{where}.{key} is {value!r}: wanted {wanted}")
     try:
         return target(**keys, **given)
     except TypeError as error:
         raise ConfigError(f"{where}: {error}".replace(f"{target.__name__}.__init__() ", "")) from error
-    except (ValueError, OSError) as error:
-        told = str(error)
+    except (ValueError, ArithmeticError, OSError) as error:
+        told = " ".join(str(error).split())
         raise ConfigError(told if told.startswith(where) else f"{where}: {told}") from error
 
 
@@ -60,7 +64,8 @@ class ModelSet:
         try:
             bare = build_models(self._config["model"], prices=self._config.get("prices"), replay=self._mode == "replay")
         except (ValueError, OSError, FatalModelError) as error:
-            raise ConfigError(f"model: {error}") from error
+            told = str(error)
+            raise ConfigError(told if told.startswith("model.") else f"model: {told}") from error
         return {role: self._behind_store(model) for role, model in bare.items()}
 
     def judge(self) -> LlmJudge | None:

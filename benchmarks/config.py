@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -84,6 +85,10 @@ def resolve(composed: Any) -> Config:
 
 def check(config: Config) -> None:
     """Raise ConfigError for the first value that cannot be right."""
+    for key, value in _flat(config).items():
+        values = value if isinstance(value, list) else [value]
+        if any(isinstance(one, float) and not math.isfinite(one) for one in values):
+            raise ConfigError(f"{key} is {value!r}: wanted a number that is finite, or null where there is to be none")
     for group in ("benchmark", "method"):
         if not config.get(group):
             raise ConfigError(f"{group} is empty: choose at least one, as in '{group}=[...]'; see `rlm-eval list`")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.build import ModelSet, build, build_methods
 from benchmarks.config import Config, ConfigError
+from benchmarks.executors import ExecutorError
 from benchmarks.journal import Key, Record
 from benchmarks.protect import seal
 from benchmarks.sample import Benchmark, Sample, SampleInfo, Score
@@ -60,11 +61,18 @@ class Harness:
         ]
 
     async def run_sample(self, key: Key) -> Finished | None:
-        """Run and score one sample; None when the run cut it short. Raises FatalModelError."""
+        """Run and score one sample; None when the run cut it short.
+
+        Raises FatalModelError, and ExecutorError for data of which no sample can be made.
+        """
         benchmark_name, method_name, sample_id, epoch = key
         benchmark, method = self.benchmarks[benchmark_name], self.methods[method_name]
         started_at = time.time()
-        built = await self._samples.get(benchmark_name, sample_id)
+        try:
+            built = await self._samples.get(benchmark_name, sample_id)
+        except Exception as error:
+            told = f"benchmark.{benchmark_name}: sample {sample_id} cannot be built: {one_line(error)}"
+            raise ExecutorError(told) from error
         if isinstance(method, Method):
             completion = await self._complete(method, built.sample, epoch)
         else:
@@ -72,16 +80,7 @@ class Harness:
             completion = Completion(answer, StopReason.ANSWER, usage=_NO_USAGE, trajectory=Trajectory())
         if completion.stop_reason in UNFINISHED:
             return None
-        try:
-            score, judged = await judge_answer(
-                self.judge, benchmark, built.sample, completion.answer, epoch, self.budget
-            )
-        except FatalModelError:
-            raise
-        except ModelError as error:
-            # The answer is there but nobody has judged it: the sample failed, and is judged again on resumption.
-            completion = replace(completion, stop_reason=StopReason.ERROR, error=f"judge: {one_line(error)}")
-            score, judged = await benchmark.score(built.sample.target, completion.answer), ()
+        completion, score, judged = await self._score(benchmark, built.sample, completion, epoch)
         row = self._row(key, built, completion) | {"started_at": started_at}
         row |= score_columns(benchmark, score, row["status"], judged)
         row |= strategy_columns(completion.trajectory)
@@ -102,6 +101,22 @@ class Harness:
             trajectory = Trajectory()
             trajectory.record("error", traceback=traceback.format_exc())
             return Completion(None, StopReason.ERROR, _NO_USAGE, trajectory, error=one_line(error))
+
+    async def _score(
+        self, benchmark: Benchmark, sample: Sample, completion: Completion, epoch: int
+    ) -> tuple[Completion, Score, Sequence[Mapping[str, Any]]]:
+        """The score of a completion and the judge's calls; where scoring fails, so has the sample."""
+        try:
+            return completion, *await judge_answer(self.judge, benchmark, sample, completion.answer, epoch, self.budget)
+        except FatalModelError:
+            raise
+        except ModelError as error:
+            told = f"judge: {one_line(error)}"
+        except Exception as error:
+            # Without its message, which may hold the target.
+            told = f"scorer: {type(error).__name__}"
+        # The answer is in the store of calls, and is judged again on resumption.
+        return replace(completion, stop_reason=StopReason.ERROR, error=told), Score(0.0, 0.0, False, ""), ()
 
     def _row(self, key: Key, built: BuiltSample, completion: Completion) -> dict[str, Any]:
         benchmark_name, method_name, sample_id, epoch = key
@@ -235,7 +250,7 @@ def load_benchmarks(config: Config) -> tuple[dict[str, Benchmark], dict[str, dic
     for name, benchmark in benchmarks.items():
         try:
             infos[name] = {info.sample_id: info for info in benchmark.infos()[: config["limit"]]}
-        except (ValueError, OSError) as error:
+        except (ValueError, ArithmeticError, OSError) as error:
             raise ConfigError(f"benchmark.{name}: {error}") from error
     return benchmarks, infos
 

@@ -23,7 +23,7 @@ class RayExecutor:
     """Runs samples on `workers` actors; a worker that is lost is replaced and its samples run again.
 
     address: of a running cluster; null starts one on this machine. cpus: what an actor asks Ray for. store_dir: folder
-    for each worker's recorded responses, null for the run folder, which the nodes must then share. The endpoint's
+    for each worker's recorded responses, null for the run folder, which the nodes must then share. An endpoint's
     max_concurrency is divided among the workers and the dollar limit is kept by a ledger that all of them charge.
     Raises ConfigError where ray is not installed.
     """
@@ -82,12 +82,13 @@ class RayExecutor:
                         await pool.replace(place)
                         waiting.append(key)
                     elif (sample := task.result()) is not None:
-                        harness.budget.charge(Cost(sample.record["row"]["cost_usd"], 0.0, CostState.KNOWN))
                         yield sample
         finally:
             for task in running:
                 task.cancel()
             await asyncio.gather(*running, *finished, return_exceptions=True)
+            # Samples that were cut short have been paid for too.
+            harness.budget.cost = Cost(await ledger.charge.remote(0.0), 0.0, CostState.KNOWN)
             pool.close()
             if started:
                 await asyncio.to_thread(ray.shutdown)
@@ -107,8 +108,8 @@ class _Pool:
         try:
             return await self._actors[place].run_sample.remote(key)
         except self._executor._ray.exceptions.RayTaskError as error:
-            if isinstance(error.cause, FatalModelError):
-                raise FatalModelError(str(error.cause)) from None
+            if isinstance(error.cause, FatalModelError | ExecutorError):
+                raise type(error.cause)(str(error.cause)) from None
             raise
 
     async def replace(self, place: int) -> None:
@@ -188,9 +189,10 @@ def _keys(config: Config) -> dict[str, str]:
 
 
 def _share(config: Config, workers: int) -> Config:
-    """The configuration of one of `workers` workers: its part of the endpoint's concurrency."""
+    """The configuration of one of `workers` workers: its part of the endpoints' concurrency."""
     shared = copy.deepcopy(config)
-    endpoint = (shared.get("model") or {}).get("endpoint")
-    if endpoint and endpoint.get("max_concurrency"):
-        endpoint["max_concurrency"] = max(1, endpoint["max_concurrency"] // workers)
+    for name in ("model", "judge"):
+        endpoint = (shared.get(name) or {}).get("endpoint")
+        if endpoint and endpoint.get("max_concurrency"):
+            endpoint["max_concurrency"] = max(1, endpoint["max_concurrency"] // workers)
     return shared

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, fields
 
@@ -40,10 +41,15 @@ class Endpoint:
             raise ValueError(f"endpoint.base_url is {self.base_url!r}: wanted an address with http:// or https://")
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.type == "float" and (isinstance(value, bool) or not isinstance(value, int | float) or value <= 0):
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if field.type == "float" and not (number and 0 < value < math.inf):
                 raise ValueError(f"endpoint.{field.name} is {value!r}: wanted seconds above 0")
-            if field.type == "int" and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+            if field.type == "int" and not (number and isinstance(value, int) and value >= 0):
                 raise ValueError(f"endpoint.{field.name} is {value!r}: wanted a whole number of at least 0")
+            if field.type == "str | None" and value is not None and not (isinstance(value, str) and value.strip()):
+                raise ValueError(f"endpoint.{field.name} is {value!r}: wanted a text, or null")
+            if field.type == "bool" and not isinstance(value, bool):
+                raise ValueError(f"endpoint.{field.name} is {value!r}: wanted true or false")
         if self.max_concurrency < 1:
             raise ValueError("endpoint.max_concurrency is 0: wanted at least 1")
 

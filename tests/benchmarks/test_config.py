@@ -47,6 +47,34 @@ def test_what_determines_the_results_is(words, key):
     assert run_name(after) != run_name(before)
 
 
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("benchmark.sniah.seed=x", "benchmark.sniah.seed is 'x': wanted a whole number"),
+        ("benchmark.sniah.seed=null", "benchmark.sniah.seed is None: wanted a whole number"),
+        ("benchmark.sniah.seed={a: 1}", "benchmark.sniah.seed is {'a': 1}: wanted a whole number"),
+        ("benchmark.sniah.source=0", "benchmark.sniah.source is 0: wanted a text"),
+        ("benchmark.sniah.variants=true", "benchmark.sniah.variants is True: wanted a list of texts"),
+        ("benchmark.sniah.lengths=[512,a]", "benchmark.sniah.lengths is [512, 'a']: wanted a list of whole numbers"),
+        ("benchmark.sniah.encoding=1", "benchmark.sniah.encoding is 1: wanted a text"),
+        ("method.rlm.prompt=[1]", "method.rlm.prompt is [1]: wanted a text"),
+        ("method.rlm.sub_context_chars=x", "method.rlm.sub_context_chars is 'x': wanted a whole number or null"),
+        ("method.rlm.max_depth=nan", "method.rlm.max_depth is nan: wanted a number that is finite"),
+        ("limits.max_wall_s=1e400", "limits.max_wall_s is inf: wanted a number that is finite"),
+        ("benchmark.sniah.samples=1000000000000000000000", "benchmark.sniah: "),
+        *((f"model.endpoint.api_key_env={value}", "model.endpoint.api_key_env is ") for value in ("1", "[x]", "''")),
+        ("model.endpoint.free=maybe", "model.endpoint.free is 'maybe': wanted true or false"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_one_clear_line(word, told, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPENAI_API_KEY", "test")
+    with pytest.raises(ConfigError) as caught:
+        run(compose(["model=openai", "benchmark=[sniah]", "benchmark.sniah.lengths=[512]", "method=[rlm]", word]))
+    assert str(caught.value).startswith(told) and "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("content", [b"not a database at all, but long enough to be taken for one" * 9, b"{}"])
 def test_a_store_that_is_something_else_is_one_clear_line(content, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -139,6 +139,31 @@ def test_too_many_failures_end_the_run(go, server, in_folder):
     assert len(pd.read_parquet(outcome.path / "samples.parquet")) == 3
 
 
+def test_a_scorer_that_fails_is_a_failed_sample_and_no_lost_run(go, server, monkeypatch):
+    from benchmarks.sniah import SNIAH
+
+    fake = server()
+    words = [*SMALL[:-1], "method=[base]", "name=s"]
+    with monkeypatch.context() as broken:
+        broken.setattr(SNIAH, "score", lambda self, target, *rest: (_ for _ in ()).throw(KeyError(target)))
+        outcome = go(fake, *words)
+    samples = pd.read_parquet(outcome.path / "samples.parquet")
+    assert outcome.state == "finished" and set(samples["status"]) == {"error"}
+    assert set(samples["error"]) == {"scorer: KeyError"}, "its message could hold the target"
+    go(fake, *words)
+    assert set(pd.read_parquet(outcome.path / "samples.parquet")["status"]) == {"ok"}
+    assert fake.paid().total() == 4, "what was answered is not paid again"
+
+
+def test_data_of_which_no_sample_can_be_made_ends_the_run_in_one_line(go, server, monkeypatch):
+    from benchmarks.sniah import SNIAH
+
+    monkeypatch.setattr(SNIAH, "sample", lambda self, sample_id: {}["needle"])
+    outcome = go(server(), *SMALL[:-1], "method=[base]")
+    assert outcome.state == "failed"
+    assert outcome.message.startswith("benchmark.sniah: sample ") and "cannot be built: KeyError" in outcome.message
+
+
 def test_a_method_of_the_users_own_is_one_class_and_one_yaml(go, server, in_folder, monkeypatch):
     package = in_folder / "theirs"
     (package / "conf" / "method").mkdir(parents=True)
