@@ -58,7 +58,10 @@ class AgentCli(Method):
         super().__post_init__()
         if isinstance(self.command, str) or not self.command:
             raise ValueError(f"command is {self.command!r}: wanted a list of arguments")
-        self.command = tuple(str(argument) for argument in self.command)
+        program, *arguments = map(str, self.command)
+        # A path is meant from here, and the agent runs in a folder of its own.
+        program = str(Path(program).expanduser().absolute()) if os.sep in program else program
+        self.command = (program, *arguments)
         if self.context not in (PROMPT, FILE):
             raise ValueError(f"context is {self.context!r}: wanted {PROMPT} or {FILE}")
         if Path(self.context_file).name != self.context_file:

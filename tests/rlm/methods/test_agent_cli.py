@@ -153,6 +153,14 @@ async def test_an_agent_that_is_not_there_is_an_error() -> None:
     assert result.status == Status.ERROR and "no-such-agent-here" in result.error
 
 
+async def test_the_path_of_an_agent_is_meant_from_the_current_folder(tmp_path, monkeypatch) -> None:
+    (tmp_path / "agent").write_text("#!/bin/sh\necho here")
+    (tmp_path / "agent").chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    result = await AgentCli(model=ScriptedModel([]), command=["./agent"]).acompletion(TEXT, "?")
+    assert result.answer == "here"
+
+
 async def test_nothing_printed_is_no_answer() -> None:
     method = AgentCli(model=ScriptedModel([]), command=[sys.executable, "-c", "pass"])
     assert (await method.acompletion(TEXT, "?")).stop_reason == StopReason.NO_ANSWER
