@@ -126,6 +126,42 @@ SCRIPTS = {
 }
 
 
+READY = "answer['ready'] = True\n```"
+# What roots do in one reply after another; the same replies go to rlms and to our RLM.
+MORE_SCRIPTS = {
+    "an error, then mended": [
+        "Let me see.\n```repl\nprint(contxt[0])\n```",
+        f"```repl\nanswer['content'] = llm_query(context[1])\n{READY}",
+    ],
+    "two blocks in a reply": [f"```repl\nparts = [llm_query(d) for d in context]\n```\nThen:\n"
+                              f"```repl\nanswer['content'] = parts\n{READY}"],
+    "prose, then a number": ["I will count them.", f"```repl\nanswer['content'] = len(context)\n{READY}"],
+    "a draft, then the answer": [
+        "```repl\nanswer['content'] = 'draft'\nfor d in context:\n    print(d)\n```",
+        f"```repl\nanswer['content'] += ' and ' + str(len(context))\n{READY}",
+    ],
+    "a dictionary of its own": ["```repl\nanswer = {'content': context[0], 'ready': True}\n```"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", MORE_SCRIPTS)
+async def test_rlms_and_our_rlm_reach_the_same_answer_by_the_same_script(case: str) -> None:
+    def models() -> dict:
+        return {
+            "model": ScriptedModel(MORE_SCRIPTS[case]),
+            "sub_model": ScriptedModel(lambda messages: messages[-1]["content"] + "!"),
+        }
+
+    try:
+        theirs = Reference(library="rlms", confinement="unsafe", **models())
+    except ValueError:
+        pytest.skip("scripts/setup_reference rlms was not run")
+    ours = RLM(protocol="answer_variable", **models())
+    first, second = [await method.acompletion(["one", "two"], "Louder, please.") for method in (theirs, ours)]
+    assert first.answer == second.answer and first.answer
+    assert (first.usage.root_calls, first.usage.sub_calls) == (second.usage.root_calls, second.usage.sub_calls)
+
+
 @pytest.mark.parametrize("library", LIBRARIES)
 async def test_the_real_library_reaches_the_same_answer_as_our_rlm(library: str) -> None:
     def sub(messages) -> str:
