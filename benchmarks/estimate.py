@@ -19,11 +19,12 @@ left out. What real runs take differs by a factor of two and more, RLMs' long ta
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.config import Config, ConfigError
+from benchmarks.source import HUB, HubError
 from rlm.methods.base import BaseModel, BaseTruncated
 from rlm.methods.codeact import CodeAct
 from rlm.methods.compaction import Compaction
@@ -40,6 +41,10 @@ ANSWER, TURN = 500, 600
 UNKNOWN_WINDOW = 128_000
 # Contexts without a declared length are built to be counted: this many of a task group.
 MEASURED = 3
+# What is reckoned with where the hub cannot be read: CodeQA's prompts have 23K to 4.2M tokens, a thousand documents of
+# BrowseComp-Plus 6M to 11M (arXiv:2512.24601).
+CODEQA = [131_072] * 50
+DOCUMENT = 7_000
 
 
 @dataclass(frozen=True)
@@ -112,23 +117,22 @@ def _rlm(tokens: int, sub: int, max_depth: int) -> list[Calls]:
     return [root, Calls("sub", reads * (child_turns + 1), prompt, reads * (child_turns * TURN + 400))]
 
 
-def estimate(config: Config) -> pd.DataFrame:
+def estimate(config: Config, tell: Callable[[str], None] = lambda note: None) -> pd.DataFrame:
     """A row for each benchmark and method: samples, calls, tokens and dollars, with a last row of sums.
 
-    usd is empty where a price is not known, 0 where calls are free. Raises ConfigError.
+    usd is empty where a price is not known, 0 where calls are free. `tell` hears of data that are reckoned with since
+    the hub cannot be read. Raises ConfigError.
     """
     import pandas as pd
 
     from benchmarks.build import ModelSet, build_methods
-    from benchmarks.harness import load_benchmarks
     from rlm.methods.method import Method
 
-    benchmarks, infos = load_benchmarks(config)
     models = ModelSet(config, None).roles()
     methods = {name: m for name, m in build_methods(config, models).items() if isinstance(m, Method)}
     rows = []
-    for benchmark in benchmarks:
-        lengths, documents = sample_tokens(benchmarks[benchmark], list(infos[benchmark].values()))
+    for benchmark in config["benchmark"]:
+        lengths, documents = _benchmark_tokens(config, benchmark, tell)
         for name, method in methods.items():
             expected = [expected_calls(method, tokens, documents) for tokens in lengths]
             rows.append({"benchmark": benchmark, "method": name} | _sum(expected, method, config))
@@ -137,6 +141,39 @@ def estimate(config: Config) -> pd.DataFrame:
     table = pd.DataFrame(rows)
     total = table.sum(numeric_only=True, min_count=len(table)).to_dict()
     return pd.concat([table, pd.DataFrame([{"benchmark": "all", "method": ""} | total])], ignore_index=True)
+
+
+def _benchmark_tokens(config: Config, name: str, tell: Callable[[str], None]) -> tuple[list[int], int]:
+    from benchmarks.harness import load_benchmarks
+
+    settings = config["benchmark"][name]
+    try:
+        benchmarks, infos = load_benchmarks({**config, "benchmark": {name: settings}})
+        return sample_tokens(benchmarks[name], list(infos[name].values()))
+    except ConfigError as error:
+        reckoned = hub_tokens(settings)
+        if reckoned is None or not isinstance(error.__cause__, HubError):
+            raise
+    lengths, documents = reckoned[0][: config["limit"]], reckoned[1]
+    smallest, largest = f"{min(lengths):,}", f"{max(lengths):,}"
+    told = smallest if smallest == largest else f"{smallest} to {largest}"
+    tell(f"benchmark.{name}: the hub cannot be read from here; reckoned with {len(lengths)} samples of {told} tokens")
+    return lengths, documents
+
+
+def hub_tokens(settings: Mapping[str, Any]) -> tuple[list[int], int] | None:
+    """What `sample_tokens` would find, about, in a benchmark of the hub; None for one of one's own."""
+    kind = str(settings.get("_target_", "")).rsplit(".", 1)[-1]
+    if settings.get("source") != HUB:
+        return None
+    if kind == "CodeQA":
+        return list(CODEQA), 0
+    if kind == "BrowseCompPlus":
+        sizes = settings["documents"]
+        return [size * DOCUMENT for size in sizes for _ in range(settings["queries"])], max(sizes)
+    if kind in ("Oolong", "OolongPairs"):
+        return [length for length in settings["lengths"] for _ in range(settings["samples"])], 0
+    return None
 
 
 def sample_tokens(benchmark: Benchmark, infos: Sequence[SampleInfo]) -> tuple[list[int], int]:

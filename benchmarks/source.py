@@ -24,6 +24,10 @@ GENERATED, HUB = "generated", "hub"
 _WRITER_ROWS = 32
 
 
+class HubError(DataError):
+    """The hub cannot be read from here."""
+
+
 @dataclass(frozen=True)
 class HubData:
     """A data set on the hub at one commit.
@@ -194,9 +198,9 @@ def _open_hub(hub: HubData, key: str, name: str) -> Any:
         raise _unreachable(hub, key, error) from error
 
 
-def _unreachable(hub: HubData, key: str, error: Exception) -> DataError:
+def _unreachable(hub: HubData, key: str, error: Exception) -> HubError:
     command = f"hf download {hub.repo} --repo-type dataset --revision {hub.revision} --local-dir DIR"
-    return DataError(
+    return HubError(
         f"{hub.repo} at {hub.revision} cannot be read from the hub ({one_line(error)}); on a machine that reaches it "
         f"run `{command}`, then give {key}=DIR"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 
 from benchmarks.config import compose
@@ -17,13 +18,13 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("overrides", nargs="*", help="configuration, as for `rlm-eval run`")
     words = parser.parse_intermixed_args(argv)
-    # No call is made, so no key is needed.
-    config = compose([*words.overrides, "cache.mode=replay"])
+    # No call is made, so no key and no recording is needed.
+    config = compose([*words.overrides, "cache.mode=replay", "cache.path=null"])
 
     from benchmarks.estimate import estimate
     from benchmarks.report.output import markdown
 
-    table = estimate(config)
+    table = estimate(config, tell=lambda note: print(f"note: {note}", file=sys.stderr))
     for name in ("samples", "over_window", "calls", "prompt_tokens", "completion_tokens"):
         table[name] = table[name].fillna(0).round().astype(int).map("{:,}".format)
     table["usd"] = ["unknown" if value != value else f"{value:,.2f}" for value in table["usd"].astype(float)]

@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks.cli import main
-from benchmarks.config import compose
+from benchmarks.config import ConfigError, compose, conf_dir
 from benchmarks.estimate import estimate, expected_calls
 from rlm.methods.base import BaseModel, BaseTruncated
 from rlm.methods.codeact import CodeAct
@@ -98,3 +98,38 @@ def test_the_command_needs_no_key_and_makes_no_call(capsys, monkeypatch):
     assert "0.05" in lines[2] and "20,000" in lines[2]
     assert main(["estimate", *WORDS, "model.root.name=nobody-prices-this"]) == 0
     assert "unknown" in capsys.readouterr().out
+
+
+@pytest.fixture
+def no_hub(monkeypatch):
+    def refuse(*_, **__):
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", refuse)
+    for key in ("OPENAI_API_KEY", "FIREWORKS_API_KEY"):
+        monkeypatch.delenv(key, raising=False)
+
+
+EXPERIMENTS = sorted(path.stem for path in (conf_dir() / "experiment").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_is_estimated_without_network_key_or_recording(experiment, no_hub, capsys):
+    assert main(["estimate", f"+experiment={experiment}"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("| all ")
+
+
+def test_data_that_the_hub_does_not_give_are_reckoned_with_and_named(no_hub):
+    notes = []
+    words = ["+experiment=browsecomp_scaling", "limit=40", "method=[base,rlm]"]
+    table = estimate(compose([*words, "cache.mode=replay"]), tell=notes.append)
+    assert list(table["samples"]) == [40, 40, 80]
+    assert notes == [
+        "benchmark.browsecomp_plus: the hub cannot be read from here; reckoned with 40 samples of 70,000 to "
+        "350,000 tokens"
+    ]
+
+
+def test_data_of_a_folder_that_cannot_be_read_are_not_guessed(tmp_path):
+    with pytest.raises(ConfigError, match=r"benchmark\.codeqa"):
+        estimate(compose(["benchmark=[codeqa]", f"benchmark.codeqa.source={tmp_path}", "model=local"]))
