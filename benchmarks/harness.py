@@ -288,6 +288,7 @@ def call_row(call: CallRecord) -> dict[str, Any]:
         "retried": ",".join(failure.kind for failure in call.failures),
         "cache_hit": call.cache_hit,
         "prompt_sha256": call.prompt_sha256,
+        "prompt_file_sha256": call.prompt_file_sha256,
         "error": call.error,
         "started_at": call.started_at,
     }

@@ -45,7 +45,7 @@ class LlmJudge:
 
     def open(self, epoch: int = 0, budget: Budget | None = None) -> tuple[OpenJudge, list[CallRecord]]:
         """A judge for one response, and the list that its calls will stand in. budget: dollars shared with others."""
-        tree = CallTree(Meter(self._limits, budget), Trajectory(), epoch)
+        tree = CallTree(Meter(self._limits, budget), Trajectory(), epoch, self.prompt.sha256)
         return OpenJudge(self.model, self.prompt, tree), tree.calls
 
     def describe(self) -> dict[str, Any]:

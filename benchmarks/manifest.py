@@ -85,11 +85,9 @@ def describe_method(method: Any) -> dict[str, Any]:
     described: dict[str, Any] = {"class": f"{type(method).__module__}.{type(method).__qualname__}"}
     if protocol := getattr(method, "protocol", None):
         described["answer_protocol"] = protocol
-    if prompt := getattr(method, "prompt", None):
-        from rlm.prompts import load_prompt
-
-        described["prompt"] = prompt
-        described["prompt_sha256"] = load_prompt(prompt).sha256
+    if digest := getattr(method, "prompt_file_sha256", None):
+        described["prompt"] = method.prompt
+        described["prompt_sha256"] = digest
     return described
 
 

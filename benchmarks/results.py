@@ -43,7 +43,7 @@ CALL_COLUMNS: dict[str, str] = {
     "cached_tokens": "int64", "completion_tokens": "int64", "reasoning_tokens": "int64", "cost_usd": "float64",
     "cost_uncached_usd": "float64", "cost_state": "str", "usage_clamped": "bool", "finish_reason": "str",
     "latency_s": "float64", "retries": "int64", "retried": "str", "cache_hit": "bool", "prompt_sha256": "str",
-    "error": "str", "started_at": "float64",
+    "prompt_file_sha256": "str", "error": "str", "started_at": "float64",
 }  # fmt: skip
 
 # What differs between two runs of the same recorded responses.

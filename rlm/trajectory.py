@@ -20,7 +20,10 @@ OnEvent = Callable[[Event], None]
 
 @dataclass(frozen=True)
 class CallRecord:
-    """One model call, finished or failed. usage and cost include the attempts that were retried."""
+    """One model call, finished or failed. usage and cost include the attempts that were retried.
+
+    prompt_sha256: of its messages. prompt_file_sha256: of the prompt file of the method, None where it has none.
+    """
 
     call_id: int
     parent_id: int | None
@@ -37,6 +40,7 @@ class CallRecord:
     prompt_sha256: str
     failures: tuple[FailedAttempt, ...] = ()
     error: str | None = None
+    prompt_file_sha256: str | None = None
 
 
 class Trajectory:

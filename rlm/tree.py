@@ -28,13 +28,16 @@ class CallTree:
     """All model calls of one completion, at any depth and in any role.
 
     Every call is admitted by the meter first and charged after, whether it succeeds, fails or was retried; every call
-    leaves a CallRecord and an event.
+    leaves a CallRecord and an event. prompt_file_sha256: of the prompt file that all of them go back to.
     """
 
-    def __init__(self, meter: Meter, trajectory: Trajectory, epoch: int = 0) -> None:
+    def __init__(
+        self, meter: Meter, trajectory: Trajectory, epoch: int = 0, prompt_file_sha256: str | None = None
+    ) -> None:
         self.meter = meter
         self.trajectory = trajectory
         self.epoch = epoch
+        self.prompt_file_sha256 = prompt_file_sha256
         self.calls: list[CallRecord] = []
         self.counts = Counts()
         self._started = 0
@@ -88,7 +91,7 @@ class CallTree:
             record = CallRecord(
                 call_id, caller, role, depth, reply.model or model.name, usage, cost, reply.finish_reason,
                 reply.latency_s or time.perf_counter() - clock, len(failures) - (error is not None and bool(failures)),
-                reply.cache_hit, started_at, digest, failures, error,
+                reply.cache_hit, started_at, digest, failures, error, self.prompt_file_sha256,
             )  # fmt: skip
             self.calls.append(record)
             self.trajectory.record(

@@ -15,6 +15,7 @@ from rlm.completion import Completion, Prompt, PromptLike, StopReason, Usage
 from rlm.limits import Budget, LimitReached, Limits, Meter
 from rlm.models import load_model
 from rlm.models.chat import ChatModel, ContextOverflow, Cost, FatalModelError, ModelError
+from rlm.prompts import PromptError, load_prompt
 from rlm.repl.protocol import ReplError
 from rlm.trajectory import OnEvent, Trajectory
 from rlm.tree import ROOT, SUB, CallTree
@@ -50,6 +51,15 @@ class Method:
         self.model = load_model(self.model)
         self.sub_model = self.model if self.sub_model is None else load_model(self.sub_model)
 
+    @property
+    def prompt_file_sha256(self) -> str | None:
+        """Hash of the prompt file that the field `prompt` names, None for a method without one."""
+        name = getattr(self, "prompt", None)
+        try:
+            return load_prompt(name).sha256 if name else None
+        except PromptError:
+            return None
+
     async def answer(self, prompt: Prompt, tree: CallTree) -> Answer:
         """Answer the prompt with calls through `tree`; what it raises ends the completion with a stop_reason."""
         raise TypeError(f"{type(self).__name__} does not define answer(prompt, tree)")
@@ -77,7 +87,7 @@ class Method:
         """
         prompt = Prompt.of(prompt, query)
         meter = Meter(limits or self.limits, budget)
-        tree = CallTree(meter, Trajectory(on_event), epoch)
+        tree = CallTree(meter, Trajectory(on_event), epoch, self.prompt_file_sha256)
         tree.trajectory.record("completion", method=type(self).__name__, chars=prompt.chars, query=prompt.query)
         error = None
         try:

@@ -63,7 +63,7 @@ class Reference(Method):
     def interpreter(self) -> Path:
         """The Python of the library's environment."""
         if self.python:
-            # Absolute, since the process has a folder of its own, and not resolved: a link is what makes an environment.
+            # Absolute, for the process has a folder of its own; not resolved, for a link is what makes an environment.
             return Path(self.python).expanduser().absolute()
         cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
         return cache / "rlm-eval" / "reference" / self.library / "bin" / "python"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from rlm.methods.base import BaseModel
 from rlm.methods.conversation import PARTS
 from rlm.methods.metadata import capacity
 from rlm.methods.recursive import RLM
@@ -50,6 +51,15 @@ async def test_prompts_of_a_family_say_more() -> None:
     assert "sparing" not in default and "200000 characters" in coder and "about 32768 tokens" in small
     hashes = {load_prompt(name).sha256 for name in NAMES}
     assert len(hashes) == len(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_the_hash_of_the_prompt_file_is_in_every_calls_record(name: str) -> None:
+    root = ScriptedModel(["```repl\nprint(llm_query('x'))\n```", "FINAL(1)"])
+    result = await RLM(model=root, sub_model=ScriptedModel(["y"]), prompt=name).acompletion("text", "?")
+    assert {call.prompt_file_sha256 for call in result.calls} == {load_prompt(name).sha256} and len(result.calls) == 3
+    result = await BaseModel(model=ScriptedModel(["1"])).acompletion("text", "?")
+    assert result.calls[0].prompt_file_sha256 is None
 
 
 @pytest.mark.parametrize(
