@@ -20,7 +20,7 @@ NO_REGRESSION, REGRESSION, NOT_COMPARABLE = 0, 1, 2
 ALLOWANCES = frozenset({"data", "missing", "caps", "scorer"})
 KEY = ["sample_id", "epoch"]
 _COLUMNS = (
-    "benchmark", "method", *KEY, "cluster", "score", "prediction", "cost_usd", "cost_state", "target_sha256",
+    "benchmark", "method", *KEY, "cluster", "score", "status", "prediction", "cost_usd", "cost_state", "target_sha256",
     "input_tokens", "max_output_tokens", "scorer",
 )  # fmt: skip
 
@@ -306,5 +306,7 @@ def _one_sided(found: PairedDifference) -> float:
 def _same_answers(both: pd.DataFrame) -> bool:
     """Whether the runs gave the same answers throughout, as two replays of one recording do."""
     said = both["prediction_old"].fillna("") == both["prediction_new"].fillna("")
-    told = both["prediction_old"].notna().any()
+    # A sample that was stopped, or whose prompt did not fit, has no answer; tables without predictions have none either.
+    unanswered = both["status_old"].isin(["limit", "context_overflow"]) & (both["status_old"] == both["status_new"])
+    told = (both["prediction_old"].notna() | unanswered).any()
     return bool(told and said.all() and (both["score_old"] == both["score_new"]).all())

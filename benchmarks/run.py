@@ -18,7 +18,13 @@ from benchmarks.journal import Key, Record, key_of
 from benchmarks.manifest import ended, manifest
 from benchmarks.progress import Progress, make_progress
 from benchmarks.results import RunFolder, read_manifest, write_tables
+from rlm.models.cache import NotRecorded
 from rlm.models.chat import Cost, CostState, FatalModelError
+
+RECORD_AGAIN = (
+    "prompts, settings or code have changed since it was recorded: record again, +experiment=ci by scripts/record_ci, "
+    "another run with cache.mode=read_write and `rlm-eval export calls`"
+)
 
 
 @dataclass(frozen=True)
@@ -98,7 +104,8 @@ async def _run_missing(
                     if _too_many(failures, len(plan), allowed):
                         return "failed", f"{failures} samples failed (fail_on_error={allowed})"
         except (FatalModelError, ExecutorError) as error:
-            return "failed", " ".join(str(error).split())
+            told = " ".join(str(error).split())
+            return "failed", f"{told}; {RECORD_AGAIN}" if isinstance(error, NotRecorded) else told
         except OSError as error:
             return "failed", _cannot_write(error)
         except asyncio.CancelledError:

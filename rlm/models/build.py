@@ -67,14 +67,14 @@ def build_models(
     """The models of a configuration (conf/model/) by role: root, sub and compactor; absent roles are the root's model.
 
     A judge is among them where the configuration has one. prices: overrides as in conf/prices.yaml, None for those
-    that come with the project. replay: no call will be made, so no key is needed. Raises ValueError, one line, for a
+    that come with the project. replay: no call will be made, so no key and no weights are needed. Raises ValueError, one line, for a
     key that is not known, a value that is not wanted, or an API key that is not set.
     """
     kind = config.get("kind", "openai")
     if kind == "embedded":
         from rlm.models import embedded
 
-        return embedded.build(config)
+        return embedded.build(config, replay=replay)
     if kind == "scripted":
         from rlm.models import scripted
 

@@ -12,15 +12,19 @@ from rlm.models.call_store import CallStore, Outcome
 from rlm.models.chat import ChatModel, ContextOverflow, FailedAttempt, FatalModelError, ModelError, Reply, Sampling
 from rlm.trajectory import prompt_sha256
 
-__all__ = ["CachedModel", "CallStore", "call_key"]
+__all__ = ["CachedModel", "CallStore", "NotRecorded", "call_key"]
 
 MODES = ("off", "read_write", "replay")
+
+
+class NotRecorded(FatalModelError):
+    """A replay met a call of which there is no recorded response."""
 
 
 class CachedModel:
     """A ChatModel before another: calls that the store knows are answered from it, others are made and stored.
 
-    mode: `read_write`; `replay` makes no call, a missing one raises FatalModelError; `off` passes everything on.
+    mode: `read_write`; `replay` makes no call, a missing one raises NotRecorded; `off` passes everything on.
     Replies and context overflows are stored, errors never; of a call made twice the first stored outcome counts.
     Equal calls at the same time are made once: the others get its reply as a hit. A call goes on while anybody waits
     for it and is cancelled with the last who does. An attribute `identity` of the inner model, such as the address of
@@ -48,7 +52,7 @@ class CachedModel:
         return self.inner.sampling
 
     async def complete(self, messages: Sequence[Mapping[str, str]], *, epoch: int = 0, occurrence: int = 0) -> Reply:
-        """Answer from the store, or by the inner model; raises what that raises, and FatalModelError of the store."""
+        """Answer from the store, or by the inner model; raises what that raises, and FatalModelError of the store, NotRecorded among them."""
         if self.mode == "off":
             return await self.inner.complete(messages, epoch=epoch, occurrence=occurrence)
         key = call_key(self.inner, messages, epoch, occurrence)
@@ -56,7 +60,7 @@ class CachedModel:
         if stored is not None:
             return _told(stored)
         if self.mode == "replay":
-            raise FatalModelError(
+            raise NotRecorded(
                 f"recorded response missing: {self.name}, prompt {prompt_sha256(messages)[:16]}, epoch {epoch}, "
                 f"occurrence {occurrence}, is not in {self.store.path}"
             )

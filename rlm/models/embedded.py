@@ -46,6 +46,8 @@ class ServerSettings:
         _wanted("slots", self.slots, 1, 64)
         if self.threads is not None:
             _wanted("threads", self.threads, 1, 512)
+        if self.weights is not None and not isinstance(self.weights, str):
+            raise ValueError(f"model.weights is {self.weights!r}: wanted the path of a GGUF file, or null")
 
     @property
     def name(self) -> str:
@@ -113,17 +115,20 @@ class EmbeddedModel:
         return self._client
 
 
-def build(config: Mapping[str, Any]) -> dict[str, EmbeddedModel]:
+def build(config: Mapping[str, Any], *, replay: bool = False) -> dict[str, EmbeddedModel]:
     """The models of a configuration with `kind: embedded` by role; all of them share one server.
 
-    Raises ValueError, one line, for a key that is not known, a value that is not wanted, or what is not installed.
+    replay: no call will be made, so that neither weights nor llama.cpp are looked for. Raises ValueError, one line, for
+    a key that is not known, a value that is not wanted, or what is not installed.
     """
     shared = ("context_window", "slots", "threads", "weights")
     roles = ("root", "sub", "compactor")
     _refuse_unknown(config, ("kind", *shared, *roles), "model")
     settings = {key: config[key] for key in shared if config.get(key) is not None}
-    find_weights(settings.get("weights"))
-    return {role: EmbeddedModel(**settings, sampling=_sampling(role, config.get(role))) for role in roles}
+    models = {role: EmbeddedModel(**settings, sampling=_sampling(role, config.get(role))) for role in roles}
+    if not replay:
+        find_weights(settings.get("weights"))
+    return models
 
 
 def find_weights(given: str | None = None) -> Path:

@@ -53,6 +53,12 @@ def test_a_clear_drop_is_a_regression_with_and_without_a_margin(pair):
     assert compare(new, base, max_drop=0.05).code == NO_REGRESSION
 
 
+def test_two_samples_that_both_end_without_an_answer_are_the_same(pair):
+    none = {"prediction": [None, None], "status": "limit"}
+    assert compare(*pair([0, 0], [0, 0], **none), max_drop=0.02).code == NO_REGRESSION
+    assert compare(*pair([0, 0], [0, 0], none, none | {"status": "error"}), max_drop=0.02).code == REGRESSION
+
+
 def test_few_samples_rule_no_drop_out_and_say_how_many_would(pair):
     base, new = pair([1, 0, 1, 1, 0], [1, 1, 0, 1, 0])
     arm = compare(base, new, max_drop=0.1).arms[0]

@@ -205,6 +205,7 @@ class TestConfiguration:
             ("slots", True),
             ("threads", 0.5),
             ("weights", "/no/such/file.gguf"),
+            ("weights", 3),
             ("windows", 5),
             ("root", "greedy"),
             ("root", {"max_output_tokens": 0}),
