@@ -306,7 +306,7 @@ def _one_sided(found: PairedDifference) -> float:
 def _same_answers(both: pd.DataFrame) -> bool:
     """Whether the runs gave the same answers throughout, as two replays of one recording do."""
     said = both["prediction_old"].fillna("") == both["prediction_new"].fillna("")
-    # A sample that was stopped, or whose prompt did not fit, has no answer; tables without predictions have none either.
+    # A sample that was stopped, or whose prompt did not fit, has no answer; old tables lack them all.
     unanswered = both["status_old"].isin(["limit", "context_overflow"]) & (both["status_old"] == both["status_new"])
     told = (both["prediction_old"].notna() | unanswered).any()
     return bool(told and said.all() and (both["score_old"] == both["score_new"]).all())

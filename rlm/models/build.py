@@ -67,8 +67,8 @@ def build_models(
     """The models of a configuration (conf/model/) by role: root, sub and compactor; absent roles are the root's model.
 
     A judge is among them where the configuration has one. prices: overrides as in conf/prices.yaml, None for those
-    that come with the project. replay: no call will be made, so no key and no weights are needed. Raises ValueError, one line, for a
-    key that is not known, a value that is not wanted, or an API key that is not set.
+    that come with the project. replay: no call will be made, so no key and no weights are needed. Raises
+    ValueError, one line, for a key that is not known, a value that is not wanted, or an API key that is not set.
     """
     kind = config.get("kind", "openai")
     if kind == "embedded":
