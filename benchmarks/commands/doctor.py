@@ -20,6 +20,8 @@ OPTIONAL = {
     "ray": "executor=ray (extra ray)",
     "submitit": "Slurm (extra slurm)",
     "inspect_ai": "export to Inspect (extra inspect)",
+    "opentelemetry": "export as OpenTelemetry traces (extra otel)",
+    "httptools": "faster requests to `rlm-eval serve` (extra fast)",
 }
 
 

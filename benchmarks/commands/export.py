@@ -12,6 +12,7 @@ FORMS = {
     "calls": "the recorded responses, a file that ends in .jsonl.gz, for cache.mode=replay cache.path=OUT",
     "hf": "a data set folder that `datasets` loads",
     "inspect": "a folder of .eval logs for `inspect view` (extra inspect)",
+    "otel": "OpenTelemetry traces, sent to an OTLP endpoint as http://127.0.0.1:4318/v1/traces (extra otel)",
 }
 
 
@@ -20,16 +21,22 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="rlm-eval export", description="Write a run in a form that other tools read.")
     parser.add_argument("form", choices=FORMS, help="; ".join(f"{name}: {about}" for name, about in FORMS.items()))
     parser.add_argument("run", type=Path, metavar="RUN", help="run folder")
-    parser.add_argument("out", type=Path, metavar="OUT", help="file or new folder that is written")
+    parser.add_argument("out", metavar="OUT", help="file or new folder that is written, or address that is sent to")
     words = parser.parse_args(argv)
+    if words.form == "otel":
+        from benchmarks.export.otel import export_otel
+
+        print(f"sent: {words.out} ({export_otel(words.run, words.out)} traces)")
+        return 0
+    out = Path(words.out)
     if words.form == "calls":
-        print(f"wrote: {words.out} ({export_calls(words.run, words.out)} responses)")
+        print(f"wrote: {out} ({export_calls(words.run, out)} responses)")
         return 0
     if words.form == "hf":
         from benchmarks.export.hub import export_hub as export
     else:
         from benchmarks.export.inspect_logs import export_inspect as export
-    for file in export(words.run, words.out):
+    for file in export(words.run, out):
         print(f"wrote: {file}")
     return 0
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.config import ConfigError
-from benchmarks.export.tables import RunTables, empty_folder, read_run
+from benchmarks.export.tables import RunTables, cell_output, cut, empty_folder, read_run
 from benchmarks.protect import HIDDEN
 from benchmarks.results import read_trajectory, safe_name
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from inspect_ai.log import EvalLog, EvalSample
     from inspect_ai.model import ChatMessage, ModelOutput, ModelUsage
 
-# Of a longer text the viewer gets both ends: prompts of a million tokens open in no browser.
-TEXT_CHARS = 20_000
 _STATES = {"finished": "success", "interrupted": "cancelled", "running": "started"}
 _LIMITS = {"max_cost_usd": "cost", "max_tokens": "token", "max_turns": "turn", "max_wall_s": "time"}
 _TEXT_COLUMNS = ("prediction", "extracted", "error")
@@ -133,13 +131,13 @@ def _sample(run: RunTables, row: Mapping[str, Any]) -> EvalSample:
     return EvalSample(
         id=str(row["sample_id"]),
         epoch=int(row["epoch"]) + 1,
-        input=_cut(_query(events)) or (HIDDEN if protected else str(row["sample_id"])),
+        input=cut(_query(events)) or (HIDDEN if protected else str(row["sample_id"])),
         target=f"sha256:{row['target_sha256']}",
-        messages=[*messages, ChatMessageAssistant(content=_cut(answer))] if answer and not messages else messages,
-        output=ModelOutput.from_content(row.get("model") or "none", _cut(answer)),
+        messages=[*messages, ChatMessageAssistant(content=cut(answer))] if answer and not messages else messages,
+        output=ModelOutput.from_content(row.get("model") or "none", cut(answer)),
         scores={
             row["metric"] or "score": Score(
-                value=float(row["score"] or 0.0), answer=_cut(row.get("extracted") or answer), metadata=_details(row)
+                value=float(row["score"] or 0.0), answer=cut(row.get("extracted") or answer), metadata=_details(row)
             )
         },
         metadata=_details(row),
@@ -184,13 +182,11 @@ def _events(events: Sequence[Mapping[str, Any]], started: float) -> Iterator[Eve
                     working_time=event["latency_s"],
                 )  # fmt: skip
             case "cell":
-                told = [event.get("stdout"), event.get("stderr"), event.get("error"), event.get("notice")]
-                result = _cut("\n".join(str(part) for part in told if part))
-                code = {"code": _cut(event.get("code") or "")}
-                yield ToolEvent(**at, id=f"cell-{event['id']}", function="python", arguments=code, result=result,
-                                metadata=note)  # fmt: skip
+                code = {"code": cut(event.get("code") or "")}
+                yield ToolEvent(**at, id=f"cell-{event['id']}", function="python", arguments=code,
+                                result=cell_output(event), metadata=note)  # fmt: skip
             case "limit" | "notice" | "child" | "summary":
-                data = {key: _cut(value) if isinstance(value, str) else value for key, value in event.items()}
+                data = {key: cut(value) if isinstance(value, str) else value for key, value in event.items()}
                 yield InfoEvent(**at, source=event["kind"], data=data, metadata=note)
 
 
@@ -198,7 +194,7 @@ def _messages(messages: Sequence[Mapping[str, str]]) -> list[ChatMessage]:
     from inspect_ai.model import ChatMessageAssistant, ChatMessageSystem, ChatMessageUser
 
     kinds = {"system": ChatMessageSystem, "developer": ChatMessageSystem, "assistant": ChatMessageAssistant}
-    return [kinds.get(message["role"], ChatMessageUser)(content=_cut(message["content"])) for message in messages]
+    return [kinds.get(message["role"], ChatMessageUser)(content=cut(message["content"])) for message in messages]
 
 
 def _output(event: Mapping[str, Any]) -> ModelOutput:
@@ -206,7 +202,7 @@ def _output(event: Mapping[str, Any]) -> ModelOutput:
 
     reasons = {"length": "max_tokens", "content_filter": "content_filter"}
     output = ModelOutput.from_content(
-        event["model"], _cut(event["reply"] or ""), reasons.get(event["finish_reason"], "stop"), event["error"]
+        event["model"], cut(event["reply"] or ""), reasons.get(event["finish_reason"], "stop"), event["error"]
     )
     output.usage = _usage(event["prompt_tokens"], event["cached_tokens"], event["completion_tokens"])
     return output
@@ -249,15 +245,6 @@ def _query(events: Sequence[Mapping[str, Any]]) -> str:
 
 def _details(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: row[name] for name in _METADATA if row.get(name) is not None}
-
-
-def _cut(text: str) -> str:
-    # Lone surrogates are no JSON that Inspect writes.
-    text = text.encode("utf-8", "replace").decode("utf-8")
-    if len(text) <= TEXT_CHARS:
-        return text
-    half = TEXT_CHARS // 2
-    return f"{text[:half]}\n[... {len(text) - TEXT_CHARS:,} characters are left out ...]\n{text[-half:]}"
 
 
 def _time(seconds: float) -> datetime:

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+# Of a longer text a viewer gets both ends: prompts of a million tokens open nowhere.
+TEXT_CHARS = 20_000
+
+
 @dataclass(frozen=True)
 class RunTables:
     """A run folder, its manifest, and the rows of samples.parquet."""
@@ -45,3 +49,18 @@ def empty_folder(out: Path) -> Path:
     except OSError as error:
         raise ConfigError(f"{out} cannot be written: {error.strerror or error}") from error
     return out
+
+
+def cut(text: str) -> str:
+    """A text as viewers take it: at most about TEXT_CHARS of it, and no lone surrogates, which no encoding takes."""
+    text = text.encode("utf-8", "replace").decode("utf-8")
+    if len(text) <= TEXT_CHARS:
+        return text
+    half = TEXT_CHARS // 2
+    return f"{text[:half]}\n[... {len(text) - TEXT_CHARS:,} characters are left out ...]\n{text[-half:]}"
+
+
+def cell_output(event: Mapping[str, Any]) -> str:
+    """What a cell printed, raised and was told, cut."""
+    told = [event.get("stdout"), event.get("stderr"), event.get("error"), event.get("notice")]
+    return cut("\n".join(str(part) for part in told if part))

@@ -4,6 +4,8 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,34 @@ def run(tmp_path_factory):
 def protected_run(make_run, make_rows):
     rows = make_rows("rlm", [1.0, 0.0], benchmark="browsecomp_plus", protected=True, prediction=seal(SECRET))
     return make_run("protected", rows)
+
+
+@pytest.fixture
+def collector():
+    """What takes traces: its address, and the spans that it was sent."""
+    trace = pytest.importorskip(
+        "opentelemetry.proto.collector.trace.v1.trace_service_pb2",
+        reason="in an environment of its own: scripts/check_exports",
+    )
+    spans = []
+
+    class Taker(BaseHTTPRequestHandler):
+        def do_POST(self):
+            if self.path != "/v1/traces":
+                self.send_error(404)
+                return
+            sent = trace.ExportTraceServiceRequest.FromString(self.rfile.read(int(self.headers["content-length"])))
+            spans.extend(span for r in sent.resource_spans for scope in r.scope_spans for span in scope.spans)
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *args):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Taker) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/v1/traces", spans
+        server.shutdown()
 
 
 def export(form, run, out, capsys):
@@ -94,15 +124,57 @@ def test_what_cannot_be_exported_ends_with_one_line(run, tmp_path, capsys):
         assert told in err
 
 
-def test_without_inspect_the_extra_is_named(run, tmp_path, capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "inspect_ai", None)
-    monkeypatch.setitem(sys.modules, "inspect_ai.log", None)
-    code, _, err = export("inspect", run, tmp_path / "logs", capsys)
-    assert code == 2 and "pip install 'rlm-eval[inspect]'" in err
+@pytest.mark.parametrize(("form", "module"), [("inspect", "inspect_ai.log"), ("otel", "opentelemetry.sdk.resources")])
+def test_without_its_library_the_extra_is_named(run, tmp_path, capsys, monkeypatch, form, module):
+    monkeypatch.setitem(sys.modules, module.split(".")[0], None)
+    monkeypatch.setitem(sys.modules, module, None)
+    code, _, err = export(form, run, tmp_path / "out", capsys)
+    assert code == 2 and f"pip install 'rlm-eval[{form}]'" in err
+
+
+def test_a_collector_gets_a_trace_a_sample_in_the_conventions(run, capsys, collector):
+    address, spans = collector
+    code, out, _ = export("otel", run, address, capsys)
+    assert (code, out) == (0, f"sent: {address} (6 traces)\n")
+    roots = [span for span in spans if not span.parent_span_id]
+    assert sorted(span.name for span in roots) == [
+        f"invoke_agent {name}" for name in ("base", "oracle", "rlm") for _ in "ab"
+    ]
+    root = next(span for span in roots if span.name == "invoke_agent rlm")
+    tree = {span.name: _attributes(span) for span in spans if span.parent_span_id == root.span_id}
+    assert set(tree) == {"chat scripted", "execute_tool python"}
+    assert "llm_query" in tree["execute_tool python"]["gen_ai.tool.call.arguments"]
+    assert all(
+        root.start_time_unix_nano <= span.start_time_unix_nano <= span.end_time_unix_nano
+        for span in spans
+        if span.trace_id == root.trace_id
+    )
+    calls = [_attributes(span) for span in spans if span.name == "chat scripted" and span.trace_id == root.trace_id]
+    assert sorted(call["rlm_eval.role"] for call in calls) == ["root", "sub"]
+    assert all(call["gen_ai.usage.input_tokens"] > 0 and call["gen_ai.operation.name"] == "chat" for call in calls)
+    (score,) = root.events
+    assert score.name == "gen_ai.evaluation.result"
+
+
+def test_a_collector_gets_no_protected_text(protected_run, capsys, collector):
+    address, spans = collector
+    assert export("otel", protected_run, address, capsys)[0] == 0
+    assert len(spans) == 2 and not any(SECRET in str(span) or seal(SECRET) in str(span) for span in spans)
+
+
+def test_an_address_that_takes_no_traces_is_told(run, capsys, collector):
+    address, _ = collector
+    for out, told in {"traces": "wanted the address of an OTLP endpoint", address[:-9]: "does not take"}.items():
+        code, printed, err = export("otel", run, out, capsys)
+        assert (code, printed) == (2, "") and told in err
+
+
+def _attributes(span):
+    return {pair.key: getattr(pair.value, pair.value.WhichOneof("value")) for pair in span.attributes}
 
 
 def test_inspect_reads_the_logs(run, tmp_path, capsys):
-    log = pytest.importorskip("inspect_ai.log", reason="inspect_ai is in an environment of its own: scripts/tool_env")
+    log = pytest.importorskip("inspect_ai.log", reason="in an environment of its own: scripts/check_exports")
     code, out, _ = export("inspect", run, tmp_path / "logs", capsys)
     assert code == 0 and out.count(".eval") == 3
     read = {one.eval.solver: one for one in (log.read_eval_log(file) for file in (tmp_path / "logs").glob("*.eval"))}
@@ -122,7 +194,7 @@ def test_inspect_reads_the_logs(run, tmp_path, capsys):
 
 
 def test_inspect_gets_no_protected_text(protected_run, tmp_path, capsys):
-    log = pytest.importorskip("inspect_ai.log", reason="inspect_ai is in an environment of its own: scripts/tool_env")
+    log = pytest.importorskip("inspect_ai.log", reason="in an environment of its own: scripts/check_exports")
     export("inspect", protected_run, tmp_path / "logs", capsys)
     (file,) = (tmp_path / "logs").glob("*.eval")
     written = log.read_eval_log(file).model_dump_json()
@@ -131,7 +203,7 @@ def test_inspect_gets_no_protected_text(protected_run, tmp_path, capsys):
 
 @pytest.mark.browser
 def test_inspects_own_page_opens_the_logs(run, tmp_path, capsys):
-    pytest.importorskip("inspect_ai.log", reason="inspect_ai is in an environment of its own: scripts/tool_env")
+    pytest.importorskip("inspect_ai.log", reason="in an environment of its own: scripts/check_exports")
     webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
     browser, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if not browser or not driver:
