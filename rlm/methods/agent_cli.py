@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shutil
@@ -123,7 +124,8 @@ class Agent:
             )  # fmt: skip
         except (OSError, ValueError) as error:
             raise ModelError(f"the agent {command[0]!r} could not be started: {error}") from error
-        said = read_output(self._method.format, self._method.rules, finished.stdout)
+        # In a thread, for an agent may print very much.
+        said = await asyncio.to_thread(read_output, self._method.format, self._method.rules, finished.stdout)
         self._check(finished, said)
         return Reply(
             said.answer or "", said.finish_reason, usage=said.usage, cost=said.cost, model=said.model or self.name,

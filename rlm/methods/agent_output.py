@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from rlm.models.chat import Cost, CostState, TokenUsage
@@ -14,6 +15,8 @@ FORMATS = ("text", "json", "jsonl")
 _TOKENS = ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens")
 _FIELDS = ("answer", "cost_usd", "model", "error", "finish_reason", *_TOKENS)
 _MOST_TOKENS = 10**12
+_JSON_START = re.compile(r"^\s*([{\[])", re.MULTILINE)
+_MOST_STARTS = 50
 
 
 @dataclass(frozen=True)
@@ -29,17 +32,18 @@ class Rule:
     where: Mapping[str, Any] | None = None
     pattern: re.Pattern[str] | None = None
 
-    def values(self, objects: Sequence[Any], text: str) -> Iterator[Any]:
-        """The values in the order of the output."""
-        if self.pattern:
-            yield from (match[1] for match in self.pattern.finditer(text))
-        for item in objects:
-            if all(at(item, path) == wanted for path, wanted in (self.where or {}).items()):
-                found = [value for path in self.paths if (value := at(item, path)) is not None]
-                if found and all(isinstance(value, int | float) for value in found) and len(self.paths) > 1:
-                    yield sum(found)
-                elif found:
-                    yield found[0]
+    def in_text(self, text: str) -> list[Any]:
+        """The values that the pattern finds, in order."""
+        return [match[1] for match in self.pattern.finditer(text)] if self.pattern else []
+
+    def in_object(self, item: Any) -> Any:
+        """The value in one JSON object, or None."""
+        if any(at(item, path) != wanted for path, wanted in (self.where or {}).items()):
+            return None
+        found = [value for path in self.paths if (value := at(item, path)) is not None]
+        if len(self.paths) > 1 and found and all(isinstance(value, int | float) for value in found):
+            return sum(found)
+        return found[0] if found else None
 
 
 @dataclass(frozen=True)
@@ -79,9 +83,13 @@ def read_output(kind: str, rules: Mapping[str, Rule], stdout: str) -> Said:
 
     The answer is the last value its rule finds; numbers are added up over all objects that fit.
     """
-    objects = list(_objects(kind, stdout))
-    found = {key: list(rule.values(objects, stdout)) for key, rule in rules.items()}
-    answers = [value for value in found.get("answer", ()) if isinstance(value, str) and value.strip()]
+    found = {key: rule.in_text(stdout) for key, rule in rules.items()}
+    for item in _objects(kind, stdout):
+        for key, rule in rules.items():
+            value = rule.in_object(item)
+            if value is not None:
+                found[key].append(value)
+    answers = [text for value in found.get("answer", ()) if (text := _text(value)).strip()]
     if "answer" not in rules and kind == "text":
         answers = [stdout.strip()]
     failures = [value for value in found.get("error", ()) if value]
@@ -129,17 +137,34 @@ def _rule(key: str, given: Any, *, text: bool) -> Rule:
 
 
 def _objects(kind: str, stdout: str) -> Iterator[Any]:
-    if kind == "text":
-        return
-    # An agent may print a warning before its JSON.
-    chunks = stdout.splitlines() if kind == "jsonl" else [stdout, stdout[max(0, stdout.find("{")) :]]
-    for chunk in chunks:
+    if kind == "json":
+        whole = _first_object(stdout)
+        yield whole
+        if isinstance(whole, list):
+            yield from whole
+    elif kind == "jsonl":
+        # Only a line end ends a line: JSON may hold other characters that str.splitlines takes for one.
+        for line in stdout.split("\n"):
+            try:
+                yield json.loads(line)
+            except (ValueError, RecursionError):
+                continue
+
+
+def _first_object(stdout: str) -> Any:
+    """The JSON that an agent prints, though there may be a warning before it and more behind it; None without any."""
+    decode = json.JSONDecoder().raw_decode
+    starts = [0, *(found.start(1) for found in islice(_JSON_START.finditer(stdout), _MOST_STARTS))]
+    for start in starts:
         try:
-            yield json.loads(chunk)
+            return decode(stdout, start)[0]
         except (ValueError, RecursionError):
             continue
-        if kind == "json":
-            return
+    return None
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _usage(found: Mapping[str, Sequence[Any]]) -> TokenUsage:
@@ -169,4 +194,4 @@ def _number(value: Any) -> float | None:
 
 
 def _one_line(value: Any) -> str:
-    return " ".join((value if isinstance(value, str) else json.dumps(value, default=str)).split())[:300]
+    return " ".join(_text(value).split())[:300]

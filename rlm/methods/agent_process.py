@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-_MOST_OUTPUT = 64 << 20
+_KEPT_EACH = 16 << 20
 _CHUNK = 1 << 16
 _GRACE_S = 2.0
 
@@ -30,7 +30,7 @@ async def run_command(
 ) -> Finished:
     """Run a command; when it ends, times out or is cancelled, every process of its group is ended.
 
-    Of an output beyond 64 MB only the beginning is kept. Raises OSError where it cannot be started.
+    Of an output beyond 48 MB only its beginning and its end are kept. Raises OSError where it cannot be started.
     """
     with tempfile.TemporaryFile() as given:
         given.write(stdin.encode("utf-8", "replace"))
@@ -49,7 +49,7 @@ async def run_command(
         finally:
             for end in ends:
                 os.close(end)
-    outputs = [bytearray(), bytearray()]
+    outputs = [Output(), Output()]
     reading = [asyncio.create_task(_collect(*each)) for each in zip(readers, outputs, strict=True)]
     returncode = None
     try:
@@ -63,17 +63,38 @@ async def run_command(
         _, late = await asyncio.wait(reading, timeout=_GRACE_S)
         for task in late:
             task.cancel()
-    return Finished(returncode, *(bytes(output).decode("utf-8", "replace") for output in outputs))
+    return Finished(returncode, *(output.text() for output in outputs))
 
 
-async def _collect(descriptor: int, output: bytearray) -> None:
+class Output:
+    """The beginning and the end of what a command prints."""
+
+    def __init__(self) -> None:
+        self._head, self._tail = bytearray(), bytearray()
+        self._cut = False
+
+    def add(self, chunk: bytes) -> None:
+        room = _KEPT_EACH - len(self._head)
+        self._head += chunk[:room]
+        self._tail += chunk[room:]
+        if len(self._tail) > 2 * _KEPT_EACH:
+            self._cut = True
+            del self._tail[:-_KEPT_EACH]
+
+    def text(self) -> str:
+        # What stands at the cut is whole on neither side: it is set apart by a line end.
+        parts = [self._head, self._tail]
+        return (b"\n" if self._cut else b"").join(parts).decode("utf-8", "replace")
+
+
+async def _collect(descriptor: int, output: Output) -> None:
     stream = asyncio.StreamReader()
     transport, _ = await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(stream), os.fdopen(descriptor, "rb", buffering=0)
     )
     try:
         while chunk := await stream.read(_CHUNK):
-            output += chunk[: _MOST_OUTPUT - len(output)]
+            output.add(chunk)
     finally:
         transport.close()
 

@@ -79,6 +79,47 @@ async def test_of_json_lines_the_last_answer_counts_and_numbers_are_added_up() -
     )
 
 
+ODD_OUTPUTS = {
+    "a warning with a brace before": ("json", 'warn {x}\n{"result": "4711"}', "4711"),
+    "a banner in brackets before": ("json", '[info] starting\n{\n "result": "4711"\n}', "4711"),
+    "more behind": ("json", '{"result": "4711"}\nBye.', "4711"),
+    "a list of events": ("json", '[{"type": "system"}, {"result": "4711"}]', "4711"),
+    "a number": ("json", '{"result": 4711}', "4711"),
+    "an object": ("json", '{"result": {"code": "\u00e9"}}', '{"code": "\u00e9"}'),
+    "nothing": ("json", '{"result": null}', None),
+    "no JSON": ("json", "{]}", None),
+    "deep JSON": ("json", '{"result":' * 100_000, None),
+    "a line with other ends of lines in it": ("jsonl", '{"result": "a\u2028b\x85c"}\r\n', "a\u2028b\x85c"),
+    "lines that are none": ("jsonl", 'x\n{"result": "4711"}\n{"result": ', "4711"),
+}
+
+
+@pytest.mark.parametrize("case", ODD_OUTPUTS)
+def test_odd_output_is_read(case: str) -> None:
+    kind, stdout, answer = ODD_OUTPUTS[case]
+    assert read_output(*read_rules({"format": kind, "answer": "result"}), stdout).answer == answer
+
+
+async def test_an_agent_that_floods_its_output_is_heard_at_its_end() -> None:
+    code = "import sys; sys.stdout.write(('y' * 999 + chr(10)) * 60_000 + '{\"result\": \"4711\"}' + chr(10))"
+    output = {"format": "jsonl", "answer": "result"}
+    method = AgentCli(model=ScriptedModel([]), command=[sys.executable, "-c", code], output=output)
+    assert (await method.acompletion(TEXT, "?")).answer == "4711"
+
+
+@pytest.mark.parametrize("code", ["while True: print('x' * 10_000)", "import os, time; os.close(1); time.sleep(600)"])
+async def test_an_agent_that_never_ends_is_ended(code: str) -> None:
+    method = AgentCli(model=ScriptedModel([]), command=[sys.executable, "-c", code], timeout_s=1.0)
+    result = await method.acompletion(TEXT, "?")
+    assert (result.stop_reason, result.status) == (StopReason.MAX_WALL, Status.LIMIT)
+
+
+async def test_an_agent_that_dies_is_an_error() -> None:
+    method = AgentCli(model=ScriptedModel([]), command=["sh", "-c", "echo 4711; kill -9 $$"])
+    result = await method.acompletion(TEXT, "?")
+    assert (result.answer, result.status) == (None, Status.ERROR) and "exit code -9" in result.error
+
+
 async def test_plain_output_is_read_by_patterns() -> None:
     output = {"format": "text", "answer": r"RESULT: (.*)", "completion_tokens": r"tokens used: ([\d,]+)"}
     result = await agent("labelled", output=output).acompletion(TEXT, "Which?")
