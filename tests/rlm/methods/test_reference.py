@@ -1,3 +1,4 @@
+import asyncio
 import json
 import sys
 from pathlib import Path
@@ -59,6 +60,29 @@ async def test_a_limit_ends_the_process_and_names_the_limit(python: str) -> None
     result = await method.acompletion("text", "?", limits=Limits(max_calls=10))
     assert (result.answer, result.stop_reason) == (None, StopReason.MAX_CALLS)
     assert len(result.calls) == 9
+
+
+async def test_what_is_on_the_wire_at_a_limit_is_awaited_and_charged(python: str) -> None:
+    slow = ScriptedModel(lambda messages: "ok", "small", latency_s=0.5, usd_per_million=(1000.0, 1000.0))
+    method = reference(python, ["8 at once", "never"])
+    method.sub_model = slow
+    result = await method.acompletion("text", "?", limits=Limits(max_sub_calls=5))
+    assert (result.answer, result.stop_reason) == (None, StopReason.MAX_SUB_CALLS)
+    assert len(slow.requests) == result.usage.sub_calls == 5
+    assert all(call.cost.usd > 0 and call.finish_reason == "stop" for call in result.calls if call.role == "sub")
+
+
+async def test_a_cancelled_completion_drops_its_calls(python: str) -> None:
+    slow = ScriptedModel(lambda messages: "ok", "small", latency_s=60)
+    method = reference(python, ["8 at once", "never"])
+    method.sub_model = slow
+    running = asyncio.create_task(method.acompletion("text", "?"))
+    while len(slow.requests) < 8:
+        await asyncio.sleep(0.02)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert [task for task in asyncio.all_tasks() if "MeteredCalls" in repr(task)] == []
 
 
 async def test_time_that_is_up_ends_the_process(python: str) -> None:

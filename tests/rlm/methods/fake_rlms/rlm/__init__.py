@@ -6,6 +6,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 
 class RLM:
@@ -23,6 +24,10 @@ class RLM:
             os._exit(7)
         if asked == "told":
             return Response(json.dumps(self.told))
+        if asked.endswith("at once"):
+            with ThreadPoolExecutor(int(asked.split()[0])) as pool:
+                list(pool.map(lambda number: self.call(self.sub, f"sub call {number}"), range(int(asked.split()[0]))))
+            asked = "0"
         for number in range(int(asked)):
             self.call(self.sub, f"sub call {number}")
         return Response(self.call(self.root, "and now?"))
