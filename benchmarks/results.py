@@ -247,5 +247,16 @@ def _table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> pd.
     import pandas as pd
 
     extra = sorted({key for row in rows for key in row} - columns.keys())
-    table = pd.DataFrame(list(rows), columns=[*columns, *extra])
+    try:
+        table = pd.DataFrame(list(rows), columns=[*columns, *extra])
+    except UnicodeEncodeError:
+        # Models write half a surrogate pair now and then, which no table takes; the journal has it as it came.
+        whole = [{key: _encodable(value) for key, value in row.items()} for row in rows]
+        table = pd.DataFrame(whole, columns=[*columns, *extra])
     return table.astype(dict(columns))
+
+
+def _encodable(value: Any) -> Any:
+    if not isinstance(value, str) or value.isascii():
+        return value
+    return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -12,6 +12,7 @@ from benchmarks.config import ConfigError
 from benchmarks.report import terminal_table, write_report
 from benchmarks.report.figures import write_figures
 from benchmarks.report.runs import load_calls, load_runs, refresh
+from benchmarks.results import write_tables
 
 LENGTHS = [8192, 32768, 131072]
 
@@ -323,3 +324,17 @@ def test_tables_are_brought_up_to_date_but_not_under_a_run_that_is_going_on(make
         assert len(load_runs([run]).samples) == 2
     refresh(run)
     assert len(pd.read_parquet(run / "samples.parquet")) == 2
+
+
+def test_half_a_surrogate_pair_of_a_model_ends_no_run_and_no_report(make_run, make_rows, make_calls, tmp_path):
+    rows = json.loads(make_rows("rlm", [1.0, 0.0]).to_json(orient="records"))
+    rows[0] |= {"prediction": "Zürich \ud83d", "error": "\udc00"}
+    calls = json.loads(make_calls(1, error="?").to_json(orient="records"))
+    records = [{"row": row, "calls": [calls[0] | {"error": "\ud800"}]} for row in rows]
+    run = make_run("odd", make_rows("rlm", [1.0]))
+    write_tables(run, records)
+    assert pd.read_parquet(run / "samples.parquet")["prediction"][0] == "Zürich \ufffd"
+    (run / "journal").mkdir()
+    (run / "journal" / "host.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    assert len(load_runs([run]).samples) == 2
+    assert "50.0" in write_report([run], tmp_path / "out").markdown.read_text()
