@@ -35,7 +35,8 @@ def cost_quantiles(plt: Any, samples: pd.DataFrame, baseline: str | None) -> tup
     found = _quantiles(table, "cost_usd")
     if found is None:
         return None
-    return _quantile_figure(plt, found, "cost of a sample", dollar_axis), found
+    apart = f", {OUTSIZED} left out" if (samples["benchmark"] == OUTSIZED).any() else ""
+    return _quantile_figure(plt, found, f"cost of a sample{apart}", dollar_axis), found
 
 
 def runtime_quantiles(plt: Any, samples: pd.DataFrame, baseline: str | None) -> tuple[Figure, pd.DataFrame] | None:

@@ -33,6 +33,9 @@ function money(dollars, state) {
   return `${state === "unknown" ? "≥ " : ""}$${dollars.toFixed(digits)}`;
 }
 
+// The state of a sum of costs.
+const costState = (states) => ["unknown", "known"].find((state) => states.includes(state)) ?? "free";
+
 function seconds(value) {
   if (!isNumber(value)) return "–";
   if (value < 0.0995) return `${Math.round(value * 1000)} ms`;
@@ -55,7 +58,10 @@ function scoreBadge(score) {
   return el("span", { class: `score ${level}` }, percent(score));
 }
 
+// As the tables call them.
+const statusName = (status) => (status === "context_overflow" ? "over window" : String(status).replaceAll("_", " "));
+
 function statusBadge(status) {
   const known = ["ok", "limit", "context_overflow", "error"].includes(status) ? status : "other";
-  return el("span", { class: `state ${known}` }, String(status).replaceAll("_", " "));
+  return el("span", { class: `state ${known}` }, statusName(status));
 }

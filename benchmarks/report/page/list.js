@@ -4,7 +4,8 @@ const ROW_HEIGHT = 36;
 const LIST_COLUMNS = [
   { name: "benchmark", label: "Benchmark", minor: true },
   { name: "method", label: "Method" },
-  { name: "sample_id", label: "Sample" },
+  // Ids of a benchmark begin alike: where one is cut, its end is shown.
+  { name: "sample_id", label: "Sample", show: (id) => el("bdi", { dir: "ltr" }, String(id ?? "–")), fromEnd: true },
   { name: "input_tokens", label: "Input", show: count, number: true, minor: true },
   { name: "status", label: "Status", show: statusBadge },
   { name: "score", label: "Score", show: scoreBadge, number: true },
@@ -76,6 +77,7 @@ function showList(main, query) {
   grid.style.setProperty("--columns", widths(columns));
   grid.style.setProperty("--few-columns", widths(columns.filter((column) => !column.minor)));
   const look = (column) => [column.number && "number", column.minor && "minor"].filter(Boolean).join(" ") || null;
+  const cellLook = (column) => (column.fromEnd ? "from-end" : look(column));
 
   const heads = columns.map((column) => {
     const button = el("button", { type: "button", tabindex: "-1" }, column.label);
@@ -104,8 +106,9 @@ function showList(main, query) {
       return values.length ? values.reduce((a, b) => a + b, 0) / values.length : null;
     };
     const dollars = rows.reduce((sum, row) => sum + (samples.value(row, "cost_usd") || 0), 0);
+    const state = costState(rows.map((row) => samples.value(row, "cost_state")));
     tally.textContent = `${count(rows.length)} of ${plural(samples.size, "sample")}` +
-      (rows.length ? ` · mean score ${percent(mean("score"))} · ${money(dollars)}` : "");
+      (rows.length ? ` · mean score ${percent(mean("score"))} · ${money(dollars, state)}` : "");
     for (const head of heads) {
       const { name } = head.dataset;
       if (listed.chosen.sort === name) head.setAttribute("aria-sort", "ascending");
@@ -136,7 +139,8 @@ function showList(main, query) {
     }, columns.map((column) => {
       const value = samples.value(row, column.name);
       const shown = column.show ? column.show(value, row) : String(value ?? "–");
-      return el("div", { role: "gridcell", class: look(column) }, shown);
+      const whole = typeof value === "string" && !column.number ? short(value, 300) : null;
+      return el("div", { role: "gridcell", class: cellLook(column), title: whole }, shown);
     }));
     node.style.top = `${place * ROW_HEIGHT}px`;
     return node;
@@ -182,9 +186,9 @@ function showList(main, query) {
 }
 
 const LIST_WIDTHS = {
-  benchmark: "minmax(6.5rem, 1fr)", method: "minmax(5rem, 1.1fr)", sample_id: "minmax(5rem, 1.6fr)", input_tokens: "5rem",
-  status: "minmax(4.5rem, 9.8rem)", score: "4.4rem", prediction: "minmax(9rem, 2.4fr)", cost_usd: "5.4rem", total_tokens: "5.6rem",
-  sub_calls: "5.2rem", turns: "3.8rem", wall_s: "5.4rem",
+  benchmark: "minmax(6.5rem, 1fr)", method: "minmax(5rem, 1.4fr)", sample_id: "minmax(5rem, 1.9fr)", input_tokens: "4.6rem",
+  status: "minmax(4.6rem, 0.9fr)", score: "4.4rem", prediction: "minmax(7rem, 2fr)", cost_usd: "5rem", total_tokens: "5.2rem",
+  sub_calls: "4.8rem", turns: "3.2rem", wall_s: "5rem",
 };
 
 function filterForm(change) {
@@ -202,7 +206,7 @@ function filterForm(change) {
   for (const name of CHOICES) {
     const words = samples.words(name);
     if (words.length < 2) continue;
-    const told = (word) => (name === "run" ? DATA.runs[word]?.name : String(word).replaceAll("_", " "));
+    const told = (word) => (name === "run" ? DATA.runs[word]?.name : name === "status" ? statusName(word) : String(word).replaceAll("_", " "));
     const select = el("select", { "data-filter": name }, el("option", { value: "" }, "all"),
       words.map((word) => el("option", { value: word, selected: String(word) === chosen[name] }, told(word))));
     select.addEventListener("change", () => change({ [name]: select.value }));

@@ -66,8 +66,7 @@ function keyNumbers() {
   const sum = (name) => (samples.column(name) || []).reduce((total, value) => total + (isNumber(value) ? value : 0), 0);
   const statuses = samples.column("status") || [];
   const failed = statuses.filter((status) => status !== "ok").length;
-  const states = samples.words("cost_state");
-  const state = states.includes("unknown") ? "unknown" : states.includes("known") ? "known" : "free";
+  const state = costState(samples.words("cost_state"));
   const shown = [
     [count(samples.size), samples.size === 1 ? "sample" : "samples"],
     ...["benchmark", "method"].map((name) => plural(samples.words(name).length, name).split(" ")),

@@ -6,7 +6,7 @@ const MOST_COLOURED = 20000;
 
 // language: "python" for colours, else plain. The node's `showThrough(offset)` shows the text at least that far.
 function textBlock(text, { language = "", label = "text" } = {}) {
-  const whole = String(text ?? "");
+  const whole = language ? showDirections(String(text ?? "")) : String(text ?? "");
   const pre = el("pre", { class: language ? `code ${language}` : "plain", tabindex: "0", role: "group", "aria-label": label });
   const box = el("div", { class: "text-block" }, pre);
   const more = el("button", { type: "button", class: "more" });
@@ -37,6 +37,11 @@ function textBlock(text, { language = "", label = "text" } = {}) {
   return box;
 }
 
+// Characters that turn the direction of text can make code read otherwise than it runs.
+function showDirections(code) {
+  return code.replace(/[\u202a-\u202e\u2066-\u2069]/g, (mark) => `\\u${mark.charCodeAt(0).toString(16)}`);
+}
+
 // A reply with its fenced code coloured; code that was run stands with its output, so here it is only named.
 function replyBlock(text, cells) {
   const whole = String(text ?? "");
@@ -45,6 +50,7 @@ function replyBlock(text, cells) {
   const box = el("div", { class: "reply" });
   let end = 0;
   for (const fence of whole.matchAll(/^```([\w+-]*)[^\n]*\n([\s\S]*?)^```[ \t]*$/gm)) {
+    if (!fence[2].trim()) continue;
     const prose = whole.slice(end, fence.index).trim();
     if (prose) box.append(textBlock(prose));
     if (ran.has(fence[2].trim())) {

@@ -128,7 +128,7 @@ class TestOverview:
         page.open(demo, "figures")
         page.until(lambda: page.run("return document.querySelector('figure img').naturalWidth") == 40)
         page.css("figure summary")[0].click()
-        assert page.texts("figure tbody th") == ["8,192"] or page.texts("figure tbody th") == ["8192"]
+        page.until(lambda: page.texts("figure tbody th") in (["8,192"], ["8192"]))
         assert page.run("return window.hacked") is None
 
 
@@ -214,6 +214,15 @@ class TestSample:
         assert "Lisbon, Oslo, Rome" in sample.texts(".answer")[0]
         assert "of code, run below" in sample.texts(".ran")[0]
         assert sample.complaints() == []
+
+    def test_empty_fences_of_a_reply_are_text(self, page, tmp_path):
+        events = trajectory(reply="Look:\n```\n```\n```\n```\nand\n```python\nx = 1\n```\n")
+        run = page_run.write_run(tmp_path / "run", [row("sniah", "rlm", "a")], {("sniah", "rlm", "a", 0): events})
+        page.open(write_page(load_runs([run]), tmp_path / "out", {}, [])[0], "sample/0")
+        page.until(lambda: page.css(".reply"))
+        assert [text.split() for text in page.texts(".reply:first-of-type pre")[:2]] == [
+            ["Look:", "```", "```", "```", "```", "and"], ["x", "=", "1"],
+        ]  # fmt: skip
 
     def test_sub_calls_are_a_tree_with_tokens_and_dollars(self, sample):
         (calls,) = sample.css("details.sub-calls")
@@ -354,6 +363,9 @@ class TestHostile:
         page.until(lambda: page.css(".turn"))
         text = "document.querySelector('.trajectory').textContent"
         assert page.run(f"return {text}.includes('<script>window.hacked = 1</script>')")
+        # What turns the direction of text is written out in code.
+        code = "document.querySelector('pre.python').textContent"
+        assert page.run(f"return {code}.includes('\\\\u202e') && !{code}.includes('\\u202e')")
         page.css(".find")[0].send_keys("<script>")
         page.until(lambda: page.css(".found"))
         assert page.complaints() == []

@@ -5,6 +5,7 @@ import gzip
 import http.client
 import importlib.util
 import json
+import os
 import re
 import signal
 import subprocess
@@ -223,6 +224,15 @@ class TestView:
     @pytest.mark.parametrize("host", ["evil.example", "evil.example:80", ""])
     def test_a_name_that_is_not_this_host_is_refused(self, server, host):
         assert self.ask(server, "/", Host=host)[0].status == 403
+
+    def test_a_run_that_has_gone_on_gets_a_new_page(self, tmp_path):
+        run = one_sample(tmp_path / "run")
+        page = view.find_page(run)
+        first = page.stat().st_mtime_ns
+        assert view.find_page(run).stat().st_mtime_ns == first
+        os.utime(page, ns=(0, 0))
+        (run / "journal" / "host.jsonl").touch()
+        assert view.find_page(run).stat().st_mtime_ns > 0
 
     def test_path_without_a_report_or_run_is_one_clear_error(self, tmp_path):
         (tmp_path / "notes.txt").write_text("x")
