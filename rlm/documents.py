@@ -79,32 +79,42 @@ def read_folder(folder: Path, skipped: Skipped | None = None) -> Iterator[tuple[
 
 def decode(data: bytes | mmap.mmap) -> str | None:
     """Bytes as text; None where they are no text."""
-    start = bytes(data[:_SNIFFED_BYTES])
-    encoding = next((name for mark, name in _MARKS if start.startswith(mark)), None)
-    if encoding is None and b"\0" in start:
-        return None
-    return str(data, encoding or "utf-8", "replace")
+    encoding = _encoding(bytes(data[:_SNIFFED_BYTES]))
+    return None if encoding is None else str(data, encoding, "replace")
+
+
+def _encoding(start: bytes) -> str | None:
+    """How a file that begins so is encoded; None for one that is no text."""
+    marked = next((name for mark, name in _MARKS if start.startswith(mark)), None)
+    return marked or (None if b"\0" in start else "utf-8")
 
 
 def _files(folder: Path, tell: Skipped) -> Iterator[Path]:
     try:
-        entries = sorted(folder.iterdir())
+        waiting = sorted(folder.iterdir(), reverse=True)
     except OSError as error:
         raise UnreadablePath(f"{folder} cannot be read: {error.strerror or error}") from error
-    for entry in entries:
-        if entry.is_symlink():
-            tell(entry, "a symbolic link")
-        elif entry.is_dir():
-            if entry.name not in SKIPPED_FOLDERS:
-                yield from _files(entry, tell)
-        elif entry.is_file():
-            yield entry
-        else:
-            tell(entry, "not a file")
+    while waiting:
+        entry = waiting.pop()
+        try:
+            if entry.is_symlink():
+                tell(entry, "a symbolic link")
+            elif entry.is_dir():
+                if entry.name not in SKIPPED_FOLDERS:
+                    waiting += sorted(entry.iterdir(), reverse=True)
+            elif entry.is_file():
+                yield entry
+            else:
+                tell(entry, "not a file")
+        except OSError as error:
+            tell(entry, error.strerror or str(error))
 
 
 def _text(path: Path) -> str | None:
     with path.open("rb") as file:
+        if _encoding(file.peek(_SNIFFED_BYTES)) is None:
+            # Before all of it is read, which of a device may have no end.
+            return None
         try:
             # Mapped, a long file is in memory once, as text, and not as bytes beside it.
             data: bytes | mmap.mmap = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import gzip
 import json
 import sys
 import time
@@ -15,6 +17,8 @@ from rlm.documents import decode, headed, read_file, read_folder
 from rlm.trajectory import Event
 
 SHOWN_CHARS = 600
+# Of the size of the context, so much memory has a session at least, in which code cuts the context up.
+MEMORY_SHARE = 3
 
 
 def main(argv: Sequence[str]) -> int:
@@ -28,7 +32,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("question")
     parser.add_argument("paths", nargs="+", metavar="PATH", help="a file, a folder, or - for standard input")
     parser.add_argument("--quiet", action="store_true", help="print nothing but the answer")
-    parser.add_argument("--save", type=Path, help="file of the trajectory (default: results/asks/TIME.jsonl.gz)")
+    parser.add_argument("--save", type=Path, help="new file of the trajectory (default: results/asks/TIME.jsonl.gz)")
     words = parser.parse_intermixed_args(argv)
     overrides = [word for word in words.paths if "=" in word and not Path(word).exists()]
     paths = [word for word in words.paths if word not in overrides]
@@ -39,22 +43,19 @@ def main(argv: Sequence[str]) -> int:
     if len(config["method"]) != 1:
         raise ConfigError(f"method={list(config['method'])}: ask takes one method")
     context = read_context(paths, quiet=words.quiet)
-    save = words.save or Path("results") / "asks" / f"{time.strftime('%Y-%m-%d_%H-%M-%S')}.jsonl.gz"
-    try:
-        # Before anything is paid for.
-        save.parent.mkdir(parents=True, exist_ok=True)
-        save.touch()
-    except OSError as error:
-        raise ConfigError(f"--save {save} cannot be written: {error.strerror or error}") from error
-    return asyncio.run(_ask(config, context, words.question, save, quiet=words.quiet))
+    if not any(word.startswith("repl.memory_bytes=") for word in overrides):
+        config["repl"]["memory_bytes"] = max(config["repl"]["memory_bytes"], MEMORY_SHARE * _size(context))
+    # Before anything is paid for.
+    live = Live(words.save, quiet=words.quiet)
+    return asyncio.run(_ask(config, context, words.question, live))
 
 
-async def _ask(config: Config, context: str | list[str], question: str, save: Path, *, quiet: bool) -> int:
+async def _ask(config: Config, context: str | list[str], question: str, live: Live) -> int:
     from benchmarks.build import ModelSet, build_methods
     from rlm.methods.method import Method, one_line
     from rlm.models.chat import FatalModelError
 
-    models, live = ModelSet(config, None), Live(quiet=quiet)
+    models = ModelSet(config, None)
     try:
         (method,) = build_methods(config, models.roles()).values()
         if not isinstance(method, Method):
@@ -64,15 +65,12 @@ async def _ask(config: Config, context: str | list[str], question: str, save: Pa
         raise ConfigError(one_line(error)) from error
     finally:
         await models.aclose()
-        # Also what was cut short by Ctrl-C has been paid for.
-        live.save(save)
+        live.close()
     usage = result.usage
-    if not quiet:
-        _tell(
-            f"{result.stop_reason}, {usage.root_calls} root calls, {usage.sub_calls} sub-calls, "
-            f"{usage.tokens.total:,} tokens, ${usage.cost.usd:.4f} ({usage.cost.state}), {result.wall_s:.1f} s"
-        )
-        _tell(f"trajectory: {save}")
+    live.tell(
+        f"{result.stop_reason}, {usage.root_calls} root calls, {usage.sub_calls} sub-calls, "
+        f"{usage.tokens.total:,} tokens, ${usage.cost.usd:.4f} ({usage.cost.state}), {result.wall_s:.1f} s"
+    )
     if result.answer is None:
         _tell(f"rlm-eval: no answer: {result.error or result.stop_reason}")
         return 1
@@ -81,28 +79,52 @@ async def _ask(config: Config, context: str | list[str], question: str, save: Pa
 
 
 class Live:
-    """Keeps the events of a completion and tells of them while it runs."""
+    """Writes the events of a completion to a new file as they happen, so that a kill loses none, and tells of them."""
 
-    def __init__(self, *, quiet: bool) -> None:
+    def __init__(self, path: Path | None, *, quiet: bool) -> None:
+        """path: None is a new name below results/asks. Raises ConfigError where it exists or cannot be written."""
         self._quiet = quiet
-        self._events: list[Event] = []
         self._usd = 0.0
+        self._empty = True
+        self._path = path or _free_name(Path("results") / "asks")
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = gzip.open(self._path, "xt", encoding="utf-8")  # noqa: SIM115
+        except OSError as error:
+            taken = isinstance(error, FileExistsError) and self._path.exists()
+            why = "exists: name a new file" if taken else f"cannot be written: {error.strerror or error}"
+            raise ConfigError(f"--save {self._path} {why}") from error
 
     def __call__(self, event: Event) -> None:
-        self._events.append(event)
         self._usd += event.get("cost_usd") or 0.0
+        self._keep(json.dumps(event, default=str))
         if not self._quiet:
             self._show(event)
 
-    def save(self, path: Path) -> None:
-        """Write the events as gzipped JSON lines; without any, there is no file."""
-        import gzip
+    def close(self) -> None:
+        """Say where the events are; without any, there is no file."""
+        with contextlib.suppress(OSError):
+            self._file.close()
+        if self._empty:
+            self._path.unlink(missing_ok=True)
+        else:
+            self.tell(f"trajectory: {self._path}")
 
-        if not self._events:
-            path.unlink(missing_ok=True)
-            return
-        with gzip.open(path, "wt", encoding="utf-8") as file:
-            file.writelines(json.dumps(event, default=str) + "\n" for event in self._events)
+    def tell(self, text: str) -> None:
+        if not self._quiet:
+            _tell(text)
+
+    def _keep(self, line: str) -> None:
+        self._empty = False
+        try:
+            self._file.write(line + "\n")
+            self._file.flush()
+        except (OSError, ValueError) as error:
+            # A full disk must not cost the answer.
+            if not self._file.closed:
+                _tell(f"rlm-eval: {self._path} cannot be written any more: {error}")
+                with contextlib.suppress(OSError):
+                    self._file.close()
 
     def _show(self, event: Event) -> None:
         indent = "  " * event["depth"]
@@ -148,10 +170,24 @@ def _documents(paths: Sequence[str], *, quiet: bool) -> Iterator[tuple[str, str]
 
 
 def _standard_input() -> str:
+    if sys.stdin is None:
+        raise ConfigError("standard input is closed")
     text = decode(sys.stdin.buffer.read())
     if text is None:
         raise ConfigError("standard input is not text")
     return text
+
+
+def _size(context: str | list[str]) -> int:
+    """Bytes that a context takes in memory."""
+    return sum(map(sys.getsizeof, [context] if isinstance(context, str) else context))
+
+
+def _free_name(folder: Path) -> Path:
+    stem, number = time.strftime("%Y-%m-%d_%H-%M-%S"), 1
+    while (path := folder / f"{stem}{f'_{number}' if number > 1 else ''}.jsonl.gz").exists():
+        number += 1
+    return path
 
 
 def _tell_skipped(path: Path, why: str) -> None:

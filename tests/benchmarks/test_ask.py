@@ -1,5 +1,6 @@
 """`rlm-eval ask`: questions over files, folders and standard input, asked of scripted models and a real session."""
 
+import errno
 import gzip
 import io
 import json
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tracemalloc
+import zlib
 from pathlib import Path
 
 import pytest
@@ -103,6 +105,8 @@ def test_text_is_utf_8_or_what_its_mark_says(ask, tmp_path, data, text):
         (["text", "method=[floor]"], "reference rows answer no questions"),
         (["text", "limits.max_turn=1"], "did you mean 'limits.max_turns'?"),
         (["text", "--save", "text/x"], "--save text/x cannot be written"),
+        (["text", "--save", "text"], "--save text exists: name a new file"),
+        (["/dev/zero"], "/dev/zero is not a text file"),
     ],
 )
 def test_what_cannot_be_asked_ends_with_one_line_and_exit_code_2(ask, tmp_path, words, told):
@@ -111,14 +115,43 @@ def test_what_cannot_be_asked_ends_with_one_line_and_exit_code_2(ask, tmp_path, 
     code, out, err = ask(*words)
     assert (code, out) == (2, "")
     assert told in err.splitlines()[-1]
+    assert (tmp_path / "text").read_text() == "x"
     assert not list(tmp_path.glob("results/asks/*"))
 
 
-@pytest.mark.skipif(os.getuid() == 0, reason="root may read everything")
-def test_an_unreadable_file_in_a_folder_is_told(ask, tmp_path):
-    write(tmp_path, f__a="one", f__b="two")
-    (tmp_path / "f" / "b").chmod(0)
-    assert "skipped, Permission denied: f/b" in ask("f")[2]
+def test_unreadable_files_and_folders_in_a_folder_are_told(ask, tmp_path, monkeypatch):
+    write(tmp_path, f__a="one", f__b="two", f__c__d="three", f__e="four")
+    # By hand, for root may read everything.
+    monkeypatch.setattr(Path, "open", _refusing(Path.open, "b"))
+    monkeypatch.setattr(Path, "iterdir", _refusing(Path.iterdir, "c"))
+    _, _, err = ask("f")
+    assert "skipped, Permission denied: f/b" in err and "skipped, Permission denied: f/c" in err
+    assert "list 2 ['File: a\\n\\none', 'File: e\\n\\nfour']" in err
+
+
+def _refusing(real, name):
+    def call(path, *args, **options):
+        if path.name == name:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path, *args, **options)
+
+    return call
+
+
+def test_folders_may_be_deep_and_names_need_not_be_text(ask, tmp_path):
+    write(tmp_path, f__a="one")
+    deep = tmp_path / "f"
+    for _ in range(400):
+        deep = deep / "x"
+        deep.mkdir()
+    (deep / "last").write_text("two")
+    (tmp_path / "f" / os.fsdecode(b"b\xff")).write_text("three")
+    assert "list 3 [" in ask("f")[2]
+
+
+def test_standard_input_that_is_closed_is_told(ask, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    assert ask("-")[2] == "rlm-eval: standard input is closed\n"
 
 
 def test_limits_and_method_are_chosen_as_for_a_run(ask, tmp_path):
@@ -137,9 +170,11 @@ def test_quiet_prints_nothing_but_the_answer(ask, tmp_path):
 def test_the_trajectory_is_kept(ask, tmp_path):
     write(tmp_path, a="x")
     ask("a", "--save", "kept/t.jsonl.gz")
-    ask("a")
+    # Also of two in one second.
+    errs = [ask("a")[2], ask("a")[2]]
     kept = [tmp_path / "kept" / "t.jsonl.gz", *tmp_path.glob("results/asks/*.jsonl.gz")]
-    assert len(kept) == 2
+    assert len(kept) == 3
+    assert all(err.count("trajectory: results/asks/") == 1 for err in errs)
     for path in kept:
         events = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
         assert [event["kind"] for event in events][-1] == "answer"
@@ -163,7 +198,8 @@ def test_control_characters_of_the_answer_do_not_reach_the_terminal_either(tmp_p
     assert b"\x1b" not in shown and b"done" in shown
 
 
-def test_what_ctrl_c_cuts_short_is_kept(tmp_path):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+def test_what_is_cut_short_is_kept(tmp_path, number, code):
     slow = "```repl\nimport time\ntime.sleep(600)\n```"
     write(tmp_path, a="x", script=json.dumps({"match": "", "reply": slow}) + "\n")
     command = [PROGRAM, "ask", "Which?", "a", "model=scripted", "model.script=script", "--save", "t.jsonl.gz"]
@@ -171,12 +207,30 @@ def test_what_ctrl_c_cuts_short_is_kept(tmp_path):
         for line in process.stderr:
             if "time.sleep" in line:
                 break
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         rest = process.stderr.read()
-    assert process.returncode == 130
+    assert process.returncode == code
     assert "Traceback" not in rest
-    events = [json.loads(line) for line in gzip.decompress((tmp_path / "t.jsonl.gz").read_bytes()).splitlines()]
+    # A file without its end is read up to there.
+    unpacked = zlib.decompressobj(wbits=31).decompress((tmp_path / "t.jsonl.gz").read_bytes())
+    events = [json.loads(line) for line in unpacked.splitlines()]
     assert "call" in [event["kind"] for event in events]
+
+
+def test_a_trajectory_that_cannot_be_written_any_more_does_not_cost_the_answer(tmp_path):
+    write(tmp_path, a="x", script='{"match": "", "reply": "done"}\n')
+    # Files may have no length, as on a full disk.
+    asked = f"ulimit -f 0; exec {PROGRAM} ask Which? a model=scripted model.script=script 'method=[base]'"
+    done = subprocess.run(["bash", "-c", asked], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
+    assert done.stderr.count("cannot be written any more: [Errno 27] File too large") == 1
+
+
+def test_a_session_has_room_for_its_context_unless_it_is_told_how_much(ask, tmp_path):
+    write(tmp_path, a="x" * 40_000_000)
+    told = "rlm-eval: no answer: ReplError: the session could not be started"
+    assert ask("a", "repl.memory_bytes=60000000")[0] == 1 and told in ask("a", "repl.memory_bytes=60000000")[2]
+    assert ask("a")[:2] == (0, "4711\n")
 
 
 def test_a_long_file_is_in_memory_once(tmp_path):
