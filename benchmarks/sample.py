@@ -97,7 +97,7 @@ class Benchmark(Protocol):
         ...
 
     def target_bytes(self, target: Any) -> bytes:
-        """The target in a canonical form, for its hash and for `rlm-eval data --targets`."""
+        """The target as JSON in a canonical form, for its hash and for `rlm-eval data --targets`."""
         ...
 
     def provenance(self) -> Mapping[str, Any]:
