@@ -30,8 +30,9 @@ NOTES = {
     ),
     "calls": "Replayed calls count with their original cost and tokens. Shares are in percent.\n\n",
     "lengths": (
-        "In percent; score, over window, limit, error and answered wrong add up to 100. Points lost over the window "
-        "are apart from those lost by answering wrong, which is context rot where it grows with length.\n\n"
+        "In percent; score, over window, limit, error and answered wrong add up to 100. Context rot is the part of "
+        "answered wrong above what the method loses of its answers at its shortest length, apart from what did not fit "
+        "the window.\n\n"
     ),
     "effective_lengths": (
         "The largest tested length up to which the score stays at or above the bar: RULER's 85.6, or 85% of the "

@@ -25,7 +25,6 @@ def scores_display(scores: pd.DataFrame) -> pd.DataFrame:
 
     rows = []
     for row in scores.to_dict("records"):
-        paper = "" if missing(row["published"]) else f"{row['published']:.1f} (n={row['published_n']:.0f})"
         verdict = row["verdict"]
         if not missing(row["samples_to_tell"]):
             verdict += f" ({row['samples_to_tell']:.0f} would)"
@@ -38,7 +37,7 @@ def scores_display(scores: pd.DataFrame) -> pd.DataFrame:
             "windows": row["windows"],
             "failures": failures_cell(row),
             "cost mean ± sd": cost_cell(row),
-            "paper": paper,
+            "paper": paper_cell(row),
             "verdict": verdict,
         })  # fmt: skip
     table = pd.DataFrame(rows)
@@ -210,6 +209,15 @@ def cost_cell(row: dict[str, Any]) -> str:
         return "unknown"
     spread = "" if missing(row["cost_sd_usd"]) else f" ± {money(row['cost_sd_usd']).lstrip('$')}"
     return money(row["cost_mean_usd"]) + spread + (" (part unknown)" if row["cost_state"] == "unknown" else "")
+
+
+def paper_cell(row: dict[str, Any]) -> str:
+    """The paper's figure: `24.0* (n=50, $0.13)`, with its asterisk of the context limit and its mean cost."""
+    if missing(row["published"]):
+        return ""
+    cost = "" if missing(row["published_cost_usd"]) else f", {money(row['published_cost_usd'])}"
+    asterisk = "*" if row["published_hit_context_limit"] is True else ""
+    return f"{row['published']:.1f}{asterisk} (n={row['published_n']:.0f}{cost})"
 
 
 def missing(value: Any) -> bool:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # Columns of a prepared table that are no details of a score.
-OWN_COLUMNS = {*SAMPLE_COLUMNS, "unscored", "bucket", "run", "max_depth", "documents", "public_data"}
+OWN_COLUMNS = {*SAMPLE_COLUMNS, "unscored", "bucket", "run", "max_depth", "documents", "as_published"}
 # A detail whose own name says something else beside the shares of all benchmarks.
 DETAIL_NAMES = {"wrong_format": "pairs in another form"}
 

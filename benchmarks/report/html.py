@@ -36,7 +36,7 @@ TEXT_CHARS = 1000
 # Columns whose texts a protected benchmark does not show.
 TEXTS = ("prediction", "extracted", "error")
 # Not shown of a sample: what the page says elsewhere, or nobody reads.
-LEFT_OUT = ("target_sha256", "started_at", "scorer", "protected", "max_depth", "public_data", "bucket", "documents")
+LEFT_OUT = ("target_sha256", "started_at", "scorer", "protected", "max_depth", "as_published", "bucket", "documents")
 
 
 def write_page(

@@ -28,11 +28,14 @@ def length_table(samples: pd.DataFrame, calls: pd.DataFrame | None = None) -> pd
     """A row a benchmark, method and length: score with interval, cost, and where the points were lost, all in percent.
 
     score + over_window + limit + error + answered_wrong = 100. over_window: the input did not fit. answered_wrong: the
-    method answered and lost points, context rot where it grows with length. truncated: share of cut inputs or answers.
+    method answered and lost points. context_rot: the part of answered_wrong that is above what the method loses of its
+    answers at its shortest length, below 0 where it answers better; NaN where it answered nothing there.
+    truncated: share of cut inputs or answers.
     """
     import pandas as pd
 
     rows = []
+    wrong_at_shortest: dict[tuple[str, ...], float] = {}
     for group in cells(_with_length(samples), "length"):
         interval, first = interval_of(group), group.iloc[0]
         share = group["status"].value_counts(normalize=True)
@@ -42,13 +45,17 @@ def length_table(samples: pd.DataFrame, calls: pd.DataFrame | None = None) -> pd
             name: 100 * float((1 - group.loc[group["status"] == status, "score"]).sum()) / len(group)
             for name, status in (("over_window", "context_overflow"), ("limit", "limit"), ("error", "error"))
         }
+        wrong, replied = float((1 - group.loc[answered, "score"]).sum()), int(answered.sum())
+        arm = (first["benchmark"], first["method"], first["model"])
+        usual = wrong_at_shortest.setdefault(arm, wrong / replied if replied else math.nan)
         paid = group[group["cost_state"] != "unknown"]["cost_usd"]
         rows.append({
             "benchmark": first["benchmark"], "method": first["method"], "model": first["model"],
             "length": int(first["length"]), "n": len(group),
             "score": 100 * interval.estimate, "low": 100 * interval.low, "high": 100 * interval.high,
             **lost,
-            "answered_wrong": 100 * float((1 - group.loc[answered, "score"]).sum()) / len(group),
+            "answered_wrong": 100 * wrong / len(group),
+            "context_rot": 100 * (wrong - usual * replied) / len(group),
             "overflow_share": 100 * float(share.get("context_overflow", 0.0)),
             "truncated": 100 * float(group["truncated"].mean()),
             "input_tokens": float(group["input_tokens"].mean()),

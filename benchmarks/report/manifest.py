@@ -12,7 +12,7 @@ from benchmarks.results import read_manifest
 # Parts that are objects, and of which of them each value is one too.
 _PARTS = ("config", "benchmarks", "methods", "models", "git", "packages", "judge")
 _PARTS_OF_PARTS = ("benchmarks", "methods", "models")
-_CONFIG_PARTS = ("method", "report", "repl")
+_CONFIG_PARTS = ("method", "model", "report", "repl")
 
 
 def checked_manifest(path: Path) -> dict[str, Any]:
@@ -31,6 +31,7 @@ def checked_manifest(path: Path) -> dict[str, Any]:
     config = found.get("config") or {}
     for part in _CONFIG_PARTS:
         _wanted_object(config.get(part), f"{where}: config.{part}")
+    _wanted_object((config.get("model") or {}).get("root"), f"{where}: config.model.root")
     for name, settings in (config.get("method") or {}).items():
         _wanted_object(settings, f"{where}: config.method.{name}")
     for name in ("samples_planned", "started_at"):

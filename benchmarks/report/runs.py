@@ -223,7 +223,7 @@ _DEFAULTS: dict[str, Any] = {
     "format_ok": True, "cost_state": "free", "cost_usd": 0.0, "cost_uncached_usd": 0.0, "prompt_tokens": 0,
     "cached_tokens": 0, "completion_tokens": 0, "reasoning_tokens": 0, "root_calls": 0, "sub_calls": 0, "turns": 0,
     "cells": 0, "syntax_errors": 0, "wall_s": 0.0, "model_s": 0.0, "context_limit": None, "run": 0,
-    "contradicts_variable": None, "target_sha256": "", "max_depth": None, "documents": None, "public_data": True,
+    "contradicts_variable": None, "target_sha256": "", "max_depth": None, "documents": None, "as_published": True,
 }  # fmt: skip
 
 
@@ -272,14 +272,23 @@ def _unreadable(file: Path, error: Exception) -> ConfigError:
 
 
 def _with_settings(samples: pd.DataFrame, manifest: Mapping[str, Any]) -> pd.DataFrame:
-    """Columns from the manifest that decide whether a published figure is comparable."""
+    """Columns from the manifest that decide whether a published figure is comparable.
+
+    as_published: the data are not generated, answers are given in the tags of every published RLM, and a root that can
+    be told how much to reason is told what the paper told it.
+    """
     config = manifest.get("config") or {}
     methods = config.get("method") or {}
     data = {name: (about or {}).get("data") or {} for name, about in (manifest.get("benchmarks") or {}).items()}
-    public = {name: about.get("source", "hub") != "generated" for name, about in data.items()}
+    other_data = {name for name, about in data.items() if about.get("source", "hub") == "generated"}
+    protocols = {name: (about or {}).get("answer_protocol") for name, about in (manifest.get("methods") or {}).items()}
+    other_methods = {name for name, protocol in protocols.items() if protocol not in (None, "final_tags")}
+    root = (config.get("model") or {}).get("root") or {}
+    same_effort = root.get("reasoning_effort") in (None, "medium")
     table = samples.copy(deep=False)
     table["max_depth"] = table["method"].map({name: (about or {}).get("max_depth") for name, about in methods.items()})
-    table["public_data"] = table["benchmark"].map(public).astype(object).fillna(True).astype(bool)
+    other = table["benchmark"].isin(other_data) | table["method"].isin(other_methods)
+    table["as_published"] = ~other & same_effort
     return table
 
 

@@ -109,19 +109,19 @@ def _published_columns(group: pd.DataFrame, interval: Interval) -> dict[str, Any
     first = group.iloc[0]
     row = None
     by_match = "judged_by" in group and (group["judged_by"] == "match").any()
-    if group["public_data"].all() and not by_match:
+    if group["as_published"].all() and not by_match:
         row = find_published(
             first["benchmark"], first["method"].split(" (")[0], first["model"], max_depth=_whole(first["max_depth"]),
             sub_model=first["sub_model"], length=_whole(first["length"]), documents=_whole(first["documents"]),
         )  # fmt: skip
     if row is None:
-        return dict.fromkeys(("published", "published_n", "published_cost_usd", "difference", "samples_to_tell")) | {
-            "verdict": ""
-        }
+        columns = ("published", "published_n", "published_hit_context_limit", "published_cost_usd", "difference")
+        return dict.fromkeys((*columns, "samples_to_tell")) | {"verdict": ""}
     found = compare_with_published(interval, row)
     return {
         "published": row.score,
         "published_n": row.n,
+        "published_hit_context_limit": row.hit_context_limit,
         "published_cost_usd": row.cost_mean_usd,
         "difference": found.difference,
         "samples_to_tell": found.samples_to_tell,

@@ -39,6 +39,18 @@ def test_points_are_lost_to_the_window_or_to_wrong_answers(make_rows):
         assert row["score"] + lost == pytest.approx(100)
 
 
+def test_context_rot_is_what_answers_lose_beyond_the_shortest_length_apart_from_the_window(make_rows):
+    # 8K: a fifth of the answers is wrong. 16K: half of them. 32K: half does not fit, a fifth of the rest is wrong.
+    scores = [1.0] * 8 + [0.0] * 2 + [1.0] * 5 + [0.0] * 5 + [1.0] * 4 + [0.0] * 6
+    status = ["ok"] * 25 + ["context_overflow"] * 5
+    length = [8192] * 10 + [16384] * 10 + [32768] * 10
+    found = length_table(make_rows("base", scores, length=length, status=status))
+    assert list(found["context_rot"]) == pytest.approx([0.0, 30.0, 0.0])
+    assert list(found["over_window"]) == pytest.approx([0.0, 0.0, 50.0])
+    none = length_table(make_rows("base", [0.0] * 2, length=[8192, 16384], status=["error", "ok"]))
+    assert none["context_rot"].isna().all()
+
+
 def test_a_limit_that_kept_some_points_lost_only_the_rest(make_rows):
     row = length_table(make_rows("rlm", [0.6], length=[8192], status="limit")).iloc[0]
     assert (row["score"], row["limit"]) == pytest.approx((60.0, 40.0))

@@ -40,7 +40,9 @@ class Page:
         return (within or self.driver).find_elements("css selector", selector)
 
     def texts(self, selector):
-        return [node.text for node in self.css(selector)]
+        # In one go, so that no node is gone before its turn.
+        script = "return [...document.querySelectorAll(arguments[0])].map((node) => node.innerText.trim())"
+        return self.run(script, selector)
 
     def run(self, script, *values):
         return self.driver.execute_script(script, *values)
@@ -229,8 +231,8 @@ class TestSample:
         summary = sample.css("summary", calls)[0]
         assert "7 sub-calls" in summary.text and "$0.01" in summary.text and "tokens" in summary.text
         summary.click()
+        sample.until(lambda: len(sample.css("details.call.sub", calls)) == 6)
         inner = sample.css("details.call.sub", calls)
-        assert len(inner) == 6
         sample.css("summary", inner[0])[0].click()
         sample.until(lambda: "Lisbon, Oslo" in inner[0].text and "Prompt" in inner[0].text)
         child = sample.css("details.child", calls)[0]

@@ -2,12 +2,14 @@
 
 import pytest
 
+from benchmarks.report.display import scores_display
 from benchmarks.report.published import (
     compare_with_published,
     find_published,
     model_name,
     published_rows,
 )
+from benchmarks.report.runs import load_runs
 from benchmarks.report.tables import scores_table
 from benchmarks.statistics import mean_interval
 
@@ -87,7 +89,32 @@ def test_graded_scores_are_compared_with_their_own_spread():
 def test_the_table_leaves_generated_data_and_matches_without_a_judge_alone(make_rows):
     codeqa = make_rows("rlm", [1.0, 0.0] * 25, benchmark="codeqa")
     assert scores_table(codeqa)["published"].iloc[0] == 62.0
-    assert scores_table(codeqa.assign(public_data=False))["published"].isna().all()
+    assert scores_table(codeqa.assign(as_published=False))["published"].isna().all()
     browse = make_rows("rlm", [1.0, 0.0], benchmark="browsecomp_plus", task_group="documents_1000")
     assert scores_table(browse.assign(judged_by="judge"))["published"].iloc[0] == 91.3
     assert scores_table(browse.assign(judged_by="match"))["published"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("manifest", "published"),
+    [
+        ({}, True),
+        ({"methods": {"rlm": {"answer_protocol": "final_tags"}}}, True),
+        ({"methods": {"rlm": {"answer_protocol": "answer_variable"}}}, False),
+        ({"config": {"model": {"root": {"reasoning_effort": "medium"}}}}, True),
+        ({"config": {"model": {"root": {"reasoning_effort": "high"}}}}, False),
+        ({"config": {"method": {"rlm": {"max_depth": 5}}}}, False),
+        ({"benchmarks": {"codeqa": {"data": {"source": "generated"}}}}, False),
+    ],
+)
+def test_a_figure_stands_beside_runs_in_the_papers_settings_only(make_run, make_rows, manifest, published):
+    run = make_run("run", make_rows("rlm", [1.0, 0.0] * 25, benchmark="codeqa"), **manifest)
+    assert scores_table(load_runs([run]).samples)["published"].notna().all() == published
+
+
+def test_the_papers_cell_has_its_asterisk_n_and_cost(make_rows):
+    shown = scores_display(scores_table(make_rows("base", [1.0, 0.0] * 25, benchmark="codeqa"))).iloc[0]
+    assert shown["paper"] == "24.0* (n=50, $0.13)"
+    assert shown["verdict"] == "higher"
+    few = scores_display(scores_table(make_rows("base", [1.0, 0.0, 0.0], benchmark="codeqa"))).iloc[0]
+    assert few["verdict"] == "too few samples to tell (50 would)"
