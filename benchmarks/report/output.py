@@ -33,12 +33,25 @@ def markdown(table: pd.DataFrame) -> str:
     return "\n".join([line(names), line(rule), *map(line, rows)]) + "\n"
 
 
+# What pandas leaves and LaTeX's fonts lack or show as something else.
+_LATEX = {
+    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "\"": r"\textquotedbl{}", "±": r"$\pm$",
+    "≥": r"$\geq$", "≤": r"$\leq$", "∞": r"$\infty$", "†": r"\textdagger{}",
+}  # fmt: skip
+
+
 def latex(table: pd.DataFrame) -> str:
     """A LaTeX tabular with booktabs rules; every character of a cell stands for itself."""
+    if not len(table.columns):
+        return "% (no rows)\n"
     shown = as_text(table).map(one_line)
     shown.columns = [one_line(str(name)) for name in shown.columns]
     layout = "".join("r" if _is_numeric(table[name]) else "l" for name in table.columns)
-    return "% needs \\usepackage{booktabs}\n" + shown.to_latex(index=False, escape=True, column_format=layout)
+    made = shown.to_latex(index=False, escape=True, column_format=layout)
+    made = "".join(_LATEX.get(character, character) for character in made)
+    # A row that begins with a bracket or an asterisk would be an argument of the line end before it.
+    made = re.sub(r"^([\[*])", r"{\1}", made, flags=re.MULTILINE)
+    return "% needs \\usepackage[T1]{fontenc} and \\usepackage{booktabs}\n" + made
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> Path:

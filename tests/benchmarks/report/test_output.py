@@ -56,6 +56,15 @@ def test_latex_shows_special_characters_as_themselves():
     assert "\\cmd" not in text
 
 
+def test_latex_shows_what_pandas_leaves_as_it_is():
+    text = latex(pd.DataFrame({"a": ["[1] ≥ 2", "*", "<b> | ± † ∞"], "n": [1, 2, 3]}))
+    lines = text.splitlines()
+    assert "{[}1] $\\geq$ 2 & 1 \\\\" in lines
+    assert "{*} & 2 \\\\" in lines
+    assert "\\textless{}b\\textgreater{} \\textbar{} $\\pm$ \\textdagger{} $\\infty$ & 3 \\\\" in lines
+    assert latex(pd.DataFrame()) == "% (no rows)\n"
+
+
 def test_csv_has_the_values_and_no_formula(tmp_path):
     path = write_csv(
         pd.DataFrame({"name": ["=cmd()", "-1", "ok"], "score": [-0.5, math.nan, 12.25]}), tmp_path / "t.csv"
