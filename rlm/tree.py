@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from rlm.limits import LoopGuard, Meter
 from rlm.models.chat import ChatModel, Cost, FailedAttempt, ModelError, Reply, TokenUsage
 from rlm.trajectory import CallRecord, Trajectory, prompt_sha256
 
 ROOT, SUB, COMPACTOR, JUDGE = "root", "sub", "compactor", "judge"
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -44,10 +48,33 @@ class CallTree:
         self._occurrences: Counter[tuple[str, str]] = Counter()
         self._latest: dict[str, tuple[int, list[Mapping[str, str]]]] = {}
         self._called: dict[int, tuple[int, int]] = {}
+        self._on_the_wire: set[asyncio.Task[Any]] = set()
 
     def loop(self) -> LoopGuard:
         """A guard for a loop of turns of its own."""
         return LoopGuard(self.meter.limits)
+
+    async def to_its_end(self, work: Coroutine[Any, Any, T]) -> T:
+        """Await work that pays, such as a call: it goes on, and is charged, where who waits for it is cancelled."""
+        task = asyncio.ensure_future(work)
+        self._on_the_wire.add(task)
+        task.add_done_callback(self._on_the_wire.discard)
+        return await asyncio.shield(task)
+
+    async def settle(self) -> None:
+        """Wait until nothing is on the wire any more; what is there when this is cancelled is dropped."""
+        try:
+            await asyncio.gather(*self._on_the_wire, return_exceptions=True)
+        except asyncio.CancelledError:
+            await self.drop()
+            raise
+
+    async def drop(self) -> None:
+        """Give up what is on the wire."""
+        left = list(self._on_the_wire)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
     async def call(
         self,

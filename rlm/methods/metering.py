@@ -37,30 +37,13 @@ class MeteredCalls:
         self.overflow: ContextOverflow | None = None
         self._turn: int | None = None
         self._turns = 0
-        self._on_the_wire: set[asyncio.Task[Completion]] = set()
 
     async def call(self, name: str, messages: Sequence[Message]) -> Completion:
         """Make one call; a failure is a completion without an answer, which the server tells as an error.
 
         A client that hangs up does not end its call, which is paid for by then.
         """
-        made = asyncio.ensure_future(self._call(name, messages))
-        self._on_the_wire.add(made)
-        made.add_done_callback(self._on_the_wire.discard)
-        return await asyncio.shield(made)
-
-    async def settle(self) -> None:
-        """Wait for the calls on the wire, so that they are charged; who is cancelled meanwhile drops them."""
-        try:
-            await asyncio.gather(*self._on_the_wire, return_exceptions=True)
-        except asyncio.CancelledError:
-            self.drop()
-            raise
-
-    def drop(self) -> None:
-        """Give up the calls on the wire."""
-        for made in self._on_the_wire:
-            made.cancel()
+        return await self.tree.to_its_end(self._call(name, messages))
 
     async def _call(self, name: str, messages: Sequence[Message]) -> Completion:
         is_root = name == ROOT_MODEL
@@ -116,13 +99,9 @@ async def metering_endpoint(tree: CallTree, root: ChatModel, sub: ChatModel) -> 
             while not (server.started or serving.done()):
                 await asyncio.sleep(0.005)
             yield Endpoint(f"http://127.0.0.1:{listener.getsockname()[1]}/v1", key, calls)
-        except asyncio.CancelledError:
-            calls.drop()
-            raise
         finally:
             server.should_exit = server.force_exit = True
             await serving
-            await calls.settle()
 
 
 def _failed(reason: StopReason, error: Exception) -> Completion:

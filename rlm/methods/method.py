@@ -92,17 +92,23 @@ class Method:
         error = None
         try:
             result = await self.answer(prompt, tree)
+        except asyncio.CancelledError:
+            await tree.drop()
+            raise
         except LimitReached as limit:
             result = Answer(None, limit.reason)
         except ContextOverflow as overflow:
             result, error = Answer(None, StopReason.CONTEXT_OVERFLOW), one_line(overflow)
         except FatalModelError:
+            await tree.settle()
             raise
         except (ModelError, ReplError) as failure:
             result, error = Answer(None, StopReason.ERROR), one_line(failure)
         except Exception as fault:
             result, error = Answer(None, StopReason.ERROR), one_line(fault)
             tree.trajectory.record("error", traceback=traceback.format_exc())
+        # What was on the wire when a cell was stopped is paid for too.
+        await tree.settle()
         return _completion(result, error, tree)
 
     def completion(

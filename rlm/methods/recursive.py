@@ -283,14 +283,15 @@ class Loop:
     async def _ask(self, *, last: bool = False) -> Reply:
         """The next reply of this loop's model. Only the root has a call past a limit of the tree."""
         self.turn = self.tree.trajectory.record("turn", parent=self.parent, depth=self.depth, turn=self.guard.turns)
-        return await self.tree.call(
+        call = self.tree.call(
             self.model,
-            self.talk.messages,
+            list(self.talk.messages),
             role=SUB if self.depth else ROOT,
             depth=self.depth,
             parent=self.turn,
             last=last and not self.depth,
         )
+        return await self.tree.to_its_end(call)
 
     async def _open(self) -> Repl:
         functions: dict[str, HostFunction] = {}

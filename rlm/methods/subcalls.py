@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from rlm.limits import LimitReached
-from rlm.models.chat import ChatModel, FatalModelError
+from rlm.models.chat import ChatModel, FatalModelError, Reply
 from rlm.repl.protocol import HostFunction
 from rlm.tree import SUB, CallTree
 
@@ -61,13 +61,19 @@ class SubCalls:
 
     async def ask(self, prompt: str, *, depth: int, parent: int | None) -> str:
         """One call. Raises LimitReached before it is made, and ModelError or SubCallFailed."""
-        async with self._slots:
-            reply = await self._tree.call(
-                self._model, [{"role": "user", "content": prompt}], role=SUB, depth=depth, parent=parent
-            )
+        await self._slots.acquire()
+        reply = await self._tree.to_its_end(self._call(prompt, depth, parent))
         if reply.truncated and not reply.text.strip():
             raise SubCallFailed("the sub-model used up its output tokens before it answered: ask for less at a time")
         return reply.text
+
+    async def _call(self, prompt: str, depth: int, parent: int | None) -> Reply:
+        try:
+            return await self._tree.call(
+                self._model, [{"role": "user", "content": prompt}], role=SUB, depth=depth, parent=parent
+            )
+        finally:
+            self._slots.release()
 
     async def ask_all(self, prompts: Sequence[str], *, depth: int, parent: int | None) -> list[str]:
         """The answers in the order of the prompts; raises like Batch.run."""

@@ -103,6 +103,36 @@ async def test_what_is_on_the_wire_at_a_limit_is_awaited_and_charged() -> None:
     assert result.stop_reason == StopReason.MAX_COST
 
 
+@pytest.mark.parametrize(
+    ("limits", "cell_s", "code"),
+    [
+        (Limits(max_wall_s=2.0), 60.0, "llm_query_batched(list('abcdef'))"),
+        (Limits(), 0.5, "llm_query_batched(list('abcdef'))"),
+        (Limits(), 1.5, "rlm_query_batched(list('abcdef'), 'q')"),
+    ],
+    ids=["completion", "cell", "cell with children"],
+)
+async def test_what_is_on_the_wire_when_time_is_up_is_awaited_and_charged(
+    limits: Limits, cell_s: float, code: str
+) -> None:
+    ended = asyncio.Event()
+
+    class Sub(ScriptedModel):
+        async def complete(self, messages: Any, **options: Any) -> Any:
+            reply = await super().complete(messages, **options)
+            await ended.wait()
+            return reply
+
+    sub = Sub(lambda messages: "FINAL(sub)", usd_per_million=(1000.0, 1000.0))
+    settings = {"sub_call_concurrency": 4, "max_depth": 2, "repl": {"cell_s": cell_s, "grace_s": 0.1}}
+    method = RLM(model=ScriptedModel([repl(code), "FINAL(1)"]), sub_model=sub, **settings)
+    result = await method.acompletion(
+        "some context", "q", limits=limits, on_event=lambda event: ended.set() if event["kind"] == "cell" else None
+    )
+    assert result.answer == "1" and 0 < result.usage.sub_calls == len(sub.requests) <= 4
+    assert all(call.error is None and call.cost.usd > 0 for call in result.calls if call.role == "sub")
+
+
 async def test_when_the_reserve_is_spent_too_there_is_no_last_call() -> None:
     root = ScriptedModel([repl("x = 1"), "FINAL(1)"], usd_per_million=(1000.0, 0.0))
     result = await RLM(model=root).acompletion("c", "q", limits=Limits(max_cost_usd=0.0001))

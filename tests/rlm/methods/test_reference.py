@@ -82,7 +82,7 @@ async def test_a_cancelled_completion_drops_its_calls(python: str) -> None:
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    assert [task for task in asyncio.all_tasks() if "MeteredCalls" in repr(task)] == []
+    assert [task for task in asyncio.all_tasks() if "CallTree" in repr(task)] == []
 
 
 async def test_time_that_is_up_ends_the_process(python: str) -> None:
