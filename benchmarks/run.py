@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import math
 import signal
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +58,8 @@ async def _run(config: Config, folder: RunFolder, hydra_files: Mapping[str, str]
         records = {key: known[key] for key in plan if key in known}
         todo = [key for key in plan if not _stands(records.get(key), retry=config["retry_errors"])]
         before = read_manifest(folder.path, missing_ok=True) or {}
+        if not todo:
+            print(f"nothing is missing: {len(plan)} samples are done", file=sys.stderr, flush=True)
         if not todo and before.get("state") == "finished":
             described, state, message = None, "finished", ""
         else:

@@ -1,18 +1,8 @@
-#!/usr/bin/env python3
-"""Measure what a report of a large run takes: seconds, processor time and memory, at 10,000 samples and 1M calls.
-
-The run is drawn with a known truth, written as a run folder, and reported by a process of its own.
-"""
+"""A large run with a known truth, drawn and written as a run folder, for reports of it to be measured."""
 
 from __future__ import annotations
 
-import argparse
 import json
-import resource
-import subprocess
-import sys
-import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
@@ -78,32 +68,3 @@ def write_run(folder: Path, samples: int, calls: int, seed: int) -> pd.DataFrame
     manifest = {"name": "scale", "samples_planned": len(table), "benchmarks": {}, "config": {}, "state": "finished"}
     (folder / "run.json").write_text(json.dumps(manifest))
     return table
-
-
-def main() -> int:
-    """Draw a run, report it, print one line of JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--samples", type=int, default=10_000)
-    parser.add_argument("--calls", type=int, default=1_000_000)
-    parser.add_argument("--seed", type=int, default=0)
-    words = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        table = write_run(Path(folder), words.samples, words.calls, words.seed)
-        started = time.perf_counter()
-        command = [sys.executable, "-m", "benchmarks.cli", "report", folder]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        seconds = time.perf_counter() - started
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    measured = {
-        "samples": len(table),
-        "calls": words.calls,
-        "seconds": round(seconds, 1),
-        "cpu_s": round(usage.ru_utime + usage.ru_stime, 1),
-        "peak_mb": round(usage.ru_maxrss / 1024),
-    }
-    print(json.dumps(measured))
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -1,0 +1,158 @@
+"""What all parts share: rows, sizes, the scripted endpoint, and contenders that are run in turn."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+PYTHON = sys.executable
+US, US_UNSAFE = "rlm-eval", "rlm-eval, repl=unsafe"
+_CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rlm-eval"
+_LIMIT_S = 1200
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measured figure: `values` of `measure` (with its unit) for a case and who did it.
+
+    ideal: what no harness can go below. aim: `at most X` or `at least X` of the median, with `times ours` of the
+    median over that of rlm-eval. note: what it does and does not do, such as whether its cells are confined.
+    """
+
+    case: str
+    who: str
+    measure: str
+    values: Sequence[float]
+    note: str = ""
+    ideal: float | None = None
+    aim: str = ""
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.values)
+
+
+@dataclass
+class Bench:
+    """What a part is given. tiny: sizes at which everything runs in seconds and no figure means anything."""
+
+    tiny: bool = False
+    repeats: int = 3
+    peers: bool = True
+    address: str = ""
+    say: Callable[[str], None] = field(default=lambda line: print(line, file=sys.stderr, flush=True))
+
+    def size(self, full: Any, tiny: Any) -> Any:
+        """The one of two sizes that is measured."""
+        return tiny if self.tiny else full
+
+    def url(self, script: str, latency_ms: float = 0) -> str:
+        """base_url of the scripted endpoint for a script and a latency."""
+        return f"{self.address}/{script}/{latency_ms:g}/v1"
+
+    def in_turn(self, contenders: Mapping[str, Callable[[], Any]]) -> dict[str, list[Any]]:
+        """What each contender measured, `repeats` times, one after the other within each round."""
+        measured: dict[str, list[Any]] = {who: [] for who in contenders}
+        for _ in range(self.repeats):
+            for who, measure in contenders.items():
+                measured[who].append(measure())
+        return measured
+
+
+def ours(task: str, **job: Any) -> dict[str, Any]:
+    """A task of ours.py in a process of its own."""
+    return _driven([PYTHON, "-m", "scripts.bench.ours", task, json.dumps(job)])
+
+
+def peer(name: str, **job: Any) -> dict[str, Any]:
+    """What the driver of a peer measured in the environment of the peer."""
+    return _driven([str(peer_python(name)), str(HERE / "peers" / f"{name}_driver.py"), json.dumps(job)])
+
+
+def peer_python(name: str) -> Path:
+    """The Python of a peer's pinned environment, made where there is none yet."""
+    if name == "inspect":
+        done = subprocess.run([ROOT / "scripts" / "tool_env", name], check=True, capture_output=True, text=True)
+        return Path(done.stdout.strip(), "bin", "python")
+    subprocess.run([ROOT / "scripts" / "setup_reference", name], check=True, stdout=subprocess.DEVNULL)
+    return _CACHE / "reference" / name / "bin" / "python"
+
+
+def _driven(command: Sequence[str]) -> dict[str, Any]:
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=_LIMIT_S, env=_environment())
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise SystemExit(f"bench: {' '.join(command[:4])[-120:]} ended with {done.returncode}: {last[:500]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _environment() -> dict[str, str]:
+    # Nothing that would send a peer's requests elsewhere.
+    return {key: value for key, value in os.environ.items() if not key.startswith(("OPENAI_", "INSPECT_"))}
+
+
+@contextmanager
+def endpoint() -> Iterator[str]:
+    """The address of a scripted endpoint in a process of its own, until the block ends."""
+    command = [PYTHON, str(HERE / "server.py")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout
+            yield server.stdout.readline().strip()
+        finally:
+            server.terminate()
+
+
+def requests_a_second(address: str, requests: int, connections: int = 50) -> float:
+    """How fast the endpoint is, asked by bare sockets over connections that are kept."""
+    host, port = address.removeprefix("http://").split(":")
+    body = json.dumps({"model": "gpt-5", "messages": [{"role": "user", "content": "word " * 200}]}).encode()
+    head = b"POST /base/0/v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
+
+    class Client(asyncio.Protocol):
+        def __init__(self, count: int) -> None:
+            self.left, self.got, self.done = count, 0, asyncio.get_running_loop().create_future()
+
+        def connection_made(self, transport: Any) -> None:
+            self.transport = transport
+            transport.write(head + body)
+
+        def data_received(self, data: bytes) -> None:
+            self.left -= 1
+            if self.left:
+                self.transport.write(head + body)
+            else:
+                self.transport.close()
+                self.done.set_result(None)
+
+    async def ask() -> float:
+        loop, each = asyncio.get_running_loop(), max(1, requests // connections)
+        started = time.perf_counter()
+        made = [await loop.create_connection(lambda: Client(each), host, int(port)) for _ in range(connections)]
+        await asyncio.gather(*(client.done for _, client in made))
+        return each * connections / (time.perf_counter() - started)
+
+    return asyncio.run(ask())
+
+
+def walls(measured: Sequence[Mapping[str, Any]]) -> list[float]:
+    """The seconds of all completions that were timed."""
+    return [wall for one in measured for wall in one["walls"]]
+
+
+def has_deno() -> bool:
+    """Whether dspy's default interpreter can run here."""
+    return shutil.which("deno") is not None

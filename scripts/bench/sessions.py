@@ -1,0 +1,105 @@
+"""What the sessions of model-written code cost: a start, a cell, a call out of a cell."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+
+from rlm.repl import open_repl
+from rlm.repl.protocol import CellResult, Repl
+from scripts.bench.measure import US, Bench, Row
+
+CONTEXT_CHARS = 40_000_000
+THREADS, CALLS, ANSWER_S = 50, 1000, 0.05
+
+_MANY_CALLS = f"""
+from concurrent.futures import ThreadPoolExecutor
+with ThreadPoolExecutor({THREADS}) as pool:
+    answers = list(pool.map(slow_query, map(str, range({CALLS}))))
+len(answers)
+"""
+
+_HUNDRED_CALLS = """
+import time
+started = time.perf_counter()
+for _ in range(100):
+    echo("x")
+time.perf_counter() - started
+"""
+
+
+async def echo(prompt: str) -> str:
+    """Answer at once."""
+    return prompt
+
+
+async def slow_query(prompt: str) -> str:
+    """Answer after 50 ms."""
+    await asyncio.sleep(ANSWER_S)
+    return prompt
+
+
+async def run(repl: Repl, code: str) -> CellResult:
+    """Run a cell that must end well."""
+    result = await repl.run(code)
+    if result.error:
+        raise RuntimeError(result.error)
+    return result
+
+
+async def first_cell(context: str) -> float:
+    """Seconds from nothing to the result of the first cell."""
+    started = time.perf_counter()
+    repl = await open_repl(context, {})
+    await run(repl, "len(context)")
+    taken = time.perf_counter() - started
+    await repl.aclose()
+    return taken
+
+
+async def empty_cell(repl: Repl) -> float:
+    """Seconds of a cell that does nothing."""
+    started = time.perf_counter()
+    await repl.run("")
+    return time.perf_counter() - started
+
+
+async def one_call(repl: Repl) -> float:
+    """Seconds a call adds to a cell, over a hundred of them."""
+    result = await run(repl, _HUNDRED_CALLS)
+    return float(result.stdout) / 100
+
+
+async def many_calls(repl: Repl) -> float:
+    """How many times the ideal time the calls of many threads take."""
+    started = time.perf_counter()
+    await run(repl, _MANY_CALLS)
+    return (time.perf_counter() - started) / (CALLS / THREADS * ANSWER_S)
+
+
+def sessions(bench: Bench) -> Iterator[Row]:
+    """First cells over contexts, empty cells, calls out of cells, from many threads too."""
+    return iter(asyncio.run(_rows(bench)))
+
+
+async def _rows(bench: Bench) -> list[Row]:
+    repeats = bench.repeats
+    chars = bench.size(CONTEXT_CHARS, 100_000)
+    ascii_text, other_text = "The quick brown fox. " * (chars // 21), "Zwölf große Füchse → " * (chars // 21)
+    await first_cell("warm")
+    contexts = {"no context": "", "40 MB, ASCII": ascii_text, "40 M characters, not ASCII": other_text}
+    aims = {"40 MB, ASCII": "at most 60"}
+    rows = []
+    for case, context in contexts.items():
+        taken = [1e3 * await first_cell(context) for _ in range(3 * repeats)]
+        rows.append(Row(case, US, "ms to the end of the first cell", taken, "confined", aim=aims.get(case, "")))
+    repl = await open_repl("", {"echo": echo, "slow_query": slow_query})
+    empty = [1e3 * await empty_cell(repl) for _ in range(50 * repeats)]
+    rows.append(Row("empty cell", US, "ms", empty, "confined", aim="at most 0.2"))
+    called = [1e3 * await one_call(repl) for _ in range(repeats)]
+    rows.append(Row("a call out of a cell", US, "ms", called, "confined", aim="at most 0.3"))
+    many = [await many_calls(repl) for _ in range(bench.size(repeats, 1))]
+    rows.append(Row("1,000 calls of 50 ms, 50 threads", US, "wall over ideal", many, "confined", 1.0, "at most 1.3"))
+    await repl.aclose()
+    return rows
