@@ -22,8 +22,7 @@ def build(settings: Mapping[str, Any], where: str, **given: Any) -> Any:
     target = _class(settings, where)
     keys = {key: value for key, value in settings.items() if key != "_target_"}
     if wrong := misfit(target, keys):
-        key, value, wanted = wrong
-        raise ConfigError(f"{where}.{key} is {value!r}: wanted {wanted}")
+        raise ConfigError("{}.{} is {!r}: wanted {}".format(where, *wrong))
     try:
         return target(**keys, **given)
     except TypeError as error:
@@ -34,7 +33,9 @@ def build(settings: Mapping[str, Any], where: str, **given: Any) -> Any:
 
 
 def _class(settings: Mapping[str, Any], where: str) -> type:
-    path = settings.get("_target_") if isinstance(settings, Mapping) else None
+    if not isinstance(settings, Mapping):
+        raise ConfigError(f"{where} is {settings!r}: wanted a section of keys")
+    path = settings.get("_target_")
     if not isinstance(path, str) or "." not in path:
         raise ConfigError(f"{where} has no _target_: wanted the dotted name of a class")
     module, name = path.rsplit(".", 1)
@@ -62,7 +63,11 @@ class ModelSet:
         from rlm.models.build import build_models
 
         try:
-            bare = build_models(self._config["model"], prices=self._config.get("prices"), replay=self._mode == "replay")
+            bare = _own_models(self._config["model"]) or build_models(
+                self._config["model"], prices=self._config.get("prices"), replay=self._mode == "replay"
+            )
+        except ConfigError:
+            raise
         except (ValueError, OSError, FatalModelError) as error:
             told = str(error)
             raise ConfigError(told if told.startswith("model.") else f"model: {told}") from error
@@ -93,6 +98,19 @@ class ModelSet:
             self._bare.append(model)
             self._wrapped[id(model)] = model if self._store is None else CachedModel(model, self._store, self._mode)
         return self._wrapped[id(model)]
+
+
+def _own_models(section: Mapping[str, Any]) -> dict[str, ChatModel]:
+    """The models whose roles name a class of their own; none where the root does not. Raises ConfigError."""
+    from rlm.models.build import ROLES
+
+    if "_target_" not in (section.get("root") or {}):
+        return {}
+    for key in section:
+        if key not in ROLES:
+            raise ConfigError(f"model.{key}: wanted {', '.join(ROLES)}, where model.root names a class of its own")
+    models = {role: build(keys, f"model.{role}") for role, keys in section.items() if keys is not None}
+    return {role: models.get(role, models["root"]) for role in ROLES}
 
 
 def _open_store(config: Config, store: Path | None) -> CallStore | None:

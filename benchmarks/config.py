@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.kinds import misfit
 from rlm.limits import Limits
 
 Config = dict[str, Any]
@@ -24,6 +25,8 @@ OPERATIONAL_ENDPOINT = (
     "max_concurrency", "connect_s", "first_byte_s", "total_s", "max_retries", "backoff_s", "max_backoff_s",
     "patience_s", "api_key_env",
 )  # fmt: skip
+# Sections that a choice fills.
+CHOSEN = ("model", "judge", "repl", "executor")
 # Of the embedded model.
 OPERATIONAL_MODEL = ("slots", "threads")
 
@@ -69,12 +72,13 @@ def resolve(composed: Any) -> Config:
     plain.pop("hydra", None)
     for group in ("benchmark", "method"):
         # An experiment's keys for a choice that the command line has replaced.
-        left_over = [
-            n for n, keys in (plain.get(group) or {}).items() if "_target_" not in keys and n in choices(group)
-        ]
-        plain[group] = {name: keys for name, keys in (plain.get(group) or {}).items() if name not in left_over}
+        known, chosen = choices(group), plain.get(group) or {}
+        left_over = [n for n, keys in chosen.items() if isinstance(keys, dict) and "_target_" not in keys and n in known]
+        plain[group] = {name: keys for name, keys in chosen.items() if name not in left_over}
     check(plain)
     baseline = plain["report"]["baseline"]
+    if baseline is not None and not isinstance(baseline, str):
+        raise ConfigError(f"report.baseline is {baseline!r}: wanted the name of a method, or null")
     if baseline is not None and baseline not in plain["method"]:
         if baseline not in choices("method"):
             raise ConfigError(unknown("method for report.baseline", baseline, list(plain["method"])))
@@ -85,6 +89,7 @@ def resolve(composed: Any) -> Config:
 
 def check(config: Config) -> None:
     """Raise ConfigError for the first value that cannot be right."""
+    _check_whole(config)
     for key, value in _flat(config).items():
         values = value if isinstance(value, list) else [value]
         if any(isinstance(one, float) and not math.isfinite(one) for one in values):
@@ -98,6 +103,7 @@ def check(config: Config) -> None:
     if config["limit"] is not None:
         _whole(config, "limit", least=1)
     limits_of(config)
+    _check_repl(config["repl"])
     _number(config["budget"], "max_cost_usd", prefix="budget.")
     _number(config, "fail_on_error")
     mode = config["cache"]["mode"]
@@ -108,6 +114,9 @@ def check(config: Config) -> None:
     for key in ("resume", "retry_errors"):
         if not isinstance(config[key], bool):
             raise ConfigError(f"{key} is {config[key]!r}: wanted true or false")
+    for key, path in (("run_dir", config["run_dir"]), ("cache.path", config["cache"]["path"])):
+        if path is not None and not (isinstance(path, str) and path.strip()):
+            raise ConfigError(f"{key} is {path!r}: wanted a path, or null")
     name = config["name"]
     if name is not None and not re.fullmatch(r"[\w.+=,-]{1,200}", str(name)):
         raise ConfigError(f"name is {name!r}: wanted letters, digits and . _ - + = , only")
@@ -119,10 +128,44 @@ def limits_of(config: Config) -> Limits:
     for key in config["limits"]:
         if key not in known:
             raise ConfigError(unknown("key", f"limits.{key}", [f"limits.{name}" for name in known]))
+    if wrong := misfit(Limits, config["limits"]):
+        raise ConfigError("limits.{} is {!r}: wanted {}".format(*wrong))
     try:
         return Limits(**config["limits"])
     except ValueError as error:
         raise ConfigError(str(error)) from error
+
+
+def _check_whole(config: Config) -> None:
+    """Raise ConfigError for what was deleted, and for a single value in the place of a section."""
+    from omegaconf import OmegaConf
+
+    plain = OmegaConf.to_container(OmegaConf.load(conf_dir() / "config.yaml"), resolve=False)
+    wanted = {key: value for key, value in plain.items() if key not in ("defaults", "hydra")}
+    for section in (*(key for key, value in wanted.items() if isinstance(value, dict)), *CHOSEN):
+        if not isinstance(config.get(section), dict):
+            raise ConfigError(f"{section} is {config.get(section)!r}: wanted a section with its keys")
+    have = _flat(config).keys()
+    for key in _flat(wanted):
+        if key not in have and not any(name.startswith(f"{key}.") for name in have):
+            raise ConfigError(f"{key} is missing: it can be set, to null for instance, and not deleted")
+
+
+def _check_repl(repl: Mapping[str, Any]) -> None:
+    from rlm.repl import CONFINEMENTS
+    from rlm.repl.protocol import ReplLimits
+
+    limits = {key: value for key, value in repl.items() if key != "confinement"}
+    for key in limits:
+        if key not in (known := ReplLimits.__dataclass_fields__):
+            raise ConfigError(unknown("key", f"repl.{key}", [f"repl.{name}" for name in known]))
+    if wrong := misfit(ReplLimits, limits):
+        raise ConfigError("repl.{} is {!r}: wanted {}".format(*wrong))
+    for key, value in limits.items():
+        if value <= 0:
+            raise ConfigError(f"repl.{key} is {value!r}: wanted a number above 0")
+    if repl.get("confinement") not in CONFINEMENTS:
+        raise ConfigError(f"repl.confinement is {repl.get('confinement')!r}: wanted {' or '.join(CONFINEMENTS[:2])}")
 
 
 def identity(config: Config) -> Config:
@@ -197,7 +240,9 @@ def explain(error: Exception, overrides: Sequence[str] = ()) -> ConfigError:
         if whole in (known := _all_keys()):
             return ConfigError(f"{whole} cannot be set: {'.'.join(whole.split('.')[:2])} is not among what is chosen")
         return ConfigError(unknown("key", whole, known))
-    return ConfigError(_one_line(error))
+    told = _one_line(error).replace("LexerNoViableAltException: ", "cannot be read: ")
+    keys = [word.lstrip("+~").partition("=")[0] for word in overrides]
+    return ConfigError(told if any(key and key in told for key in keys) else f"{told} (in: {' '.join(overrides)[:200]})")
 
 
 def choices(group: str) -> list[str]:

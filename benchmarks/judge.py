@@ -91,6 +91,8 @@ def build_judge(config: Mapping[str, Any], prices: Mapping[str, Any] | None = No
 
     settings = dict(config)
     prompt, limits = settings.pop("prompt", DEFAULT_PROMPT), settings.pop("limits", None)
+    if not isinstance(prompt, str):
+        raise ValueError(f"judge.prompt is {prompt!r}: wanted the name of a prompt, or a path")
     try:
         models = build_models(settings, prices=prices, **options)
         return LlmJudge(models["root"], prompt, Limits(**limits) if limits else None)

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks.build import build
 from benchmarks.config import Config, run_dir
@@ -53,6 +54,7 @@ def run(config: Config, hydra_files: Mapping[str, str] | None = None) -> Outcome
 async def _run(config: Config, folder: RunFolder, hydra_files: Mapping[str, str]) -> Outcome:
     harness = Harness(config, folder.path / "calls.sqlite")
     try:
+        executor = build(config["executor"], "executor")
         plan = harness.plan()
         known = folder.records()
         records = {key: known[key] for key in plan if key in known}
@@ -66,7 +68,7 @@ async def _run(config: Config, folder: RunFolder, hydra_files: Mapping[str, str]
             described = await asyncio.to_thread(manifest, config, harness, before)
             folder.write_manifest(described | {"samples_planned": len(plan), "samples_done": len(records)})
             folder.write_hydra(hydra_files)
-            state, message = await _run_missing(harness, folder, plan, todo, records)
+            state, message = await _run_missing(harness, executor, folder, plan, todo, records)
     finally:
         await harness.aclose()
     ordered = [records[key] for key in plan if key in records]
@@ -83,11 +85,15 @@ async def _run(config: Config, folder: RunFolder, hydra_files: Mapping[str, str]
 
 
 async def _run_missing(
-    harness: Harness, folder: RunFolder, plan: list[Key], todo: list[Key], records: dict[Key, Record]
+    harness: Harness,
+    executor: Any,
+    folder: RunFolder,
+    plan: list[Key],
+    todo: list[Key],
+    records: dict[Key, Record],
 ) -> tuple[str, str]:
     """Run the keys in `todo`, adding to `records`; returns the state of the run and a line about it."""
     stop = asyncio.Event()
-    executor = build(harness.config["executor"], "executor")
     concurrency = harness.config["concurrency"]["samples"]
     allowed = harness.config["fail_on_error"]
     standing = [records[key] for key in records.keys() - set(todo)]

@@ -23,9 +23,11 @@ def main(argv: Sequence[str]) -> int:
 
     codes: list[int] = []
     errors: list[Exception] = []
+    begun: list[bool] = []
 
     @hydra.main(config_path=str(conf_dir()), config_name="config", version_base="1.3")
     def job(composed: Any) -> None:
+        begun.append(True)
         try:
             codes.append(_run(composed))
         except Exception as error:
@@ -42,7 +44,8 @@ def main(argv: Sequence[str]) -> int:
     try:
         job()
     except Exception as error:
-        if not type(error).__module__.startswith(("hydra", "omegaconf")):
+        # Before a job has begun, whatever is raised is Hydra's word on the overrides.
+        if begun and not type(error).__module__.startswith(("hydra", "omegaconf")):
             raise
         raise explain(error, argv) from error
     finally:

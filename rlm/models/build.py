@@ -118,23 +118,25 @@ def _model(role: str, section: Any, endpoint: Endpoint, prices: PriceTable | Non
     if not isinstance(name, str) or not name:
         raise ValueError(f"model.{role}.name is {name!r}: wanted the model's name at the endpoint")
     settings = {key: section[key] for key in _SAMPLING if section.get(key) is not None}
-    for key, value in section.items():
-        wanted = _WANTED.get(key)
-        if value is not None and wanted and (isinstance(value, bool) or not isinstance(value, wanted[0])):
-            raise ValueError(f"model.{role}.{key} is {value!r}: wanted {wanted[1]}")
+    for key, (kind, least, wanted) in _WANTED.items():
+        value = section.get(key)
+        fits = isinstance(value, kind) and not isinstance(value, bool) and (least is None or value >= least)
+        if value is not None and not fits:
+            raise ValueError(f"model.{role}.{key} is {value!r}: wanted {wanted}")
     return OpenAIModel(
         name, endpoint, context_window=section.get("context_window"), sampling=Sampling(**settings), prices=prices
     )
 
 
-_WANTED: dict[str, tuple[Any, str]] = {
-    "context_window": (int, "a number of tokens, or null"),
-    "max_output_tokens": (int, "a number of tokens, or null"),
-    "seed": (int, "a whole number, or null"),
-    "temperature": (int | float, "a number, or null"),
-    "top_p": (int | float, "a number, or null"),
-    "reasoning_effort": (str, "a word such as medium, or null"),
-    "extra": (Mapping, "a mapping of request fields"),
+# Kind and smallest value of each key.
+_WANTED: dict[str, tuple[Any, float | None, str]] = {
+    "context_window": (int, 1, "a number of tokens, or null"),
+    "max_output_tokens": (int, 1, "a number of tokens, or null"),
+    "seed": (int, None, "a whole number, or null"),
+    "temperature": (int | float, 0, "a number of at least 0, or null"),
+    "top_p": (int | float, 0, "a number of at least 0, or null"),
+    "reasoning_effort": (str, None, "a word such as medium, or null"),
+    "extra": (Mapping, None, "a mapping of request fields"),
 }
 
 
