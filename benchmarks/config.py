@@ -73,7 +73,9 @@ def resolve(composed: Any) -> Config:
     for group in ("benchmark", "method"):
         # An experiment's keys for a choice that the command line has replaced.
         known, chosen = choices(group), plain.get(group) or {}
-        left_over = [n for n, keys in chosen.items() if isinstance(keys, dict) and "_target_" not in keys and n in known]
+        left_over = [
+            n for n, keys in chosen.items() if isinstance(keys, dict) and "_target_" not in keys and n in known
+        ]
         plain[group] = {name: keys for name, keys in chosen.items() if name not in left_over}
     check(plain)
     baseline = plain["report"]["baseline"]
@@ -242,7 +244,8 @@ def explain(error: Exception, overrides: Sequence[str] = ()) -> ConfigError:
         return ConfigError(unknown("key", whole, known))
     told = _one_line(error).replace("LexerNoViableAltException: ", "cannot be read: ")
     keys = [word.lstrip("+~").partition("=")[0] for word in overrides]
-    return ConfigError(told if any(key and key in told for key in keys) else f"{told} (in: {' '.join(overrides)[:200]})")
+    named = any(key and key in told for key in keys)
+    return ConfigError(told if named else f"{told} (in: {' '.join(overrides)[:200]})")
 
 
 def choices(group: str) -> list[str]:

@@ -52,7 +52,7 @@ class CachedModel:
         return self.inner.sampling
 
     async def complete(self, messages: Sequence[Mapping[str, str]], *, epoch: int = 0, occurrence: int = 0) -> Reply:
-        """Answer from the store, or by the inner model; raises what that raises, FatalModelError of the store, NotRecorded."""
+        """Answer from the store, or by the inner model; raises what that raises, and FatalModelError for the store."""
         if self.mode == "off":
             return await self.inner.complete(messages, epoch=epoch, occurrence=occurrence)
         key = call_key(self.inner, messages, epoch, occurrence)
