@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -9,6 +10,9 @@ from dataclasses import dataclass, fields
 
 from rlm.completion import StopReason
 from rlm.models.chat import Cost, TokenUsage
+
+# Counts are added to from several threads where a budget is shared or a tool makes completions of its own.
+_adding = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -103,8 +107,9 @@ class Meter:
             self.stop(StopReason.MAX_SUB_CALLS, self.limits.max_sub_calls)
         if _over(depth, self.limits.max_depth):
             self.stop(StopReason.MAX_DEPTH, self.limits.max_depth)
-        self.calls += 1
-        self.sub_calls += sub
+        with _adding:
+            self.calls += 1
+            self.sub_calls += sub
 
     def check(self, *, last: bool = False) -> None:
         """Raise LimitReached if the tree has stopped or has used up its cost, tokens or time."""
@@ -122,10 +127,11 @@ class Meter:
 
     def charge(self, usage: TokenUsage, cost: Cost) -> None:
         """Add what a call used, failed or not."""
-        self.tokens += usage
-        self.cost += cost
-        if self.budget:
-            self.budget.charge(cost)
+        with _adding:
+            self.tokens += usage
+            self.cost += cost
+            if self.budget:
+                self.budget.charge(cost)
 
     def stop(self, reason: StopReason, limit: object = None) -> None:
         """Stop the tree for `reason`, unless it has stopped already, and raise LimitReached."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from typing import Any
 from rlm.models.chat import Cost, FailedAttempt, TokenUsage
 
 _log = logging.getLogger("rlm")
+# A tool may make completions in a thread of its own. One for all, so that a trajectory can be pickled.
+_appending = threading.Lock()
 
 Event = dict[str, Any]
 OnEvent = Callable[[Event], None]
@@ -59,16 +62,11 @@ class Trajectory:
 
     def record(self, kind: str, *, parent: int | None = None, depth: int = 0, **data: Any) -> int:
         """Append an event and return its id."""
-        number = len(self.events)
-        event = {
-            "id": number,
-            "parent": parent,
-            "kind": kind,
-            "depth": depth,
-            "at": round(time.monotonic() - self._started, 6),
-            **data,
-        }
-        self.events.append(event)
+        at = round(time.monotonic() - self._started, 6)
+        with _appending:
+            number = len(self.events)
+            event = {"id": number, "parent": parent, "kind": kind, "depth": depth, "at": at, **data}
+            self.events.append(event)
         if self._on_event:
             try:
                 self._on_event(event)

@@ -6,7 +6,9 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any, TypeVar
 
 from rlm.limits import LoopGuard, Meter
@@ -16,6 +18,19 @@ from rlm.trajectory import CallRecord, Trajectory, prompt_sha256
 ROOT, SUB, COMPACTOR, JUDGE = "root", "sub", "compactor", "judge"
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Within:
+    """From where a completion is made inside another one: the tree of the tool that makes it, its event, its depth."""
+
+    tree: CallTree
+    parent: int | None
+    depth: int
+
+
+# Set while a tool runs: the completions that it makes are charged to the one that called it.
+calling_tool: ContextVar[Within | None] = ContextVar("calling_tool", default=None)
 
 
 @dataclass
@@ -33,6 +48,7 @@ class CallTree:
 
     Every call is admitted by the meter first and charged after, whether it succeeds, fails or was retried; every call
     leaves a CallRecord and an event. prompt_file_sha256: of the prompt file that all of them go back to.
+    The calls of a completion that a tool of another one makes are that other one's too: as sub-calls, in its meter.
     """
 
     def __init__(
@@ -44,7 +60,10 @@ class CallTree:
         self.prompt_file_sha256 = prompt_file_sha256
         self.calls: list[CallRecord] = []
         self.counts = Counts()
-        self._started = 0
+        self._within = calling_tool.get()
+        if self._within and meter.budget is self._within.tree.meter.budget:
+            meter.budget = None
+        self._ids = count()
         self._occurrences: Counter[tuple[str, str]] = Counter()
         self._latest: dict[str, tuple[int, list[Mapping[str, str]]]] = {}
         self._called: dict[int, tuple[int, int]] = {}
@@ -92,12 +111,11 @@ class CallTree:
         the record's parent_id is the call behind that event. last: the root's one call past a limit.
         Raises LimitReached before the call is made, and what ChatModel.complete raises.
         """
-        self.meter.admit(sub=role != ROOT or depth > 0, depth=depth, last=last)
-        self.counts.max_depth = max(self.counts.max_depth, depth)
+        self._admit(sub=role != ROOT or depth > 0, depth=depth, last=last)
         digest = prompt_sha256(messages)
         occurrence = self._occurrences[model.name, digest]
         self._occurrences[model.name, digest] += 1
-        call_id, self._started = self._started, self._started + 1
+        call_id = next(self._ids)
         caller = self._caller(parent, call_id, depth)
         started_at, clock = time.time(), time.perf_counter()
         reply, error = Reply("", finish_reason="error"), None
@@ -114,21 +132,41 @@ class CallTree:
             raise
         finally:
             usage, cost = _with_failures(reply, failures)
-            self.meter.charge(usage, cost)
             record = CallRecord(
                 call_id, caller, role, depth, reply.model or model.name, usage, cost, reply.finish_reason,
                 reply.latency_s or time.perf_counter() - clock, len(failures) - (error is not None and bool(failures)),
                 reply.cache_hit, started_at, digest, failures, error, self.prompt_file_sha256,
             )  # fmt: skip
-            self.calls.append(record)
-            self.trajectory.record(
-                "call", parent=parent, depth=depth, call_id=call_id, role=role, model=record.model,
-                prompt_sha256=digest, **self._new_messages(call_id, messages), reply=reply.text,
-                reasoning=reply.reasoning, finish_reason=reply.finish_reason, error=error,
-                retries=[failure.kind for failure in failures], prompt_tokens=usage.prompt_tokens,
-                cached_tokens=usage.cached_tokens, completion_tokens=usage.completion_tokens,
-                cost_usd=cost.usd, latency_s=record.latency_s, cache_hit=reply.cache_hit,
-            )  # fmt: skip
+            self._keep(record, messages, reply, parent)
+
+    def _admit(self, *, sub: bool, depth: int, last: bool = False) -> None:
+        self.meter.admit(sub=sub, depth=depth, last=last)
+        self.counts.max_depth = max(self.counts.max_depth, depth)
+        if self._within:
+            self._within.tree._admit(sub=True, depth=self._within.depth + depth)
+
+    def _keep(
+        self, record: CallRecord, messages: Sequence[Mapping[str, str]], reply: Reply, parent: int | None
+    ) -> None:
+        """Charge a call and write it down, here and in the completion that this one is made within."""
+        usage, cost = record.usage, record.cost
+        self.meter.charge(usage, cost)
+        self.calls.append(record)
+        self.trajectory.record(
+            "call", parent=parent, depth=record.depth, call_id=record.call_id, role=record.role, model=record.model,
+            prompt_sha256=record.prompt_sha256, **self._new_messages(record.call_id, messages), reply=reply.text,
+            reasoning=reply.reasoning, finish_reason=reply.finish_reason, error=record.error,
+            retries=[failure.kind for failure in record.failures], prompt_tokens=usage.prompt_tokens,
+            cached_tokens=usage.cached_tokens, completion_tokens=usage.completion_tokens,
+            cost_usd=cost.usd, latency_s=record.latency_s, cache_hit=reply.cache_hit,
+        )  # fmt: skip
+        if self._within:
+            outer, event, depth = self._within.tree, self._within.parent, self._within.depth + record.depth
+            call_id = next(outer._ids)
+            caller = outer._caller(event, call_id, depth)
+            outer._keep(
+                replace(record, call_id=call_id, parent_id=caller, role=SUB, depth=depth), messages, reply, event
+            )
 
     def _caller(self, event: int | None, call_id: int, depth: int) -> int | None:
         """The call whose reply led to this one: of less depth, under the same event or the nearest above it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
 import inspect
 import keyword
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlm.repl.protocol import HostFunction
-from rlm.tree import CallTree
+from rlm.tree import CallTree, Within, calling_tool
 
 RESERVED = frozenset(
     {"context", "answer", "llm_query", "llm_query_batched", "rlm_query", "rlm_query_batched", "FINAL", "FINAL_VAR"}
@@ -69,7 +70,7 @@ def host_tools(
     """The tools as functions of a session: async ones run as they are, others in a thread.
 
     A call that takes longer than timeout_s, or than the completion has left, fails; a thread cannot be ended and goes
-    on unheard. Raises LimitReached once the call tree has stopped.
+    on unheard. What completions a tool makes is charged to the tree. Raises LimitReached once the tree has stopped.
     """
     return {name: _host_tool(name, tool, tree, parent, depth, timeout_s) for name, tool in tools.items()}
 
@@ -87,6 +88,8 @@ def _host_tool(
         remaining = tree.meter.remaining_s
         limit_s = timeout_s if remaining is None else min(timeout_s, remaining)
         error, started = None, time.perf_counter()
+        # This call has a task, and so a context, of its own.
+        calling_tool.set(Within(tree, parent(), depth))
         try:
             return await asyncio.wait_for(_started(tool, args, kwargs), limit_s)
         except TimeoutError:
@@ -130,7 +133,7 @@ def _in_thread(work: Callable[[], Any]) -> asyncio.Future[Any]:
         if not loop.is_closed():
             loop.call_soon_threadsafe(settle, result, error)
 
-    threading.Thread(target=run, name="rlm-tool", daemon=True).start()
+    threading.Thread(target=contextvars.copy_context().run, args=(run,), name="rlm-tool", daemon=True).start()
     return done
 
 

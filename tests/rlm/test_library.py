@@ -1,6 +1,7 @@
 """The library as a program uses it: prompts of every kind, limits, events, cancellation, loops, names and types."""
 
 import asyncio
+import pickle
 import signal
 import subprocess
 import sys
@@ -189,6 +190,16 @@ def test_a_callback_that_raises_is_logged_and_disturbs_nothing(caplog):
     result = model.completion(TEXT, on_event=fail)
     assert (result.answer, result.usage.sub_calls, result.trajectory.of_kind("cell")[0]["status"]) == ("4711", 1, "ok")
     assert "no room on the screen" in caplog.text and "kind completion" in caplog.text
+
+
+def test_a_completion_can_be_pickled():
+    result = RLM(model=ScriptedModel([SUB_CALL, "FINAL(4711)"]), sub_model=ScriptedModel(["it"])).completion(TEXT)
+    again = pickle.loads(pickle.dumps(result))
+    assert (again.answer, again.calls, again.trajectory.events) == (
+        result.answer,
+        result.calls,
+        result.trajectory.events,
+    )
 
 
 def test_a_fault_of_a_method_is_an_error_that_tells_what_was_paid():

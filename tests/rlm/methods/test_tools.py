@@ -9,6 +9,7 @@ import pytest
 
 from rlm.completion import Completion, StopReason
 from rlm.limits import Limits
+from rlm.methods.base import BaseModel
 from rlm.methods.recursive import RLM
 from rlm.models.scripted import ScriptedModel
 
@@ -97,6 +98,53 @@ async def test_a_stopped_tree_refuses_tools() -> None:
     method = RLM(model=root, tools={"tool": lambda: calls.append(1)}, repl={"grace_s": 0.5})
     result = await method.acompletion("c", "q", limits=Limits(max_sub_calls=0))
     assert (result.stop_reason, calls) == (StopReason.MAX_SUB_CALLS, [])
+
+
+class Expert:
+    """Asks a model of its own by a completion of its own."""
+
+    def __init__(self) -> None:
+        self.model = ScriptedModel(lambda messages: "sure", usd_per_million=(1000.0, 1000.0))
+
+    def blocking(self, question: str) -> str | None:
+        return BaseModel(model=self.model).completion(question).answer
+
+    async def awaited(self, question: str) -> str | None:
+        return (await BaseModel(model=self.model).acompletion(question)).answer
+
+    async def deep(self, question: str) -> str | None:
+        within = RLM(model=ScriptedModel([repl("x = blocking('a') + awaited('b')"), "FINAL_VAR(x)"]), tools=self.tools)
+        return (await within.acompletion(question)).answer
+
+    @property
+    def tools(self) -> dict[str, Any]:
+        return {"blocking": self.blocking, "awaited": self.awaited}
+
+
+@pytest.mark.parametrize("call", ["blocking", "awaited"])
+async def test_completions_that_a_tool_makes_are_charged_and_limited(call: str) -> None:
+    expert = Expert()
+    result, _ = await play(f"x = [{call}('Is it so?'), {call}('And now?')]", tools=expert.tools)
+    assert (result.answer, result.usage.root_calls, result.usage.sub_calls) == ("['sure', 'sure']", 2, 2)
+    assert [(c.role, c.depth, c.parent_id) for c in result.calls] == [
+        ("root", 0, None), ("sub", 1, 0), ("sub", 1, 0), ("root", 0, None),
+    ]  # fmt: skip
+    assert result.usage.cost.usd == sum(c.cost.usd for c in result.calls) > 0
+    asked = [event["messages"][-1]["content"] for event in result.trajectory.of_kind("call") if event["role"] == "sub"]
+    assert asked == ["Is it so?", "And now?"]
+
+    root = ScriptedModel([repl(f"while True:\n    try: {call}('Again?')\n    except BaseException: pass"), "FINAL(1)"])
+    method = RLM(model=root, tools=Expert().tools, repl={"grace_s": 0.5})
+    result = await method.acompletion("c", "q", limits=Limits(max_sub_calls=5))
+    assert (result.answer, result.stop_reason, result.usage.sub_calls) == ("1", StopReason.MAX_SUB_CALLS, 5)
+
+
+async def test_a_tool_within_a_tool_is_charged_to_all() -> None:
+    expert = Expert()
+    result, _ = await play("x = deep('?')", tools={"deep": expert.deep})
+    assert (result.answer, len(expert.model.requests)) == ("suresure", 2)
+    assert (result.usage.sub_calls, result.usage.max_depth_reached) == (4, 2)
+    assert result.usage.cost.usd == pytest.approx(sum(c.cost.usd for c in result.calls))
 
 
 async def test_children_have_the_tools_too() -> None:
