@@ -102,3 +102,36 @@ def test_baseline_is_base_the_first_method_or_the_one_that_is_named(make_rows):
     with pytest.raises(ConfigError, match="baseline is 'oracle': there are the methods rlm, base"):
         choose_baseline(rows, "oracle")
     assert paired_table(rows[rows["method"] == "oracle"]).empty
+
+
+def verdicts(make_rows, gain, n, windows=None, runs=24):
+    """Share of each verdict over simulated runs of two methods, the second better by `gain` in truth."""
+    rng = np.random.default_rng(5)
+    labels = np.arange(n) if windows is None else np.arange(n) * windows // n
+    clusters = [f"w{label}" for label in labels]
+    rows = pd.concat([make_rows(method, [0.0] * n, cluster=clusters) for method in ("base", "rlm")])
+    found = []
+    for _ in range(runs):
+        # Half the chance of a sample is its window's; both methods meet the same sample, and agree on most.
+        chance = 0.5 + (rng.uniform(-0.2, 0.2, labels.max() + 1)[labels])
+        shared = rng.random(n)
+        own = np.where(rng.random(n) < 0.7, shared, rng.random(n))
+        # In a window the gain differs, as methods have their good and bad contexts.
+        gains = gain + (0 if windows is None else rng.uniform(-0.1, 0.1, windows)[labels])
+        scores = np.concatenate([shared < chance, own < chance + gains]).astype(float)
+        found.append(paired_table(rows.assign(score=scores))["verdict"].item())
+    return {verdict: found.count(verdict) / runs for verdict in ("better", "worse", "no difference shown")}
+
+
+@pytest.mark.parametrize("windows", [None, 25], ids=["independent", "clustered"])
+def test_runs_of_known_truth_get_the_right_verdict_at_the_stated_rate(make_rows, windows):
+    # 250 samples of which two methods judge 15% otherwise: 10 points are found with a power above 90%.
+    better, equal, worse = (verdicts(make_rows, gain, 250, windows) for gain in (0.1, 0.0, -0.1))
+    assert better["better"] >= 0.8 and better["worse"] == 0
+    assert worse["worse"] >= 0.8 and worse["better"] == 0
+    # At a level of 5%, more than 4 of 24 have a probability below 1%.
+    assert equal["better"] + equal["worse"] <= 4 / 24
+
+
+def test_a_handful_of_samples_shows_no_difference_of_10_points(make_rows):
+    assert verdicts(make_rows, 0.1, 6)["no difference shown"] >= 0.95
