@@ -21,6 +21,57 @@ class Shouted(Method):
         reply = await tree.call(self.model, prompt.messages())
         return Answer(reply.text.upper() + self.mark)
 """
+MODEL = """
+from rlm.models.chat import Reply, Sampling
+
+class Constant:
+    context_window, sampling = None, Sampling()
+
+    def __init__(self, name: str, said: str = "yes"):
+        self.name, self._said = name, said
+
+    async def complete(self, messages, *, epoch=0, occurrence=0):
+        return Reply(self._said, model=self.name)
+
+    async def aclose(self):
+        pass
+"""
+BENCHMARK = """
+import json
+from benchmarks.sample import Sample, SampleInfo, Score
+from rlm import Prompt
+
+class Yes:
+    name, metric, scorer, protected = "yes", "exact match", "my_evals/yes-v1", False
+
+    def __init__(self, samples: int = 2):
+        self._ids = [f"yes-{number}" for number in range(samples)]
+
+    def infos(self):
+        return [SampleInfo(name, cluster=name, task_group="yes", complexity="constant") for name in self._ids]
+
+    def sample(self, sample_id):
+        info = next(info for info in self.infos() if info.sample_id == sample_id)
+        return Sample(info, Prompt("A text.", "Is it one?"), target="yes")
+
+    async def score(self, target, answer, judge=None):
+        return Score(float(answer == target), float(answer == target), bool(answer), answer or "")
+
+    def oracle(self, target):
+        return target
+
+    def constants(self, samples):
+        return [lambda sample: "no"]
+
+    def target_of(self, row):
+        return row["target"]
+
+    def target_bytes(self, target):
+        return json.dumps(target).encode()
+
+    def provenance(self):
+        return {"source": "generated"}
+"""
 FILES = {
     "my_evals/__init__.py": "",
     "my_evals/methods.py": METHOD,
@@ -29,6 +80,15 @@ FILES = {
         "# What the answer ends with.\nmark: '!'\n"
     ),
     "my_evals/conf/method/base.yaml": "# @package method.base\n# Not ours.\n_target_: my_evals.methods.Shouted\n",
+    "my_evals/models.py": MODEL,
+    "my_evals/conf/model/constant.yaml": (
+        "# Says the same to everything.\nroot:\n  _target_: my_evals.models.Constant\n"
+        "  # Name in tables.\n  name: constant\n"
+    ),
+    "my_evals/benchmarks.py": BENCHMARK,
+    "my_evals/conf/benchmark/yes.yaml": (
+        "# @package benchmark.yes\n# Is it one?\n_target_: my_evals.benchmarks.Yes\n# How many.\nsamples: 2\n"
+    ),
     "my_evals/conf/experiment/loud.yaml": (
         "# @package _global_\n# One loud sample.\ndefaults:\n  - override /method: [shouted]\n"
         "limit: 1\nbenchmark:\n  sniah:\n    lengths: [512]\n"
@@ -76,6 +136,45 @@ def test_a_method_and_an_experiment_of_another_package_run(program, tmp_path):
 
     rows = pd.read_parquet(tmp_path / "done" / "samples.parquet")
     assert rows["prediction"].tolist() == ["SAID?"] and rows["method"].tolist() == ["shouted"]
+
+
+def test_a_benchmark_and_a_model_of_another_package_run(program, tmp_path):
+    words = (
+        "benchmark=[yes]",
+        "method=[base,oracle,floor]",
+        "model=constant",
+        "run_dir=done",
+        "benchmark.yes.samples=3",
+    )
+    done = program("run", *words)
+    assert done.returncode == 0, done.stderr
+    import pandas as pd
+
+    rows = pd.read_parquet(tmp_path / "done" / "samples.parquet")
+    assert rows.groupby("method")["score"].agg(list).to_dict() == {
+        "base": [1.0] * 3, "floor": [0.0] * 3, "oracle": [1.0] * 3,
+    }  # fmt: skip
+    assert set(rows["model"].dropna()) == {"constant"}
+    # A second time nothing is asked again.
+    assert program("run", *words).returncode == 0
+    listed = program("data", "yes", "--targets", "limit=1").stdout
+    assert json.loads(listed)["target"] == "yes"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("+model.endpoint.base_url=x",), "model.endpoint: wanted root, sub, compactor"),
+        (("model.root._target_=my_evals.models.Constent",), "model.root._target_ is 'my_evals.models.Constent'"),
+        (("model.root.name=5",), "model.root.name is 5: wanted a text"),
+        (("+model.root.sayd=no",), "model.root: got an unexpected keyword argument 'sayd'"),
+        (("++model.sub.name=5",), "model.sub has no _target_"),
+    ],
+)
+def test_what_is_wrong_in_a_model_of_another_package_is_told(program, words, told):
+    done = program("run", "benchmark=[yes]", "method=[base]", "model=constant", *words)
+    assert done.returncode == 2
+    assert told in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
