@@ -21,6 +21,7 @@ _SEARCH_LINE = re.compile(r"\s*(?:\w+ = )?(?:print\()?((?:SEARCH|search)\(.*\))"
 _ANSWER = re.compile(_LEAD + r"(?:FINAL )?ANSWER[*_ ]{0,3}:[*_]{0,3}", re.MULTILINE)
 _LAX_ANSWER = re.compile(_ANSWER.pattern, re.MULTILINE | re.IGNORECASE)
 _THINK = re.compile(_LEAD + r"THINK[*_ ]{0,3}:", re.MULTILINE)
+_EMPHASIS = re.compile(r"[*_`]+(?=\w)")
 _ARGUMENT_NAME = re.compile(r"query\s*=\s*")
 _MAX_SEARCHES = 8
 
@@ -106,4 +107,13 @@ def _answers(text: str) -> list[str]:
     if not marks:
         marks = list(_LAX_ANSWER.finditer(text))[:1]
     ends = [mark.start() for mark in marks[1:]] + [len(text)]
-    return [_THINK.split(text[mark.end() : end])[0].strip() for mark, end in zip(marks, ends, strict=False)]
+    return [
+        _bare(_THINK.split(text[mark.end() : end])[0].strip(), mark[0]) for mark, end in zip(marks, ends, strict=False)
+    ]
+
+
+def _bare(answer: str, mark: str) -> str:
+    """The answer without the end of an emphasis that began before its mark."""
+    emphasis = _EMPHASIS.search(mark)
+    opened = emphasis is not None and mark.count(emphasis[0]) == 1
+    return answer.removesuffix(emphasis[0]).strip() if opened else answer

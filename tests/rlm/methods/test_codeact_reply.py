@@ -76,6 +76,9 @@ def test_searches(reply: str, searches: list[str]) -> None:
     [
         ("THINK: easy\nANSWER: 42", ["42"]),
         ("**ANSWER:** 42", ["42"]),
+        ("**ANSWER: 42**", ["42"]),
+        ("`ANSWER: 42`", ["42"]),
+        ("ANSWER: **42**", ["**42**"]),
         ("FINAL ANSWER: 42", ["42"]),
         ("ANSWER:\n(1, 2)\n(3, 4)", ["(1, 2)\n(3, 4)"]),
         ("ANSWER: Answer: 42", ["Answer: 42"]),
