@@ -21,6 +21,8 @@ if system == "darwin":
         for name in dir(module):
             if name.startswith(("F_SEAL", "F_ADD_SEALS", "MFD_", "memfd", "pidfd", "O_PATH", "sched_get", "CLONE_")):
                 delattr(module, name)
+    # What Python 3.13 has where there is no sched_getaffinity.
+    os.process_cpu_count = os.cpu_count
 platform.machine = lambda: machine
 from benchmarks.cli import main
 sys.exit(main(sys.argv[3:]))
