@@ -51,7 +51,7 @@ class Worker:
         signal.signal(signal.SIGINT, self._handler)
         threading.Thread(target=self._listen, name="channel", daemon=True).start()
         self._send({"t": "ready"})
-        reserve: bytearray | None = bytearray(_RESERVE_BYTES)
+        reserve = _reserve()
         while True:
             try:
                 request = self._asked.get()
@@ -61,11 +61,12 @@ class Worker:
             try:
                 reply = self._do(request)
                 if reply.get("status") == "memory":
-                    reserve = None
+                    reserve.close()
                 self._send(reply)
-                reserve = reserve or bytearray(_RESERVE_BYTES)
+                if reserve.closed:
+                    reserve = _reserve()
             except MemoryError:
-                reserve = None
+                reserve.close()
                 gc.collect()
                 self._send({"t": "failed", "id": request["id"], "message": "out of memory", "names": []})
 
@@ -216,6 +217,14 @@ class Worker:
                 chunk = text[start : start + _CHUNK_CHARS].encode("utf-8", "surrogatepass")
                 target[at : at + len(chunk)] = chunk
                 at += len(chunk)
+
+
+def _reserve() -> mmap.mmap:
+    # Address space, which is what the memory limit bounds; it is never touched, so that it costs no memory.
+    try:
+        return mmap.mmap(-1, _RESERVE_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except OSError as error:
+        raise MemoryError from error
 
 
 def _utf8_size(text: str) -> int:
