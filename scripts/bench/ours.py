@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,12 @@ from typing import Any
 Job = dict[str, Any]
 Measured = dict[str, Any]
 _TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def session_s(events: Iterable[Mapping[str, Any]]) -> float:
+    """Processor seconds of a completion's session, as its last cell told them: sessions leave no count behind."""
+    told = [event["stdout"] for event in events if event["kind"] == "cell" and event["stdout"].startswith("cpu ")]
+    return float(told[-1].split()[1]) if told else 0.0
 
 
 def own_tree() -> set[int]:
@@ -35,7 +41,7 @@ def own_tree() -> set[int]:
 
 
 def processor_s() -> float:
-    """Processor seconds of this process and all below it, those that have ended among them."""
+    """Processor seconds of this process and all below it; of sessions that have ended see session_s."""
     total = 0
     for pid in own_tree():
         try:
@@ -93,13 +99,14 @@ def make_rlm(job: Job, **options: Any) -> Any:
     return RLM(model=root, sub_model=sub, protocol="answer_variable", repl=repl, **options)
 
 
-async def complete(rlm: Any, context: str, folder: Path) -> None:
-    """One completion, and its trajectory on disk as a run writes it."""
+async def complete(rlm: Any, context: str, folder: Path) -> float:
+    """One completion, and its trajectory on disk as a run writes it; processor seconds of its session."""
     done = await rlm.acompletion(context, query="How many needles?")
     if done.answer != "done":
         raise SystemExit(f"rlm-eval answered {done.answer!r}, {done.stop_reason}: {done.error}")
     lines = done.trajectory.to_jsonl().encode()
     (folder / "trajectory.jsonl.gz").write_bytes(gzip.compress(lines, compresslevel=1, mtime=0))
+    return session_s(done.trajectory.events)
 
 
 async def completions(job: Job, folder: Path) -> Measured:
@@ -107,12 +114,12 @@ async def completions(job: Job, folder: Path) -> Measured:
     rlm = make_rlm(job, sub_call_concurrency=job.get("concurrency", 16))
     await complete(rlm, "warm", folder)
     context, walls = text_of(job["chars"]), []
-    before = processor_s()
+    before, in_sessions = processor_s(), 0.0
     for _ in range(job["times"]):
         started = time.perf_counter()
-        await complete(rlm, context, folder)
+        in_sessions += await complete(rlm, context, folder)
         walls.append(time.perf_counter() - started)
-    return {"walls": walls, "cpu_s": processor_s() - before}
+    return {"walls": walls, "cpu_s": processor_s() - before + in_sessions}
 
 
 async def live(job: Job, folder: Path) -> Measured:
@@ -175,6 +182,7 @@ def whole_run(job: Job, folder: Path) -> Measured:
     import pandas as pd
 
     from benchmarks.config import compose
+    from benchmarks.results import read_trajectory
     from benchmarks.run import run
 
     os.environ |= {"OPENAI_API_KEY": "none", "OPENAI_BASE_URL": job["base_url"]}
@@ -190,6 +198,8 @@ def whole_run(job: Job, folder: Path) -> Measured:
     if outcome.state != "finished" or set(samples["status"]) != {"ok"}:
         raise SystemExit(f"the run ended {outcome.state} {outcome.message}: {set(samples['error'])}")
     files = [path for path in run_dir.rglob("*") if path.is_file()]
+    if job["method"] == "rlm":
+        cpu += sum(session_s(read_trajectory(run_dir, path)) for path in samples["trajectory"])
     count = int(samples["root_calls"].sum() + samples["sub_calls"].sum())
     return {
         "walls": [wall], "cpu_s": cpu, "calls": count, "memory_bytes": peak[0],
@@ -212,9 +222,9 @@ def profiled(on: bool) -> Iterator[None]:
     import cProfile
     import pstats
 
-    with cProfile.Profile() as profile:
+    with cProfile.Profile(time.process_time) as profile:
         yield
-    pstats.Stats(profile, stream=sys.stderr).sort_stats("tottime").print_stats(45)
+    pstats.Stats(profile, stream=sys.stderr).sort_stats("cumtime").print_stats(60)
 
 
 TASKS = {"completions": completions, "live": live, "calls": calls, "whole_run": whole_run}
