@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlm.models.chat import TokenUsage
+from rlm.models.event_stream import is_stream, whole_reply
 from rlm.models.faults import Fault, Verdict, error_fault
 from rlm.models.usage import provider_cost, token_usage
 
@@ -35,12 +36,21 @@ class Parsed:
 
 def parse_reply(content: bytes, headers: Mapping[str, str]) -> tuple[Parsed, Fault | None]:
     """Read the body of a success; a Fault beside it says that it holds no reply (it can be billed all the same)."""
+    if is_stream(content):
+        body = whole_reply(content)
+        if body is None:
+            return _NOTHING, Fault("half_body", "the response is a stream that breaks off", Verdict.RETRY)
+        return _parsed(body, headers)
     try:
         body = json.loads(content)
     except (ValueError, RecursionError) as error:
         return _NOTHING, Fault("bad_json", f"the response is not JSON ({error}): {_start(content)}", Verdict.RETRY)
     if not isinstance(body, Mapping):
         return _NOTHING, Fault("bad_json", f"the response is no JSON object: {_start(content)}", Verdict.RETRY)
+    return _parsed(body, headers)
+
+
+def _parsed(body: Mapping[str, Any], headers: Mapping[str, str]) -> tuple[Parsed, Fault | None]:
     choices = body.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], Mapping) else None
     message = choice.get("message") if choice else None

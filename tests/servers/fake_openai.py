@@ -3,8 +3,8 @@
 Each request takes the next step of the script; after the last step, and with none, requests are answered. A step is
 
 - a name of FAULTS, such as "reset";
-- a mapping: `status`, `headers` and `body` (JSON, or a string sent as it is) of a response of its own; or changes to
-  the usual answer: `text`, `message`, `choice`, `usage` (null leaves it out), `fields` (of the body);
+- a mapping: `status`, `headers` and `body` (JSON; a string or bytes go as they are) of a response of its own; or changes
+  to the usual answer: `text`, `message`, `choice`, `usage` (null leaves it out), `fields` (of the body);
   and how it is sent: `latency_s`, `sending` (`whole`, `reset`, `half`, `hang`, `drip`);
 - null: the usual answer.
 
@@ -205,6 +205,8 @@ class FakeOpenAI:
     def _content(self, step: Mapping[str, Any], body: Mapping[str, Any]) -> bytes:
         if "body" in step:
             own = step["body"]
+            if isinstance(own, bytes):
+                return own
             return own.encode() if isinstance(own, str) else json.dumps(own).encode()
         text = step.get("text") or (self.reply or usual_reply)(body)
         message = {"role": "assistant", "content": text, **step.get("message", {})}
