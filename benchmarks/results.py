@@ -46,6 +46,8 @@ CALL_COLUMNS: dict[str, str] = {
     "prompt_file_sha256": "str", "error": "str", "started_at": "float64",
 }  # fmt: skip
 
+_ROWS_AT_ONCE = 50_000
+
 # What differs between two runs of the same recorded responses.
 TIME_COLUMNS = ("wall_s", "model_s", "started_at")
 CALL_TIME_COLUMNS = ("latency_s", "started_at")
@@ -176,12 +178,19 @@ def samples_table(records: Iterable[Record]) -> pd.DataFrame:
 
 def calls_table(records: Iterable[Record]) -> pd.DataFrame:
     """calls.parquet as a table."""
-    rows = []
+    import pandas as pd
+
+    tables, rows = [], []
     for record in records:
         row = record["row"]
         owner = {key: row[key] for key in ("benchmark", "method", "sample_id", "epoch")}
         rows += [owner | call for call in record["calls"]]
-    return _table(rows, CALL_COLUMNS)
+        # Rows take ten times the room of a table, and a run can have a million of them.
+        if len(rows) > _ROWS_AT_ONCE:
+            tables, rows = [*tables, _table(rows, CALL_COLUMNS)], []
+    if rows or not tables:
+        tables.append(_table(rows, CALL_COLUMNS))
+    return tables[0] if len(tables) == 1 else pd.concat(tables, ignore_index=True)
 
 
 def write_tables(path: Path, records: Sequence[Record]) -> None:

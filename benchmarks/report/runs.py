@@ -136,7 +136,8 @@ def refresh(path: Path) -> None:
     """
     if tables_are_current(path) or _in_use(path):
         return
-    with contextlib.suppress(ConfigError, KeyError):
+    # A journal that makes no table is told by `load_runs`.
+    with contextlib.suppress(ValueError, KeyError):
         refresh_tables(path)
 
 

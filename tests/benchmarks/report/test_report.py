@@ -12,7 +12,7 @@ from benchmarks.config import ConfigError
 from benchmarks.report import terminal_table, write_report
 from benchmarks.report.figures import write_figures
 from benchmarks.report.runs import load_calls, load_runs, refresh
-from benchmarks.results import write_tables
+from benchmarks.results import calls_table, write_tables
 
 LENGTHS = [8192, 32768, 131072]
 
@@ -338,3 +338,13 @@ def test_half_a_surrogate_pair_of_a_model_ends_no_run_and_no_report(make_run, ma
     (run / "journal" / "host.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
     assert len(load_runs([run]).samples) == 2
     assert "50.0" in write_report([run], tmp_path / "out").markdown.read_text()
+
+
+def test_calls_of_a_large_run_are_gathered_in_parts(make_rows, make_calls, monkeypatch):
+    monkeypatch.setattr("benchmarks.results._ROWS_AT_ONCE", 3)
+    rows = json.loads(make_rows("rlm", [1.0] * 5).to_json(orient="records"))
+    calls = json.loads(make_calls(2).to_json(orient="records"))
+    table = calls_table([{"row": row, "calls": calls} for row in rows])
+    assert list(table["sample_id"]) == [row["sample_id"] for row in rows for _ in calls]
+    assert list(table.index) == list(range(10))
+    assert calls_table([]).columns.tolist() == table.columns.tolist()
