@@ -48,6 +48,7 @@ async def open_repl(
         if not name.isidentifier() or not inspect.iscoroutinefunction(_called(function)):
             raise TypeError(f"functions[{name!r}] is not an async function with the name of a variable")
     wire.encode({"data": dict(data or {})})
+    check_platform()
     session = Session(documents, functions, limits, answer, data or {}, confinement)
     await session.start()
     return session

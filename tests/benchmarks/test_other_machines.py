@@ -24,8 +24,15 @@ if system == "darwin":
     # What Python 3.13 has where there is no sched_getaffinity.
     os.process_cpu_count = os.cpu_count
 platform.machine = lambda: machine
+"""
+PROGRAM = """
 from benchmarks.cli import main
 sys.exit(main(sys.argv[3:]))
+"""
+LIBRARY = """
+from rlm import RLM, BaseModel, ScriptedModel
+model = ScriptedModel(lambda messages: "FINAL(1)")
+print(BaseModel(model=model).completion("Which?").answer, RLM(model=model).completion("Which?").error)
 """
 
 
@@ -34,8 +41,8 @@ def on(tmp_path):
     """Run rlm-eval on a machine of that system and processor."""
     (tmp_path / "script.jsonl").write_text(json.dumps({"match": "", "reply": "FINAL(1)"}) + "\n")
 
-    def run(system, machine, *words):
-        command = [sys.executable, "-c", MACHINE, system, machine, *words]
+    def run(system, machine, *words, program=PROGRAM):
+        command = [sys.executable, "-c", MACHINE + program, system, machine, *words]
         return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
 
     return run
@@ -62,6 +69,20 @@ def test_a_run_with_a_session_is_refused_on_macos_confined_or_not(on, repl, tmp_
     assert done.stderr.count("\n") == 1
     assert "method.rlm runs code that a model writes, and sessions need Linux, this is darwin" in done.stderr
     assert not (tmp_path / "results").exists()
+
+
+def test_a_program_is_told_on_macos_why_there_is_no_answer(on):
+    done = on("darwin", "arm64", program=LIBRARY)
+    assert done.stdout.startswith("FINAL(1) ReplError: sessions need Linux, this is darwin: run in a"), done.stderr
+
+
+def test_a_question_and_a_server_are_refused_on_macos_where_they_need_a_session(on, tmp_path):
+    for words in (["ask", "Which?", "script.jsonl"], ["serve"]):
+        done = on("darwin", "arm64", *words, *SMALL[-2:])
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+        assert "sessions need Linux, this is darwin" in done.stderr
+    done = on("darwin", "arm64", "ask", "Which?", "script.jsonl", *SMALL[-2:], "method=[base]", "--quiet")
+    assert (done.returncode, done.stdout) == (0, "FINAL(1)\n")
 
 
 def test_methods_without_a_session_run_on_macos(on):
