@@ -41,7 +41,8 @@ class Fault(Exception):
 
 
 # How endpoints say that a prompt is longer than the model's window: OpenAI, vLLM, SGLang, llama.cpp, TGI, Together,
-# Fireworks, Anthropic, Gemini, Mistral, xAI, Groq, Cerebras, Bedrock, LM Studio.
+# Fireworks, Anthropic, Gemini, Vertex, Mistral, xAI, Groq, Cerebras, Bedrock, LM Studio, Cohere, Qwen, Moonshot, Zhipu,
+# MiniMax.
 _OVERFLOW_CODES = {
     "context_length_exceeded",
     "context_window_exceeded",
@@ -61,7 +62,13 @@ _OVERFLOW = re.compile(
     r"|reduce the length of the (messages|prompt|input)"
     r"|current length is \d+ while limit is"
     r"|inputs`? (tokens \+ `?max_new_tokens`? )?must (be|have) (<=|less than)"
-    r"|input token count.{0,40}exceeds"
+    r"|input token count.{0,40}(exceeds|only supports)"
+    r"|(prompt|input|context)\b.{0,40}\bexceed\w*.{0,40}\b(limit|length|tokens|window)"
+    r"|exceed\w* (the )?(model )?token limit"
+    r"|exceed\w* the max\w* .{0,20}(input|prompt) tokens"
+    r"|too many tokens|more than max tokens allowed"
+    r"|range of input length"
+    r"|context shift is disabled"
     r"|when context the overflows"
     r"|context_length_exceeded",
     re.IGNORECASE | re.DOTALL,

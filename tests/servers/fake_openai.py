@@ -3,8 +3,8 @@
 Each request takes the next step of the script; after the last step, and with none, requests are answered. A step is
 
 - a name of FAULTS, such as "reset";
-- a mapping: `status`, `headers` and `body` (JSON; a string or bytes go as they are) of a response of its own; or changes
-  to the usual answer: `text`, `message`, `choice`, `usage` (null leaves it out), `fields` (of the body);
+- a mapping: `status`, `headers` and `body` (JSON; a string or bytes go as they are) of a response of its own; or
+  changes to the usual answer: `text`, `message`, `choice`, `usage` (null leaves it out), `fields` (of the body);
   and how it is sent: `latency_s`, `sending` (`whole`, `reset`, `half`, `hang`, `drip`);
 - null: the usual answer.
 

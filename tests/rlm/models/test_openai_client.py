@@ -143,6 +143,12 @@ OVERFLOWS = {
         400,
         {"error": {"message": "Provider returned error", "code": 400, "metadata": {"raw": "prompt is too long: 3"}}},
     ),
+    "cohere": (400, {"message": "too many tokens: total number of tokens in the prompt cannot exceed 4 - received 9"}),
+    "vertex": (400, [{"error": {"message": "the input token count is 9000 but model only supports up to 8192."}}]),
+    "qwen": (400, {"error": {"message": "<400> InvalidParameter: Range of input length should be [1, 30720]"}}),
+    "moonshot": (400, {"error": {"message": "Your request exceeded model token limit: 8192 (requested: 9000)"}}),
+    "zhipu": (400, {"error": {"message": "Prompt exceeds max length", "code": "1261"}}),
+    "minimax": (400, {"error": {"message": "invalid params, context window exceeds limit (2013)"}}),
     "proxy": (413, "<html><body>413 Request Entity Too Large</body></html>"),
     "in a 200": (200, {"error": {"message": "maximum context length is 5", "code": 400}}),
 }
@@ -159,6 +165,8 @@ NOT_OVERFLOWS = {
         429,
         {"error": {"message": "Request too large for m: Limit 5, Requested 9", "code": "rate_limit_exceeded"}},
     ),
+    "a cap on output too high": (400, {"error": {"message": "max_tokens is too large: 9. At most 8 output tokens"}}),
+    "a list too long": (400, {"error": {"message": "messages array too long. Expected at most length 2048"}}),
     "a field too long": (400, {"error": {"message": "metadata value is longer than 512", "param": "metadata"}}),
     "the prompt in the error": (422, {"detail": [{"input": {"content": "prompt is too long"}, "type": "missing"}]}),
 }
