@@ -105,6 +105,17 @@ def test_a_stream_tells_of_progress_then_brings_the_answer_and_its_usage():
     assert "call" in told
 
 
+def test_a_stream_is_never_silent_for_long_and_clients_pass_over_what_says_so(monkeypatch):
+    monkeypatch.setattr("rlm.server.HEARTBEAT_S", 0.05)
+    asked = {"model": "base/echo", "messages": USER, "stream": True}
+    with served(base_echo=BaseModel(model=Echo(latency_s=0.5))) as url, client(url) as api:
+        assert api._client.post(f"{url}/chat/completions", json=asked).text.count(": still working\n\n") > 1
+        with api.chat.completions.stream(model="base/echo", messages=USER) as stream:
+            assert stream.get_final_completion().choices[0].message.content == "Hello"
+        with api.responses.stream(model="base/echo", input="Hello") as stream:
+            assert stream.get_final_response().output_text == "Hello"
+
+
 async def test_many_requests_are_answered_at_once():
     with served(base_echo=BaseModel(model=Echo(latency_s=0.3))) as url:
         async with openai.AsyncOpenAI(base_url=url, api_key="any") as api:
