@@ -7,8 +7,10 @@ import json
 import logging
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from rlm.models.chat import Cost, FailedAttempt, TokenUsage
@@ -52,7 +54,8 @@ class Trajectory:
     Kinds of any method: `completion`, `turn`, `call`, `limit`, `notice` (what the harness told the model), `truncation`
     (of a context or a summary), `search`, `error` (a fault of the method), `answer`; of those with a session `cell` and
     `tool`; of the RLM `step` (what a reply was taken for), `child` and `summary`.
-    `at` is in seconds since the start. A subscriber gets each event as it is recorded; what it raises is logged.
+    `at` is in seconds since the start. A subscriber gets each event as it is recorded, with the number it has then; what
+    it raises is logged.
     """
 
     def __init__(self, on_event: OnEvent | None = None) -> None:
@@ -75,12 +78,44 @@ class Trajectory:
                 _log.exception("on_event failed at event %d, kind %s", number, kind)
         return number
 
+    def put_in_order(self) -> dict[int, int]:
+        """Put the events in the order of their tree and number them and their calls anew: returns old to new calls.
+
+        What ran at the same time, as children and batches do, then has the same order whatever ended first. Events that
+        ran one after another keep their order and numbers.
+        """
+        below: dict[int | None, list[Event]] = defaultdict(list)
+        for event in self.events:
+            below[event["parent"]].append(event)
+        ordered: list[Event] = []
+        left = _as_begun(below[None])[::-1]
+        while left:
+            ordered.append(left.pop())
+            left += _as_begun(below[ordered[-1]["id"]])[::-1]
+        ids = {event["id"]: place for place, event in enumerate(ordered)}
+        calls: dict[int, int] = {event["call_id"]: 0 for event in ordered if event["kind"] == "call"}
+        calls = {old: place for place, old in enumerate(calls)}
+        for place, event in enumerate(ordered):
+            event = {**event, "id": place, "parent": ids.get(event["parent"])}
+            event |= {key: calls[event[key]] for key in ("call_id", "after_call") if key in event}
+            ordered[place] = event
+        self.events = ordered
+        return calls
+
     def of_kind(self, kind: str) -> list[Event]:
         return [event for event in self.events if event["kind"] == kind]
 
     def to_jsonl(self) -> str:
         """One JSON line an event; lone surrogates are escaped, so that the text is always valid UTF-8."""
         return "".join(json.dumps(event, default=str) + "\n" for event in self.events)
+
+
+def _as_begun(siblings: Sequence[Event]) -> list[Event]:
+    """Events of one parent as they were recorded, but calls next to each other as they began."""
+    ordered: list[Event] = []
+    for _, group in groupby(siblings, key=lambda event: event["kind"] == "call"):
+        ordered += sorted(group, key=lambda event: event.get("call_id", 0))
+    return ordered
 
 
 def prompt_sha256(messages: Sequence[Mapping[str, str]]) -> str:

@@ -65,7 +65,7 @@ class CallTree:
             meter.budget = None
         self._ids = count()
         self._occurrences: Counter[tuple[str, str]] = Counter()
-        self._latest: dict[str, tuple[int, list[Mapping[str, str]]]] = {}
+        self._latest: dict[tuple[int | None, str], tuple[int, list[Mapping[str, str]]]] = {}
         self._called: dict[int, tuple[int, int]] = {}
         self._on_the_wire: set[asyncio.Task[Any]] = set()
 
@@ -152,10 +152,11 @@ class CallTree:
         usage, cost = record.usage, record.cost
         self.meter.charge(usage, cost)
         self.calls.append(record)
+        new = self._new_messages(record.call_id, messages, parent)
         self.trajectory.record(
             "call", parent=parent, depth=record.depth, call_id=record.call_id, role=record.role, model=record.model,
-            prompt_sha256=record.prompt_sha256, **self._new_messages(record.call_id, messages), reply=reply.text,
-            reasoning=reply.reasoning, finish_reason=reply.finish_reason, error=record.error,
+            prompt_sha256=record.prompt_sha256, **new, reply=reply.text, reasoning=reply.reasoning,
+            finish_reason=reply.finish_reason, error=record.error,
             retries=[failure.kind for failure in record.failures], prompt_tokens=usage.prompt_tokens,
             cached_tokens=usage.cached_tokens, completion_tokens=usage.completion_tokens,
             cost_usd=cost.usd, latency_s=record.latency_s, cache_hit=reply.cache_hit,
@@ -179,12 +180,16 @@ class CallTree:
             self._called.setdefault(event, (call_id, depth))
         return caller
 
-    def _new_messages(self, call_id: int, messages: Sequence[Mapping[str, str]]) -> dict[str, object]:
+    def _new_messages(
+        self, call_id: int, messages: Sequence[Mapping[str, str]], parent: int | None
+    ) -> dict[str, object]:
         # A loop sends its whole history each turn: what an earlier call of it sent is named, not written again.
         sent = list(messages)
         if len(sent) < 2:
             return {"messages": [dict(message) for message in sent]}
-        loop = prompt_sha256(sent[:2])
+        # Children may begin with the same messages: a loop is told by what its turns belong to as well.
+        owner = None if parent is None else self.trajectory.events[parent]["parent"]
+        loop = owner, prompt_sha256(sent[:2])
         before, said = self._latest.get(loop, (None, []))
         self._latest[loop] = call_id, sent
         if said and sent[: len(said)] == said:

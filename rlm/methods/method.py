@@ -8,7 +8,7 @@ import math
 import threading
 import traceback
 from collections.abc import Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, TypeVar
 
 from rlm.completion import Completion, Prompt, PromptLike, StopReason, Usage
@@ -17,7 +17,7 @@ from rlm.models import load_model
 from rlm.models.chat import ChatModel, ContextOverflow, Cost, FatalModelError, ModelError
 from rlm.prompts import PromptError, load_prompt
 from rlm.repl.protocol import ReplError
-from rlm.trajectory import OnEvent, Trajectory
+from rlm.trajectory import CallRecord, OnEvent, Trajectory
 from rlm.tree import ROOT, SUB, CallTree
 
 T = TypeVar("T")
@@ -135,7 +135,7 @@ def _completion(result: Answer, error: str | None, tree: CallTree) -> Completion
     if text is None and reason == StopReason.ANSWER:
         reason = StopReason.NO_ANSWER
     tree.trajectory.record("answer", answer=text, stop_reason=str(reason), truncated=result.truncated, error=error)
-    calls = tuple(sorted(tree.calls, key=lambda call: call.call_id))
+    calls = _in_order(tree)
     roots = sum(call.role == ROOT and call.depth == 0 for call in calls)
     usage = Usage(
         tokens=tree.meter.tokens,
@@ -154,6 +154,13 @@ def _completion(result: Answer, error: str | None, tree: CallTree) -> Completion
         model_s=math.fsum(call.latency_s for call in calls),
     )
     return Completion(text, reason, usage, tree.trajectory, calls, result.truncated, error, tree.meter.wall_s)
+
+
+def _in_order(tree: CallTree) -> tuple[CallRecord, ...]:
+    """The calls of a tree, numbered as the events of its trajectory are once these are in order."""
+    numbers = tree.trajectory.put_in_order()
+    calls = [replace(call, call_id=numbers[call.call_id], parent_id=numbers.get(call.parent_id)) for call in tree.calls]
+    return tuple(sorted(calls, key=lambda call: call.call_id))
 
 
 def one_line(error: BaseException) -> str:

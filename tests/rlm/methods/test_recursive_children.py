@@ -1,5 +1,7 @@
 """Depth: plain sub-calls, child RLMs with sessions of their own, and what their failures and limits do."""
 
+import asyncio
+import random
 from collections.abc import Sequence
 from typing import Any
 
@@ -101,6 +103,33 @@ async def test_children_of_a_batch_answer_in_order(call: str) -> None:
     result, _ = await play(repl(f"x = {call}"), "FINAL_VAR(x)", sub=child, max_depth=2, children_concurrency=2)
     assert result.answer == str([f"child({part}, plain({part}))" for part in "abc"])
     assert len(result.trajectory.of_kind("child")) == 3
+
+
+async def test_children_that_run_at_the_same_time_leave_the_same_trajectory_whatever_ends_first() -> None:
+    def sub(messages: Any) -> str:
+        if len(messages) == 1:
+            return messages[0]["content"].upper()
+        return repl("x = llm_query_batched([context, context + '!'])") if len(messages) == 2 else "FINAL_VAR(x)"
+
+    class Jittery(ScriptedModel):
+        async def complete(self, messages: Any, **options: Any) -> Any:
+            await asyncio.sleep(random.random() / 20)
+            return await super().complete(messages, **options)
+
+    async def run() -> Any:
+        root = ScriptedModel([repl("x = rlm_query_batched(list('abcdef'), 'q')"), "FINAL_VAR(x)"])
+        result = await RLM(model=root, sub_model=Jittery(sub), max_depth=2).acompletion("c", "q")
+        times = ("at", "wall_s", "latency_s")
+        return result, [{k: v for k, v in event.items() if k not in times} for event in result.trajectory.events]
+
+    (first, events), (second, again) = await run(), await run()
+    assert first.answer == second.answer == str([str([c, f"{c}!"]) for c in "ABCDEF"])
+    assert events == again
+    assert [event["id"] for event in events] == list(range(len(events)))
+    told = [(c.call_id, c.parent_id, c.depth, c.prompt_sha256) for c in first.calls]
+    assert told == [(c.call_id, c.parent_id, c.depth, c.prompt_sha256) for c in second.calls]
+    in_events = [(e["call_id"], e["depth"], e["prompt_sha256"]) for e in events if e["kind"] == "call"]
+    assert in_events == [(number, depth, digest) for number, _, depth, digest in told]
 
 
 async def test_a_child_that_ends_without_an_answer_raises_in_its_parent() -> None:
