@@ -54,8 +54,8 @@ class Trajectory:
     Kinds of any method: `completion`, `turn`, `call`, `limit`, `notice` (what the harness told the model), `truncation`
     (of a context or a summary), `search`, `error` (a fault of the method), `answer`; of those with a session `cell` and
     `tool`; of the RLM `step` (what a reply was taken for), `child` and `summary`.
-    `at` is in seconds since the start. A subscriber gets each event as it is recorded, with the number it has then; what
-    it raises is logged.
+    `at` is in seconds since the start. A subscriber gets each event as it is recorded, with the number it has then;
+    what it raises is logged.
     """
 
     def __init__(self, on_event: OnEvent | None = None) -> None:
