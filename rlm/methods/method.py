@@ -159,7 +159,14 @@ def _completion(result: Answer, error: str | None, tree: CallTree) -> Completion
 def _in_order(tree: CallTree) -> tuple[CallRecord, ...]:
     """The calls of a tree, numbered as the events of its trajectory are once these are in order."""
     numbers = tree.trajectory.put_in_order()
-    calls = [replace(call, call_id=numbers[call.call_id], parent_id=numbers.get(call.parent_id)) for call in tree.calls]
+    calls = (
+        replace(
+            call,
+            call_id=numbers[call.call_id],
+            parent_id=None if call.parent_id is None else numbers[call.parent_id],
+        )
+        for call in tree.calls
+    )
     return tuple(sorted(calls, key=lambda call: call.call_id))
 
 
