@@ -48,7 +48,9 @@ async def test_prompts_of_a_family_say_more() -> None:
         (await sent(f"recursive/{name}-v1", window=32_768))[0]["content"]
         for name in ("default", "qwen3_coder", "small_window")
     ]
-    assert "sparing" not in default and "200000 characters" in coder and "about 32768 tokens" in small
+    assert "sparing" not in default and "take, about 40000 characters" in coder and "about 32768 tokens" in small
+    large = await sent("recursive/qwen3_coder-v1", sub_model=ScriptedModel([], context_window=262_144))
+    assert "take, about 200000 characters" in large[0]["content"] and "About 320000 characters" in large[0]["content"]
     hashes = {load_prompt(name).sha256 for name in NAMES}
     assert len(hashes) == len(NAMES)
 
