@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gzip
+import io
 import json
+import math
 import sys
+import zlib
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from benchmarks.build import ModelSet
 from benchmarks.config import Config, ConfigError, compose
@@ -43,8 +47,9 @@ async def _score_file(config: Config, name: str, file: Path) -> int:
             scores.append(row["score"])
     finally:
         await models.aclose()
-    mean = sum(scores) / len(scores) if scores else float("nan")
-    print(f"{len(scores)} rows, mean score {mean:.4f}", file=sys.stderr)
+    if not scores:
+        raise ConfigError(f"{file} has no rows: wanted one JSON object a line")
+    print(f"{len(scores)} rows, mean score {sum(scores) / len(scores):.4f}", file=sys.stderr)
     return 0
 
 
@@ -78,33 +83,52 @@ async def score_rows(
 def _target(benchmark: Benchmark, infos: Mapping[str, Any], row: Mapping[str, Any], where: str) -> Any:
     if "prediction" not in row:
         raise ConfigError(f"{where} has no key prediction")
-    if "target" in row:
-        try:
-            return benchmark.target_of(row)
-        except ValueError as error:
-            raise ConfigError(f"{where}: {error}") from error
     sample_id = row.get("sample_id")
-    if sample_id is None:
+    known = sample_id is not None and str(sample_id) in infos
+    if "target" not in row and sample_id is None:
         raise ConfigError(f"{where} has neither sample_id nor target")
-    if str(sample_id) not in infos:
+    if "target" not in row and not known:
         raise ConfigError(f"{where}: the configured source has no sample {sample_id!r}; see `rlm-eval data`")
-    return benchmark.sample(str(sample_id)).target
+    if known:
+        target = benchmark.sample(str(sample_id)).target
+        # Rows of `rlm-eval data --targets` with predictions added carry what the sample has anyway.
+        if "target" not in row or row["target"] == json.loads(benchmark.target_bytes(target)):
+            return target
+    try:
+        return benchmark.target_of(row)
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}") from error
 
 
 def read_rows(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The objects of a JSON-lines file, each with where it stands. Raises ConfigError."""
+    """The objects of a JSON-lines file, gzipped or not, each with where it stands.
+
+    NaN and infinite numbers, which JSON does not have, are read as null. Raises ConfigError.
+    """
     try:
-        with sys.stdin if str(file) == "-" else file.open(encoding="utf-8") as lines:
+        with _opened(file) as lines:
             for number, line in enumerate(lines, 1):
                 if not line.strip():
                     continue
                 where = f"{file} line {number}"
                 try:
-                    row = json.loads(line)
-                except ValueError as error:
+                    row = json.loads(line, parse_constant=lambda _: None, parse_float=_finite)
+                except (ValueError, RecursionError) as error:
                     raise ConfigError(f"{where} is not JSON: {error}") from error
                 if not isinstance(row, dict):
                     raise ConfigError(f"{where} is not a JSON object")
                 yield where, row
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} cannot be read: {error}") from error
+
+
+def _opened(file: Path) -> IO[str]:
+    raw = io.BufferedReader(io.FileIO(sys.stdin.fileno() if str(file) == "-" else str(file), closefd=str(file) != "-"))
+    packed = raw.peek(2)[:2] == b"\x1f\x8b"
+    # Other tools begin a file with a byte order mark.
+    return io.TextIOWrapper(gzip.GzipFile(fileobj=raw) if packed else raw, encoding="utf-8-sig")
+
+
+def _finite(digits: str) -> float | None:
+    value = float(digits)
+    return value if math.isfinite(value) else None

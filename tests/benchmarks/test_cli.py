@@ -1,5 +1,6 @@
 """The command line: bad input ends at once, with one clear line and exit code 2."""
 
+import gzip
 import json
 import os
 import subprocess
@@ -124,9 +125,48 @@ def test_score_takes_predictions_made_elsewhere(capsys, tmp_path):
     assert "target" not in scored[0]
 
 
+@pytest.mark.parametrize("name", ["sniah", "oolong", "oolong_pairs", "browsecomp_plus", "codeqa"])
+def test_rows_of_data_with_predictions_added_are_scored(name, capsys, tmp_path):
+    words = {"browsecomp_plus": ["benchmark.browsecomp_plus.documents=[5]", "benchmark.browsecomp_plus.queries=2"]}
+    words = words.get(name, [f"benchmark.{name}.lengths=[1024]", f"benchmark.{name}.samples=2"])
+    assert main(["data", name, "--targets", *words]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    file = tmp_path / "predictions.jsonl"
+    file.write_text("".join(json.dumps(row | {"prediction": "nothing of use"}) + "\n" for row in rows))
+    assert main(["score", name, str(file), *words]) == 0
+    assert [json.loads(line)["score"] for line in capsys.readouterr().out.splitlines()] == [0.0, 0.0]
+
+
+ROW = b'{"prediction": "Answer: 41", "target": "[42]", "answer_type": "NUMERIC"}'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xef\xbb\xbf" + ROW + b"\r\n\r\n" + ROW,
+        gzip.compress(ROW + b"\n" + ROW),
+        ROW.replace(b"{", b'{"seconds": NaN, "tokens": 1e999, ') + b"\n" + ROW + b"\n",
+    ],
+    ids=["byte order mark, other line ends", "gzipped", "numbers that JSON does not have"],
+)
+def test_predictions_are_read_as_other_tools_write_them(content, capsys, tmp_path):
+    file = tmp_path / "predictions.jsonl"
+    file.write_bytes(content)
+    assert main(["score", "oolong", str(file)]) == 0
+
+    def refuse(name):
+        raise AssertionError(f"{name} is no JSON")
+
+    lines = capsys.readouterr().out.splitlines()
+    assert [json.loads(line, parse_constant=refuse)["score"] for line in lines] == [0.75, 0.75]
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [
+        ("", "no rows"),
+        ("\n\n", "no rows"),
+        ("[" * 100_000, "line 1"),
         ("not json\n", "line 1"),
         ('{"sample_id": "x", "prediction": "y"}\n', "line 1"),
         ('{"prediction": "y"}\n', "neither sample_id nor target"),
