@@ -18,6 +18,7 @@ DEFAULT_PROMPT = "judge-v1"
 _FOLDER = Path(__file__).parent / "prompts"
 # A judge reads an answer, never a context. Of one that is longer it reads the end, where final answers stand.
 _RESPONSE_CHARS = 200_000
+_TAG = re.compile(r"<(/?(?:response|question|correct_answer)\b)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,9 @@ class OpenJudge:
 
     async def __call__(self, question: str, response: str, correct_answer: str) -> Verdict:
         """Ask the model once. Raises ModelError when the call fails: a response is not wrong for that."""
-        texts = {"question": question, "response": response[-_RESPONSE_CHARS:], "correct_answer": correct_answer}
+        # The response stays between its tags: it must not pass for words of the grader's.
+        shown = _TAG.sub(r"< \1", response[-_RESPONSE_CHARS:])
+        texts = {"question": question, "response": shown, "correct_answer": correct_answer}
         messages = [{"role": role, "content": self.prompt.render(role, **texts)} for role in ("system", "user")]
         try:
             reply = await self.tree.call(self.model, messages, role=JUDGE)
@@ -106,7 +109,9 @@ def parse_verdict(reply: str) -> Verdict:
     Strict: `correct` must stand at the start of a line with yes or no and nothing more, and if it stands there twice
     both must agree. Thoughts in <think> tags are not part of a reply.
     """
-    text = re.sub(r"\A\s*<think>.*?</think>", "", reply, flags=re.DOTALL)
+    # A template may have opened the tag; thoughts that were cut off have no verdict after them.
+    opened, _, text = reply.rpartition("</think>")
+    text = "" if not opened and text.lstrip().startswith("<think>") else text
     verdicts = {found.lower() for found in _CORRECT.findall(text)}
     confidence = _last(_CONFIDENCE, text)
     return Verdict(
@@ -120,18 +125,18 @@ def parse_verdict(reply: str) -> Verdict:
 
 def _field(name: str, value: str) -> re.Pattern[str]:
     # Models set field names in bold, in quotes or as list items.
-    return re.compile(rf"^[ \t>*_\"'`-]*{name}[ \t*_\"'`]*:[ \t*_\"'`]*{value}[ \t*_\"'`,.]*$", re.I | re.M)
+    return re.compile(rf"^[ \t>*_\"'`-]*{name}[ \t*_\"'`]*:{value}$", re.I | re.M)
 
 
-_CORRECT = _field("correct", r"(yes|no)")
-_CONFIDENCE = _field("confidence", r"(\d{1,3}(?:\.\d+)?)[ \t]*%?")
-_EXTRACTED = _field("extracted_final_answer", r"(.*?)")
-_REASONING = _field("reasoning", r"(.*?)")
+_CORRECT = _field("correct", r"[ \t*_\"'`]*(yes|no)[ \t\r*_\"'`,.]*")
+_CONFIDENCE = _field("confidence", r"[ \t*_\"'`]*(\d{1,3}(?:\.\d+)?)[ \t]*%?[ \t\r*_\"'`,.]*")
+_EXTRACTED = _field("extracted_final_answer", r"(.*)")
+_REASONING = _field("reasoning", r"(.*)")
 
 
 def _last(pattern: re.Pattern[str], text: str) -> str | None:
     found = pattern.findall(text)
-    return found[-1].strip() if found else None
+    return found[-1].lstrip(" \t*_\"'`").rstrip(" \t\r*_\"'`,.") if found else None
 
 
 def _prompt(name: str) -> PromptFile:
