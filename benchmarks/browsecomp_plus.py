@@ -43,7 +43,7 @@ _QUERY = (
     "Confidence: how sure you are, from 0% to 100%"
 )
 
-_EXACT_ANSWER = re.compile(r"^[ \t>*_#-]*exact answer[ \t*_]*:[ \t*_]*(.*?)[ \t*_]*$", re.IGNORECASE | re.MULTILINE)
+_EXACT_ANSWER = re.compile(r"^[ \t>*_#-]*exact answer[ \t*_]*:(.*)$", re.IGNORECASE | re.MULTILINE)
 _CONFIDENCE = re.compile(r"^[ \t>*_#-]*confidence[ \t*_]*:[ \t*_]*(\d{1,3}(?:\.\d+)?)[ \t]*%?", re.I | re.M)
 _CITATION = re.compile(r"\[([^\[\]]{1,200})\]")
 
@@ -194,7 +194,7 @@ class BrowseCompPlus:
 def exact_answer(text: str) -> str:
     """The last `Exact Answer:` of a response; the whole response where there is none."""
     found = _EXACT_ANSWER.findall(text)
-    return (found[-1] if found else text).strip()
+    return found[-1].strip(" \t\r*_") if found else text.strip()
 
 
 def stated_confidence(text: str) -> float | None:

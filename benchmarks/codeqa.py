@@ -45,9 +45,10 @@ _QUESTION = (
 _OFFICIAL = (re.compile(r"The correct answer is \(([A-D])\)"), re.compile(r"The correct answer is ([A-D])"))
 # Diagnostics: other ways to name one letter. Of several the last counts, since reasoning comes before a choice.
 _LENIENT = (
-    re.compile(r"(?i:answer|choice|option)(?:\s+is|\s*:)?\s*:?\s*[\"'`]?\(?([A-D])\b\)?"),
+    # White space in bounds: an answer may be a flood of it.
+    re.compile(r"(?i:answer|choice|option)(?:\s{1,9}is|\s{0,9}:)?\s{0,9}:?\s{0,9}[\"'`]?\(?([A-D])\b\)?"),
     re.compile(r"\(([A-D])\)"),
-    re.compile(r"^\s*([A-D])[.):]?\s*$", re.MULTILINE),
+    re.compile(r"^[ \t]*([A-D])[.):]?[ \t\r]*$", re.MULTILINE),
 )
 
 

@@ -213,6 +213,12 @@ def test_what_the_prompt_asks_for_is_found_after_any_explanation(correct, explan
 # --- the data set's own form
 
 
+@pytest.mark.parametrize("flood", [" ", " *", "\t", "_"])
+def test_floods_are_read_at_once(flood):
+    # Quadratic reading of these would take hours.
+    assert exact_answer(f"**Exact Answer:** a{flood * 300_000}b{flood * 300_000}") == f"a{flood * 300_000}b"
+
+
 @given(st.text())
 def test_decryption_gives_back_what_was_encrypted(text):
     assert CIPHER.decrypt(CIPHER.encrypt(text)) == text

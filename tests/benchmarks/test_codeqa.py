@@ -156,6 +156,12 @@ def test_the_text_of_a_choice_is_a_lenient_answer():
     assert score("None", "B", ["0", "None", "1", "2"]).value == 0
 
 
+@pytest.mark.parametrize("flood", ["\n", " ", "answer ", "answer: ", "("])
+def test_floods_are_read_at_once(flood):
+    # Quadratic reading of these would take hours.
+    assert lenient_letter(flood * 300_000 + "\nB\n") == "B"
+
+
 def test_no_answer_counts_as_wrong():
     assert score(None).value == 0
     assert not score(None).format_ok

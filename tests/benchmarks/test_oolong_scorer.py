@@ -152,6 +152,19 @@ def test_a_gold_may_be_a_list_or_bare(written):
     assert Gold.of(written, "NUMERIC") == NUMBER
 
 
+@pytest.mark.parametrize("target", [1234, "1234", [1234], "[1234]", 1234.0])
+def test_a_whole_number_is_one_in_whatever_type_a_table_holds_it(target):
+    score = judge_answer(Gold.of(target, "ANSWER_TYPE.NUMERIC"), "Answer: 1,234")
+    assert (score.value, score.lenient) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("flood", [".", "1/", "1 "])
+def test_floods_for_a_date_are_read_at_once(flood):
+    # Quadratic reading of these would take hours.
+    gold = Gold("[datetime.date(2024, 3, 5)]", "DATE")
+    assert judge_answer(gold, "Date: " + flood * 1_000_000).value == 0.0
+
+
 def test_a_bare_word_is_a_gold_too():
     assert Gold.of("entity", "label") == LABEL
 
