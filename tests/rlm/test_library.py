@@ -117,6 +117,20 @@ def test_what_is_no_prompt_is_refused_in_one_line(prompt, error, told):
         BaseModel(model=ScriptedModel(["x"])).completion(prompt)
 
 
+@pytest.mark.parametrize(
+    ("model", "error", "told"),
+    [
+        (None, TypeError, "not NoneType, without name"),
+        (BaseModel, TypeError, "not type, without name"),
+        ("gpt-5", ValueError, "there is no model 'gpt-5': wanted local or one of openai/NAME"),
+        ("", ValueError, "there is no model ''"),
+    ],
+)
+def test_what_is_no_model_is_refused_when_the_method_is_made(model, error, told):
+    with pytest.raises(error, match=told):
+        RLM(model=model)
+
+
 def test_limits_of_a_call_replace_those_of_the_method_and_end_in_a_stop_reason():
     model = RLM(model=ScriptedModel([SUB_CALL] * 9), sub_model=ScriptedModel(["it"] * 9), limits=Limits(max_turns=9))
     result = model.completion(TEXT, limits=Limits(max_sub_calls=1))
