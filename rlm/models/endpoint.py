@@ -50,6 +50,10 @@ class Endpoint:
                 raise ValueError(f"endpoint.{field.name} is {value!r}: wanted a text, or null")
             if field.type == "bool" and not isinstance(value, bool):
                 raise ValueError(f"endpoint.{field.name} is {value!r}: wanted true or false")
+        for name in ("organization", "project"):
+            value = getattr(self, name)
+            if value is not None and not _fits_header(value):
+                raise ValueError(f"endpoint.{name} is {value!r}: wanted printable ASCII, as a request can carry it")
         if self.max_concurrency < 1:
             raise ValueError("endpoint.max_concurrency is 0: wanted at least 1")
 
@@ -60,10 +64,16 @@ class Endpoint:
         return "max_completion_tokens" if "api.openai.com" in self.base_url else "max_tokens"
 
     def api_key(self) -> str | None:
-        """The key, None where none is wanted. Raises FatalModelError naming the variable that is not set."""
+        """The key, None where none is wanted. Raises FatalModelError naming the variable where it is not one."""
         if self.api_key_env is None:
             return None
         key = os.environ.get(self.api_key_env, "").strip()
         if not key:
             raise FatalModelError(f"no API key for {self.base_url}: set the environment variable {self.api_key_env}")
+        if not _fits_header(key):
+            raise FatalModelError(f"{self.api_key_env} holds characters that no request can carry: it is not a key")
         return key
+
+
+def _fits_header(text: str) -> bool:
+    return text.isascii() and text.isprintable()

@@ -136,7 +136,7 @@ def error_fault(status: int, headers: Mapping[str, str], body: object) -> Fault:
 
 
 def transport_fault(error: Exception, total_s: float) -> Fault:
-    """The fault of a request that ended without a whole response, out of what aiohttp raised below the SDK's error."""
+    """The fault of a request that ended without a whole response, from what aiohttp raised below it."""
     import aiohttp
 
     cause: BaseException | None = error

@@ -238,6 +238,15 @@ async def test_a_missing_key_is_told_before_any_request(fake_openai, monkeypatch
         assert server.requests == 0
 
 
+@pytest.mark.parametrize("key", ["sk-clé", "sk-one\nsk-two", "sk-\u2026"])
+async def test_a_key_that_no_header_can_carry_is_told_without_it(fake_openai, monkeypatch, key):
+    monkeypatch.setenv("TEST_KEY", key)
+    async with fake_openai.FakeOpenAI() as server:
+        with pytest.raises(FatalModelError, match="TEST_KEY holds characters") as caught:
+            await model_at(server).complete(ASK)
+        assert server.requests == 0 and key not in str(caught.value)
+
+
 async def test_an_address_where_nothing_listens_is_fatal():
     model = OpenAIModel("m", Endpoint("http://127.0.0.1:9/v1", **{**QUICK, "max_retries": 1}))
     with pytest.raises(FatalModelError, match=r"nothing answers at endpoint\.base_url"):
