@@ -144,7 +144,7 @@ def _json_rows(name: str, file: IO[bytes], columns: Sequence[str], where: dict[s
         place = f"{name}, line {line}"
         if not isinstance(row, dict):
             raise DataError(f"{place} holds a {type(row).__name__}, wanted an object")
-        if error := _missing(place, [*columns, *where], row):
+        if error := _missing(place, list(dict.fromkeys([*columns, *where])), row):
             raise error
         if all(_hashable(row[column]) in values for column, values in where.items()):
             yield {column: row[column] for column in columns}

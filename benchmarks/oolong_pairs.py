@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
@@ -27,6 +28,8 @@ SHORTEST = 512
 ROOM = 140
 SMALL = 2048
 CANDIDATES = 16
+# Pairs that a target lists one by one: 160 MB of text. A window of 10M tokens has billions.
+_LISTED = 10_000_000
 
 _SYSTEM = "Answer the question about the lines below."
 _QUERY = (
@@ -111,7 +114,13 @@ class OolongPairs:
         raise ValueError("OOLONG-Pairs rows refer to samples by sample_id; they carry no target of their own")
 
     def target_bytes(self, target: GoldPairs) -> bytes:
-        """A JSON list of pair strings, as the hub's files give answers."""
+        """A JSON list of pair strings, as the hub's files give answers; of a gold beyond _LISTED pairs, which no memory
+        holds in long windows, the users of each role and the number of their pairs.
+        """
+        if len(target) > _LISTED:
+            first, second = (target.users[role].tolist() for role in (target.first, target.second))
+            roles = {"task": target.task, "pairs": len(target), "first": first, "second": second}
+            return json.dumps(roles).encode()
         return b"[" + target.written('"(', ", ", ')", ').removesuffix(", ").encode() + b"]"
 
     def provenance(self) -> Mapping[str, Any]:

@@ -5,6 +5,7 @@ import hashlib
 import json
 import pickle
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from benchmarks.files import DataError
 from benchmarks.generate.questions import question_bank
 from benchmarks.oolong_pairs import OolongPairs, judge_pairs
-from benchmarks.pair_conditions import CONDITIONS
+from benchmarks.pair_conditions import CONDITIONS, GoldPairs
 from benchmarks.windows import LABELS, leaks, without_labels
 from rlm.models.tokens import count_tokens
 
@@ -243,3 +244,12 @@ def test_rows_to_score_refer_to_samples():
 
 
 SHA256 = "25086779ceeaf14658db951d69125999e1084b48f8cb399adb282e2891495efb"
+
+
+def test_a_gold_of_billions_of_pairs_is_a_target_of_its_roles():
+    users = np.arange(1, 60_001)
+    everybody = np.ones(len(users), dtype=bool)
+    gold = GoldPairs(1, users, everybody, everybody)
+    written = json.loads(OolongPairs(lengths=[512]).target_bytes(gold))
+    assert (written["task"], written["pairs"]) == (1, 60_000 * 59_999 // 2)
+    assert written["first"] == written["second"] == users.tolist()
