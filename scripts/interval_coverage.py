@@ -27,11 +27,22 @@ def scenarios() -> Iterator[tuple[str, int, float, Draw]]:
             yield f"binary, {share:g}", n, share, lambda rng, n=n, p=share: ((rng.random(n) < p).astype(float), None)
         for a, b in ((2, 2), (0.5, 0.5), (0.1, 0.3), (1, 9)):
             yield f"graded, Beta({a}, {b})", n, a / (a + b), lambda rng, n=n, a=a, b=b: (rng.beta(a, b, n), None)
+        for share in (0.02, 0.1, 0.4):
+            yield f"OOLONG, {share:g} right", n, share + (1 - share) * FAR_OFF.mean(), oolong(n, share)
     for clusters in (3, 5, 10, 40):
         for correlation in (0.02, 0.1, 0.3):
             for share in (0.1, 0.5):
                 name = f"{clusters} windows of 25, correlation {correlation}, {share:g}"
                 yield name, clusters * 25, share, clustered(clusters, 25, share, correlation)
+
+
+# OOLONG's score of a count that is off by 1 to 60.
+FAR_OFF = 0.75 ** np.arange(1, 61)
+
+
+def oolong(n: int, share: float) -> Draw:
+    """Scores of which a share is 1 and the rest is what wrong counts get."""
+    return lambda rng: (np.where(rng.random(n) < share, 1.0, rng.choice(FAR_OFF, n)), None)
 
 
 def clustered(clusters: int, size: int, share: float, correlation: float) -> Draw:

@@ -13,6 +13,9 @@ Floats = NDArray[np.float64]
 # Between-cluster variance cannot be estimated from fewer: with two clusters a t interval spans nearly everything.
 MIN_CLUSTERS = 3
 
+# Samples at 0 and at 1, each, that graded scores are reckoned to have besides those that were seen.
+UNSEEN = 0.25
+
 # Below so many binary scores Wilson's coverage can fall to 0.90, so that the exact interval is taken.
 SMALL_N = 10
 
@@ -51,9 +54,11 @@ def mean_interval(
     Wilson interval at the effective sample size n* = m(1 - m) / se² · (z/t)², where m is the mean, se its standard
     error, clustered if need be but at least that of independent scores, and t has the degrees of freedom of se (Korn &
     Graubard 1998, Survey Methodology 24; compared with others by Franco et al. 2019, J. Survey Stat. Methodol. 7:334).
-    Like Wilson's it stays within [0, 1], is wider on the side away from the bound and never has zero width. Where all
-    scores are equal the data say nothing of their variance: n* is then n without clusters, and with G clusters
-    √(G n) · (z/t)², halfway between clusters that each tell one thing and scores that are independent, but at least G.
+    Where scores are graded, m and the least se are of the scores with UNSEEN more at 0 and at 1: ten answers that all
+    came close to 0, as OOLONG's can, say little of the one in ten that is right. Like Wilson's the interval stays
+    within [0, 1], is wider on the side away from the bound and never has zero width. Where all scores are equal the
+    data say nothing of their variance: n* is then n without clusters, and with G clusters √(G n) · (z/t)², halfway
+    between clusters that each tell one thing and scores that are independent, but at least G.
 
     values: shape (n,). clusters: shape (n,), labels of groups whose errors are not independent. units: shape (n,),
     labels of smaller groups (samples that were run in several epochs), used where there are fewer than MIN_CLUSTERS
@@ -77,10 +82,17 @@ def mean_interval(
         effective = float(n) if groups is None else max(float(count), math.sqrt(count * n) * narrowed)
     else:
         # Clusters that happen to have equal means are no evidence for more information than independence gives.
-        largest_se = se if groups is None else max(se, clustered_se(x, None))
-        effective = mean * (1 - mean) / largest_se**2 * narrowed
+        least_se, centre = (clustered_se(x, None), mean) if is_binary(x) else _with_unseen(x)
+        effective = centre * (1 - centre) / max(se, least_se) ** 2 * narrowed
     low, high = wilson(mean, effective, level)
     return Interval(mean, low, high, n, count, se, effective, kind, scope)
+
+
+def _with_unseen(x: Floats) -> tuple[float, float]:
+    """Standard error and mean of graded scores with UNSEEN samples more at either end."""
+    n, mean = len(x) + 2 * UNSEEN, float(x.mean())
+    squares = float(np.sum((x - mean) ** 2)) + UNSEEN * (mean**2 + (1 - mean) ** 2)
+    return math.sqrt(squares / n / len(x)), (float(x.sum()) + UNSEEN) / n
 
 
 def proportion_interval(successes: int, n: int, *, level: float = 0.95, method: str = "wilson") -> tuple[float, float]:

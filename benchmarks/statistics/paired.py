@@ -20,6 +20,9 @@ from benchmarks.statistics.intervals import (
 )
 from benchmarks.statistics.power import POWER, detectable_difference
 
+# Differences below a twentieth of a point, as between two answers that are both far off, are none.
+NO_DIFFERENCE = 5e-4
+
 # Above this many pairs that differ, the t test and the sign-flip test agree to the digits that are shown.
 MAX_FLIPPED = 400
 ALL_EQUAL = "all equal"
@@ -77,8 +80,8 @@ def paired_difference(
     Other scores without clusters: sign-flip permutation test (scipy) and t interval.
     Clustered: t test and interval with clustered standard error. Fewer than MIN_CLUSTERS clusters: as without clusters,
     and the scope says that the result holds for these windows only.
-    Where all differences are equal, the interval covers what n samples can have missed: the share of samples that
-    differ from all seen is below 1 - (α/2)^(1/n) (Clopper & Pearson 1934).
+    Differences below NO_DIFFERENCE count as none. Where all are equal, the interval covers what n samples can have
+    missed: the share of samples that differ from all seen is below 1 - (α/2)^(1/n) (Clopper & Pearson 1934).
 
     first, second: shape (n,). clusters: shape (n,), as in mean_interval. Raises ValueError for scores that do not pair.
     """
@@ -93,19 +96,20 @@ def paired_difference(
         raise ValueError(f"a difference of scores is {np.abs(d).max():g}: wanted scores between 0 and 1")
     gap = float(d.mean())
     count = n if groups is None else int(groups.max()) + 1
+    d = np.where(np.abs(d) < NO_DIFFERENCE, 0.0, d)
     if np.ptp(d) <= 1e-12:
         return _all_equal(gap, n, count, level, scope)
     kept = ~np.isnan(a - b)
     if groups is not None:
         # Cluster means that happen to agree are no evidence for less variance than independent samples have.
-        centre, se = gap, max(clustered_se(d, groups), clustered_se(d, None))
+        centre, se = float(d.mean()), max(clustered_se(d, groups), clustered_se(d, None))
         freedom, test = degrees_of_freedom(groups, n), "clustered t"
         p = _t_test_p(gap, se, freedom)
     elif is_binary(a[kept]) and is_binary(b[kept]):
         centre, se, freedom, test = *_bonett_price(d), math.inf, "McNemar exact"
         p = mcnemar_exact(int((d > 0).sum()), int((d < 0).sum()))
     else:
-        centre, se, freedom, test = gap, clustered_se(d, None), n - 1.0, "sign flip"
+        centre, se, freedom, test = float(d.mean()), clustered_se(d, None), n - 1.0, "sign flip"
         p = sign_flip_p(d, seed=seed)
     half = t_quantile(level, freedom) * se
     low, high = max(-1.0, min(gap, centre - half)), min(1.0, max(gap, centre + half))
@@ -175,7 +179,7 @@ def _all_equal(gap: float, n: int, clusters: int, level: float, scope: str) -> P
     missed = missed_share(clusters, (1 - level) / 2)
     low, high = gap - missed * (1 + gap), gap + missed * (1 - gap)
     se = (high - low) / 2 / z_quantile(level)
-    p = mcnemar_exact(clusters, 0) if abs(gap) > 1e-12 else 1.0
+    p = mcnemar_exact(clusters, 0) if abs(gap) >= NO_DIFFERENCE else 1.0
     return PairedDifference(gap, low, high, p, n, clusters, gap, se, max(1.0, clusters - 1.0), ALL_EQUAL, scope)
 
 

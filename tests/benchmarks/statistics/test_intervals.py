@@ -137,9 +137,27 @@ def test_coverage_of_binary_scores(n, share):
     assert 0.93 <= total <= 0.975
 
 
-@pytest.mark.parametrize(("n", "a", "b"), [(10, 2, 2), (20, 0.5, 0.5), (20, 1, 9), (50, 0.1, 0.3)])
+@pytest.mark.parametrize(("n", "a", "b"), [(10, 2, 2), (20, 0.5, 0.5), (50, 0.1, 0.3), (150, 1, 9)])
 def test_coverage_of_graded_scores(n, a, b):
-    assert 0.92 <= coverage(lambda rng: (rng.beta(a, b, n),), a / (a + b)) <= 0.98
+    assert 0.92 <= coverage(lambda rng: (rng.beta(a, b, n),), a / (a + b)) <= 0.985
+
+
+@pytest.mark.parametrize(("n", "share"), [(6, 0.0), (10, 0.05), (20, 0.1), (50, 0.1)])
+def test_coverage_of_scores_that_are_mostly_far_off(n, share):
+    # OOLONG's score of a count that is off by k is 0.75^k: mostly next to nothing, now and then all.
+    far_off = 0.75 ** np.arange(1, 61)
+
+    def draw(rng):
+        return (np.where(rng.random(n) < share, 1.0, rng.choice(far_off, n)),)
+
+    assert coverage(draw, share + (1 - share) * far_off.mean()) >= 0.92
+
+
+def test_scores_that_are_all_next_to_nothing_are_no_certainty():
+    for clusters in (None, [f"w{i // 2}" for i in range(8)]):
+        found = mean_interval([1e-6, 3e-6, 2e-6, 1e-6, 4e-6, 1e-6, 1e-6, 2e-6], clusters)
+        assert found.high > 0.3
+        assert found.low <= found.estimate
 
 
 @pytest.mark.parametrize(("clusters", "correlation"), [(10, 0.1), (20, 0.4), (40, 0.1)])

@@ -93,6 +93,13 @@ def test_differences_that_are_all_equal_are_no_certainty(gap, n):
     assert found.lower(0.05) <= gap <= found.upper(0.05)
 
 
+def test_differences_of_answers_that_are_both_far_off_are_none():
+    found = paired_difference([2e-6, 3e-5, 1e-6, 2e-4, 1e-5, 1e-6, 1e-6, 1e-7], [1e-7] * 8)
+    assert found.p == 1.0
+    assert found.low < 0 < found.high
+    assert paired_difference([0.5 + 1e-5, 1.0], [0.5, 0.2]).difference == pytest.approx(0.400005)
+
+
 def test_nothing_to_compare_gives_no_numbers():
     found = paired_difference([], [])
     assert math.isnan(found.difference)
