@@ -28,8 +28,8 @@ SHORTEST = 512
 ROOM = 140
 SMALL = 2048
 CANDIDATES = 16
-# Pairs that a target lists one by one: 160 MB of text. A window of 10M tokens has billions.
-_LISTED = 10_000_000
+# Pairs that a target lists one by one, enough for windows of 1M tokens. Those of 10M have billions.
+_LISTED = 50_000_000
 
 _SYSTEM = "Answer the question about the lines below."
 _QUERY = (
