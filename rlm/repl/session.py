@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from rlm.repl.memory import context_memory, outbox, read_text, write_context
 from rlm.repl.process import LATE, Process
@@ -17,6 +18,8 @@ from rlm.repl.results import ProtocolError, cell_result, names_of, size_of
 
 _LOAD_S = 120.0
 _VALUE_S = 120.0
+# A context is in memory once more while its session takes it over: of long ones few at a time.
+_LONG_CHARS, _LOADS = 1 << 20, 2
 _RESTARTED = "The session was started again: `context` is back, all other variables are gone."
 
 
@@ -33,6 +36,7 @@ class Session:
         confinement: str,
     ) -> None:
         self._context = context
+        self._chars = len(context) if isinstance(context, str) else sum(map(len, context))
         self._functions = functions
         self._limits = limits
         self._confinement = confinement
@@ -64,6 +68,12 @@ class Session:
             return await self._start()
 
     async def _start(self) -> Process:
+        if self._chars < _LONG_CHARS:
+            return await self._load()
+        async with _places():
+            return await self._load()
+
+    async def _load(self) -> Process:
         await self._end_process()
         self._final = False
         self._outbox = outbox()
@@ -250,6 +260,13 @@ class Session:
         if self._outbox >= 0:
             os.close(self._outbox)
             self._outbox = -1
+
+
+_loads: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+
+
+def _places() -> asyncio.Semaphore:
+    return _loads.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(_LOADS))
 
 
 def describe(name: str, function: HostFunction) -> dict[str, Any]:

@@ -25,9 +25,7 @@ def memory(bench: Bench) -> Iterator[Row]:
     """Live samples with a context of 40 MB each: the most memory of host and sessions over that of the contexts."""
     chars = bench.size(40_000_000, 200_000)
     for samples in bench.size((1, 16, 64), (2,)):
-        # Long enough that all samples are alive at once.
-        url = bench.url("three", bench.size(100 + 40 * samples, 50))
-        job = {"base_url": url, "chars": chars, "samples": samples}
+        job = {"base_url": bench.url("meet"), "chars": chars, "samples": samples}
         measured = [ours("live", **job) for _ in range(bench.size(min(bench.repeats, 3), 1))]
         over = [one["memory_bytes"] / one["context_bytes"] for one in measured]
         note = "host and confined sessions; proportional share of what is shared"

@@ -21,7 +21,7 @@ def context_growth(bench: Bench) -> Iterator[Row]:
         timed = [
             ours("completions", **job, times=bench.size(2, 1)) for _ in range(bench.size(min(bench.repeats, 2), 1))
         ]
-        held = ours("live", **job | {"base_url": bench.url("three", 50)}, samples=1)
+        held = ours("live", **job | {"base_url": bench.url("meet")}, samples=1)
         figures = {
             "wall s": [wall for one in timed for wall in one["walls"]],
             "CPU s": [one["cpu_s"] / len(one["walls"]) for one in timed],

@@ -124,14 +124,28 @@ async def completions(job: Job, folder: Path) -> Measured:
 
 async def live(job: Job, folder: Path) -> Measured:
     """`samples` completions at once, each with a context of its own: the most memory above that of the contexts."""
-    rlm = make_rlm(job)
-    await complete(rlm, "warm", folder)
+    alive, all_alive = 0, asyncio.Event()
+
+    async def meet() -> str:
+        """Wait until the sessions of all samples are there."""
+        nonlocal alive
+        alive += 1
+        if alive > job["samples"]:
+            all_alive.set()
+        await all_alive.wait()
+        return "met"
+
+    rlm = make_rlm(job, tools={"meet": meet})
+    warm = asyncio.create_task(complete(rlm, "warm", folder))
     contexts = [text_of(job["chars"], number) for number in range(job["samples"])]
     held = sum(map(len, contexts))
+    while not alive:
+        await asyncio.sleep(0.01)
     started = time.perf_counter()
     with peak_memory() as peak:
         await asyncio.gather(*(complete(rlm, context, folder) for context in contexts))
     wall = time.perf_counter() - started
+    await warm
     return {"walls": [wall], "memory_bytes": peak[0] + held, "context_bytes": held}
 
 

@@ -26,6 +26,7 @@ SCRIPTS: dict[str, list[str]] = {
     "base": [],
     "three": ["print(len(context))", _COUNT],
     "four": ["print(len(context))", _COUNT + "\nprint(llm_query(context[:200]))"],
+    "meet": ["print(len(context))", _COUNT + "\nmeet()"],
     **{f"batch{count}": [_ASK % count] for count in (20, 100, 1000)},
 }
 

@@ -226,3 +226,18 @@ async def test_an_opening_that_is_cancelled_leaves_nothing():
                 await result.aclose()
     await asyncio.sleep(0.1)
     assert _descriptors() == before
+
+
+async def test_sessions_over_long_contexts_start_together_and_one_given_up_holds_nobody_back():
+    texts = [str(number) * (2 << 20) for number in range(6)]
+    given_up = [asyncio.create_task(open_repl(text, {})) for text in texts[:3]]
+    others = [asyncio.create_task(open_repl(text, {})) for text in texts[3:]]
+    await asyncio.sleep(0)
+    for task in given_up:
+        task.cancel()
+    repls = await asyncio.gather(*others)
+    seen = [(await repl.run("print(context[0], len(context))")).stdout.strip() for repl in repls]
+    for repl in repls:
+        await repl.aclose()
+    await asyncio.gather(*given_up, return_exceptions=True)
+    assert seen == [f"{number} {2 << 20}" for number in (3, 4, 5)]
