@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,13 +48,13 @@ def _class(settings: Mapping[str, Any], where: str) -> type:
 class ModelSet:
     """The models and the judge of a configuration, behind one store of recorded responses.
 
-    store: the file of that store unless cache.path names one; None records nothing.
+    store: the file of that store unless cache.path names one; None records nothing. read_also: further ones.
     """
 
-    def __init__(self, config: Config, store: Path | None) -> None:
+    def __init__(self, config: Config, store: Path | None, read_also: Sequence[Path] = ()) -> None:
         self._config = config
         self._mode = config["cache"]["mode"]
-        self._store = _open_store(config, store)
+        self._store = _open_store(config, store, read_also)
         self._wrapped: dict[int, ChatModel] = {}
         self._bare: list[ChatModel] = []
 
@@ -113,7 +113,7 @@ def _own_models(section: Mapping[str, Any]) -> dict[str, ChatModel]:
     return {role: models.get(role, models["root"]) for role in ROLES}
 
 
-def _open_store(config: Config, store: Path | None) -> CallStore | None:
+def _open_store(config: Config, store: Path | None, read_also: Sequence[Path]) -> CallStore | None:
     from rlm.models.cache import CallStore
 
     mode, path = config["cache"]["mode"], config["cache"]["path"]
@@ -123,7 +123,7 @@ def _open_store(config: Config, store: Path | None) -> CallStore | None:
     if recorded and (mode != "replay" or store is None):
         raise ConfigError(f"cache.path={path} is a recording: it can be read in a run with cache.mode=replay only")
     try:
-        opened = CallStore(Path(store if recorded else path or store))
+        opened = CallStore(Path(store if recorded else path or store), read_also)
         if recorded:
             opened.import_(recording(path))
     except (ValueError, OSError, FatalModelError) as error:

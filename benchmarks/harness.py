@@ -37,15 +37,18 @@ UNFINISHED = (StopReason.MAX_RUN_COST, StopReason.CANCELLED)
 class Harness:
     """Everything a run needs to turn a key of its plan into a record.
 
+    store: the file of recorded responses; read_also: further ones, of other workers and machines.
     Raises ConfigError when a benchmark, a method or a model cannot be made from its configuration.
     """
 
-    def __init__(self, config: Config, store: Path, budget: Budget | None = None) -> None:
+    def __init__(
+        self, config: Config, store: Path, budget: Budget | None = None, read_also: Sequence[Path] = ()
+    ) -> None:
         self.config = config
         self.store = store
         self.budget = budget or Budget(config["budget"]["max_cost_usd"])
         self.benchmarks, self.infos = load_benchmarks(config)
-        self._model_set = ModelSet(config, store)
+        self._model_set = ModelSet(config, store, read_also)
         self.models, self.judge = self._model_set.roles(), self._model_set.judge()
         self.methods = build_methods(config, self.models)
         self._samples = SampleCache(self.benchmarks, keep=config["concurrency"]["samples"])

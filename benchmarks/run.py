@@ -52,7 +52,7 @@ def run(config: Config, hydra_files: Mapping[str, str] | None = None) -> Outcome
 
 
 async def _run(config: Config, folder: RunFolder, hydra_files: Mapping[str, str]) -> Outcome:
-    harness = Harness(config, folder.path / "calls.sqlite")
+    harness = Harness(config, folder.path / "calls.sqlite", read_also=sorted(folder.path.glob("calls-*.sqlite")))
     try:
         executor = build(config["executor"], "executor")
         plan = harness.plan()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
+import json
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
@@ -59,28 +61,30 @@ class RayExecutor:
             await asyncio.to_thread(ray.init, address=self._address, log_to_driver=False, logging_level="error")
         ledger = ray.remote(num_cpus=0)(Ledger).remote(harness.budget.cost.usd)
         pool = _Pool(self, harness, ledger)
-        waiting, losses = list(reversed(keys)), dict.fromkeys(keys, 0)
+        waiting = _Waiting(keys, harness.store.parent / "placement.jsonl", self._workers)
+        losses = dict.fromkeys(keys, 0)
         finished: set[asyncio.Task[Finished | None]] = set()
         running: dict[asyncio.Task[Finished | None], tuple[Key, int]] = {}
         places = [place for place in range(self._workers) for _ in range(max(1, concurrency // self._workers))]
         try:
             while True:
-                while places and waiting and not stop.is_set():
-                    key, place = waiting.pop(), places.pop()
-                    running[asyncio.create_task(pool.run(place, key))] = key, place
+                for place in () if stop.is_set() else tuple(places):
+                    if (key := waiting.next_for(place)) is not None:
+                        places.remove(place)
+                        running[asyncio.create_task(pool.run(place, key))] = key, place
                 if not running:
                     return
                 finished, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                 for task in finished:
                     key, place = running.pop(task)
                     places.append(place)
-                    if isinstance(task.exception(), ray.exceptions.RayActorError):
+                    if _is_loss(task.exception()):
                         losses[key] += 1
                         if losses[key] > self._max_losses:
                             told = " ".join(str(task.exception()).split())[:300]
                             raise ExecutorError(f"sample {key[2]} lost its worker {losses[key]} times: {told}")
                         await pool.replace(place)
-                        waiting.append(key)
+                        waiting.again(key)
                     elif (sample := task.result()) is not None:
                         yield sample
         finally:
@@ -94,6 +98,41 @@ class RayExecutor:
                 await asyncio.to_thread(ray.shutdown)
 
 
+class _Waiting:
+    """Keys that have not run, in the order of the plan.
+
+    All methods of a sample run at one place: its context is built there once, and calls that two methods have in common
+    are made once, since each worker has a store of its own. `file` keeps the places, so that a run which goes on finds
+    what it has paid for.
+    """
+
+    def __init__(self, keys: Sequence[Key], file: Path, places: int) -> None:
+        self._keys = dict.fromkeys(keys)
+        self._file = file
+        self._places: dict[tuple[str, str, int], int] = {}
+        for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
+            with contextlib.suppress(ValueError):
+                *sample, place = json.loads(line)
+                if place < places:
+                    self._places[tuple(sample)] = place
+
+    def next_for(self, place: int) -> Key | None:
+        """The first key whose sample is of this place, or of none yet."""
+        for key in self._keys:
+            sample = key[0], key[2], key[3]
+            if sample not in self._places:
+                self._places[sample] = place
+                with self._file.open("a", encoding="utf-8") as lines:
+                    lines.write(json.dumps([*sample, place]) + "\n")
+            if self._places[sample] == place:
+                del self._keys[key]
+                return key
+        return None
+
+    def again(self, key: Key) -> None:
+        self._keys = {key: None, **self._keys}
+
+
 class _Pool:
     """The actors, by place."""
 
@@ -102,6 +141,10 @@ class _Pool:
         self._config = _share(harness.config, executor._workers)
         self._stores = Path(executor._store_dir or harness.store.parent).absolute()
         self._ledger = ledger
+        # Stores that no worker writes to: of sessions with more workers, or on one machine.
+        others = {harness.store.absolute(), *self._stores.glob("calls-worker*.sqlite")}
+        others -= {self._store(place) for place in range(executor._workers)}
+        self._read_also = sorted(str(path) for path in others if path.exists())
         self._actors = [self._start(place) for place in range(executor._workers)]
 
     async def run(self, place: int, key: Key) -> Finished | None:
@@ -116,7 +159,9 @@ class _Pool:
         """Start another actor where one was lost, unless another of its samples has had that done already."""
         try:
             await self._actors[place].alive.remote()
-        except self._executor._ray.exceptions.RayActorError:
+        except Exception as error:
+            if not _is_loss(error):
+                raise
             self._actors[place] = self._start(place)
 
     def close(self) -> None:
@@ -126,19 +171,23 @@ class _Pool:
     def _start(self, place: int) -> Any:
         ray = self._executor._ray
         actor = ray.remote(num_cpus=self._executor._cpus, max_concurrency=10_000)(Worker)
-        store = self._stores / f"calls-worker{place}.sqlite"
-        return actor.remote(self._config, str(store), self._ledger, _keys(self._config))
+        return actor.remote(self._config, str(self._store(place)), self._read_also, self._ledger, _keys(self._config))
+
+    def _store(self, place: int) -> Path:
+        return self._stores / f"calls-worker{place}.sqlite"
 
 
 class Worker:
     """A harness in a process of its own, on any node."""
 
-    def __init__(self, config: Config, store: str, ledger: Any, keys: Mapping[str, str]) -> None:
+    def __init__(
+        self, config: Config, store: str, read_also: Sequence[str], ledger: Any, keys: Mapping[str, str]
+    ) -> None:
         from benchmarks.harness import Harness
 
         os.environ.update(keys)
         self._budget = SharedBudget(config["budget"]["max_cost_usd"], ledger)
-        self._harness = Harness(config, Path(store), self._budget)
+        self._harness = Harness(config, Path(store), self._budget, [Path(other) for other in read_also])
 
     async def alive(self) -> bool:
         return True
@@ -179,6 +228,13 @@ class SharedBudget(Budget):
         if self.max_cost_usd is not None:
             total = await self._ledger.charge.remote(usd)
             self.cost = Cost(max(total, self.cost.usd), self.cost.uncached_usd, self.cost.state)
+
+
+def _is_loss(error: BaseException | None) -> bool:
+    """Whether a worker or its node is gone (killed, out of memory, unreachable); what its code raises is no loss."""
+    from ray.exceptions import RayError, RayTaskError
+
+    return isinstance(error, RayError) and not isinstance(error, RayTaskError)
 
 
 def _keys(config: Config) -> dict[str, str]:

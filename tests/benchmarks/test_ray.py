@@ -97,6 +97,16 @@ def test_the_dollar_limit_is_kept_by_all_workers_together(go, server, in_folder)
     assert set(fake.paid().values()) == {1}, "what was stored before the limit is not paid again"
 
 
+def test_a_run_goes_on_with_other_workers_and_on_one_machine_and_pays_nothing_twice(go, server, in_folder):
+    fake = server(latency=0.05)
+    words = [*WORDS, *RAY, "run_dir=spread"]
+    first = go(fake, *words, "budget.max_cost_usd=0.002")
+    assert first.state == "budget", first.message
+    assert go(fake, *words, "budget.max_cost_usd=0.006", "executor.workers=1").state == "budget"
+    assert go(fake, *WORDS, "run_dir=spread").state == "finished"
+    assert len(fake.paid()) == fake.paid().total() == 20
+
+
 def test_what_stops_a_run_is_told_by_the_workers(go, server):
     fake = server({"random": {"seed": 1, "faults": {"bad_key": 1.0}}})
     outcome = go(fake, *WORDS, *RAY, "run_dir=spread")

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -119,6 +120,27 @@ def test_a_run_wide_dollar_limit_holds_and_more_budget_goes_on(go, server, in_fo
     assert samples["cost_usd"].sum() <= 0.002 + 2 * samples["cost_usd"].max()
     assert go(fake, *words).state == "finished"
     assert fake.paid().total() == 12
+
+
+@pytest.mark.parametrize("brought", ["journal", "calls"])
+def test_what_other_machines_have_done_is_put_together(go, server, in_folder, brought):
+    fake = server()
+    words = [*SMALL[:-1], "method=[base]", "benchmark.sniah.samples=6", "concurrency.samples=1"]
+    first = go(fake, *words, "run_dir=here", "budget.max_cost_usd=0.0005")
+    assert first.state == "budget"
+    there = go(fake, *words, "run_dir=there").path
+    asked = fake.asked().total()
+    if brought == "journal":
+        (journal,) = (there / "journal").iterdir()
+        shutil.copy(journal, in_folder / "here" / "journal" / "there.jsonl")
+        shutil.copytree(there / "trajectories", in_folder / "here" / "trajectories", dirs_exist_ok=True)
+    else:
+        shutil.copy(there / "calls.sqlite", in_folder / "here" / "calls-there.sqlite")
+    assert go(fake, *words, "run_dir=here").state == "finished"
+    assert fake.asked().total() == asked, "nothing is asked again"
+    here = pd.read_parquet(in_folder / "here" / "samples.parquet")
+    assert len(here) == 6 and set(here["status"]) == {"ok"}
+    assert all((in_folder / "here" / path).is_file() for path in here["trajectory"])
 
 
 def test_samples_that_failed_are_run_again_and_the_failure_stays_in_the_journal(go, server, in_folder):
