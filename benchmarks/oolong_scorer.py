@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import datetime
 import re
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from typing import Any
 import dateutil.parser
 
 from benchmarks.sample import Score
+from rlm.syntax import literal_value
 
 LABEL, NUMERIC, COMPARISON, USER, DATE = "LABEL", "NUMERIC", "COMPARISON", "USER", "DATE"
 PHRASES = ("more common", "less common", "same frequency")
@@ -71,7 +71,7 @@ class Gold:
         """The value that predictions are compared with; a date as a datetime at midnight."""
         if "datetime" in self.answer:
             return datetime.datetime.strptime(self.answer, "[datetime.date(%Y, %m, %d)]")
-        return ast.literal_eval(self.answer)[0]
+        return literal_value(self.answer)[0]
 
     def written(self) -> str:
         """The gold in the form that the questions ask for."""

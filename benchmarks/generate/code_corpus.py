@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +13,7 @@ from pathlib import Path
 from benchmarks.files import DataError
 from benchmarks.generate.draws import Draws
 from rlm.models.tokens import encoder
+from rlm.syntax import parsed
 
 # Larger files are tables of data more often than code.
 _MAX_FILE_BYTES = 300_000
@@ -110,7 +110,7 @@ class CodeCorpus:
         The run grows from a drawn statement on, forwards first, so that a definition keeps what follows it.
         """
         source = piece.source
-        tree = parse(source)
+        tree = parsed(source)
         if tree is None or not tree.body:
             return None
         # As Python counts lines: splitlines would also cut at form feeds.
@@ -139,16 +139,6 @@ class CodeCorpus:
         others = draws.shuffled([name for name in self.packages if name != home])
         for name in [home, *others]:
             yield from (other for other in draws.shuffled(self.files[name]) if other != file)
-
-
-def parse(source: str) -> ast.Module | None:
-    """The syntax tree, or None for what this Python cannot parse."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError):
-        return None
 
 
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)

@@ -6,7 +6,8 @@ import ast
 from collections import Counter
 from dataclasses import dataclass
 
-from benchmarks.generate.code_corpus import Piece, parse
+from benchmarks.generate.code_corpus import Piece
+from rlm.syntax import parsed
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -57,7 +58,7 @@ class Facts:
 def facts_of(piece: Piece) -> Facts | None:
     """The facts of a piece; None where it cannot be parsed."""
     source = piece.source
-    tree = parse(source)
+    tree = parsed(source)
     if tree is None:
         return None
     lines = source.encode().split(b"\n")

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from benchmarks.generate.code_corpus import Piece
 from benchmarks.generate.code_facts import Class, Facts, Function
 from benchmarks.generate.draws import Draws
+from rlm.syntax import literal_value, parsed_expression
 
 _WRONG = 3
 _LONGEST_CHOICE = 60
@@ -282,7 +283,7 @@ def _same(one: str, other: str) -> bool:
     a, b = _literal(one), _literal(other)
     if a is not _NO_LITERAL and b is not _NO_LITERAL:
         return bool(a == b)
-    return ast.dump(ast.parse(one, mode="eval")) == ast.dump(ast.parse(other, mode="eval"))
+    return ast.dump(parsed_expression(one)) == ast.dump(parsed_expression(other))
 
 
 def _type(source: str) -> type:
@@ -294,6 +295,6 @@ _NO_LITERAL = object()
 
 def _literal(source: str) -> object:
     try:
-        return ast.literal_eval(source)
-    except (ValueError, SyntaxError):
+        return literal_value(source)
+    except ValueError:
         return _NO_LITERAL

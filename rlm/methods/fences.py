@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 import re
 import textwrap
-import warnings
 from dataclasses import dataclass
 from functools import cached_property
+
+from rlm.syntax import parsed
 
 CODE_LABELS = frozenset({"repl", "python", "py", "python3"})
 # The text in blocks of these labels is read like text outside blocks.
@@ -232,7 +233,7 @@ class _Reader:
     def _makes_sense(self, start: int, stop: int, held: re.Match[str]) -> bool:
         # What is read twice is counted, so that all looking ahead together stays linear.
         self.look_ahead -= stop - held.start()
-        return stop - start <= _PARSED_CHARS and _parsed(_unindented(self.reply[start:stop])) is not None
+        return stop - start <= _PARSED_CHARS and parsed(_unindented(self.reply[start:stop])) is not None
 
     def _closed(self, fence: re.Match[str]) -> tuple[int, int, bool]:
         rest = self._line(fence.end())
@@ -296,25 +297,16 @@ def _unindented(code: str) -> str:
     return code
 
 
-def _parsed(code: str) -> ast.Module | None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return ast.parse(code)
-        except (SyntaxError, ValueError, MemoryError, RecursionError):
-            return None
-
-
 def _has_code(code: str) -> bool:
     if not code.strip() or len(code) > _PARSED_CHARS:
         return bool(code.strip())
-    module = _parsed(code)
+    module = parsed(code)
     return bool(module.body) if module else _CODE_MARK.search(code) is not None
 
 
 def _does_something(code: str) -> bool:
     """Whether the text is Python with more to it than words, numbers and lists of them, which are Python too."""
-    module = _parsed(code) if len(code) <= _PARSED_CHARS else None
+    module = parsed(code) if len(code) <= _PARSED_CHARS else None
     if module is None:
         return False
     # `Paris (France)` is a call in Python, though nobody writes one so.

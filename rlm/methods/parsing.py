@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from rlm.methods.fences import Reading, closing_parenthesis, read_fences
+from rlm.syntax import literal_value, parsed_expression
 
 
 class AnswerProtocol(StrEnum):
@@ -244,10 +245,7 @@ def _final(inside: str, *, variable: bool, closed: bool) -> Final:
 
 def expression_names(text: str) -> tuple[str, ...]:
     """The names in a text that is a call, a subscript or an attribute in Python; none for any other text."""
-    try:
-        tree = ast.parse(text, mode="eval") if len(text) <= _EXPRESSION_CHARS else None
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
-        return ()
+    tree = parsed_expression(text) if len(text) <= _EXPRESSION_CHARS else None
     if tree is None or not isinstance(tree.body, ast.Call | ast.Subscript | ast.Attribute):
         return ()
     return tuple(dict.fromkeys(node.id for node in ast.walk(tree) if isinstance(node, ast.Name)))
@@ -263,8 +261,8 @@ def _string_literal(text: str) -> str | None:
     if quote not in ("'", '"') or len(text) < 2 or text[-1] != quote or len(text) > 1_000_000:
         return None
     try:
-        value = ast.literal_eval(text)
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        value = literal_value(text)
+    except ValueError:
         # Quotes around several lines or around an apostrophe are no Python, and quotes all the same.
         value = None if quote in _APOSTROPHE.sub("", inside) else inside
     return value if isinstance(value, str) else None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ast
-import warnings
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
+
+from rlm.syntax import parsed
 
 _ANSWER_NAMES = frozenset({"answer", "final_answer"})
 _QUERIES = frozenset({"llm_query", "llm_query_batched", "rlm_query", "rlm_query_batched"})
@@ -80,7 +81,7 @@ def first_decomposition(cells: Sequence[str]) -> Decomposition | None:
     peeked = None
     names = {"context"}
     for code in cells:
-        tree = _parsed(code)
+        tree = parsed(code)
         if tree is None:
             continue
         names |= _aliases(tree, names)
@@ -94,7 +95,7 @@ def first_decomposition(cells: Sequence[str]) -> Decomposition | None:
 
 def answer_name(code: str) -> str | None:
     """The variable by which a cell keeps an answer ready: `answer` or `final_answer`, where it is set."""
-    tree = _parsed(code)
+    tree = parsed(code)
     for node in ast.walk(tree) if tree else ():
         if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store):
             node = node.value
@@ -180,13 +181,3 @@ def _aliases(tree: ast.Module, names: set[str]) -> set[str]:
         for target in node.targets
         if isinstance(target, ast.Name)
     }
-
-
-def _parsed(code: str) -> ast.Module | None:
-    """The syntax tree of a cell, None where it is not Python."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return ast.parse(code)
-        except (SyntaxError, ValueError, MemoryError, RecursionError):
-            return None

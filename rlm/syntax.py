@@ -1,0 +1,43 @@
+"""Python source as syntax trees, one text at a time: ast.parse of several threads at once can fail."""
+
+from __future__ import annotations
+
+import ast
+import threading
+import warnings
+from typing import Any
+
+# CPython counts the depth of the tree it builds in one place for all threads (SystemError: AST constructor ...).
+_one_at_a_time = threading.Lock()
+_NOT_PYTHON = (SyntaxError, ValueError, MemoryError, RecursionError)
+
+
+def parsed(code: str) -> ast.Module | None:
+    """The syntax tree of a program, None where it is not Python."""
+    try:
+        return _parse(code, "exec")
+    except _NOT_PYTHON:
+        return None
+
+
+def parsed_expression(text: str) -> ast.Expression | None:
+    """The syntax tree of an expression, None where the text is not one."""
+    try:
+        return _parse(text, "eval")
+    except _NOT_PYTHON:
+        return None
+
+
+def literal_value(text: str) -> Any:
+    """The value of a Python literal, as ast.literal_eval gives it. Raises ValueError for any other text."""
+    try:
+        return ast.literal_eval(_parse(text.lstrip(" \t"), "eval"))
+    except (*_NOT_PYTHON, TypeError) as error:
+        raise ValueError(f"not a Python literal: {text[:80]!r}") from error
+
+
+def _parse(code: str, mode: str) -> Any:
+    with _one_at_a_time, warnings.catch_warnings():
+        # Odd escapes and comparisons in a model's code are no matter of ours.
+        warnings.simplefilter("ignore")
+        return ast.parse(code, mode=mode)
