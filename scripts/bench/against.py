@@ -114,7 +114,7 @@ def throughput(bench: Bench) -> Iterator[Row]:
 
 
 def calls(bench: Bench) -> Iterator[Row]:
-    """Model calls of 200 ms through client and store, all asked for at once: wall time over the ideal."""
+    """Model calls of 200 ms through client and store, so many at a time: wall time over the ideal."""
     rounds, latency = bench.size(20, 2), bench.size(0.2, 0.01)
     for concurrency, most in bench.size([(50, 1.05), (100, 1.1), (400, 1.3)], [(50, 1.05)]):
         job = {"base_url": bench.url("base", latency * 1000), "concurrency": concurrency, "rounds": rounds}

@@ -65,11 +65,11 @@ def memory_bytes() -> int:
 
 @contextmanager
 def peak_memory() -> Iterator[list[int]]:
-    """The list's one entry is the most memory that was seen, every 100 ms, above what there was at the beginning."""
+    """The list's one entry is the most memory that was seen, every 50 ms, above what there was at the beginning."""
     base, peak, ended = memory_bytes(), [0], threading.Event()
 
     def watch() -> None:
-        while not ended.wait(0.1):
+        while not ended.wait(0.05):
             peak[0] = max(peak[0], memory_bytes() - base)
 
     thread = threading.Thread(target=watch)
@@ -150,7 +150,7 @@ async def live(job: Job, folder: Path) -> Measured:
 
 
 async def calls(job: Job, folder: Path) -> Measured:
-    """`rounds` x `concurrency` model calls through client and store, as a run makes them, all asked for at once."""
+    """`rounds` x `concurrency` model calls through client and store, as a run makes them: `concurrency` at a time."""
     from rlm.models.cache import CachedModel, CallStore
     from rlm.models.endpoint import Endpoint
     from rlm.models.openai_client import OpenAIModel
@@ -162,8 +162,13 @@ async def calls(job: Job, folder: Path) -> Measured:
     store = CallStore(folder / "calls.sqlite")
     timed = CachedModel(model, store)
     asked = [messages(number) for number in range(concurrency * rounds)]
+
+    async def one_after_the_other(place: int) -> None:
+        for each in asked[place::concurrency]:
+            await timed.complete(each)
+
     started, before = time.perf_counter(), time.process_time()
-    await asyncio.gather(*map(timed.complete, asked))
+    await asyncio.gather(*map(one_after_the_other, range(concurrency)))
     wall, cpu = time.perf_counter() - started, time.process_time() - before
     store.close()
     await model.aclose()
