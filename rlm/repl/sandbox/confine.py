@@ -41,6 +41,11 @@ class Layout:
     def readable(self) -> tuple[str, ...]:
         return (*self.folders, *self.packages.values(), *self.extras)
 
+    @property
+    def scratch(self) -> str:
+        """The folder that a session may write to, where it has a root of its own."""
+        return namespaces.scratch_for(self.readable)
+
 
 @dataclass(frozen=True)
 class Layers:
@@ -89,7 +94,7 @@ def confine(layers: Layers, layout: Layout, limits: dict[str, int], *, base_byte
     own = layers.has_namespaces
     count = limits["processes"] + _OWN_THREADS
     if own:
-        namespaces.own_scratch(limits["scratch_bytes"])
+        namespaces.own_scratch(layout.scratch, limits["scratch_bytes"])
         namespaces.own_user(_own_user(number))
         threads, capabilities = count, 0
     else:
@@ -101,7 +106,7 @@ def confine(layers: Layers, layout: Layout, limits: dict[str, int], *, base_byte
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     _keep_capabilities(capabilities)
     if layers.landlock:
-        landlock.restrict(_whole_root() if own else _only(layout))
+        landlock.restrict(_whole_root(layout) if own else _only(layout))
     seccomp.install(seccomp.program(os.getpid(), own_files=own))
 
 
@@ -109,8 +114,8 @@ def _own_user(number: int) -> int:
     return _FIRST_USER + number % _USERS
 
 
-def _whole_root() -> list[tuple[str, int]]:
-    return [("/", landlock.READ), (namespaces.SCRATCH, landlock.WRITE), (os.devnull, landlock.DEVICE)]
+def _whole_root(layout: Layout) -> list[tuple[str, int]]:
+    return [("/", landlock.READ), (layout.scratch, landlock.WRITE), (os.devnull, landlock.DEVICE)]
 
 
 def _only(layout: Layout) -> Iterator[tuple[str, int]]:

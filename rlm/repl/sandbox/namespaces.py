@@ -9,7 +9,8 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 
-SCRATCH = "/tmp"
+# Where the scratch folder lies: the first below which no file of Python does, which it would hide.
+_SCRATCHES = ("/tmp", "/scratch")
 
 _NEWNS, _NEWUTS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET = (
     0x00020000, 0x04000000, 0x08000000, 0x10000000, 0x20000000, 0x40000000,
@@ -41,6 +42,11 @@ def enter() -> None:
         Path("/proc/self/gid_map").write_text(f"0 {group} 1")
 
 
+def scratch_for(readable: Sequence[str]) -> str:
+    """The path of the scratch folder in a root that holds the readable paths."""
+    return next(path for path in _SCRATCHES if not any(f"{other}/".startswith(f"{path}/") for other in readable))
+
+
 def build_root(readable: Sequence[str], hidden: Sequence[str]) -> None:
     """Make the file system the sessions see: the readable paths, read-only, but for the hidden ones in them.
 
@@ -63,9 +69,11 @@ def build_root(readable: Sequence[str], hidden: Sequence[str]) -> None:
     for cover in covers:
         _mount(None, _BUILD + cover, None, _REMOUNT | _BIND | _RDONLY | _NOSUID | _NODEV)
     _bind(os.devnull, read_only=False)
-    Path(_BUILD + SCRATCH).mkdir()
+    scratch = scratch_for(readable)
+    Path(_BUILD + scratch).mkdir()
     # Where the C library puts semaphores, which multiprocessing.pool.ThreadPool needs.
-    Path(_BUILD + "/dev/shm").symlink_to(SCRATCH)
+    if not Path(_BUILD + "/dev/shm").exists():
+        Path(_BUILD + "/dev/shm").symlink_to(scratch)
     os.chdir(_BUILD)
     _check(_libc.syscall(_PIVOT_ROOT[platform.machine()], b".", b"."))
     _check(_libc.umount2(b".", _DETACH))
@@ -73,12 +81,12 @@ def build_root(readable: Sequence[str], hidden: Sequence[str]) -> None:
     _mount(None, "/", None, _REMOUNT | _BIND | _RDONLY | _NOSUID | _NODEV)
 
 
-def own_scratch(size: int) -> None:
+def own_scratch(path: str, size: int) -> None:
     """Give the calling process a scratch folder that nobody else sees and that is gone with it. Raises OSError."""
     _unshare(_NEWNS)
     options = f"size={size},nr_inodes={_SCRATCH_FILES},mode=777"
-    _mount("scratch", SCRATCH, "tmpfs", _NOSUID | _NODEV | _NOEXEC, options)
-    os.chdir(SCRATCH)
+    _mount("scratch", path, "tmpfs", _NOSUID | _NODEV | _NOEXEC, options)
+    os.chdir(path)
 
 
 def own_user(user: int) -> None:
@@ -114,7 +122,7 @@ def available(readable: Sequence[str], hidden: Sequence[str]) -> str | None:
 def _try(readable: Sequence[str], hidden: Sequence[str], writing: int) -> None:
     try:
         build_root(readable, hidden)
-        own_scratch(1 << 20)
+        own_scratch(scratch_for(readable), 1 << 20)
         own_user(1 << 30)
         os.write(writing, b"works")
     except OSError as error:

@@ -1,7 +1,11 @@
 """What is said of the machine's layers, and what happens where they are missing."""
 
+import os
 import platform
+import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +27,35 @@ def test_another_system_is_refused_in_one_line(monkeypatch):
         check_confinement()
     assert "\n" not in str(caught.value)
     assert [available for _, available, _ in layers()] == [False]
+
+
+SCRATCH = """
+import asyncio, rlm.repl as repl
+async def main():
+    session = await repl.open_repl("", {})
+    for code in "import pytz, tempfile; print(pytz.MARK)", "with tempfile.TemporaryFile() as f: print(f.write(b'abc'))":
+        result = await session.run(code)
+        print(result.stdout or result.error, end="")
+    await session.aclose()
+print({name: available for name, available, _ in repl.layers()}["namespaces"])
+asyncio.run(main())
+"""
+
+
+def test_packages_below_the_scratch_folders_usual_place_are_still_there():
+    """An environment may lie in /tmp, where sessions have their scratch: neither may hide the other."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        Path(folder).chmod(0o755)
+        (Path(folder) / "pytz").mkdir()
+        (Path(folder) / "pytz" / "__init__.py").write_text("MARK = 'from a folder in /tmp'\n")
+        shown = subprocess.run(
+            [sys.executable, "-c", SCRATCH], capture_output=True, text=True, timeout=120,
+            env={**os.environ, "PYTHONPATH": folder},
+        )  # fmt: skip
+    namespaces, *lines = shown.stdout.splitlines()
+    assert lines[0] == "from a folder in /tmp", shown
+    if namespaces == "True":
+        assert lines[1:] == ["3"], shown
 
 
 async def test_another_system_starts_no_session(monkeypatch):
