@@ -155,6 +155,11 @@ class RunFolder:
                 raise ConfigError(
                     f"run_dir {self.path} is in use by another process; wait for it or stop it"
                 ) from error
+            if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+                raise ConfigError(
+                    f"run_dir {self.path} is on a file system without locks ({error.strerror}), so a second process "
+                    "could not be refused; choose one on another"
+                ) from error
             raise
 
 

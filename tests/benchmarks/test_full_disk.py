@@ -1,6 +1,7 @@
 """A disk that is full and a folder that is not ours end in one clear line, and what was done is kept."""
 
 import ctypes
+import errno
 import json
 import os
 import subprocess
@@ -9,6 +10,7 @@ import textwrap
 
 import pytest
 
+from benchmarks.config import ConfigError
 from benchmarks.journal import read_journal
 
 WORDS = [
@@ -100,3 +102,14 @@ def test_a_second_process_on_a_run_folder_is_refused(in_folder, server, begin):
     assert second.returncode == 2
     assert told == "rlm-eval: run_dir run is in use by another process; wait for it or stop it\n"
     assert first.poll() is None
+
+
+def test_a_file_system_without_locks_is_refused_before_any_call(in_folder, server, go, monkeypatch):
+    def no_locks(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    fake = server()
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    with pytest.raises(ConfigError, match="run_dir run is on a file system without locks"):
+        go(fake, *WORDS)
+    assert fake.asked().total() == 0
