@@ -152,19 +152,22 @@ def _kinds_of_call(call: ast.Call, names: set[str]) -> Iterator[Decomposition]:
 
 def _holds_whole(node: ast.expr, names: set[str]) -> bool:
     """Whether the context stands in an expression as it is: not sliced, searched or measured."""
-    if _is_context(node, names):
-        return True
-    if isinstance(node, ast.Subscript | ast.Attribute | ast.Compare):
-        return False
-    if isinstance(node, ast.Call):
-        joins = isinstance(node.func, ast.Attribute) and node.func.attr in ("join", "format")
-        return (joins or getattr(node.func, "id", "") == "str") and any(_holds_whole(a, names) for a in node.args)
-    return any(_holds_whole(child, names) for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr))
+    left = [node]
+    while left:
+        node = left.pop()
+        if _is_context(node, names):
+            return True
+        if isinstance(node, ast.Call):
+            joins = isinstance(node.func, ast.Attribute) and node.func.attr in ("join", "format")
+            left += node.args if joins or getattr(node.func, "id", "") == "str" else ()
+        elif not isinstance(node, ast.Subscript | ast.Attribute | ast.Compare):
+            left += (child for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr))
+    return False
 
 
 def _is_context(node: ast.AST, names: set[str]) -> bool:
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("lower", "strip"):
-        return _is_context(node.func.value, names)
+    while isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("lower", "strip"):
+        node = node.func.value
     return isinstance(node, ast.Name) and node.id in names
 
 

@@ -43,6 +43,14 @@ def test_a_cell_is_of_the_kind_of_what_it_does_with_the_context(code: str) -> No
     assert first_decomposition([code]) == FIRST[code]
 
 
+DEEP = {"calls": "llm_query(context" + ".lower()" * 1200 + ")", "sum": "llm_query(" + "'a' + " * 1200 + "context)"}
+
+
+@pytest.mark.parametrize("kind", DEEP)
+def test_code_may_be_nested_as_deep_as_python_takes_it(kind: str) -> None:
+    assert first_decomposition([DEEP[kind]]) == Decomposition.WHOLE
+
+
 def test_another_name_of_the_context_is_the_context() -> None:
     assert first_decomposition(["text = context", "print(llm_query('Read: ' + text))"]) == Decomposition.WHOLE
 
