@@ -147,6 +147,8 @@ class OpenAIModel:
                 raise status_fault(status, headers, connection.redact(body))
             parsed, fault = parse_reply(body, headers)
             if fault is not None:
+                # Read again for what may be told of it.
+                fault = parse_reply(connection.redact(body), headers)[1] or fault
                 # A reply that cannot be used may have been billed all the same.
                 if parsed.usage is not None:
                     fault.usage, fault.cost = parsed.usage, self._cost(parsed)

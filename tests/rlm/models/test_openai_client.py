@@ -209,8 +209,9 @@ async def test_a_filtered_prompt_is_a_refusal_and_no_failure(ask, status, body):
     assert (reply.text, reply.finish_reason, server.requests) == ("", "content_filter", 1)
 
 
-async def test_the_key_never_stands_in_an_error(ask):
-    step = {"status": 401, "body": {"error": {"message": f"Incorrect API key provided: {KEY}"}}}
+@pytest.mark.parametrize("status", [401, 200])
+async def test_the_key_never_stands_in_an_error(ask, status):
+    step = {"status": status, "body": {"error": {"message": f"Incorrect API key provided: {KEY}", "code": 401}}}
     with pytest.raises(FatalModelError) as caught:
         await ask(step)
     assert KEY not in str(caught.value) + repr(caught.value.failures)
