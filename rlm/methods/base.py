@@ -60,7 +60,7 @@ def read_answer(reply: Reply, *, truncated: bool = False) -> Answer:
     A reply that was cut by its output limit keeps its text and ends with `truncated`; one that the provider filtered
     or refused has no answer.
     """
-    if reply.finish_reason == "content_filter":
+    if reply.refused:
         return Answer(None, StopReason.REFUSAL, truncated)
     text = after_thinking(reply.text, truncated=reply.truncated).strip()
     return Answer(

@@ -103,7 +103,7 @@ class _Loop:
             raise
         except (LimitReached, ModelError):
             return Answer(None, limit.reason)
-        if reply.finish_reason == "content_filter":
+        if reply.refused:
             return Answer(None, limit.reason)
         return Answer(last_words(read_turn(reply.text, truncated=reply.truncated)), limit.reason, reply.truncated)
 
@@ -116,7 +116,7 @@ class _Loop:
         self._tree.counts.turns += 1
         self._turn = self._tree.trajectory.record("turn", turn=guard.turns)
         reply = await self._tree.call(self._method.model, self._messages, parent=self._turn)
-        if reply.finish_reason == "content_filter":
+        if reply.refused:
             return None
         turn = read_turn(reply.text, truncated=reply.truncated)
         self._messages.append({"role": "assistant", "content": turn.text or "(empty)"})

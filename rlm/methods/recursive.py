@@ -422,7 +422,7 @@ class Loop:
 
 
 def _refused(reply: Reply) -> Reminder | None:
-    return Reminder(Reason.REFUSAL) if reply.finish_reason in ("content_filter", "refusal") else None
+    return Reminder(Reason.REFUSAL) if reply.refused else None
 
 
 def _names_something(word: str) -> bool:

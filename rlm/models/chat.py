@@ -103,6 +103,11 @@ class Reply:
         """Whether the reply was cut by its limit on output tokens."""
         return self.finish_reason == "length"
 
+    @property
+    def refused(self) -> bool:
+        """Whether the model refused, or its provider filtered the call."""
+        return self.finish_reason == "content_filter"
+
 
 class ChatModel(Protocol):
     """Answers a list of messages.
@@ -128,7 +133,12 @@ class ChatModel(Protocol):
 
 
 class ModelError(Exception):
-    """A call that failed for good, after the retries its kind allows; `failures` holds what each attempt was billed."""
+    """A call that failed for good, after the retries its kind allows.
+
+    failures: what each attempt was billed. cache_hit: told from a store, or by an equal call at the same time.
+    """
+
+    cache_hit = False
 
     def __init__(self, message: str, failures: Sequence[FailedAttempt] = ()) -> None:
         super().__init__(message)
