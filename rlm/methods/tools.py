@@ -87,20 +87,24 @@ def _host_tool(
         tree.meter.check()
         remaining = tree.meter.remaining_s
         limit_s = timeout_s if remaining is None else min(timeout_s, remaining)
-        error, started = None, time.perf_counter()
+        event, error, started = parent(), None, time.perf_counter()
         # This call has a task, and so a context, of its own.
-        calling_tool.set(Within(tree, parent(), depth))
+        calling_tool.set(Within(tree, event, depth))
         try:
-            return await asyncio.wait_for(_started(tool, args, kwargs), limit_s)
-        except TimeoutError:
-            error = f"{name} took longer than {limit_s:g} s"
-            raise ToolFailed(error) from None
+            async with asyncio.timeout(limit_s) as timer:
+                return await _started(tool, args, kwargs)
+        except asyncio.CancelledError:
+            error = "was cancelled: its cell was stopped"
+            raise
         except Exception as failure:
-            error = f"{type(failure).__name__}: {failure}"
-            raise ToolFailed(f"{name} raised {error}") from failure
+            error = f"raised {type(failure).__name__}: {failure}"
+            # A tool may raise a TimeoutError of its own.
+            if timer.expired():
+                error = f"took longer than {limit_s:g} s"
+            raise ToolFailed(f"{name} {error}") from failure
         finally:
             tree.trajectory.record(
-                "tool", parent=parent(), depth=depth, name=name, error=error, wall_s=time.perf_counter() - started
+                "tool", parent=event, depth=depth, name=name, error=error, wall_s=time.perf_counter() - started
             )
 
     call.__signature__, call.__doc__ = _signature(tool), inspect.getdoc(tool)

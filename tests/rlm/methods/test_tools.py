@@ -68,9 +68,14 @@ async def test_what_a_tool_raises_arrives_in_the_cell() -> None:
     def stops() -> None:
         raise StopIteration
 
-    code = "x = []\nfor f in (broken, stops):\n  try:\n    f()\n  except SubCallError as e:\n    x.append(str(e))"
-    result, _ = await play(code, tools={"broken": broken, "stops": stops})
+    async def gives_up() -> None:
+        raise TimeoutError("no page in 3 s")
+
+    tools = {"broken": broken, "stops": stops, "gives_up": gives_up}
+    code = f"x = []\nfor f in ({', '.join(tools)}):\n  try:\n    f()\n  except SubCallError as e:\n    x.append(str(e))"
+    result, _ = await play(code, tools=tools)
     assert "broken raised KeyError: 'no such page'" in result.answer and "StopIteration" in result.answer
+    assert "gives_up raised TimeoutError: no page in 3 s" in result.answer
     assert "no such page" in result.trajectory.of_kind("tool")[0]["error"]
 
 
@@ -83,6 +88,16 @@ async def test_a_tool_that_takes_too_long_fails_and_does_not_hold_the_host(kind:
     code = "try:\n    slow()\nexcept SubCallError as e:\n    x = str(e)"
     result, _ = await play(code, tools={"slow": tool}, tool_timeout_s=0.2)
     assert result.answer.endswith("slow took longer than 0.2 s")
+
+
+async def test_a_tool_that_is_cancelled_with_its_cell_is_recorded_as_such() -> None:
+    async def waits() -> None:
+        await asyncio.sleep(30)
+
+    root = ScriptedModel([repl("slow()"), "FINAL(1)"])
+    result = await RLM(model=root, tools={"slow": waits}, repl={"cell_s": 0.5}).acompletion("c", "q")
+    (event,) = result.trajectory.of_kind("tool")
+    assert "cancelled" in event["error"]
 
 
 async def test_tools_run_at_the_same_time_from_threads() -> None:
