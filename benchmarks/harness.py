@@ -87,8 +87,7 @@ class Harness:
         row = self._row(key, built, completion) | {"started_at": started_at}
         row |= score_columns(benchmark, score, row["status"], judged)
         row |= strategy_columns(completion.trajectory)
-        calls = [call_row(call) for call in completion.calls]
-        calls += [call | {"call_id": len(calls) + place} for place, call in enumerate(judged)]
+        calls = with_judged([call_row(call) for call in completion.calls], judged)
         lines = completion.trajectory.to_jsonl()
         return Finished({"row": row, "calls": calls}, seal(lines) if lines and benchmark.protected else lines)
 
@@ -270,6 +269,11 @@ def strategy_columns(trajectory: Trajectory) -> dict[str, Any]:
     roots = [event for event in trajectory.of_kind("summary") if event["depth"] == 0]
     summary = roots[-1] if roots else {}
     return {name: summary.get(name) for name in ("decomposition", "answer_from", "contradicts_variable")}
+
+
+def with_judged(calls: Sequence[Mapping[str, Any]], judged: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The rows of a method's calls and after them the judge's, whose tree has numbered its calls from 0 too."""
+    return [*calls, *(call | {"call_id": len(calls) + place} for place, call in enumerate(judged))]
 
 
 def call_row(call: CallRecord) -> dict[str, Any]:

@@ -5,12 +5,17 @@ from __future__ import annotations
 import argparse
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from benchmarks.config import Config, ConfigError, compose, config_hash
 from benchmarks.journal import Record
+from benchmarks.sample import Benchmark
+
+if TYPE_CHECKING:
+    from benchmarks.harness import SampleCache
+    from benchmarks.judge import LlmJudge
 
 
 def main(argv: Sequence[str]) -> int:
@@ -32,6 +37,8 @@ async def _rescore(path: Path, overrides: Sequence[str]) -> int:
     from benchmarks.build import ModelSet
     from benchmarks.harness import load_benchmarks
     from benchmarks.results import RunFolder, read_manifest, refresh_tables
+    from rlm.methods.method import one_line
+    from rlm.models.chat import ModelError
 
     manifest = read_manifest(path)
     config: Config = manifest["config"]
@@ -39,40 +46,67 @@ async def _rescore(path: Path, overrides: Sequence[str]) -> int:
         if overrides:
             config["judge"] = compose(["benchmark=[sniah]", "method=[base]", *overrides])["judge"]
         benchmarks, _ = load_benchmarks(config)
+        old = [record for record in folder.records().values() if record["row"]["benchmark"] in benchmarks]
         models = ModelSet(config, path / "calls.sqlite")
-        judge = models.judge()
-        changed, records = 0, list(folder.records().values())
-        for record in records:
-            benchmark = benchmarks.get(record["row"]["benchmark"])
-            if benchmark is None:
-                continue
-            new = await _score_again(record, benchmark, judge)
-            changed += new["row"]["score"] != record["row"]["score"]
-            await folder.journal.append(new)
-        await models.aclose()
+        try:
+            # All of them before the first is written: a judge that fails leaves the run as it was.
+            new = await _score_all(old, benchmarks, models.judge(), config["concurrency"]["samples"])
+        except ModelError as error:
+            raise ConfigError(f"{path} keeps its scores, the judge failed: {one_line(error)}") from error
+        finally:
+            await models.aclose()
+        await asyncio.gather(*map(folder.journal.append, new))
+        changed = sum(after["row"]["score"] != before["row"]["score"] for before, after in zip(old, new, strict=True))
         manifest |= {"config": config, "config_hash": config_hash(config)}
-        manifest.setdefault("rescored", []).append({"at": time.time(), "changed": changed, "of": len(records)})
+        manifest.setdefault("rescored", []).append({"at": time.time(), "changed": changed, "of": len(new)})
         for name, benchmark in benchmarks.items():
             manifest["benchmarks"][name]["scorer"] = benchmark.scorer
         folder.write_manifest(manifest)
     refresh_tables(path)
-    print(f"{len(records)} samples scored again, {changed} scores changed")
+    print(f"{len(new)} samples scored again, {changed} scores changed")
     print(f"run: {path}")
     return 0
 
 
-async def _score_again(record: Record, benchmark: Any, judge: Any) -> Record:
-    from benchmarks.harness import built_sample, judge_answer, score_columns
+async def _score_all(
+    records: Sequence[Record], benchmarks: Mapping[str, Benchmark], judge: LlmJudge | None, at_once: int
+) -> list[Record]:
+    """The records with new scores, in their order. Raises ConfigError, and ModelError of the judge."""
+    from benchmarks.harness import SampleCache
+
+    samples, places = SampleCache(benchmarks, keep=at_once), asyncio.Semaphore(at_once)
+
+    async def score_again(record: Record) -> Record:
+        async with places:
+            return await _score_again(record, benchmarks[record["row"]["benchmark"]], samples, judge)
+
+    tasks = [asyncio.create_task(score_again(record)) for record in records]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _score_again(record: Record, benchmark: Benchmark, samples: SampleCache, judge: LlmJudge | None) -> Record:
+    from benchmarks.harness import judge_answer, score_columns, with_judged
     from benchmarks.protect import unseal
+    from benchmarks.results import SAMPLE_COLUMNS
 
     row = record["row"]
-    built = await asyncio.to_thread(built_sample, benchmark, row["sample_id"])
+    try:
+        built = await samples.get(row["benchmark"], row["sample_id"])
+    except (KeyError, ValueError, OSError) as error:
+        raise ConfigError(f"sample {row['sample_id']} of {row['benchmark']} cannot be built: {error}") from error
     if built.target_sha256 != row["target_sha256"]:
         raise ConfigError(
             f"sample {row['sample_id']} of {row['benchmark']} has another target than when the run was made: "
             "the data or their generator have changed"
         )
     answer = None if row["prediction"] is None else unseal(row["prediction"])
-    score, judged = await judge_answer(judge, benchmark, built.sample, answer)
+    score, judged = await judge_answer(judge, benchmark, built.sample, answer, row["epoch"])
     calls = [call for call in record["calls"] if call["role"] != "judge"]
-    return {"row": row | score_columns(benchmark, score, row["status"], judged), "calls": calls + list(judged)}
+    # Without the details of the old score, which the new one may not have.
+    kept = {name: value for name, value in row.items() if name in SAMPLE_COLUMNS}
+    return {"row": kept | score_columns(benchmark, score, row["status"], judged), "calls": with_judged(calls, judged)}
