@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.config import Config, ConfigError, conf_dir, limits_of
+from benchmarks.config import Config, ConfigError, limits_of
 from benchmarks.kinds import misfit
+from benchmarks.plugins import conf_dir
 from rlm.methods.method import Method
 from rlm.models.chat import ChatModel, FatalModelError
 

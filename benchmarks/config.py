@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.kinds import misfit
+from benchmarks.plugins import conf_dir, conf_dirs, conf_files, register
 from rlm.limits import Limits
 
 Config = dict[str, Any]
@@ -35,19 +36,10 @@ class ConfigError(ValueError):
     """A configuration that cannot be run; the message is one line that names the key."""
 
 
-def conf_dir() -> Path:
-    """The folder of configuration files: of this checkout, or as installed with the package."""
-    here = Path(__file__).parent
-    installed = here / "_conf"
-    return installed if installed.is_dir() else here.parent / "conf"
-
-
 def compose(overrides: Sequence[str]) -> Config:
     """The configuration for these overrides, resolved and checked. Raises ConfigError."""
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
-
-    from benchmarks.plugins import register
 
     register()
     try:
@@ -72,7 +64,7 @@ def resolve(composed: Any) -> Config:
     plain.pop("hydra", None)
     for group in ("benchmark", "method"):
         # An experiment's keys for a choice that the command line has replaced.
-        known, chosen = choices(group), plain.get(group) or {}
+        known, chosen = conf_files(group), plain.get(group) or {}
         left_over = [
             n for n, keys in chosen.items() if isinstance(keys, dict) and "_target_" not in keys and n in known
         ]
@@ -82,7 +74,7 @@ def resolve(composed: Any) -> Config:
     if baseline is not None and not isinstance(baseline, str):
         raise ConfigError(f"report.baseline is {baseline!r}: wanted the name of a method, or null")
     if baseline is not None and baseline not in plain["method"]:
-        if baseline not in choices("method"):
+        if baseline not in conf_files("method"):
             raise ConfigError(unknown("method for report.baseline", baseline, list(plain["method"])))
         # An experiment's baseline that the command line has left out.
         plain["report"]["baseline"] = None
@@ -233,7 +225,7 @@ def explain(error: Exception, overrides: Sequence[str] = ()) -> ConfigError:
         r"In '[^']*': Could not (?:find|load) '([^']+)/([^'/]+)'", message
     ):
         group, choice = match.groups()
-        return ConfigError(unknown(group, choice, choices(group)))
+        return ConfigError(unknown(group, choice, list(conf_files(group))))
     match = re.search(r"is not in struct\s+full_key: (\S+)", f"{message}\n{error.__cause__}")
     match = match or re.search(r"Could not override '([^']+)'", message)
     if match:
@@ -248,17 +240,8 @@ def explain(error: Exception, overrides: Sequence[str] = ()) -> ConfigError:
     return ConfigError(told if named else f"{told} (in: {' '.join(overrides)[:200]})")
 
 
-def choices(group: str) -> list[str]:
-    """Names of the files of a group of the configuration, other packages' among them."""
-    from benchmarks.plugins import conf_files
-
-    return list(conf_files(group))
-
-
 def _all_keys() -> list[str]:
     from omegaconf import OmegaConf
-
-    from benchmarks.plugins import conf_dirs
 
     keys = set(_flat(OmegaConf.to_container(OmegaConf.load(conf_dir() / "config.yaml"), resolve=False)))
     for path in (path for folder in conf_dirs() for path in folder.glob("*/*.yaml")):

@@ -1,4 +1,4 @@
-"""Configuration that other packages bring: folders named by entry points, searched by Hydra and listed beside ours."""
+"""Where configuration files lie: our folder, and those that other packages name by entry points."""
 
 from __future__ import annotations
 
@@ -9,10 +9,15 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
-from benchmarks.config import conf_dir
-
 # An entry point of this group names a package whose folder is laid out as conf/ is: `my_evals = "my_evals.conf"`.
 GROUP = "rlm_eval.conf"
+
+
+def conf_dir() -> Path:
+    """Our folder of configuration files: of this checkout, or as installed with the package."""
+    here = Path(__file__).parent
+    installed = here / "_conf"
+    return installed if installed.is_dir() else here.parent / "conf"
 
 
 def conf_dirs() -> list[Path]:

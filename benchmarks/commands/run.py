@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.config import conf_dir, explain, resolve
-from benchmarks.plugins import register
+from benchmarks.config import explain, resolve
+from benchmarks.plugins import conf_dir, register
 
 EXIT_CODES = {"finished": 0, "failed": 1, "budget": 1, "interrupted": 130}
 

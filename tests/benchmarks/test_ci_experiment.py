@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from benchmarks.cli import main
-from benchmarks.config import compose, conf_dir
+from benchmarks.config import compose
+from benchmarks.plugins import conf_dir
 from benchmarks.results import TIME_COLUMNS
 from benchmarks.run import run
 from rlm.models import embedded

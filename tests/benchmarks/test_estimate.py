@@ -3,8 +3,9 @@
 import pytest
 
 from benchmarks.cli import main
-from benchmarks.config import ConfigError, compose, conf_dir
+from benchmarks.config import ConfigError, compose
 from benchmarks.estimate import estimate, expected_calls
+from benchmarks.plugins import conf_dir
 from rlm.methods.base import BaseModel, BaseTruncated
 from rlm.methods.codeact import CodeAct
 from rlm.methods.compaction import Compaction
