@@ -50,9 +50,8 @@ Exit codes: 0 done, 1 a run that failed or a regression, 2 something to mend in 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: 2 for input that has to be mended, told in one line."""
     words = list(sys.argv[1:] if argv is None else argv)
-    available = {name: line for name, line in COMMANDS.items() if _exists(name)}
     if not words or words[0] in ("-h", "--help", "help"):
-        print(USAGE.format(commands="\n".join(f"  {name:<10}{line}" for name, line in available.items())))
+        print(USAGE.format(commands="\n".join(f"  {name:<10}{line}" for name, line in COMMANDS.items())))
         return 0 if words else 2
     if words[0] in ("-V", "--version"):
         from importlib.metadata import version
@@ -62,11 +61,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words[0] in ("-sc", "--shell-completion"):
         from benchmarks.completion import main as complete
 
-        return complete(words, list(available))
-    if words[0] not in available:
+        return complete(words, list(COMMANDS))
+    if words[0] not in COMMANDS:
         from difflib import get_close_matches
 
-        near = get_close_matches(words[0], available, n=1)
+        near = get_close_matches(words[0], COMMANDS, n=1)
         hint = f"did you mean {near[0]!r}?" if near else "see `rlm-eval --help`"
         return _refuse(f"there is no command {words[0]!r}; {hint}")
     try:
@@ -87,12 +86,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         where = f"{error.filename}: " if error.filename else ""
         print(f"rlm-eval: {where}{error.strerror}", file=sys.stderr)
         return 1
-
-
-def _exists(name: str) -> bool:
-    from pathlib import Path
-
-    return (Path(__file__).parent / "commands" / f"{name}.py").is_file()
 
 
 def _refuse(message: str) -> int:
