@@ -25,13 +25,15 @@ from benchmarks.generate.draws import Draws
 from benchmarks.generate.world import FEWEST
 from benchmarks.generate.world_prose import SENTENCES
 from benchmarks.sample import Judge, Sample, SampleInfo, Score
-from benchmarks.settings import whole, wholes
+from benchmarks.settings import MOST, whole, wholes
 from benchmarks.source import GENERATED, HUB, HubData, Source
 from rlm.completion import Prompt
 
 QUERIES = HubData("Tevatron/browsecomp-plus", "144cff8e35b5eaef7e526346aa60774a9deb941f", "test")
 CORPUS = HubData("Tevatron/browsecomp-plus-corpus", "b27b02bc3e45511b8b82a13e6f90ce761df726f6", "train")
 _KEY = "benchmark.browsecomp_plus"
+# A document of more would be longer than any whole context.
+_MOST_SENTENCES = 1_000_000
 
 _FRAME = "You are given documents, each under its id, and a question to be answered from them.\n\n{context}\n\n{query}"
 _LAYOUT = ({"role": "user", "content": _FRAME},)
@@ -88,16 +90,16 @@ class BrowseCompPlus:
     ) -> None:
         self.protected = source != GENERATED
         self._source, self._seed = str(source), whole(f"{_KEY}.seed", seed, 0)
-        self._sizes = wholes(f"{_KEY}.documents", documents, 1)
-        whole(f"{_KEY}.queries", queries, 1)
+        self._sizes = wholes(f"{_KEY}.documents", documents, 1, MOST)
+        whole(f"{_KEY}.queries", queries, 1, MOST)
         if source == GENERATED:
             wanted = f"{_KEY}.sentences is {sentences!r}: wanted the fewest and the most, such as [160, 480]"
             if not isinstance(sentences, Sequence) or len(sentences) != 2:
                 raise ValueError(wanted)
-            fewest, most = (whole(f"{_KEY}.sentences", number, 1) for number in sentences)
+            fewest, most = (whole(f"{_KEY}.sentences", number, 1, _MOST_SENTENCES) for number in sentences)
             if fewest > most:
                 raise ValueError(wanted)
-            size = whole(f"{_KEY}.world_documents", world_documents, max(*self._sizes, FEWEST))
+            size = whole(f"{_KEY}.world_documents", world_documents, max(*self._sizes, FEWEST), MOST)
             self._data = GeneratedCollection(seed, size, queries, (fewest, most))
             return
         if not canary:

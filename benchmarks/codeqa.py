@@ -13,7 +13,7 @@ from benchmarks.files import DataError
 from benchmarks.generate.code_corpus import CodeCorpus
 from benchmarks.generate.code_samples import MIN_LENGTH, build_sample, kind_of
 from benchmarks.sample import Judge, Sample, SampleInfo, Score
-from benchmarks.settings import whole, wholes
+from benchmarks.settings import LONGEST, MOST, known_encoding, whole, wholes
 from benchmarks.source import GENERATED, HubData, Source
 from rlm.completion import Prompt
 from rlm.models.tokens import DEFAULT_ENCODING
@@ -84,10 +84,10 @@ class CodeQA:
     ) -> None:
         self._generated = source == GENERATED
         self._source = Source(str(source), HubData(LONGBENCH.repo, revision, "train"), f"{_KEY}.source")
-        self._lengths = wholes(f"{_KEY}.lengths", lengths, MIN_LENGTH)
-        self._count = whole(f"{_KEY}.samples", samples, 1)
+        self._lengths = wholes(f"{_KEY}.lengths", lengths, MIN_LENGTH, LONGEST)
+        self._count = whole(f"{_KEY}.samples", samples, 1, MOST)
         self._seed = whole(f"{_KEY}.seed", seed, 0)
-        self._encoding = encoding
+        self._encoding = known_encoding(f"{_KEY}.encoding", encoding)
         self._corpus = CodeCorpus(packages, encoding)
 
     def infos(self) -> Sequence[SampleInfo]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from benchmarks.kinds import misfit
 from benchmarks.plugins import conf_dir, conf_dirs, conf_files, register
+from benchmarks.settings import MOST, whole
 from rlm.limits import Limits
 
 Config = dict[str, Any]
@@ -91,7 +92,7 @@ def check(config: Config) -> None:
     for group in ("benchmark", "method"):
         if not config.get(group):
             raise ConfigError(f"{group} is empty: choose at least one, as in '{group}=[...]'; see `rlm-eval list`")
-    _whole(config, "epochs", least=1)
+    _whole(config, "epochs", least=1, most=MOST)
     _whole(config, "seed", least=0)
     _whole(config["concurrency"], "samples", least=1, prefix="concurrency.")
     if config["limit"] is not None:
@@ -230,10 +231,10 @@ def explain(error: Exception, overrides: Sequence[str] = ()) -> ConfigError:
     match = match or re.search(r"Could not override '([^']+)'", message)
     if match:
         bad, written = match.group(1), [word.lstrip("+~").partition("=")[0] for word in overrides]
-        whole = next((key for key in written if key.startswith(f"{bad}.")), bad)
-        if whole in (known := _all_keys()):
-            return ConfigError(f"{whole} cannot be set: {'.'.join(whole.split('.')[:2])} is not among what is chosen")
-        return ConfigError(unknown("key", whole, known))
+        full = next((key for key in written if key.startswith(f"{bad}.")), bad)
+        if full in (known := _all_keys()):
+            return ConfigError(f"{full} cannot be set: {'.'.join(full.split('.')[:2])} is not among what is chosen")
+        return ConfigError(unknown("key", full, known))
     told = _one_line(error).replace("LexerNoViableAltException: ", "cannot be read: ")
     keys = [word.lstrip("+~").partition("=")[0] for word in overrides]
     named = any(key and key in told for key in keys)
@@ -265,10 +266,11 @@ def _flat(config: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _whole(config: Mapping[str, Any], key: str, *, least: int, prefix: str = "") -> None:
-    value = config[key]
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ConfigError(f"{prefix}{key} is {value!r}: wanted a whole number of at least {least}")
+def _whole(config: Mapping[str, Any], key: str, *, least: int, most: int | None = None, prefix: str = "") -> None:
+    try:
+        whole(f"{prefix}{key}", config[key], least, most)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
 
 
 def _number(config: Mapping[str, Any], key: str, *, prefix: str = "") -> None:

@@ -15,18 +15,19 @@ import numpy as np
 from benchmarks.files import DataError
 from benchmarks.generate.draws import Draws
 from benchmarks.generate.oolong_plan import PLAN, ask
-from benchmarks.generate.settings import checked_encoding, checked_lengths, checked_samples
 from benchmarks.generate.window import made_of, window
 from benchmarks.oolong_parse import parsed_question
 from benchmarks.oolong_questions import KINDS, Question
 from benchmarks.oolong_scorer import PHRASES, Gold, judge_answer
 from benchmarks.sample import Judge, Sample, SampleInfo, Score
+from benchmarks.settings import LONGEST, MOST, known_encoding, whole, wholes
 from benchmarks.source import GENERATED, HUB, ID, HubData, Source
 from benchmarks.windows import LABELS, Lines, Window, labelled_window, prompt_of, written_labels, written_users
 from rlm.models.tokens import DEFAULT_ENCODING
 
 WINDOWS = HubData("oolongbench/oolong-synth", "f0d59eaf0febf130664cfceb710436c8e3216b2b", "validation")
 DATASET = "trec_coarse"
+_KEY = "benchmark.oolong"
 # Rows of the length that the paper measures: two windows with 25 questions each.
 KNOWN_ROWS = {131072: 50}
 SHORTEST = 512
@@ -74,9 +75,10 @@ class Oolong:
         seed: int = 0,
         encoding: str = DEFAULT_ENCODING,
     ) -> None:
-        self._lengths, self._samples = checked_lengths(lengths, SHORTEST), checked_samples(samples)
-        self._seed, self._encoding = seed, checked_encoding(encoding)
-        self._source = None if source == GENERATED else Source(source, WINDOWS, "benchmark.oolong.source")
+        self._lengths = wholes(f"{_KEY}.lengths", lengths, SHORTEST, LONGEST)
+        self._samples = whole(f"{_KEY}.samples", samples, 1, MOST)
+        self._seed, self._encoding = seed, known_encoding(f"{_KEY}.encoding", encoding)
+        self._source = None if source == GENERATED else Source(source, WINDOWS, f"{_KEY}.source")
         self._infos: dict[str, SampleInfo] = {}
         self._build: dict[str, Callable[[SampleInfo], Sample]] = {}
         self._window = lru_cache(maxsize=4)(self._generated_window if self._source is None else self._read_window)

@@ -12,9 +12,9 @@ from typing import Any
 from benchmarks.files import DataError
 from benchmarks.generate.draws import Draws
 from benchmarks.generate.haystack import NOISE, PROSE, hide, material
-from benchmarks.generate.settings import checked_encoding, checked_lengths, checked_samples
 from benchmarks.generate.wordlists import texts_sha256, word_lists
 from benchmarks.sample import Judge, Sample, SampleInfo, Score
+from benchmarks.settings import LONGEST, MOST, known_encoding, whole, wholes
 from benchmarks.source import GENERATED, HUB, ID, HubData, Source
 from rlm.completion import CONTEXT_MARK, QUERY_MARK, Prompt
 from rlm.models.tokens import DEFAULT_ENCODING, count_tokens
@@ -29,6 +29,7 @@ VARIANTS = {
 DEPTHS = 40
 SHORTEST = 256
 GENERATOR = "sniah-generated-1"
+_KEY = "benchmark.sniah"
 
 # The columns of RULER that are read, with their types.
 _KINDS = {"index": ID, "input": str, "outputs": (list, str, int), "length": int}
@@ -62,7 +63,7 @@ class SNIAH:
         seed: int = 0,
         encoding: str = DEFAULT_ENCODING,
     ) -> None:
-        self._seed, self._encoding = seed, checked_encoding(encoding)
+        self._seed, self._encoding = seed, known_encoding(f"{_KEY}.encoding", encoding)
         self._source: Source | None = None
         self._rows: dict[str, tuple[str, str]] = {}
         self._plan: dict[str, tuple[SampleInfo, str, int]] = {}
@@ -71,7 +72,7 @@ class SNIAH:
         elif source == HUB:
             raise ValueError("S-NIAH has no hub data set: source is 'generated' or the path of RULER rows")
         else:
-            self._source = Source(source, HubData("RULER niah_single", "local"), "benchmark.sniah.source")
+            self._source = Source(source, HubData("RULER niah_single", "local"), f"{_KEY}.source")
 
     def infos(self) -> Sequence[SampleInfo]:
         self._load_rows()
@@ -131,7 +132,8 @@ class SNIAH:
         variants = [variants] if isinstance(variants, str) else variants
         if not variants or any(variant not in VARIANTS for variant in variants):
             raise ValueError(f"variants is {variants!r}: wanted some of {', '.join(VARIANTS)}")
-        lengths, samples = checked_lengths(lengths, SHORTEST), checked_samples(samples)
+        lengths = wholes(f"{_KEY}.lengths", lengths, SHORTEST, LONGEST)
+        samples = whole(f"{_KEY}.samples", samples, 1, MOST)
         for index, length in itertools.product(range(samples), lengths):
             variant = variants[index % len(variants)]
             sample_id = f"sniah-{variant}-{length}-{index:03d}"

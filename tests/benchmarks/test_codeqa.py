@@ -358,6 +358,7 @@ def test_provenance_names_versions_and_a_hash_of_the_code():
         ({"lengths": []}, "lengths is []: wanted a list"),
         ({"lengths": [512, 512]}, "wanted each number once"),
         ({"samples": 0}, "samples is 0"),
+        ({"samples": 10**30}, "at most 1000000"),
         ({"packages": []}, "packages is empty"),
     ],
 )

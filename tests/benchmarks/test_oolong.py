@@ -206,6 +206,8 @@ def test_rows_to_score_carry_their_target():
         {"lengths": []},
         {"lengths": [100]},
         {"samples": 0},
+        {"samples": 10**30},
+        {"lengths": [10**30]},
         {"samples": "all"},
         {"encoding": "morse"},
         {"lengths": "8k"},

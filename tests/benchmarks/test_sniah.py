@@ -194,6 +194,7 @@ def test_a_row_with_two_needles_is_refused(tmp_path):
         ({"lengths": []}, "lengths is"),
         ({"lengths": ["8k"]}, "lengths is"),
         ({"samples": 0}, "samples is 0"),
+        ({"samples": 10**30}, "at most 1000000"),
         ({"source": "hub"}, "no hub data set"),
         ({"encoding": "latin1"}, "no token encoding"),
     ],
