@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 # Details of a score that are words of ours and tell nothing of a protected benchmark.
 OPEN_DETAILS = ("judged_by", "judge_verdict")
+# A plan of more would not fit in memory.
+MOST_PLANNED = 10_000_000
 # Stop reasons of a sample that the run itself cut short: it is not finished, and runs again on resumption.
 UNFINISHED = (StopReason.MAX_RUN_COST, StopReason.CANCELLED)
 
@@ -48,6 +50,11 @@ class Harness:
         self.store = store
         self.budget = budget or Budget(config["budget"]["max_cost_usd"])
         self.benchmarks, self.infos = load_benchmarks(config)
+        planned = len(config["method"]) * config["epochs"] * sum(map(len, self.infos.values()))
+        if planned > MOST_PLANNED:
+            raise ConfigError(
+                f"there are {planned} samples to run, over all methods and epochs: wanted at most {MOST_PLANNED}"
+            )
         self._model_set = ModelSet(config, store, read_also)
         self.models, self.judge = self._model_set.roles(), self._model_set.judge()
         self.methods = build_methods(config, self.models)
@@ -76,11 +83,7 @@ class Harness:
         except Exception as error:
             told = f"benchmark.{benchmark_name}: sample {sample_id} cannot be built: {one_line(error)}"
             raise ExecutorError(told) from error
-        if isinstance(method, Method):
-            completion = await self._complete(method, built.sample, epoch)
-        else:
-            answer = await method.answer(benchmark, built.sample, list(self.infos[benchmark_name]))
-            completion = Completion(answer, StopReason.ANSWER, usage=_NO_USAGE, trajectory=Trajectory())
+        completion = await self._complete(benchmark_name, method, built.sample, epoch)
         if completion.stop_reason in UNFINISHED:
             return None
         completion, score, judged = await self._score(benchmark, built.sample, completion, epoch)
@@ -94,9 +97,13 @@ class Harness:
     async def aclose(self) -> None:
         await self._model_set.aclose()
 
-    async def _complete(self, method: Method, sample: Sample, epoch: int) -> Completion:
+    async def _complete(self, benchmark: str, method: Any, sample: Sample, epoch: int) -> Completion:
+        """What a method, or a reference row, makes of a sample; what it raises is the completion's error."""
         try:
-            return await method.acompletion(sample.prompt, epoch=epoch, budget=self.budget)
+            if isinstance(method, Method):
+                return await method.acompletion(sample.prompt, epoch=epoch, budget=self.budget)
+            answer = await method.answer(self.benchmarks[benchmark], sample, list(self.infos[benchmark]))
+            return Completion(answer, StopReason.ANSWER, usage=_NO_USAGE, trajectory=Trajectory())
         except FatalModelError:
             raise
         except Exception as error:

@@ -12,24 +12,23 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.generate.settings import checked_encoding, checked_lengths, checked_samples
 from benchmarks.generate.window import made_of, window
-from benchmarks.pair_conditions import CONDITIONS, GoldPairs, gold_pairs
+from benchmarks.pair_conditions import CONDITIONS, MOST_WRITTEN, GoldPairs, gold_pairs
 from benchmarks.pair_rows import LabelledText, PairRows, is_hub_or_rows
 from benchmarks.pair_sets import has_pairs, score_pairs, tolerant
 from benchmarks.sample import Judge, Sample, SampleInfo, Score
+from benchmarks.settings import LONGEST, MOST, known_encoding, whole, wholes
 from benchmarks.source import GENERATED
 from benchmarks.windows import LABELS, Window, prompt_of, written_users
 from rlm.models.tokens import DEFAULT_ENCODING
 
 # Symmetric and asymmetric tasks by turns, those first that a small window is most likely to have pairs for.
 ORDER = (3, 17, 1, 12, 8, 13, 2, 20, 6, 15, 4, 18, 10, 14, 7, 11, 9, 16, 5, 19)
+_KEY = "benchmark.oolong_pairs"
 SHORTEST = 512
 ROOM = 140
 SMALL = 2048
 CANDIDATES = 16
-# Pairs that a target lists one by one, enough for windows of 1M tokens. Those of 10M have billions.
-_LISTED = 50_000_000
 
 _SYSTEM = "Answer the question about the lines below."
 _QUERY = (
@@ -64,8 +63,9 @@ class OolongPairs:
         seed: int = 0,
         encoding: str = DEFAULT_ENCODING,
     ) -> None:
-        lengths, samples = checked_lengths(lengths, SHORTEST), checked_samples(samples)
-        self._seed, self._encoding = seed, checked_encoding(encoding)
+        lengths = wholes(f"{_KEY}.lengths", lengths, SHORTEST, LONGEST)
+        samples = whole(f"{_KEY}.samples", samples, 1, MOST)
+        self._seed, self._encoding = seed, known_encoding(f"{_KEY}.encoding", encoding)
         self._rows = PairRows(source, windows) if source != GENERATED and is_hub_or_rows(source) else None
         self._text = LabelledText(source) if source != GENERATED and self._rows is None else None
         self._plan: dict[str, tuple[SampleInfo, int, int]] = {}
@@ -114,10 +114,10 @@ class OolongPairs:
         raise ValueError("OOLONG-Pairs rows refer to samples by sample_id; they carry no target of their own")
 
     def target_bytes(self, target: GoldPairs) -> bytes:
-        """A JSON list of pair strings, as the hub's files give answers; of a gold beyond _LISTED pairs, which no memory
-        holds in long windows, the users of each role and the number of their pairs.
+        """A JSON list of pair strings, as the hub's files give answers; of more than MOST_WRITTEN pairs the users of
+        each role and the number of their pairs.
         """
-        if len(target) > _LISTED:
+        if len(target) > MOST_WRITTEN:
             first, second = (target.users[role].tolist() for role in (target.first, target.second))
             roles = {"task": target.task, "pairs": len(target), "first": first, "second": second}
             return json.dumps(roles).encode()

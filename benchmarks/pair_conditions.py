@@ -12,6 +12,8 @@ from benchmarks.windows import LABELS, Lines
 
 _DESCRIPTION, _ENTITY, _HUMAN, _NUMBER, _LOCATION, _ABBREVIATION = range(len(LABELS))
 _COUNTS = {1: "one", 2: "two"}
+# Pairs that are written out one by one, enough for the golds of windows of 1M tokens. Those of 10M have billions.
+MOST_WRITTEN = 50_000_000
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,12 @@ class GoldPairs:
         return ((self.first[i] & self.second[j]) | (self.first[j] & self.second[i])) & (i != j)
 
     def written(self, before: str = "(", between: str = ", ", after: str = ")\n") -> str:
-        """All pairs, each as `before` lower id `between` higher id `after`, in ascending order."""
+        """All pairs, each as `before` lower id `between` higher id `after`, in ascending order.
+
+        Raises ValueError for more than MOST_WRITTEN.
+        """
+        if len(self) > MOST_WRITTEN:
+            raise ValueError(f"{len(self):,} pairs are too many to be written out: wanted at most {MOST_WRITTEN:,}")
         names = np.array([str(user) for user in self.users.tolist()], dtype=object)
         rows = []
         for i, name in enumerate(names):

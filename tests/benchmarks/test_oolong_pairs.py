@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from benchmarks.files import DataError
 from benchmarks.generate.questions import question_bank
-from benchmarks.oolong_pairs import OolongPairs, judge_pairs
+from benchmarks.oolong_pairs import OolongPairs, all_pairs, judge_pairs
 from benchmarks.pair_conditions import CONDITIONS, GoldPairs
 from benchmarks.windows import LABELS, leaks, without_labels
 from rlm.models.tokens import count_tokens
@@ -229,6 +229,7 @@ def test_windows_may_lie_elsewhere(hub_copy, tmp_path_factory):
         ({"lengths": []}, "lengths is"),
         ({"lengths": [256]}, "at least 512"),
         ({"samples": 0}, "samples is 0"),
+        ({"samples": 10**30}, "at most 1000000"),
         ({"source": "missing.txt"}, "missing.txt"),
         ({"source": "missing"}, "no such file or folder"),
     ],
@@ -253,3 +254,13 @@ def test_a_gold_of_billions_of_pairs_is_a_target_of_its_roles():
     written = json.loads(OolongPairs(lengths=[512]).target_bytes(gold))
     assert (written["task"], written["pairs"]) == (1, 60_000 * 59_999 // 2)
     assert written["first"] == written["second"] == users.tolist()
+
+
+def test_answers_of_billions_of_pairs_are_refused_and_not_written():
+    users = np.arange(1, 60_001)
+    everybody = np.ones(len(users), dtype=bool)
+    benchmark = OolongPairs(lengths=[512])
+    with pytest.raises(ValueError, match="1,799,970,000 pairs are too many to be written out"):
+        benchmark.oracle(GoldPairs(1, users, everybody, everybody))
+    with pytest.raises(ValueError, match="1,799,970,000 pairs"):
+        all_pairs("\n".join(f"Date: Jan 01, 2023 || User: {user} || Instance: Who?" for user in users))

@@ -213,3 +213,16 @@ def test_a_method_of_the_users_own_is_one_class_and_one_yaml(go, server, in_fold
     (sample,) = pd.read_parquet(outcome.path / "samples.parquet").itertuples()
     (call,) = [e for e in read_trajectory(outcome.path, sample.trajectory) if e["kind"] == "call"]
     assert call["messages"][0]["content"].startswith("ho! ")
+
+
+def test_a_reference_row_that_cannot_be_made_is_an_error_and_all_else_is_run(go, server, in_folder, monkeypatch):
+    for module in ("pair_conditions", "oolong_pairs"):
+        monkeypatch.setattr(f"benchmarks.{module}.MOST_WRITTEN", 0)
+    words = ["model=openai", "benchmark=[oolong_pairs]", "benchmark.oolong_pairs.lengths=[512]", "limit=2"]
+    outcome = go(server(), *words, "method=[oracle,floor,base]")
+    assert outcome.state == "finished"
+    samples = pd.read_parquet(outcome.path / "samples.parquet").set_index("method")
+    assert set(samples.loc["base", "status"]) == {"ok"}
+    for method in ("oracle", "floor"):
+        assert set(samples.loc[method, "status"]) == {"error"} and set(samples.loc[method, "score"]) == {0.0}
+        assert samples.loc[method, "error"].str.contains("too many to be written out").all()
