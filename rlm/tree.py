@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections import Counter
 from collections.abc import Coroutine, Mapping, Sequence
@@ -11,6 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any, TypeVar
 
+from rlm.completion import StopReason
 from rlm.limits import LoopGuard, Meter
 from rlm.models.chat import ChatModel, Cost, FailedAttempt, ModelError, Reply, TokenUsage
 from rlm.trajectory import CallRecord, Trajectory, prompt_sha256
@@ -18,6 +20,9 @@ from rlm.trajectory import CallRecord, Trajectory, prompt_sha256
 ROOT, SUB, COMPACTOR, JUDGE = "root", "sub", "compactor", "judge"
 
 T = TypeVar("T")
+# Tools may make completions in threads of their own.
+_counting = threading.Lock()
+_POLL_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,7 @@ class CallTree:
         self._latest: dict[tuple[int | None, str], tuple[int, list[Mapping[str, str]]]] = {}
         self._called: dict[int, tuple[int, int]] = {}
         self._on_the_wire: set[asyncio.Task[Any]] = set()
+        self._tools_calls = 0
 
     def loop(self) -> LoopGuard:
         """A guard for a loop of turns of its own."""
@@ -81,19 +87,29 @@ class CallTree:
         return await asyncio.shield(task)
 
     async def settle(self) -> None:
-        """Wait until nothing is on the wire any more; what is there when this is cancelled is dropped."""
+        """End: no further call is made, by tools that go on neither, and what is on the wire is awaited.
+
+        What is there when this is cancelled is dropped.
+        """
+        self._end()
         try:
             await asyncio.gather(*self._on_the_wire, return_exceptions=True)
+            while self._tools_calls:
+                await asyncio.sleep(_POLL_S)
         except asyncio.CancelledError:
             await self.drop()
             raise
 
     async def drop(self) -> None:
-        """Give up what is on the wire."""
+        """End, and give up what is on the wire."""
+        self._end()
         left = list(self._on_the_wire)
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
+
+    def _end(self) -> None:
+        self.meter.stopped = self.meter.stopped or StopReason.CANCELLED
 
     async def call(
         self,
@@ -111,8 +127,8 @@ class CallTree:
         the record's parent_id is the call behind that event. last: the root's one call past a limit.
         Raises LimitReached before the call is made, and what ChatModel.complete raises.
         """
-        self._admit(sub=role != ROOT or depth > 0, depth=depth, last=last)
         digest = prompt_sha256(messages)
+        self._admit(sub=role != ROOT or depth > 0, depth=depth, last=last)
         occurrence = self._occurrences[model.name, digest]
         self._occurrences[model.name, digest] += 1
         call_id = next(self._ids)
@@ -126,6 +142,7 @@ class CallTree:
             return reply
         except ModelError as caught:
             failures, error = caught.failures, str(caught)
+            reply = replace(reply, cache_hit=caught.cache_hit)
             raise
         except BaseException as caught:
             error = type(caught).__name__
@@ -143,7 +160,10 @@ class CallTree:
         self.meter.admit(sub=sub, depth=depth, last=last)
         self.counts.max_depth = max(self.counts.max_depth, depth)
         if self._within:
-            self._within.tree._admit(sub=True, depth=self._within.depth + depth)
+            outer = self._within.tree
+            outer._admit(sub=True, depth=self._within.depth + depth)
+            with _counting:
+                outer._tools_calls += 1
 
     def _keep(
         self, record: CallRecord, messages: Sequence[Mapping[str, str]], reply: Reply, parent: int | None
@@ -168,6 +188,8 @@ class CallTree:
             outer._keep(
                 replace(record, call_id=call_id, parent_id=caller, role=SUB, depth=depth), messages, reply, event
             )
+            with _counting:
+                outer._tools_calls -= 1
 
     def _caller(self, event: int | None, call_id: int, depth: int) -> int | None:
         """The call whose reply led to this one: of less depth, under the same event or the nearest above it."""

@@ -90,7 +90,9 @@ class CachedModel:
             if first:
                 raise
             # Its attempts are charged to the one who asked first.
-            raise type(error)(str(error)) from error
+            joined = type(error)(str(error))
+            joined.cache_hit = True
+            raise joined from error
         finally:
             flight.waiting -= 1
         return reply if first else replace(reply, cache_hit=True)

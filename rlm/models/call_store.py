@@ -274,7 +274,9 @@ def _decode(text: str) -> Outcome:
             for kind, message, wait_s, usage, cost in row.get("failures", ())
         ]
         if "overflow" in row:
-            return ContextOverflow(str(row["overflow"]), failures)
+            overflow = ContextOverflow(str(row["overflow"]), failures)
+            overflow.cache_hit = True
+            return overflow
         usd, uncached_usd, state = row["cost"]
         return Reply(
             text=str(row.get("text", "")),

@@ -107,9 +107,10 @@ def test_an_unknown_mode_is_refused(store):
 
 async def test_a_context_overflow_is_a_result_and_is_stored(store):
     model = CachedModel(Counting(ContextOverflow("too long")), store)
-    for _ in range(2):
-        with pytest.raises(ContextOverflow, match="too long"):
+    for hit in (False, True):
+        with pytest.raises(ContextOverflow, match="too long") as caught:
             await model.complete(HELLO)
+        assert caught.value.cache_hit is hit
     assert model.inner.calls == 1
 
 
