@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from benchmarks.files import DataError, one_line
 from rlm.completion import Prompt
 
 if TYPE_CHECKING:
@@ -103,3 +105,11 @@ class Benchmark(Protocol):
     def provenance(self) -> Mapping[str, Any]:
         """What identifies the data: source, revision, generator version, seed, hash of what was chosen."""
         ...
+
+
+def target_json(benchmark: Benchmark, target: Any) -> Any:
+    """A target as rows of `rlm-eval data --targets` have it. Raises DataError where `target_bytes` gives no JSON."""
+    try:
+        return json.loads(benchmark.target_bytes(target))
+    except (ValueError, TypeError) as error:
+        raise DataError(f"benchmark.{benchmark.name}: target_bytes gives no JSON: {one_line(error)}") from error

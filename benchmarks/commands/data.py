@@ -26,6 +26,7 @@ def main(argv: Sequence[str]) -> int:
     config = compose([f"benchmark=[{words.benchmark}]", "method=[base]", *words.overrides])
 
     from benchmarks.harness import load_benchmarks, prompt_tokens
+    from benchmarks.sample import target_json
 
     benchmarks, infos = load_benchmarks(config)
     for name, benchmark in benchmarks.items():
@@ -44,7 +45,7 @@ def main(argv: Sequence[str]) -> int:
                 "length": sample.info.length,
             }
             if words.targets:
-                row["target"] = HIDDEN if hidden else json.loads(benchmark.target_bytes(sample.target))
+                row["target"] = HIDDEN if hidden else target_json(benchmark, sample.target)
             print(json.dumps(row))
     return 0
 

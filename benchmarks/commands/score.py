@@ -16,7 +16,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 from benchmarks.build import ModelSet
 from benchmarks.config import Config, ConfigError, compose
-from benchmarks.sample import Benchmark
+from benchmarks.protect import HIDDEN
+from benchmarks.sample import Benchmark, target_json
 from rlm.models.chat import ModelError
 
 if TYPE_CHECKING:
@@ -39,17 +40,20 @@ def main(argv: Sequence[str]) -> int:
 
 
 async def _score_file(config: Config, name: str, file: Path) -> int:
-    scores: list[float] = []
+    scores, sample_ids = [], []
     models = ModelSet(config, None)
     try:
         async for row in score_rows(config, name, read_rows(file), models.judge()):
             print(json.dumps(row))
             scores.append(row["score"])
+            sample_ids += [str(row["sample_id"])] if row.get("sample_id") is not None else []
     finally:
         await models.aclose()
     if not scores:
         raise ConfigError(f"{file} has no rows: wanted one JSON object a line")
-    print(f"{len(scores)} rows, mean score {sum(scores) / len(scores):.4f}", file=sys.stderr)
+    repeated = len(sample_ids) - len(set(sample_ids))
+    told = f"; {repeated} of them are of a sample that an earlier row is of: each row counts" if repeated else ""
+    print(f"{len(scores)} rows, mean score {sum(scores) / len(scores):.4f}{told}", file=sys.stderr)
     return 0
 
 
@@ -85,14 +89,16 @@ def _target(benchmark: Benchmark, infos: Mapping[str, Any], row: Mapping[str, An
         raise ConfigError(f"{where} has no key prediction")
     sample_id = row.get("sample_id")
     known = sample_id is not None and str(sample_id) in infos
-    if "target" not in row and sample_id is None:
+    # What `rlm-eval data --targets` shows in place of a protected target is none.
+    carries_target = row.get("target", HIDDEN) != HIDDEN
+    if not carries_target and sample_id is None:
         raise ConfigError(f"{where} has neither sample_id nor target")
-    if "target" not in row and not known:
+    if not carries_target and not known:
         raise ConfigError(f"{where}: the configured source has no sample {sample_id!r}; see `rlm-eval data`")
     if known:
         target = benchmark.sample(str(sample_id)).target
         # Rows of `rlm-eval data --targets` with predictions added carry what the sample has anyway.
-        if "target" not in row or row["target"] == json.loads(benchmark.target_bytes(target)):
+        if not carries_target or row["target"] == target_json(benchmark, target):
             return target
     try:
         return benchmark.target_of(row)

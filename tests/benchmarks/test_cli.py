@@ -179,3 +179,42 @@ def test_a_bad_row_of_predictions_is_named(content, told, capsys, tmp_path):
     file.write_text(content)
     assert main(["score", "sniah", str(file), "benchmark.sniah.lengths=[512]"]) == 2
     assert told in capsys.readouterr().err
+
+
+SNIAH_WORDS = ["benchmark.sniah.lengths=[512]", "benchmark.sniah.samples=2"]
+
+
+@pytest.fixture
+def targets(capsys):
+    """Sample id -> target of two samples of S-NIAH."""
+    assert main(["data", "sniah", "--targets", *SNIAH_WORDS]) == 0
+    rows = map(json.loads, capsys.readouterr().out.splitlines())
+    return {row["sample_id"]: row["target"] for row in rows}
+
+
+def test_several_rows_of_a_sample_are_each_scored_and_told(targets, capsys, tmp_path):
+    (first, value), (second, _) = targets.items()
+    said = [(first, value), (first, "no idea"), (second, "no idea"), (first, value)]
+    file = tmp_path / "predictions.jsonl"
+    file.write_text("".join(json.dumps({"sample_id": name, "prediction": text}) + "\n" for name, text in said))
+    assert main(["score", "sniah", str(file), *SNIAH_WORDS]) == 0
+    printed = capsys.readouterr()
+    assert [json.loads(line)["score"] for line in printed.out.splitlines()] == [1.0, 0.0, 0.0, 1.0]
+    assert printed.err.splitlines()[-1].startswith("4 rows, mean score 0.5000; 2 of them are of a sample")
+
+
+def test_a_target_that_data_has_hidden_is_the_samples_own(targets, capsys, tmp_path):
+    file = tmp_path / "predictions.jsonl"
+    rows = [{"sample_id": name, "prediction": value, "target": "[protected]"} for name, value in targets.items()]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["score", "sniah", str(file), *SNIAH_WORDS]) == 0
+    assert [json.loads(line)["score"] for line in capsys.readouterr().out.splitlines()] == [1.0, 1.0]
+    file.write_text(json.dumps(rows[0] | {"sample_id": "another"}))
+    assert main(["score", "sniah", str(file), *SNIAH_WORDS]) == 2
+    assert "no sample 'another'" in capsys.readouterr().err
+
+
+def test_a_target_that_is_no_json_is_one_line(capsys, monkeypatch):
+    monkeypatch.setattr("benchmarks.sniah.SNIAH.target_bytes", lambda self, target: b"nothing like it")
+    assert main(["data", "sniah", "--targets", *SNIAH_WORDS]) == 2
+    assert capsys.readouterr().err.startswith("rlm-eval: benchmark.sniah: target_bytes gives no JSON: ")
