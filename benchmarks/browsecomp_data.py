@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from benchmarks.files import DataError
 from benchmarks.generate.draws import Draws
-from benchmarks.source import Source
+from benchmarks.source import ID, Source
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -97,7 +97,7 @@ class Cipher:
         """Raises DataError for what is not base64, or no text under this canary."""
         try:
             return self._xor(base64.b64decode(text, validate=True)).decode()
-        except (binascii.Error, UnicodeError) as error:
+        except (ValueError, TypeError) as error:
             raise DataError(f"an encrypted field is no text under benchmark.browsecomp_plus.canary: {error}") from None
 
     def encrypt(self, text: str) -> str:
@@ -149,7 +149,7 @@ class EncryptedCollection:
             for document in row[column] or ():
                 docid = self._cipher.decrypt(document["docid"])
                 if docid in wanted and docid not in found:
-                    found[docid] = self._cipher.decrypt(document["text"])
+                    found[docid] = self._cipher.decrypt(document.get("text"))
         missing = [docid for docid in docids if docid not in found]
         if missing:
             unknown = [docid for docid in missing if docid not in self._corpus_rows]
@@ -166,14 +166,18 @@ class EncryptedCollection:
 
     @cached_property
     def _chosen(self) -> list[str | int]:
-        everything = list(self._queries.table(["query_id"], count=QUERY_ROWS)["query_id"])
+        everything = list(self._queries.table(["query_id"], count=QUERY_ROWS, kinds={"query_id": ID})["query_id"])
         ordered = sorted(everything, key=lambda query_id: (len(str(query_id)), str(query_id)))
+        for one, other in pairwise(map(str, ordered)):
+            if one == other:
+                raise DataError(f"{self._queries.origin}: two rows have the query_id {one!r}")
         chosen = set(Draws(self._seed, "browsecomp_plus queries").some(ordered, self._count))
         return [query_id for query_id in ordered if query_id in chosen]
 
     @cached_property
     def _table(self) -> Dataset:
-        return self._queries.table(["query_id", "query", "answer", *_DOCUMENTS], {"query_id": self._chosen})
+        columns, kinds = ["query_id", "query", "answer", *_DOCUMENTS], {"query": str, "answer": str}
+        return self._queries.table(columns, {"query_id": self._chosen}, kinds=kinds)
 
     @cached_property
     def _places(self) -> dict[str, int]:
@@ -193,7 +197,7 @@ class EncryptedCollection:
 
     @cached_property
     def _corpus_table(self) -> Dataset:
-        return self._corpus.table(["docid", "text"], count=CORPUS_ROWS)
+        return self._corpus.table(["docid", "text"], count=CORPUS_ROWS, kinds={"docid": ID})
 
     @cached_property
     def _corpus_rows(self) -> dict[str, int]:

@@ -7,7 +7,7 @@ import gzip
 import json
 import re
 import zlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -66,6 +66,10 @@ def _accepted(value: Any) -> frozenset[Any]:
     return frozenset([value])
 
 
+def _hashable(value: Any) -> Any:
+    return value if isinstance(value, Hashable) else repr(value)
+
+
 def _missing(where: str, columns: Sequence[str], found: Collection[str]) -> DataError | None:
     missing = [column for column in columns if column not in found]
     if not missing:
@@ -118,7 +122,7 @@ def _row_group_rows(
     if where:
         keys = parquet.read_row_group(group, columns=list(where))
         keep = [
-            all(value in values for value, values in zip(row, where.values(), strict=True))
+            all(_hashable(value) in values for value, values in zip(row, where.values(), strict=True))
             for row in zip(*(keys[column].to_pylist() for column in where), strict=True)
         ]
         if not any(keep):
@@ -150,16 +154,12 @@ def _json_rows(name: str, file: IO[bytes], columns: Sequence[str], where: dict[s
             yield {column: row[column] for column in columns}
 
 
-def _hashable(value: Any) -> Any:
-    return value if isinstance(value, str | int | float | None) else json.dumps(value)
-
-
 def _lines(name: str, file: IO[bytes]) -> Iterator[tuple[int, Any]]:
     for number, line in enumerate(file, 1):
         if line.strip():
             try:
                 yield number, json.loads(line)
-            except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+            except (ValueError, RecursionError) as error:
                 raise DataError(f"{name}, line {number} is not JSON: {one_line(error)}") from error
 
 
@@ -217,6 +217,8 @@ class _Scanner:
                     self._advance(error.pos)
                     raise self.error(f"not JSON: {error.msg}") from error
                 continue
+            except ValueError as error:
+                raise self.error(f"not JSON: {error}") from error
             # A number at the end of what was read may go on.
             if end < len(self._text) or not self._read():
                 line = self._line

@@ -22,7 +22,7 @@ LABELS = (
 )
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_LINE = re.compile(r"^Date: (\w{3}) (\d{1,2}), (\d{4}) \|\| User: (\d+) \|\| Instance: (.*)$", re.MULTILINE)
+_LINE = re.compile(r"^Date: (\w{3}) (\d{1,2}), (\d{4}) \|\| User: (\d{1,18}) \|\| Instance: (.*)$", re.MULTILINE)
 _LABEL_MARK = " || Label: "
 # What no text for methods may hold, however it is spaced.
 _MARK = "|| Label:"
@@ -72,7 +72,7 @@ def labelled_window(window_id: str, text: str) -> Window:
         users.append(int(user))
         labels.append(LABELS.index(label))
     lines = Lines(*(np.array(column, dtype=np.int64) for column in (days, users, labels)))
-    named = re.search(r"\b(\d+)\b", text[: text.find("Date: ")])
+    named = re.search(r"\b(\d{1,18})\b", text[: text.find("Date: ")])
     if not len(lines) or (named and int(named[1]) != len(lines)):
         raise DataError(
             f"window {window_id} has {len(lines)} lines of date, user, question and label, "
@@ -107,7 +107,7 @@ def without_labels(text: str) -> str:
 
 def written_users(text: str) -> NDArray[np.int64]:
     """The users of a window's lines, read from the text without labels, one entry a line."""
-    return np.array([int(user) for user in re.findall(r"\|\| User: (\d+)", text)], dtype=np.int64)
+    return np.array([int(user) for user in re.findall(r"\|\| User: (\d{1,18})", text)], dtype=np.int64)
 
 
 def written_labels(text: str) -> list[str]:

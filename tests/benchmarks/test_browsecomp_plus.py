@@ -105,6 +105,9 @@ def test_more_documents_than_there_are_is_an_error():
         ({"documents": 10}, "documents is 10: wanted a list"),
         ({"documents": [10, 10]}, "wanted each number once"),
         ({"queries": 0}, "queries is 0"),
+        ({"queries": 10**30}, "at most 1000000"),
+        ({"world_documents": 10**30}, "at most 1000000"),
+        ({"sentences": [1, 10**30]}, "sentences is"),
         ({"world_documents": 60}, "world_documents is 60: wanted a whole number of at least 100"),
         ({"sentences": [5]}, "sentences is [5]"),
         ({"sentences": None}, "sentences is None"),
@@ -333,6 +336,25 @@ def test_columns_of_another_form_are_told(folder):
         DataError, match="gold_docs of query 1 should be a list of objects with docid and text, found str"
     ):
         samples(local(folder))
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ([{}, {}], "two rows have the query_id '1'"),
+        ([{"query_id": None}], "in the column query_id"),
+        ([{"query": None}], "in the column query"),
+        ([{"answer": ""}], "an empty text in the column answer"),
+        ([{"query": "ünreadable"}], "an encrypted field is no text"),
+        ([{"gold_docs": [{"docid": 5, "text": "a"}]}], "an encrypted field is no text"),
+    ],
+)
+def test_rows_that_are_not_as_they_should_be_are_told_in_one_line(folder, changed, told):
+    content = [rows(1)[0] | change for change in changed]
+    (folder / "queries.jsonl").write_text("".join(json.dumps(row) + "\n" for row in content))
+    with pytest.raises(DataError, match=told) as caught:
+        samples(local(folder))
+    assert "\n" not in str(caught.value)
 
 
 def test_the_real_judgements_are_read(shared_data):

@@ -67,6 +67,8 @@ def test_parquet_gives_the_same_rows_whatever_its_row_groups(rows, group, ids, c
         ("rows.jsonl", b'{"id": 1, "text": "a"}\n[1]\n', "line 2 holds a list, wanted an object"),
         ("rows.jsonl", b'\n\n{"id": 1}\n', "line 3 lacks the column(s) text; it has: id"),
         ("rows.jsonl", b'{"id": 1, "text": "\xff"}\n', "rows.jsonl, line 1"),
+        ("rows.jsonl", b'{"id": ' + b"9" * 5000 + b"}", "rows.jsonl, line 1 is not JSON"),
+        ("rows.json", b'[{"id": ' + b"9" * 5000 + b"}]", "rows.json, line 1: not JSON"),
         ("rows.json", b'[\n{"id": 1, "text": "a"},\n{"id": 2,\n"text": nope}]', "rows.json, line 4"),
         ("rows.json", b'[\n{"id": 1, "text": "a"}\n{"id": 2, "text": "a"}]', "line 3: wanted a comma"),
         ("rows.json", b'[{"id": 1, "text": "a"}', "got the end of the file"),
@@ -99,3 +101,10 @@ def test_any_bytes_give_rows_or_a_data_error(content, name):
         rows_of(name, content)
     except DataError as error:
         assert name in str(error)
+
+
+def test_a_column_of_lists_matches_nothing():
+    buffer = io.BytesIO()
+    pq.write_table(pa.table({"id": [[1]], "text": ["a"]}), buffer)
+    assert rows_of("rows.parquet", buffer.getvalue(), where={"id": 1}) == []
+    assert rows_of("rows.jsonl", b'{"id": [1], "text": "a"}', where={"id": 1}) == []

@@ -138,6 +138,7 @@ def test_a_labelled_text_gives_its_lines_and_loses_its_labels():
         ("Date: Jun 29, 2022 || User: 7 || Instance: What ? || Label: animal\n", "animal"),
         ("Date: Jux 29, 2022 || User: 7 || Instance: What ? || Label: entity\n", "not a date"),
         ("Date: Feb 30, 2022 || User: 7 || Instance: What ? || Label: entity\n", "not a date"),
+        (f"1 line\nDate: Jun 29, 2022 || User: {'7' * 5000} || Instance: What ? || Label: entity\n", "has 0 lines"),
     ],
 )
 def test_a_malformed_labelled_text_is_refused(text, told):
