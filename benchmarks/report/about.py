@@ -32,14 +32,14 @@ NOTES = {
     "lengths": (
         "In percent; score, over window, limit, error and answered wrong add up to 100. Context rot is the part of "
         "answered wrong above what the method loses of its answers at its shortest length, apart from what did not fit "
-        "the window.\n\n"
+        "the window. † as in the scores.\n\n"
     ),
     "effective_lengths": (
         "The largest tested length up to which the score stays at or above the bar: RULER's 85.6, or 85% of the "
         "method's own score at the shortest length.\n\n"
     ),
     "crossover_lengths": "The smallest tested length from which on a method stays ahead of the baseline.\n\n",
-    "groups": "All lengths of a benchmark together.\n\n",
+    "groups": "All lengths of a benchmark together. † as in the scores.\n\n",
     "details": "All lengths of a benchmark together; a cell of fewer samples than its row has its own n.\n\n",
     "epochs": "Percent points; sd epochs is of one sample run again, sd samples of the samples' own means.\n\n",
     "behaviour": "All lengths of a benchmark together; correct is a score of at least 0.5.\n\n",

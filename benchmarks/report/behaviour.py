@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def behaviour_table(samples: pd.DataFrame, calls: pd.DataFrame | None = None) -> pd.DataFrame:
+def behaviour_table(samples: pd.DataFrame) -> pd.DataFrame:
     """Table 6: a row a benchmark, method and outcome (correct is a score of at least SOLVED).
 
     Means of turns, cells and sub-calls; syntax_error: share in percent of samples with at least one;
@@ -39,7 +39,7 @@ def behaviour_table(samples: pd.DataFrame, calls: pd.DataFrame | None = None) ->
     return pd.DataFrame(rows)
 
 
-def decomposition_table(samples: pd.DataFrame, calls: pd.DataFrame | None = None) -> pd.DataFrame:
+def decomposition_table(samples: pd.DataFrame) -> pd.DataFrame:
     """How roots took the context apart first: a row a benchmark, method and kind, with its share and mean score.
 
     Kinds are those of rlm.methods.strategy.Decomposition; `none` is a root that did not touch the context.
@@ -54,7 +54,7 @@ def decomposition_table(samples: pd.DataFrame, calls: pd.DataFrame | None = None
     return pd.DataFrame(_shares(table, "decomposition"))
 
 
-def stops_table(samples: pd.DataFrame, calls: pd.DataFrame | None = None) -> pd.DataFrame:
+def stops_table(samples: pd.DataFrame) -> pd.DataFrame:
     """Why samples ended other than with an answer: a row a benchmark, method and stop reason, with its mean score."""
     import pandas as pd
 
@@ -77,14 +77,14 @@ def _shares(table: pd.DataFrame, column: str) -> list[dict[str, Any]]:
     return rows
 
 
-def calls_table(samples: pd.DataFrame, calls: pd.DataFrame | None = None) -> pd.DataFrame:
+def calls_table(samples: pd.DataFrame, calls: pd.DataFrame) -> pd.DataFrame:
     """Model calls by method, role and model: how many, their tokens and dollars, replayed, retried and cut ones.
 
     cost is the original cost of replayed calls too; replayed, cut (by the output limit) and failed are in percent.
     """
     import pandas as pd
 
-    if calls is None or calls.empty:
+    if calls.empty:
         return pd.DataFrame()
     counts = without_reference(prepare(samples)).groupby("method").size()
     order = methods_in_order(prepare(samples))

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.report.output import markdown, money, with_interval
+from benchmarks.report.output import dagger, markdown, money, with_interval
 from benchmarks.report.runs import REFERENCE, tokens
 
 if TYPE_CHECKING:
@@ -81,12 +81,12 @@ def pairs_display(pairs: pd.DataFrame) -> pd.DataFrame:
 
     rows = []
     for row in pairs.to_dict("records"):
-        dagger = "†" if row["scope"] not in ("population", "") else ""
+        mark = dagger(row["scope"])
         rows.append({
             "benchmark": setting(row),
             "method": row["method"],
             "model": row["model"],
-            "difference [95% interval]": with_interval(row["difference"], row["low"], row["high"], dagger),
+            "difference [95% interval]": with_interval(row["difference"], row["low"], row["high"], mark),
             "p": row["p"],
             "p (Holm)": row["p_holm"],
             "detectable": ">100" if row["detectable"] > 100 else row["detectable"],
@@ -152,10 +152,11 @@ def tidy(table: pd.DataFrame) -> pd.DataFrame:
     for name in ("length", "size", "context_limit"):
         if name in shown:
             shown[name] = ["" if pd.isna(value) else tokens(value) for value in shown[name]]
-    if {"score", "low", "high"} <= set(shown.columns):
-        cells = [with_interval(*values) for values in zip(shown["score"], shown["low"], shown["high"], strict=True)]
+    if {"score", "low", "high", "scope"} <= set(shown.columns):
+        parts = (shown["score"], shown["low"], shown["high"], shown["scope"].map(dagger))
+        cells = [with_interval(*values) for values in zip(*parts, strict=True)]
         shown.insert(shown.columns.get_loc("score"), "score [95% interval]", cells)
-        shown = shown.drop(columns=["score", "low", "high"])
+        shown = shown.drop(columns=["score", "low", "high", "scope"])
     shown = shown.drop(columns=[name for name in shown.columns if _says_nothing(shown[name])])
     return shown.rename(columns={name: str(name).replace("_", " ").replace(" usd", ", USD") for name in shown.columns})
 
@@ -265,7 +266,7 @@ def _fitting(corner: str, labels: Sequence[str], columns: Columns, width: int) -
 
 
 def _marks(row: dict[str, Any]) -> str:
-    return ("*" if row["hit_context_limit"] else "") + ("†" if row["scope"] != "population" else "")
+    return ("*" if row["hit_context_limit"] else "") + dagger(row["scope"])
 
 
 def _notes(scores: pd.DataFrame, models: set[str]) -> str:

@@ -21,7 +21,7 @@ OWN_COLUMNS = {*SAMPLE_COLUMNS, "unscored", "bucket", "run", "max_depth", "docum
 DETAIL_NAMES = {"wrong_format": "pairs in another form"}
 
 
-def group_table(samples: pd.DataFrame, calls: pd.DataFrame | None = None) -> pd.DataFrame:
+def group_table(samples: pd.DataFrame) -> pd.DataFrame:
     """Scores in percent with intervals, a row a benchmark, method and value of task group or complexity.
 
     A benchmark whose samples are all of one group, or each of a group of its own, has no rows.
@@ -37,13 +37,13 @@ def group_table(samples: pd.DataFrame, calls: pd.DataFrame | None = None) -> pd.
             interval = interval_of(group)
             rows.append(cell_of(group) | {
                 "dimension": dimension.replace("_", " "), "group": group[dimension].iloc[0], "n": len(group),
-                "windows": group["cluster"].nunique(), "score": 100 * interval.estimate, "low": 100 * interval.low,
-                "high": 100 * interval.high,
+                "windows": group["cluster"].nunique(), "scope": interval.scope, "score": 100 * interval.estimate,
+                "low": 100 * interval.low, "high": 100 * interval.high,
             })  # fmt: skip
     return pd.DataFrame(rows)
 
 
-def epoch_table(samples: pd.DataFrame, calls: pd.DataFrame | None = None) -> pd.DataFrame:
+def epoch_table(samples: pd.DataFrame) -> pd.DataFrame:
     """Spread of scores between epochs and between samples, in percent points; only of samples run more than once.
 
     sd_epochs: of one sample when it is run again; sd_samples: of the samples' own means, the first taken out (one-way
@@ -68,7 +68,7 @@ def epoch_table(samples: pd.DataFrame, calls: pd.DataFrame | None = None) -> pd.
     return pd.DataFrame(rows)
 
 
-def details_table(samples: pd.DataFrame, calls: pd.DataFrame | None = None) -> pd.DataFrame:
+def details_table(samples: pd.DataFrame) -> pd.DataFrame:
     """What scorers report beside the score, a row a benchmark, method and detail.
 
     Details are the further columns of samples.parquet that hold numbers or yes and no: precision, recall and floor of
@@ -99,7 +99,7 @@ def details_table(samples: pd.DataFrame, calls: pd.DataFrame | None = None) -> p
     return found.drop(columns=["share"]).assign(unit=share.map({True: "%", False: ""}))
 
 
-def judge_table(samples: pd.DataFrame, calls: pd.DataFrame | None = None) -> pd.DataFrame:
+def judge_table(samples: pd.DataFrame) -> pd.DataFrame:
     """Judge against normalised match, a row a benchmark and method that has both: how often which said yes.
 
     unparsed: replies of the judge without a verdict, which count as wrong. agreement is in percent of the judged.

@@ -24,7 +24,7 @@ NEVER = math.inf
 FEW = 10
 
 
-def length_table(samples: pd.DataFrame, calls: pd.DataFrame | None = None) -> pd.DataFrame:
+def length_table(samples: pd.DataFrame) -> pd.DataFrame:
     """A row a benchmark, method and length: score with interval, cost, and where the points were lost, all in percent.
 
     score + over_window + limit + error + answered_wrong = 100. over_window: the input did not fit. answered_wrong: the
@@ -53,6 +53,7 @@ def length_table(samples: pd.DataFrame, calls: pd.DataFrame | None = None) -> pd
             "benchmark": first["benchmark"], "method": first["method"], "model": first["model"],
             "length": int(first["length"]), "n": len(group),
             "score": 100 * interval.estimate, "low": 100 * interval.low, "high": 100 * interval.high,
+            "scope": interval.scope,
             **lost,
             "answered_wrong": 100 * wrong / len(group),
             "context_rot": 100 * (wrong - usual * replied) / len(group),
@@ -66,17 +67,10 @@ def length_table(samples: pd.DataFrame, calls: pd.DataFrame | None = None) -> pd
     return pd.DataFrame(rows)
 
 
-def effective_lengths(
-    samples: pd.DataFrame,
-    calls: pd.DataFrame | None = None,
-    *,
-    threshold: float = RULER_THRESHOLD,
-    fraction: float = OWN_FRACTION,
-    seed: int = 0,
-) -> pd.DataFrame:
+def effective_lengths(samples: pd.DataFrame) -> pd.DataFrame:
     """The largest tested length up to which the score stays at or above a bar, with a 95% interval.
 
-    Two rows a method: `threshold` (RULER's bar, the same for all) and `own` (`fraction` of the method's score at the
+    Two rows a method: `threshold` (RULER's bar, the same for all) and `own` (OWN_FRACTION of the method's score at the
     shortest length). 0 means below the bar at the shortest length already; `longest` is the longest that was tested.
     A method that scores 0 there has no bar of its own. The interval is of draws of all scores by the Bayesian bootstrap
     and, of lengths with fewer than FEW samples, at least what the intervals of their means leave possible.
@@ -90,13 +84,13 @@ def effective_lengths(
         lengths = sorted(group["length"].unique())
         parts = [group[group["length"] == length] for length in lengths]
         means = np.array([part["score"].mean() for part in parts])
-        draws = np.column_stack([_draws(part[["score"]], part, seed + i)[:, 0] for i, part in enumerate(parts)])
+        draws = np.column_stack([_draws(part[["score"]], part, i)[:, 0] for i, part in enumerate(parts)])
         ends = np.array([(found.low, found.high) for found in map(interval_of, parts)]).T
         ends = np.where(_few(parts), ends, means)
-        bars = {"threshold": np.array([threshold, threshold]), "own": np.maximum(fraction * ends[:, 0], 1e-9)}
+        bars = {"threshold": np.full(2, RULER_THRESHOLD), "own": np.maximum(OWN_FRACTION * ends[:, 0], 1e-9)}
         for bar, limit, limits in (
-            ("threshold", np.full(1, threshold), np.full(len(draws), threshold)),
-            ("own", fraction * means[:1], fraction * draws[:, 0]),
+            ("threshold", np.full(1, RULER_THRESHOLD), np.full(len(draws), RULER_THRESHOLD)),
+            ("own", OWN_FRACTION * means[:1], OWN_FRACTION * draws[:, 0]),
         ):
             if not limit[0]:
                 continue
@@ -117,9 +111,7 @@ def effective_lengths(
     return pd.DataFrame(rows)
 
 
-def crossover_lengths(
-    samples: pd.DataFrame, calls: pd.DataFrame | None = None, *, baseline: str = "base", seed: int = 0
-) -> pd.DataFrame:
+def crossover_lengths(samples: pd.DataFrame, *, baseline: str = "base") -> pd.DataFrame:
     """The smallest tested length from which on a method stays ahead of the baseline, on the samples both have.
 
     Infinite where it is not ahead at the longest length. ahead_at_shortest: it overtakes at or below the shortest
@@ -144,7 +136,7 @@ def crossover_lengths(
             parts = [pairs[pairs["length"] == length] for length in lengths]
             gaps = np.array([(part[method] - part[baseline]).mean() for part in parts])
             draws = np.column_stack(
-                [_draws(part[[method, baseline]], part, seed + i) @ [1.0, -1.0] for i, part in enumerate(parts)]
+                [_draws(part[[method, baseline]], part, i) @ [1.0, -1.0] for i, part in enumerate(parts)]
             )
             found = _ahead_from(gaps[None, :], lengths)[0]
             low, high = _quantiles(_ahead_from(draws, lengths), found)

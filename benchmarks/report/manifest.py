@@ -13,6 +13,8 @@ from benchmarks.results import read_manifest
 _PARTS = ("config", "benchmarks", "methods", "models", "git", "packages", "judge")
 _PARTS_OF_PARTS = ("benchmarks", "methods", "models")
 _CONFIG_PARTS = ("method", "model", "report", "repl")
+# Seconds since 1970 that every calendar has, and more samples than a run can have.
+_LARGEST = 10**11
 
 
 def checked_manifest(path: Path) -> dict[str, Any]:
@@ -34,9 +36,10 @@ def checked_manifest(path: Path) -> dict[str, Any]:
     _wanted_object((config.get("model") or {}).get("root"), f"{where}: config.model.root")
     for name, settings in (config.get("method") or {}).items():
         _wanted_object(settings, f"{where}: config.method.{name}")
-    for name in ("samples_planned", "started_at"):
-        if not isinstance(found.get(name) or 0, int | float):
-            raise ConfigError(f"{where}: {name} is {str(found[name])[:40]!r}: wanted a number")
+    for name in ("samples_planned", "started_at", "ended_at"):
+        value = found.get(name) or 0
+        if not isinstance(value, int | float) or not 0 <= value < _LARGEST:
+            raise ConfigError(f"{where}: {name} is {str(value)[:40]!r}: wanted a number from 0 to {_LARGEST:.0e}")
     return found
 
 

@@ -111,6 +111,11 @@ def with_interval(score: float, low: float, high: float, mark: str = "") -> str:
     return "" if math.isnan(score) else f"{score:.1f}{mark} [{low:.1f}, {high:.1f}]"
 
 
+def dagger(scope: str) -> str:
+    """The mark of an interval that holds for its own context windows only."""
+    return "" if scope in ("population", "") else "†"
+
+
 def markdown_cell(text: str) -> str:
     """Text as the cell of a Markdown table: shown as it is, never taken for markup."""
     return one_line(text).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")

@@ -31,9 +31,7 @@ def choose_baseline(samples: pd.DataFrame, wanted: str | None = None) -> str | N
     return wanted
 
 
-def paired_table(
-    samples: pd.DataFrame, calls: pd.DataFrame | None = None, *, baseline: str | None = None, seed: int = 0
-) -> pd.DataFrame:
+def paired_table(samples: pd.DataFrame, *, baseline: str | None = None) -> pd.DataFrame:
     """Table 3: a row a benchmark, size, model and method, method minus baseline, in percent points.
 
     Each sample counts once, as the mean of its epochs. p_holm is corrected for all rows of the table, and a method is
@@ -51,7 +49,7 @@ def paired_table(
             if method == baseline or baseline not in set(group["method"]):
                 continue
             cell = {"benchmark": benchmark, "size": bucket or math.nan, "model": model, "method": method}
-            rows.append(cell | {"baseline": baseline} | _compare(group, method, str(baseline), seed))
+            rows.append(cell | {"baseline": baseline} | _compare(group, method, str(baseline)))
     adjusted = holm([row["p"] for row in rows])
     alpha = ALPHA / max(1, sum(not math.isnan(p) for p in adjusted))
     for row, p in zip(rows, adjusted, strict=True):
@@ -62,7 +60,7 @@ def paired_table(
     return pd.DataFrame(rows)
 
 
-def _compare(group: pd.DataFrame, method: str, baseline: str, seed: int) -> dict[str, Any]:
+def _compare(group: pd.DataFrame, method: str, baseline: str) -> dict[str, Any]:
     ours, theirs = (group[group["method"] == name] for name in (method, baseline))
     refused = _refusal(ours, theirs)
     pairs = paired_scores(ours, theirs)
@@ -73,7 +71,7 @@ def _compare(group: pd.DataFrame, method: str, baseline: str, seed: int) -> dict
         return row | dict.fromkeys(names, math.nan) | _solved(pairs) | {
             "test": "", "scope": "", "found": None, "verdict": refused or "no samples in common",
         }  # fmt: skip
-    found = paired_difference(pairs["first"], pairs["second"], pairs["cluster"], seed=seed)
+    found = paired_difference(pairs["first"], pairs["second"], pairs["cluster"])
     return row | {
         "score": 100 * pairs["first"].mean(), "baseline_score": 100 * pairs["second"].mean(),
         "difference": 100 * found.difference, "low": 100 * found.low, "high": 100 * found.high,

@@ -19,7 +19,7 @@ FAILURES = ("limit", "context_overflow", "error")
 QUANTILES = {"p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95}
 
 
-def scores_table(samples: pd.DataFrame, calls: pd.DataFrame | None = None) -> pd.DataFrame:
+def scores_table(samples: pd.DataFrame) -> pd.DataFrame:
     """Table 1: a row a benchmark, size and method.
 
     Scores and their intervals are in percent over all n rows. limit, context_overflow, error and unscored count the
@@ -32,7 +32,7 @@ def scores_table(samples: pd.DataFrame, calls: pd.DataFrame | None = None) -> pd
     return pd.DataFrame([_score_row(group) for group in cells(prepare(samples))])
 
 
-def cost_table(samples: pd.DataFrame, calls: pd.DataFrame | None = None) -> pd.DataFrame:
+def cost_table(samples: pd.DataFrame) -> pd.DataFrame:
     """Table 2: cost, tokens and runtime of a sample at p25, p50, p75, p95, maximum and mean.
 
     A row a benchmark, method and quantity, those of cost only where something is paid; `unknown` is the share of

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-from benchmarks.report.output import markdown
+from benchmarks.report.output import dagger, markdown
 
 if TYPE_CHECKING:
     from benchmarks.compare import Arm, Verdict
@@ -85,8 +85,7 @@ def failures(arm: Arm) -> list[str]:
 def difference(arm: Arm) -> str:
     """The difference in points with its interval."""
     found = arm.score
-    dagger = "†" if found.scope != "population" else ""
-    return f"{100 * found.difference:+.1f}{dagger} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
+    return f"{100 * found.difference:+.1f}{dagger(found.scope)} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
 
 
 def cost(arm: Arm) -> str:
@@ -98,7 +97,8 @@ def cost(arm: Arm) -> str:
 
 def _test(verdict: Verdict) -> str:
     if verdict.max_drop is None:
-        return f"one-sided test at alpha = {verdict.alpha:g}"
+        corrected = f", corrected for {len(verdict.arms)} comparisons (Holm)" if len(verdict.arms) > 1 else ""
+        return f"one-sided test at alpha = {verdict.alpha:g}{corrected}"
     return f"non-inferiority at max_drop = {verdict.max_drop:g}, alpha = {verdict.alpha:g}"
 
 

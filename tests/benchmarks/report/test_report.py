@@ -233,6 +233,8 @@ def test_the_same_run_gives_the_same_files(make_run, make_rows, tmp_path):
         ('{"config": {"method": {"rlm": 1}}}', "config.method.rlm is '1'"),
         ('{"benchmarks": {"oolong": {"data": []}}}', "benchmarks.oolong.data is "),
         ('{"samples_planned": "many"}', "samples_planned is 'many'"),
+        ('{"samples_planned": NaN}', "samples_planned is 'nan'"),
+        ('{"started_at": 1e300}', "started_at is '1e.300'"),
     ],
 )
 def test_a_manifest_of_another_make_is_refused_in_words(make_run, make_rows, manifest, message):

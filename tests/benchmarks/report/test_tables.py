@@ -9,6 +9,8 @@ import pytest
 from benchmarks.report.behaviour import behaviour_table, calls_table, decomposition_table, stops_table
 from benchmarks.report.display import compact, details_display, scores_display, tidy
 from benchmarks.report.groups import details_table, epoch_table, group_table, judge_table
+from benchmarks.report.length import length_table
+from benchmarks.report.runs import pooled
 from benchmarks.report.tables import cost_table, scores_table
 from benchmarks.statistics import mean_interval
 
@@ -137,6 +139,18 @@ def test_groups_have_rows_only_where_there_are_several(make_rows):
         ("task group", "counting", 50.0),
         ("task group", "user", 100.0),
     ]
+
+
+def test_groups_and_lengths_of_one_window_are_marked(make_rows):
+    table = make_rows(
+        "rlm", [1.0, 0.0] * 4, task_group=["counting", "user"] * 4, length=[8192] * 4 + [16384] * 4, per_window=8
+    )
+    for found in (group_table(pooled(table)), length_table(table)):
+        shown = tidy(found)
+        assert shown["score [95% interval]"].str.contains("†", regex=False).all()
+        assert "scope" not in shown
+    apart = tidy(group_table(pooled(make_rows("rlm", [1.0, 0.0] * 4, task_group=["counting", "user"] * 4))))
+    assert not apart["score [95% interval]"].str.contains("†", regex=False).any()
 
 
 def test_spread_between_epochs_and_between_samples_is_told_apart(make_rows):
