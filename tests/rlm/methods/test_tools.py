@@ -154,6 +154,23 @@ async def test_completions_that_a_tool_makes_are_charged_and_limited(call: str) 
     assert (result.answer, result.stop_reason, result.usage.sub_calls) == ("1", StopReason.MAX_SUB_CALLS, 5)
 
 
+async def test_a_tool_that_outlives_its_completion_calls_no_more_and_its_call_on_the_wire_is_charged() -> None:
+    model, ended, refused = ScriptedModel(lambda messages: "sure", latency_s=0.3), threading.Event(), []
+
+    def outlives() -> None:
+        while (said := BaseModel(model=model).completion("Is it so?")).answer:
+            pass
+        refused.append(said.stop_reason)
+        ended.set()
+
+    code = "try:\n    slow()\nexcept SubCallError:\n    x = 1"
+    result, _ = await play(code, tools={"slow": outlives}, tool_timeout_s=0.1)
+    events = list(result.trajectory.events)
+    assert await asyncio.to_thread(ended.wait, 30) and refused == [StopReason.CANCELLED]
+    assert result.usage.sub_calls == len(model.requests) > 0
+    assert result.trajectory.events == events
+
+
 async def test_a_tool_within_a_tool_is_charged_to_all() -> None:
     expert = Expert()
     result, _ = await play("x = deep('?')", tools={"deep": expert.deep})
