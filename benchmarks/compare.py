@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.config import ConfigError
 from benchmarks.report.runs import Run, Runs, load_runs, methods_in_order, without_reference
-from benchmarks.statistics import PairedDifference, cluster_ratio_bootstrap, holm, paired_difference
+from benchmarks.statistics import MIN_CLUSTERS, PairedDifference, cluster_ratio_bootstrap, holm, paired_difference
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -254,9 +254,9 @@ def _arm(
     failure, needed = "", None
     if max_drop is not None and not drop_limit > -max_drop and not (identical and max_drop == 0):
         failure, needed = _drop_failure(found, drop_limit, max_drop, alpha)
-    ratio, low, high = cluster_ratio_bootstrap(
-        samples["cost_new"], samples["cost_old"], samples["cluster"], level=1 - 2 * alpha
-    )
+    # Redrawing one or two windows would not vary anything.
+    windows = samples["cluster"] if samples["cluster"].nunique() >= MIN_CLUSTERS else None
+    ratio, low, high = cluster_ratio_bootstrap(samples["cost_new"], samples["cost_old"], windows, level=1 - 2 * alpha)
     unknown = int((both["cost_state_old"].eq("unknown") | both["cost_state_new"].eq("unknown")).sum())
     cost_failure = ""
     if max_cost_rise is not None and unknown:

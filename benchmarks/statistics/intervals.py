@@ -58,7 +58,8 @@ def mean_interval(
     came close to 0, as OOLONG's can, say little of the one in ten that is right. Like Wilson's the interval stays
     within [0, 1], is wider on the side away from the bound and never has zero width. Where all scores are equal the
     data say nothing of their variance: n* is then n without clusters, and with G clusters √(G n) · (z/t)², halfway
-    between clusters that each tell one thing and scores that are independent, but at least G.
+    between clusters that each tell one thing and scores that are independent, but at least G; at G itself the interval
+    of scores that are all 0, or all 1, is that of G independent ones.
 
     values: shape (n,). clusters: shape (n,), labels of groups whose errors are not independent. units: shape (n,),
     labels of smaller groups (samples that were run in several epochs), used where there are fewer than MIN_CLUSTERS
@@ -84,7 +85,12 @@ def mean_interval(
         # Clusters that happen to have equal means are no evidence for more information than independence gives.
         least_se, centre = (clustered_se(x, None), mean) if is_binary(x) else _with_unseen(x)
         effective = centre * (1 - centre) / max(se, least_se) ** 2 * narrowed
-    low, high = wilson(mean, effective, level)
+    if mean in (0.0, 1.0) and effective == count < SMALL_N:
+        # Clusters that tell one thing each are so many independent scores.
+        kind, right = "exact, clustered", int(mean) * count
+        low, high = proportion_interval(right, count, level=level, method="exact")
+    else:
+        low, high = wilson(mean, effective, level)
     return Interval(mean, low, high, n, count, se, effective, kind, scope)
 
 

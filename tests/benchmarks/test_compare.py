@@ -11,6 +11,7 @@ import pytest
 from benchmarks.cli import main
 from benchmarks.compare import NO_REGRESSION, REGRESSION, NotComparable, compare
 from benchmarks.config import ConfigError
+from benchmarks.report.verdict import text
 
 
 @pytest.fixture
@@ -122,7 +123,17 @@ def test_the_plain_test_corrects_for_the_number_of_methods(make_run, make_rows):
     assert compare(*one).code == REGRESSION
     others = [make_rows(f"method{i}", [1.0, 0.0] * 13) for i in range(9)]
     many = [make_run(f"{name}10", [make_rows("rlm", scores), *others]) for name, scores in (("a", old), ("b", new))]
-    assert compare(*many).code == NO_REGRESSION
+    verdict = compare(*many)
+    assert verdict.code == NO_REGRESSION
+    assert text(verdict).endswith("(one-sided test at alpha = 0.05, corrected for 10 comparisons (Holm))\n")
+
+
+def test_costs_of_one_window_may_differ_by_chance(pair):
+    dear = [1.0] + [0.1] * 19
+    base, new = pair([1.0] * 20, [1.0] * 20, base={"cost_usd": 0.1}, young={"cost_usd": dear}, per_window=20)
+    verdict = compare(base, new, max_cost_rise=0.2)
+    assert verdict.code == NO_REGRESSION
+    assert verdict.arms[0].cost_low <= 1 < verdict.arms[0].cost_ratio
 
 
 def test_cost_that_rises_beyond_the_allowance_is_a_regression(pair):

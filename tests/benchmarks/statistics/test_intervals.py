@@ -99,6 +99,8 @@ def test_epochs_of_a_sample_in_one_window_are_no_further_samples():
     thrice = np.repeat(once, 3)
     found = mean_interval(thrice, ["window"] * 36, units=np.repeat(np.arange(12), 3))
     assert found.half_width >= mean_interval(once).half_width
+    right = mean_interval([1] * 6, ["window"] * 6, units=[0, 0, 0, 1, 1, 1])
+    assert (right.low, right.high) == proportion_interval(2, 2, method="exact")
 
 
 def test_clusters_widen_the_interval_when_their_scores_agree():
