@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from benchmarks.export.tables import RunTables, empty_folder, read_run
 from benchmarks.protect import PREFIX
-
-if TYPE_CHECKING:
-    import pandas as pd
+from benchmarks.report.about import NOTES
+from benchmarks.report.display import scores_display
+from benchmarks.report.output import markdown
+from benchmarks.report.runs import load_runs
+from benchmarks.report.tables import scores_table
 
 _CARD = """---
 pretty_name: {quoted}
@@ -74,18 +75,6 @@ def _card(run: RunTables, tables: list[str], folder: str) -> str:
         configs=configs,
         state="" if state == "finished" else f" ({state}, not finished)",
         folder=folder,
-        scores=_scores(run.samples),
+        scores=NOTES["scores"] + markdown(scores_display(scores_table(load_runs([run.path]).samples))),
         protected=_PROTECTED.format(names=", ".join(sealed), prefix=PREFIX) if sealed else "",
     )
-
-
-def _scores(samples: pd.DataFrame) -> str:
-    columns = ("benchmark", "method", "model", "samples", "score", "cost in dollars")
-    lines = [f"| {' | '.join(columns)} |", "| --- " * len(columns) + "|"]
-    for (benchmark, method), rows in samples.groupby(["benchmark", "method"], sort=False):
-        model = next(iter(rows["model"].dropna()), "-")
-        lines.append(
-            f"| {benchmark} | {method} | {model} | {len(rows)} | {rows['score'].fillna(0).mean():.3f} "
-            f"| {rows['cost_usd'].sum():.4f} |"
-        )
-    return "\n".join(lines) + "\n"

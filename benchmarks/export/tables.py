@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.config import ConfigError
-from benchmarks.results import read_manifest, refresh_tables
+from benchmarks.report.manifest import checked_manifest
+from benchmarks.results import refresh_tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +32,7 @@ def read_run(path: Path) -> RunTables:
     """Read a run folder; its tables are written again from the journal unless it is finished. Raises ConfigError."""
     import pandas as pd
 
-    manifest = read_manifest(path)
+    manifest = checked_manifest(path)
     if manifest.get("state") != "finished" or not (path / "samples.parquet").is_file():
         refresh_tables(path)
     try:

@@ -1,6 +1,7 @@
 """`rlm-eval export`: what `datasets`, Inspect's reader and Inspect's page make of a run."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -83,7 +84,8 @@ def test_datasets_loads_the_folder_of_a_run(run, tmp_path, capsys):
     assert sorted(set(samples["method"])) == ["base", "oracle", "rlm"] and len(samples) == 6
     assert {"root", "sub"} == set(calls["role"])
     card = (tmp_path / "set" / "README.md").read_text()
-    assert "| sniah | oracle | - | 2 | 1.000 | 0.0000 |" in card
+    assert re.search(r"\| sniah +\| oracle +\| .*\| 100\.0 \[15\.8, 100\.0\] +\| +2 \|", card)
+    assert "Scores are in percent" in card
     assert json.loads((tmp_path / "set" / "run.json").read_text())["state"] == "finished"
 
 
