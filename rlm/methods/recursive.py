@@ -3,44 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rlm.completion import Prompt, StopReason
 from rlm.limits import LimitReached
+from rlm.methods.acceptance import Acceptance
 from rlm.methods.children import child_functions
 from rlm.methods.conversation import PARTS, Conversation
 from rlm.methods.metadata import bounded, capacity, describe
 from rlm.methods.method import Answer, Method
-from rlm.methods.parsing import (
-    AnswerProtocol,
-    Cells,
-    Final,
-    FinalText,
-    FinalVariable,
-    Reason,
-    Reminder,
-    Step,
-    expression_names,
-    is_plan,
-    parse_reply,
-)
+from rlm.methods.parsing import AnswerProtocol, Cells, Reason, Reminder, Step, parse_reply
 from rlm.methods.session import check_settings, run_cell, start_session
 from rlm.methods.strategy import Strategy
 from rlm.methods.subcalls import SubCallFailed, SubCalls, plain_functions
 from rlm.methods.tools import check_names, check_tools, host_tools, tool_notes
 from rlm.models.chat import ChatModel, ContextOverflow, FatalModelError, ModelError, Reply
 from rlm.prompts import load_prompt
-from rlm.repl.protocol import CellStatus, HostFunction, Repl, ReplError, UnknownVariable
+from rlm.repl.protocol import CellStatus, HostFunction, Repl, ReplError
 from rlm.tree import ROOT, SUB, CallTree
 
-# A cell of the last reply only names the answer: sub-calls are refused by then.
+# Seconds of a cell in the last reply, which is there to name the answer.
 _LAST_CELL_S = 20.0
-# How Python writes what has no text of its own: functions, modules, generators.
-_OBJECT = re.compile(r"<(?:module|class|function|built-in|(?:bound )?method|[\w.]+ object)\b[^\n]*>")
 _ANY_VARIABLE = (AnswerProtocol.FINAL_TAGS, "answer")
 _MARK_READY = 'answer["ready"] = True'
 
@@ -103,8 +89,8 @@ class RLM(Method):
 class Loop:
     """One RLM at work, the root or a child: its session, its conversation, its turns.
 
-    An explicit final answer counts even where a variable of the session says otherwise; the event `summary` notes such
-    a contradiction. In the protocol `answer_variable` prose never counts.
+    Whether what a reply or a cell gives is the answer is for its Acceptance to say. In the protocol `answer_variable`
+    prose never counts.
     """
 
     def __init__(
@@ -130,16 +116,13 @@ class Loop:
         self.tools = rlm.tools_for(prompt)
         self.limits = bounded(tree.meter.limits, model)
         self.talk = Conversation(load_prompt(rlm.prompt), self._settings(), describe(prompt, rlm.prefix_chars))
+        self.acceptance = Acceptance(self.talk, self.strategy)
         self.repl: Repl | None = None
-        self.answer_from: str | None = None
-        self.contradicts: bool | None = None
         self._child_slots = asyncio.Semaphore(rlm.children_concurrency)
-        self._asked_about: set[str] = set()
-        self._unproven: Final | None = None
 
     async def run(self) -> Answer:
         try:
-            self.repl = await self._open()
+            self.repl = self.acceptance.repl = await self._open()
             return await self._turns()
         except LimitReached as limit:
             return await self._last_turn(limit)
@@ -171,13 +154,13 @@ class Loop:
         """Do what a reply asks for and keep what is to be said of it; None is to go on."""
         self._record_step(step)
         if not isinstance(step, Cells):
-            answer = await self._accept(step, reply)
+            answer = await self.acceptance.of_reply(step, reply)
             if answer is None:
                 self.guard.outcome(failed=True)
             return answer
         answer, failed = await self._run(step.codes)
         if answer is None and step.final:
-            answer = await self._accept_with_code(step.final, reply, failed=failed)
+            answer = await self.acceptance.beside_code(step.final, reply, failed=failed)
         if answer is None:
             self._watch(step, failed=failed)
         return answer
@@ -193,52 +176,10 @@ class Loop:
                     self.strategy.forget()
                 return None, True
             self.strategy.ran(code, self.guard.turns)
-            text = await self._value(self.repl.final()) if result.final else None
-            if text is not None:
-                return self._answer(text, "cell"), False
+            answer = await self.acceptance.of_cell() if result.final else None
+            if answer:
+                return answer, False
         return None, False
-
-    async def _accept_with_code(self, final: Final, reply: Reply, *, failed: bool) -> Answer | None:
-        """A final answer in the same reply as code counts where it names what the code has made.
-
-        One that is written out was made up before the code's output was there; given again, it is borne out.
-        """
-        written = isinstance(final, FinalText) and not (final.name and await self._exists(final.text))
-        if failed:
-            self.talk.note("note_failed_final")
-        elif written and final != self._unproven:
-            self._unproven = final
-            self.talk.note("note_invented_final")
-        else:
-            return await self._accept(final, reply)
-        return None
-
-    async def _accept(self, final: Final, reply: Reply, *, last: bool = False) -> Answer | None:
-        """The answer that a reply gives; None, with a note that says why, where it gives none."""
-        if isinstance(final, Reminder):
-            self.talk.note(f"remind_{final.reason}")
-            return None
-        if not last and not final.closed and reply.truncated:
-            self.talk.note("remind_cut_final")
-            return None
-        if isinstance(final, FinalVariable) or (final.name and await self._exists(final.text)):
-            name = final.name if isinstance(final, FinalVariable) else final.text
-            text = await self._value(self.repl.value(name), name)
-            return None if text is None else self._answer(text, "variable")
-        if not last and final.name and _names_something(final.text) and final.text not in self._asked_about:
-            # It may be a word, but looks like a variable that the code has not made, or like the tag's own example.
-            self._asked_about.add(final.text)
-            self.talk.note("note_word_or_variable", name=final.text)
-            return None
-        if not last and final.text not in self._asked_about:
-            # Given once more, both are taken as they are: they may be what was asked for.
-            planned = is_plan(final.text)
-            if planned or await self._computes(final.text):
-                self._asked_about.add(final.text)
-                self.talk.note("note_plan" if planned else "remind_unfilled_final")
-                return None
-        await self._compare(final.text)
-        return self._answer(final.text, "text", truncated=not final.closed)
 
     async def _last_turn(self, limit: LimitReached) -> Answer:
         """The root's one call past a limit, if the reserve allows it; the limit stays the stop_reason."""
@@ -261,7 +202,7 @@ class Loop:
             answer, _ = await self._run(step.codes, timeout_s=_LAST_CELL_S)
             final = step.final
         if answer is None and final:
-            answer = await self._accept(final, reply, last=True)
+            answer = await self.acceptance.of_reply(final, reply, last=True)
         if answer is None and final == Reminder(Reason.REFUSAL) and limit.reason == StopReason.MAX_CONSECUTIVE_ERRORS:
             limit = LimitReached(StopReason.REFUSAL, "the model declined")
         if answer is None:
@@ -275,7 +216,7 @@ class Loop:
                 result = await self.repl.run(_MARK_READY, timeout_s=_LAST_CELL_S)
                 text = await self.repl.final() if result.final else ""
                 if text.strip():
-                    return replace(self._answer(text, "unready"), stop_reason=limit.reason)
+                    return replace(self.acceptance.take(text, "unready"), stop_reason=limit.reason)
             except ReplError:
                 pass
         return Answer(None, limit.reason)
@@ -322,50 +263,6 @@ class Loop:
     @property
     def _has_children(self) -> bool:
         return self.depth + 1 < self.rlm.max_depth
-
-    def _answer(self, text: str, source: str, *, truncated: bool = False) -> Answer:
-        self.answer_from = source
-        return Answer(text, truncated=truncated)
-
-    async def _value(self, value: Awaitable[str], name: str = "") -> str | None:
-        """A value of the session; None, with a note that says why, where it is no answer."""
-        try:
-            text = await value
-        except UnknownVariable as unknown:
-            self.talk.note("note_no_variable", name=name, names=unknown.names)
-            return None
-        except ReplError as error:
-            self.talk.note("note_no_value", error=str(error))
-            return None
-        if not text.strip():
-            self.talk.note("note_empty_answer")
-            return None
-        if _OBJECT.fullmatch(text):
-            self.talk.note("note_no_value", error=f"its value is {text[:80]}")
-            return None
-        return text
-
-    async def _exists(self, name: str) -> bool:
-        """Whether a word names a value of the session; a function or a module of that name is none."""
-        try:
-            return _OBJECT.fullmatch(await self.repl.value(name)) is None
-        except UnknownVariable:
-            return False
-        except ReplError:
-            return True
-
-    async def _computes(self, text: str) -> bool:
-        """Whether the text is an expression over variables of the session, such as `str(count)`."""
-        names = expression_names(text)
-        return any([await self._exists(name) for name in names])
-
-    async def _compare(self, text: str) -> None:
-        """Note whether an answer written out differs from the one that a variable holds."""
-        if self.strategy.ready:
-            try:
-                self.contradicts = (await self.repl.value(self.strategy.ready)).strip() != text.strip()
-            except ReplError:
-                self.contradicts = None
 
     def _watch(self, step: Cells, *, failed: bool) -> None:
         """Tell of what goes wrong over several turns. Raises LimitReached where it has gone on for too long."""
@@ -414,8 +311,8 @@ class Loop:
         }  # fmt: skip
         self.tree.trajectory.record(
             "summary", parent=self.parent, depth=self.depth, turns=turns,
-            decomposition=None if kind is None else str(kind), answer_from=self.answer_from,
-            answer_ready_turn=ready, contradicts_variable=self.contradicts,
+            decomposition=None if kind is None else str(kind), answer_from=self.acceptance.source,
+            answer_ready_turn=ready, contradicts_variable=self.acceptance.contradicts,
             answer_ready_before_end=ready is not None and turns - ready > 1,
             prompt=self.rlm.prompt, prompt_sha256=load_prompt(self.rlm.prompt).sha256, **whole,
         )  # fmt: skip
@@ -423,7 +320,3 @@ class Loop:
 
 def _refused(reply: Reply) -> Reminder | None:
     return Reminder(Reason.REFUSAL) if reply.refused else None
-
-
-def _names_something(word: str) -> bool:
-    return "_" in word or word.lower() in ("answer", "variable", "text")
