@@ -68,10 +68,13 @@ def _trial() -> tuple[dict[str, Any], str | None]:
                 os.close(array.array("i", data)[0])
             if not line:
                 raise ReplError("the fork server could not be started")
+            state = json.loads(line)
+            if "failed" in state:
+                raise ReplError(state["failed"])
             ours.sendall(wire.encode(empty_start()))
             head, text = wire.sizes(_exactly(ours, wire.SIZES.size))
             reply = wire.decode(_exactly(ours, head), _exactly(ours, text))
-        return json.loads(line), None if reply["t"] == "ready" else str(reply.get("message"))
+        return state, None if reply["t"] == "ready" else str(reply.get("message"))
     except OSError as error:
         raise ReplError(f"a trial session failed: {error}") from error
     finally:

@@ -161,9 +161,14 @@ async def _announcement(channel: socket.socket) -> tuple[dict[str, Any], int]:
     descriptors = array.array("i")
     for _, _, data in ancillary:
         descriptors.frombytes(data)
-    if not line or len(descriptors) != 1:
+    if not line:
         raise ReplError("the fork server could not be started; `rlm-eval doctor` says what this machine offers")
-    return json.loads(line), descriptors[0]
+    state = json.loads(line)
+    if "failed" in state:
+        raise ReplError(f"the session could not be started: {state['failed']}")
+    if len(descriptors) != 1:
+        raise ReplError("the session could not be started: the runner has too many open files to take hold of it")
+    return state, descriptors[0]
 
 
 async def _readable(channel: socket.socket) -> None:

@@ -9,6 +9,7 @@ from rlm.repl.protocol import CellStatus, ReplError
 
 _MAX_NAMES = 500
 _MAX_NAME_CHARS = 200
+_MAX_REASON_CHARS = 500
 _STATUSES = (CellStatus.OK, CellStatus.ERROR, CellStatus.SYNTAX_ERROR, CellStatus.MEMORY)
 
 
@@ -21,7 +22,9 @@ def cell_result(message: Mapping[str, Any], max_chars: int) -> dict[str, Any]:
     status = message.get("status")
     if status not in _STATUSES:
         raise ProtocolError("a cell that ended in no known way")
-    error, error_type = (_text_or_none(message.get(key)) for key in ("error", "error_type"))
+    error, error_type = message.get("error"), message.get("error_type")
+    if error_type is not None and not isinstance(error_type, str):
+        raise ProtocolError("a type of error that is none")
     stdout, stdout_chars = _output(message.get("stdout"), max_chars)
     stderr, stderr_chars = _output(message.get("stderr"), max_chars)
     return {
@@ -30,8 +33,8 @@ def cell_result(message: Mapping[str, Any], max_chars: int) -> dict[str, Any]:
         "stdout_chars": stdout_chars,
         "stderr": stderr,
         "stderr_chars": stderr_chars,
-        "error": error if error is None else cut(error, "", len(error), max_chars),
-        "error_type": error_type if error_type is None else error_type[:_MAX_NAME_CHARS],
+        "error": None if error is None else _output(error, max_chars)[0],
+        "error_type": None if error_type is None else well_formed(error_type[:_MAX_NAME_CHARS]),
         "variables": _variables(message.get("variables")),
         "final": message.get("final") is True and status == CellStatus.OK,
     }
@@ -66,7 +69,12 @@ def names_of(message: Mapping[str, Any]) -> tuple[str, ...]:
     names = message.get("names")
     if not isinstance(names, list):
         return ()
-    return tuple(name[:_MAX_NAME_CHARS] for name in names[:_MAX_NAMES] if isinstance(name, str))
+    return tuple(well_formed(name[:_MAX_NAME_CHARS]) for name in names[:_MAX_NAMES] if isinstance(name, str))
+
+
+def reason_of(message: Mapping[str, Any]) -> str:
+    """Why a session did not do what it was asked, in its own words."""
+    return well_formed(str(message.get("message"))[:_MAX_REASON_CHARS])
 
 
 def size_of(message: Mapping[str, Any] | None, limit: int) -> int:
@@ -94,16 +102,10 @@ def _output(value: Any, limit: int) -> tuple[str, int]:
     return cut(head, head + tail if chars <= len(head) + len(tail) else tail, chars, limit), chars
 
 
-def _text_or_none(value: Any) -> str | None:
-    if value is not None and not isinstance(value, str):
-        raise ProtocolError("a text that is no text")
-    return value
-
-
 def _variables(value: Any) -> dict[str, str]:
     if not isinstance(value, dict) or len(value) > _MAX_NAMES:
         raise ProtocolError("variables that are none")
     for name, kind in value.items():
         if not isinstance(kind, str) or len(kind) > _MAX_NAME_CHARS or len(name) > _MAX_NAME_CHARS:
             raise ProtocolError("variables that are none")
-    return value
+    return {well_formed(name): well_formed(kind) for name, kind in value.items()}

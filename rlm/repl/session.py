@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 from rlm.repl.memory import context_memory, outbox, read_text, write_context
 from rlm.repl.process import LATE, Process
 from rlm.repl.protocol import CellResult, CellStatus, HostFunction, ReplError, ReplLimits, UnknownVariable
-from rlm.repl.results import ProtocolError, cell_result, names_of, size_of
+from rlm.repl.results import ProtocolError, cell_result, names_of, reason_of, size_of
 
 _LOAD_S = 120.0
 _VALUE_S = 120.0
@@ -65,7 +65,12 @@ class Session:
         if self._process is not None and self._process.ended is None:
             return self._process
         async with self._starting:
-            return await self._start()
+            try:
+                return await self._start()
+            except OSError as error:
+                # Such as too many open files, or no further process.
+                await self._end_process()
+                raise ReplError(f"the session could not be started: {error.strerror or error}") from error
 
     async def _start(self) -> Process:
         if self._chars < _LONG_CHARS:
@@ -102,7 +107,7 @@ class Session:
             await self._end_process()
             raise
         if reply is None or reply["t"] == "refused":
-            why = self._process.ended if reply is None else str(reply.get("message"))[:500]
+            why = self._process.ended if reply is None else reason_of(reply)
             await self._end_process()
             raise ReplError(f"the session could not be started: {why or 'it did not answer'}")
         self._starts += 1
@@ -228,7 +233,7 @@ class Session:
             raise
         if reply.get("message") == "unknown":
             raise UnknownVariable(name, names_of(reply))
-        raise ReplError(f"the value cannot be had: {str(reply.get('message'))[:500]}")
+        raise ReplError(f"the value cannot be had: {reason_of(reply)}")
 
     async def _copy(self, process: Process, reply: dict[str, Any] | None) -> str:
         size = size_of(reply, self._limits.max_value_bytes)

@@ -86,7 +86,7 @@ class Cells:
         try:
             return {
                 "status": status,
-                "error": None if error is None else _cut(self._explain(error), self._max_output_chars),
+                "error": None if error is None else self._kept(self._explain(error)),
                 "error_type": None if error is None else type(error).__name__[:200],
                 "final": self.final is not None,
                 "variables": self._variables(),
@@ -96,12 +96,18 @@ class Cells:
         finally:
             del error
 
+    def _kept(self, text: str) -> list[Any]:
+        """A text as output is told: head, tail and characters. The host cuts it."""
+        whole = Output(self._max_output_chars)
+        whole.write(text)
+        return list(whole.take())
+
     def untold(self, error: Exception) -> dict[str, Any]:
         """What stands for the result of a cell that broke what tells of it, such as a builtin."""
         nothing = ["", "", 0]
         return {
             "status": "error",
-            "error": f"the cell ended, and what it did could not be told: {_described(error)}",
+            "error": self._kept(f"the cell ended, and what it did could not be told: {_described(error)}"),
             "error_type": None,
             "final": False,
             "variables": {},
@@ -275,13 +281,6 @@ def _short_type(value: Any) -> str:
         return "object"
 
 
-def _cut(text: str, limit: int) -> str:
-    if len(text) <= limit:
-        return text
-    half = limit // 2
-    return f"{text[:half]}\n[... {len(text) - 2 * half} characters cut ...]\n{text[len(text) - half :]}"
-
-
 def _as_text(value: Any) -> str:
-    """A value as an answer; None is none."""
-    return value if type(value) is str else "" if value is None else str(value)
+    """A value as an answer; None is none. A plain str, even where the value's own __str__ gives a subclass."""
+    return "" if value is None else str.__str__(str(value))

@@ -145,11 +145,16 @@ def _serve(control: socket.socket, plan: _Plan, number: int) -> None:
         if request is None:
             return
         number += 1
-        child = os.fork()
-        if child == 0:
-            control.close()
-            _become_session(request["limits"], descriptors, plan, base_bytes, number)
-        _announce(descriptors[0], child, state)
+        try:
+            child = os.fork()
+        except OSError as error:
+            # For want of memory or processes: the sessions there are go on.
+            _tell(descriptors[0], {"failed": f"no process could be made for it: {error.strerror}"}, [])
+        else:
+            if child == 0:
+                control.close()
+                _become_session(request["limits"], descriptors, plan, base_bytes, number)
+            _announce(descriptors[0], child, state)
         for descriptor in descriptors:
             os.close(descriptor)
 
@@ -170,11 +175,19 @@ def _receive(control: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
 
 def _announce(channel: int, child: int, state: dict[str, Any]) -> None:
     """Hand the host the means to signal the session, and what holds here, before the session says its first word."""
-    with socket.socket(fileno=os.dup(channel)) as end, contextlib.suppress(OSError):
+    try:
         pidfd = os.pidfd_open(child)
-        rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [pidfd]))
-        end.sendmsg([json.dumps(state | {"pid": child}).encode() + b"\n"], [rights])
-        os.close(pidfd)
+    except OSError as error:
+        _tell(channel, {"failed": f"its process could not be taken hold of: {error.strerror}"}, [])
+        return
+    _tell(channel, state | {"pid": child}, [pidfd])
+    os.close(pidfd)
+
+
+def _tell(channel: int, line: dict[str, Any], descriptors: list[int]) -> None:
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
+    with contextlib.suppress(OSError), socket.socket(fileno=os.dup(channel)) as end:
+        end.sendmsg([json.dumps(line).encode() + b"\n"], rights)
 
 
 def _become_session(

@@ -270,3 +270,32 @@ async def test_output_may_be_reconfigured(repl):
 @pytest.mark.parametrize("name", ["FINAL", "FINAL_VAR"])
 async def test_a_wrong_call_of_a_given_function_names_it_plainly(repl, name):
     assert f"TypeError: {name}() missing" in (await repl.run(f"{name}()")).error
+
+
+async def test_a_long_error_says_how_much_was_cut(repl):
+    code = "raise ValueError('a' * 5000 + 'b' * 5000)"
+    wide = await open_repl("", {})
+    whole = (await wide.run(code)).error
+    await wide.aclose()
+    error = (await repl.run(code)).error
+    head, line, tail = error.rpartition("\n[... ")[0], error.split("[... ")[1], error.split("cut ...]\n")[1]
+    assert len(error) <= 2000 and len(whole) > 10_000
+    assert whole.startswith(head) and whole.endswith(tail)
+    assert int(line.split()[0]) == len(whole) - len(head) - len(tail)
+
+
+async def test_names_that_no_file_takes_are_shown_without_harm(repl):
+    result = await repl.run("globals()['a\\ud800'] = 1")
+    assert result.variables == {"a\ufffd": "int"}
+    with pytest.raises(UnknownVariable) as caught:
+        await repl.value("nothing")
+    str(caught.value).encode()
+    await repl.run("class S:\n    def __str__(self): raise ValueError('no \\ud800')\ns = S()")
+    with pytest.raises(ReplError, match="no \ufffd"):
+        await repl.value("s")
+
+
+@pytest.mark.parametrize("name", ["len", "isinstance", "type", "sorted", "print"])
+async def test_a_cell_that_breaks_a_builtin_is_told_of(repl, name):
+    result = await repl.run(f"x = 1\nimport builtins; del builtins.{name}\n{name}")
+    assert result.status in (CellStatus.ERROR, CellStatus.KILLED) and result.error

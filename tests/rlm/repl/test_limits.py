@@ -1,6 +1,9 @@
 """The limits of a session: time, memory, what happens to variables, and the context after a new start."""
 
 import asyncio
+import hashlib
+import os
+import resource
 import time
 from pathlib import Path
 
@@ -104,6 +107,41 @@ async def test_documents_come_as_a_list_before_and_after_a_new_start():
     empty = await open_repl([], {})
     assert (await empty.run("context")).stdout == "[]\n"
     await empty.aclose()
+
+
+async def test_a_hundred_thousand_documents_arrive_exactly():
+    documents = [f"{number} ü {chr(number + 1)}" * (number % 4) for number in range(100_000)]
+    repl = await open_repl(documents, {})
+    code = "import hashlib\nwhole = '\\x00'.join(context).encode('utf-8', 'surrogatepass')\n"
+    result = await repl.run(code + "print(len(context), hashlib.sha256(whole).hexdigest())")
+    whole = "\x00".join(documents).encode("utf-8", "surrogatepass")
+    assert result.stdout == f"100000 {hashlib.sha256(whole).hexdigest()}\n"
+    await repl.aclose()
+
+
+async def test_an_empty_context_is_an_empty_text_before_and_after_a_new_start():
+    repl = await open_repl("", {})
+    for _ in range(2):
+        assert (await repl.run("context")).stdout == "''\n"
+        assert await repl.value("context") == ""
+        await repl.run("import os; os._exit(0)")
+    await repl.aclose()
+
+
+async def test_a_runner_without_room_for_open_files_says_so_and_goes_on():
+    await (await open_repl("x", {})).aclose()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    spare = os.open("/dev/null", os.O_RDONLY)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (spare + 1, hard))
+        with pytest.raises(ReplError, match="open files"):
+            await open_repl("x", {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        os.close(spare)
+    repl = await open_repl("x", {})
+    assert (await repl.run("context")).stdout == "'x'\n"
+    await repl.aclose()
 
 
 async def test_a_context_of_every_kind_of_character_arrives_whole():
