@@ -17,9 +17,12 @@ MAX_HEAD_BYTES = 2 << 20
 MAX_TEXT_BYTES = 128 << 20
 MAX_DEPTH = 50
 _SCALARS = (bool, int, float)
+# The plain value in an instance of a subclass, whatever that says of itself.
+_PLAIN = ((str, str.__str__), (int, int.__int__), (float, float.__float__))
 _NESTED = (dict, list)
 
-_dumps = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+# Characters as they are: of the escapes of two surrogates JSON makes one character.
+_dumps = json.JSONEncoder(separators=(",", ":"), check_circular=False, ensure_ascii=False).encode
 _loads = json.JSONDecoder().decode
 
 
@@ -30,7 +33,7 @@ class WireError(ValueError):
 def encode(message: dict[str, Any]) -> bytes:
     """The frame of a message. Raises TypeError for what is not plain data, ValueError where it is too large."""
     texts: list[bytes] = []
-    head = _dumps(_pack(message, texts, 0)).encode("ascii")
+    head = _dumps(_pack(message, texts, 0)).encode("utf-8", "surrogatepass")
     text = b"".join(texts)
     if len(head) > MAX_HEAD_BYTES or len(text) > MAX_TEXT_BYTES:
         raise ValueError(f"{len(head) + len(text):,} bytes are too much for one message")
@@ -49,7 +52,7 @@ def decode(head: bytes, text: bytes) -> dict[str, Any]:
     """The message of a frame. Raises WireError for anything that `encode` would not have made."""
     try:
         reader = _Reader(text)
-        message = reader.unpack(_loads(head.decode("ascii")), 0)
+        message = reader.unpack(_loads(head.decode("utf-8", "surrogatepass")), 0)
     except (ValueError, RecursionError) as error:
         raise WireError(f"not a message: {type(error).__name__}") from None
     if not isinstance(message, dict) or reader.at != len(text):
@@ -75,10 +78,10 @@ def _pack(value: Any, texts: list[bytes], depth: int) -> Any:
         for key in value:
             if not isinstance(key, str):
                 raise TypeError(f"keys of a dict are str, not {type(key).__name__}")
-        return {"d": {str(key): _pack(item, texts, depth + 1) for key, item in value.items()}}
-    for plain in (str, *_SCALARS):
-        # An instance of a subclass, such as a number of numpy: the plain value in it.
-        if isinstance(value, plain):
+        return {"d": {str.__str__(key): _pack(item, texts, depth + 1) for key, item in value.items()}}
+    for wanted, plain in _PLAIN:
+        # Such as a number of numpy.
+        if isinstance(value, wanted):
             return _pack(plain(value), texts, depth)
     raise TypeError(f"plain data is wanted (str, numbers, lists, dicts, None), not {kind.__name__}")
 

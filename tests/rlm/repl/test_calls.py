@@ -4,6 +4,8 @@ import asyncio
 import time
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rlm.limits import LimitReached, StopReason
 from rlm.models.chat import FatalModelError
@@ -236,3 +238,64 @@ async def test_whatever_a_function_raises_the_cell_goes_on(error):
     result = await repl.run("fail()", timeout_s=20)
     assert (result.status, result.error_type) == (CellStatus.ERROR, "SubCallError")
     await repl.aclose()
+
+
+LIAR = """
+class Liar(str):
+    def __str__(self): return self
+    def __len__(self): return 10**12
+    def isascii(self): return True
+    def encode(self, *how): return b'lies'
+    def __getitem__(self, at): return self
+class Count(int):
+    def __int__(self): return self
+    def __repr__(self): return 'lies'
+short, long = Liar('ü'), Liar('ü' * 500)
+"""
+
+
+async def test_texts_and_numbers_that_lie_about_themselves_are_the_plain_values_in_them(repl):
+    result = await repl.run(
+        LIAR + "sent = [short, long, Count(7), {short: True}]\ngot = echo(*sent)[0]\n"
+        "print(ascii(got[0]), got[1] == 'ü' * 500, got[2], ascii(got[3]), [type(g).__name__ for g in got])"
+    )
+    types = ["str", "str", "int", "dict"]
+    assert result.stdout == f"'\\xfc' True 7 {{'\\xfc': True}} {types}\n", result.error
+
+
+async def test_members_of_an_enumeration_are_sent_as_their_values(repl):
+    await repl.run("import enum\nclass E(str, enum.Enum): A = 'x'\nclass I(enum.IntEnum): B = 2")
+    assert (await repl.run("echo(E.A, I.B, 2.5)[0]")).stdout == "['x', 2, 2.5]\n"
+
+
+async def test_what_only_says_that_it_is_a_text_is_a_type_error(repl):
+    result = await repl.run("class S:\n    __class__ = property(lambda self: str)\necho(S())")
+    assert result.error_type == "TypeError" and "echo()" in result.error
+
+
+# Halves of surrogate pairs, which some encodings make one character of, alone and side by side.
+PAIRED = st.text(st.sampled_from('\ud83d\ude00\U0001f600\ufeffx\\"\0'), max_size=90)
+
+
+def test_text_is_exact_in_arguments_results_and_data():
+    got = []
+
+    async def echo(values):
+        """Give back what came."""
+        got.append(values)
+        return values
+
+    with asyncio.Runner() as runner:
+        data = ["\ud83d\ude00", "\ude00\ud83d", "\U0001f600", "\ud83d\ude00" * 50, {"\ud83d\ude00": 1, "\U0001f600": 2}]
+        repl = runner.run(open_repl("", {"echo": echo}, data={"data": data}))
+        assert runner.run(repl.run(f"data == {data!a}")).stdout == "True\n"
+
+        @settings(max_examples=40, deadline=None)
+        @given(st.lists(PAIRED | st.dictionaries(PAIRED, PAIRED, max_size=2), max_size=4))
+        def check(values):
+            result = runner.run(repl.run(f"sent = {values!a}\necho(sent) == sent"))
+            assert result.stdout == "True\n", result.error
+            assert got.pop() == values
+
+        check()
+        runner.run(repl.aclose())

@@ -4,6 +4,7 @@ import pytest
 
 from rlm.repl import open_repl
 from rlm.repl.protocol import ReplError
+from rlm.repl.sandbox import wire
 
 
 @pytest.fixture
@@ -82,3 +83,36 @@ async def test_a_long_answer_comes_whole(tags):
     await tags.run("FINAL('\\u00e4' * 30_000_000)")
     text = await tags.final()
     assert len(text) == 30_000_000 and set(text) == {"ä"}
+
+
+LIAR = """
+class Liar(str):
+    def __str__(self): return self
+    def __len__(self): return 10**12
+    def isascii(self): return True
+    def encode(self, *how): return b'lies'
+    def __getitem__(self, at): return self
+    def __format__(self, how): return 'lies'
+    def __eq__(self, other): return True
+    __hash__ = str.__hash__
+liar = Liar('ü')
+"""
+
+
+@pytest.mark.parametrize("last", ["FINAL(liar)", "FINAL_VAR('liar')", "FINAL_VAR(liar)"])
+async def test_a_text_that_lies_about_itself_is_the_text_in_it(tags, last):
+    assert (await tags.run(LIAR + last)).final
+    assert await tags.final() == "ü" == await tags.value("liar")
+
+
+async def test_a_text_that_lies_as_the_variables_content(variable):
+    assert (await variable.run(LIAR + "answer['content'] = liar; answer['ready'] = True")).final
+    assert await variable.final() == "ü"
+
+
+async def test_context_and_answer_may_be_longer_than_any_message():
+    context = "x" * (wire.MAX_TEXT_BYTES + 1)
+    repl = await open_repl(context, {})
+    assert (await repl.run("FINAL_VAR('context')")).final
+    assert await repl.final() == context
+    await repl.aclose()

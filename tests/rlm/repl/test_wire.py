@@ -9,7 +9,11 @@ from hypothesis import strategies as st
 
 from rlm.repl.sandbox import wire
 
-TEXTS = st.text(st.characters(exclude_categories=())) | st.text(min_size=wire.LONG - 2, max_size=wire.LONG + 200)
+TEXTS = (
+    st.text(st.characters(exclude_categories=()))
+    | st.text(st.sampled_from("\ud83d\ude00\U0001f600\ufeffx"))
+    | st.text(min_size=wire.LONG - 2, max_size=wire.LONG + 200)
+)
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXTS,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
