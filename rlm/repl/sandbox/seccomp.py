@@ -69,8 +69,8 @@ _SOCKETPAIR, _SENDTO, _GETSOCKOPT = (53, 199), (44, 206), (55, 209)
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _X32_BIT = 0x40000000
 _CLONE_THREAD = 0x00010000
-# F_SETOWN and F_SETSIG are not here: they send any signal to any process of the same user.
-_FCNTL_COMMANDS = (0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030, 1031, 1032, 1034)
+# Not here: F_SETOWN and F_SETSIG, which send any signal to any process of the same user, and F_SETPIPE_SZ.
+_FCNTL_COMMANDS = (0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030, 1032, 1034)
 _IOCTL_COMMANDS = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)  # TCGETS TIOCGWINSZ FIONREAD FIONBIO FIO(N)CLEX
 _PRCTL_OPTIONS = (3, 15, 16, 0x53564D41)  # PR_GET_DUMPABLE PR_SET_NAME PR_GET_NAME PR_SET_VMA
 _SOCKET_OPTIONS = (3, 4, 7, 8, 30, 38, 39)  # SO_TYPE SO_ERROR SO_SNDBUF SO_RCVBUF SO_ACCEPTCONN SO_PROTOCOL SO_DOMAIN
@@ -113,9 +113,12 @@ def _conditions(pid: int, own_files: bool) -> list[tuple[tuple[int | None, int |
     ]  # fmt: skip
     no_address = [_low(4), (_JUMP_EQUAL, 0, 2, 0), _high(4), (_JUMP_EQUAL, 1, 0, 0), refuse, allow]
 
-    # Before ABI 3, Landlock does not see a file opened for reading that is truncated by the opening.
+    # Before ABI 3, Landlock misses a truncation by an opening that asks for no writing, as access mode 3 asks for none.
     def truncates(flags: int) -> list[Instruction]:
-        return [_low(flags), (_AND, 0, 0, os.O_ACCMODE | os.O_TRUNC), (_JUMP_EQUAL, 0, 1, os.O_TRUNC), refuse, allow]
+        return [
+            _low(flags), (_AND, 0, 0, os.O_ACCMODE | os.O_TRUNC),
+            (_JUMP_EQUAL, 1, 0, os.O_TRUNC), (_JUMP_EQUAL, 0, 1, os.O_ACCMODE | os.O_TRUNC), refuse, allow,
+        ]  # fmt: skip
 
     opens = [(_OPEN, [allow] if own_files else truncates(1)), (_OPENAT, [allow] if own_files else truncates(2))]
     return [
