@@ -92,18 +92,18 @@ def describe_method(method: Any) -> dict[str, Any]:
 
 
 def price_snapshot(config: Config) -> dict[str, Any]:
-    """The price tables' version and the prices of the configured models; None for a model without a price."""
+    """The price tables' version and the prices of models and judge; None for a model without a price."""
+    from rlm.models.build import ROLES
     from rlm.models.prices import PriceTable
 
-    model = config.get("model") or {}
-    endpoint = model.get("endpoint") or {}
-    if endpoint.get("free") or not endpoint:
-        return {"free": True}
+    endpoints = [(section, section.get("endpoint") or {}) for section in (config["model"], config["judge"])]
+    paid = [(section, endpoint) for section, endpoint in endpoints if endpoint and not endpoint.get("free")]
     table = PriceTable(config.get("prices"))
-    for role in ("root", "sub", "compactor"):
-        if name := (model.get(role) or {}).get("name"):
-            table.price(name, endpoint.get("base_url", ""))
-    return table.snapshot()
+    for section, endpoint in paid:
+        for role in ROLES:
+            if name := (section.get(role) or {}).get("name"):
+                table.price(name, endpoint.get("base_url", ""))
+    return table.snapshot() if paid else {"free": True}
 
 
 def git_state(folder: Path) -> dict[str, Any]:

@@ -36,6 +36,7 @@ def main(argv: Sequence[str]) -> int:
 async def _rescore(path: Path, overrides: Sequence[str]) -> int:
     from benchmarks.build import ModelSet
     from benchmarks.harness import load_benchmarks
+    from benchmarks.manifest import price_snapshot
     from benchmarks.results import RunFolder, read_manifest, refresh_tables
     from rlm.methods.method import one_line
     from rlm.models.chat import ModelError
@@ -48,16 +49,22 @@ async def _rescore(path: Path, overrides: Sequence[str]) -> int:
         benchmarks, _ = load_benchmarks(config)
         old = [record for record in folder.records().values() if record["row"]["benchmark"] in benchmarks]
         models = ModelSet(config, path / "calls.sqlite")
+        judge = models.judge()
         try:
             # All of them before the first is written: a judge that fails leaves the run as it was.
-            new = await _score_all(old, benchmarks, models.judge(), config["concurrency"]["samples"])
+            new = await _score_all(old, benchmarks, judge, config["concurrency"]["samples"])
         except ModelError as error:
             raise ConfigError(f"{path} keeps its scores, the judge failed: {one_line(error)}") from error
         finally:
             await models.aclose()
         await asyncio.gather(*map(folder.journal.append, new))
         changed = sum(after["row"]["score"] != before["row"]["score"] for before, after in zip(old, new, strict=True))
-        manifest |= {"config": config, "config_hash": config_hash(config)}
+        manifest |= {
+            "config": config,
+            "config_hash": config_hash(config),
+            "judge": judge.describe() if judge else None,
+            "prices": price_snapshot(config),
+        }
         manifest.setdefault("rescored", []).append({"at": time.time(), "changed": changed, "of": len(new)})
         for name, benchmark in benchmarks.items():
             manifest["benchmarks"][name]["scorer"] = benchmark.scorer

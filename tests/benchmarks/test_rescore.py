@@ -20,7 +20,7 @@ def tables():
     return pd.read_parquet("run/samples.parquet"), pd.read_parquet("run/calls.parquet")
 
 
-def test_a_judge_put_in_and_taken_out_later(go, server, capsys):
+def test_a_judge_put_in_and_taken_out_later(go, server, in_folder, capsys):
     answering = server(YES)
     assert go(answering, *WORDS).state == "finished"
     before, _ = tables()
@@ -43,6 +43,9 @@ def test_a_judge_put_in_and_taken_out_later(go, server, capsys):
 
     assert main(["rescore", "run", "judge=gpt_4_1"]) == 0
     assert answering.paid().total() == paid + 8, "every epoch's verdict is in the store"
+    manifest = json.loads((in_folder / "run" / "run.json").read_text())
+    assert manifest["judge"]["model"] == "gpt-4.1"
+    assert {"gpt-5", "gpt-4.1"} <= manifest["prices"]["usd_per_million_tokens"].keys()
 
 
 def test_a_judge_that_fails_leaves_the_run_as_it_was(go, server, in_folder, capsys, monkeypatch):
