@@ -52,9 +52,11 @@ def export_calls(run: Path, out: Path) -> int:
         raise ConfigError(f"{run} has no recorded responses (calls.sqlite); was it run with cache.mode=off?")
     if not out.name.endswith(".jsonl.gz"):
         raise ConfigError(f"{out}: a recording's name ends in .jsonl.gz")
-    out.parent.mkdir(parents=True, exist_ok=True)
     store = CallStore(stored)
     try:
+        out.parent.mkdir(parents=True, exist_ok=True)
         return store.export(out)
+    except OSError as error:
+        raise ConfigError(f"{out} cannot be written: {error.strerror or error}") from error
     finally:
         store.close()

@@ -115,10 +115,13 @@ def test_an_unfinished_run_is_exported_as_far_as_it_is(run, tmp_path, capsys):
 def test_what_cannot_be_exported_ends_with_one_line(run, tmp_path, capsys):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").write_text("x")
+    (tmp_path / "folder.jsonl.gz").mkdir()
     cases = {
         ("hf", tmp_path, tmp_path / "a"): "is not a run folder",
         ("hf", run, tmp_path / "full"): "is not empty: name a new folder",
         ("calls", run, tmp_path / "calls.txt"): "ends in .jsonl.gz",
+        ("calls", run, tmp_path / "folder.jsonl.gz"): "cannot be written: Is a directory",
+        ("calls", run, tmp_path / "full" / "file" / "calls.jsonl.gz"): "cannot be written: File exists",
     }
     for words, told in cases.items():
         code, out, err = export(*words, capsys)
