@@ -53,7 +53,7 @@ class Tally:
         self.failures[group] += row["status"] != "ok"
         self.score[group] += row["score"]
         self.tokens += row["prompt_tokens"] + row["completion_tokens"]
-        self.cost_usd += row["cost_usd"]
+        self.cost_usd += row["cost_usd"] + row["judge_cost_usd"]
         self.unknown_cost |= row["cost_state"] == "unknown"
 
     @property
