@@ -36,8 +36,9 @@ class Prompt:
 
     context: str | tuple[str, ...]
     query: str = ""
-    layout: tuple[Message, ...] = DEFAULT_LAYOUT
-    history: tuple[Message, ...] = ()
+    # Messages have no hash of their own.
+    layout: tuple[Message, ...] = field(default=DEFAULT_LAYOUT, hash=False)
+    history: tuple[Message, ...] = field(default=(), hash=False)
 
     @classmethod
     def of(cls, prompt: PromptLike, query: str | None = None) -> Prompt:

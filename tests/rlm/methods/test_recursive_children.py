@@ -10,6 +10,7 @@ import pytest
 from rlm.completion import Completion, StopReason
 from rlm.limits import Limits
 from rlm.methods.recursive import RLM
+from rlm.models.chat import ModelError
 from rlm.models.scripted import ScriptedModel
 
 
@@ -58,6 +59,17 @@ async def test_at_depth_one_both_queries_are_plain_calls() -> None:
     ])  # fmt: skip
     assert {call.depth for call in result.calls} == {0, 1} and result.usage.max_depth_reached == 1
     assert "rlm_query" not in sub.requests[0][0]["content"]
+
+
+async def test_a_batch_of_children_that_fails_in_part_keeps_what_was_paid() -> None:
+    replies = iter(["one", ModelError("reset by peer"), "two"])
+    ask = "rlm_query_batched(['s', ['t', 'u']], 'q')"
+    result, sub = await play(
+        repl(f"try:\n    {ask}\nexcept SubCallError as e:\n    print(e)\nx = {ask}"), "FINAL_VAR(x)",
+        sub=lambda messages: next(replies), sub_call_concurrency=1,
+    )  # fmt: skip
+    assert (result.answer, len(sub.requests)) == ("['one', 'two']", 3)
+    assert "1 of 2 calls failed" in result.trajectory.of_kind("cell")[0]["stdout"]
 
 
 async def test_at_depth_two_rlm_query_starts_a_child_with_its_own_session() -> None:
