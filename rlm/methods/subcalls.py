@@ -26,7 +26,8 @@ class Batch:
     """
 
     def __init__(self) -> None:
-        self._kept: dict[Hashable, str] = {}
+        # A batch may ask the same several times.
+        self._kept: dict[Hashable, list[str]] = {}
 
     async def run(self, requests: Sequence[Hashable], ask: Callable[[Any], Awaitable[str]]) -> list[str]:
         """The answers in the order of the requests, when no call is under way any more.
@@ -35,15 +36,16 @@ class Batch:
         """
 
         async def one(request: Hashable) -> str:
-            kept = self._kept.pop(request, None)
-            return kept if kept is not None else await ask(request)
+            kept = self._kept.get(request)
+            return kept.pop(0) if kept else await ask(request)
 
         results = await run_all([functools.partial(one, request) for request in requests])
         failed = [result for result in results if isinstance(result, Exception)]
         if not failed:
             return results
-        pairs = zip(requests, results, strict=True)
-        self._kept.update((request, result) for request, result in pairs if isinstance(result, str))
+        for request, result in zip(requests, results, strict=True):
+            if isinstance(result, str):
+                self._kept.setdefault(request, []).append(result)
         raise SubCallFailed(
             f"{len(failed)} of {len(requests)} calls failed, the first with: {failed[0]}. The other answers are kept: "
             "call again with the same list to pay only for those that failed"

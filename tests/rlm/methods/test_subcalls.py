@@ -46,14 +46,14 @@ async def test_a_batch_that_fails_in_part_keeps_what_was_paid() -> None:
 
     model, calls = ScriptedModel(reply), tree()
     functions = sub_call_functions(calls, model)
-    with pytest.raises(SubCallFailed, match=r"1 of 3 calls failed.*reset by peer"):
-        await functions["llm_query_batched"](["a", "b", "c"])
+    with pytest.raises(SubCallFailed, match=r"1 of 4 calls failed.*reset by peer"):
+        await functions["llm_query_batched"](["a", "b", "a", "c"])
     broken.clear()
-    assert await functions["llm_query_batched"](["a", "b", "c"]) == ["ra", "rb", "rc"]
-    assert [m[0]["content"] for m in model.requests] == ["a", "b", "c", "b"]
+    assert await functions["llm_query_batched"](["a", "b", "a", "c"]) == ["ra", "rb", "ra", "rc"]
+    assert [m[0]["content"] for m in model.requests] == ["a", "b", "a", "c", "b"]
     # What was kept is given once: after that a repeated prompt is a new question.
     await functions["llm_query_batched"](["a"])
-    assert len(model.requests) == 5
+    assert len(model.requests) == 6
 
 
 async def test_a_limit_is_raised_when_no_call_is_under_way_any_more() -> None:
