@@ -35,18 +35,23 @@ BUDGET = 100
 ATTACK_S = 0.6
 # The whole seconds that a program started by an attack sleeps.
 NAP_S = 30
+# What attacks name the objects of the kernel that they make.
+KEY = 0x524C4D
 # What the whole tree of processes may grow to while one attack is on.
 MEMORY_BYTES = 3 << 30
 NUMBERS = {
     "x86_64": {"ptrace": 101, "clone": 56, "socket": 41, "shmget": 29, "keyctl": 250, "syslog": 103, "init_module": 175,
                "reboot": 169, "kexec_load": 246, "perf_event_open": 298, "userfaultfd": 323, "bpf": 321, "seccomp": 317,
                "process_vm_readv": 310, "tgkill": 234, "tkill": 200, "rt_sigqueueinfo": 129, "finit_module": 313,
-               "pivot_root": 155, "io_setup": 206, "name_to_handle_at": 303, "open_by_handle_at": 304},
+               "pivot_root": 155, "io_setup": 206, "name_to_handle_at": 303, "open_by_handle_at": 304, "semget": 64,
+               "msgget": 68, "mq_open": 240, "personality": 135, "inotify_init1": 294, "fanotify_init": 300,
+               "ioprio_set": 251, "sched_setattr": 314},
     "aarch64": {"ptrace": 117, "clone": 220, "socket": 198, "shmget": 194, "keyctl": 219, "syslog": 116,
                 "init_module": 105, "reboot": 142, "kexec_load": 104, "perf_event_open": 241, "userfaultfd": 282,
                 "bpf": 280, "seccomp": 277, "process_vm_readv": 270, "tgkill": 131, "tkill": 130,
                 "rt_sigqueueinfo": 138, "finit_module": 273, "pivot_root": 41, "io_setup": 0, "name_to_handle_at": 264,
-                "open_by_handle_at": 265},
+                "open_by_handle_at": 265, "semget": 190, "msgget": 186, "mq_open": 180, "personality": 92,
+                "inotify_init1": 26, "fanotify_init": 262, "ioprio_set": 30, "sched_setattr": 274},
 }  # fmt: skip
 NEW_NUMBERS = {"io_uring_setup": 425, "open_tree": 428, "move_mount": 429, "pidfd_open": 434, "clone3": 435,
                "openat2": 437, "pidfd_getfd": 438}  # fmt: skip
@@ -128,7 +133,7 @@ class Arena:
             "SECRET": str(self.secret), "FOLDER": str(self.folder), "JOURNAL": str(self.journal), "PORT": self.port,
             "UDP_PORT": self.udp_port, "SOCKET_PATH": self.path, "ABSTRACT": self.abstract, "VICTIM": self.victim.pid,
             "HOST": os.getpid(), "GROUP": os.getpgid(0), "PROJECT": sys.argv[3], "STDLIB": str(self.stdlib),
-            "NEIGHBOUR": "/tmp/note", "NR": NUMBERS[platform.machine()] | NEW_NUMBERS,
+            "NEIGHBOUR": "/tmp/note", "KEY": KEY, "NR": NUMBERS[platform.machine()] | NEW_NUMBERS,
         }  # fmt: skip
         functions = {"llm_query": llm_query, "echo": echo}
         return await open_repl(context, functions, limits=LIMITS, data=names, confinement=self.confinement)
@@ -147,8 +152,9 @@ class Arena:
             "stdlib": sorted(path.name for path in self.stdlib.iterdir()),
             "os.py": (self.stdlib / "os.py").stat().st_size,
             "received": list(self.received),
-            "victim": (self.victim.poll(), os.getpriority(os.PRIO_PROCESS, pid), sorted(os.sched_getaffinity(pid)),
-                       resource.prlimit(pid, resource.RLIMIT_CPU)),
+            "victim": (self.victim.poll(), os.getpriority(os.PRIO_PROCESS, pid), os.sched_getscheduler(pid),
+                       sorted(os.sched_getaffinity(pid)), resource.prlimit(pid, resource.RLIMIT_CPU)),
+            "kernel objects": [kind.name for kind in Path("/proc/sysvipc").glob("*") if f" {KEY} " in kind.read_text()],
             "host name": socket.gethostname(),
             "sleeping programs": sleepers(),
         }  # fmt: skip
@@ -157,10 +163,13 @@ class Arena:
         """Run an attack: None, or the damage it did."""
         self.calls = 0
         result = await self.attacker.run(PRELUDE + ATTACKS[name], timeout_s=ATTACK_S)
+        made = self.calls
         with contextlib.suppress(ReplError, TimeoutError):
             await asyncio.wait_for(self.attacker.final() if result.final else self.attacker.value("value"), 5)
-        # A signal takes its time to arrive.
+        # A signal, or a call, takes its time to arrive.
         await asyncio.sleep(0.03)
+        if self.calls != made:
+            return f"{self.calls - made} calls were made after the cell"
         return await self.damage(result)
 
     async def damage(self, result: CellResult) -> str | None:

@@ -139,6 +139,7 @@ b = ctypes.create_string_buffer(9999); print(syscall('syslog', 3, b, 9999), b.va
     "writes by descriptor": "os.write(os.open(JOURNAL, os.O_WRONLY | os.O_APPEND), b'forged')",
     "truncates the journal": "os.truncate(JOURNAL, 0)",
     "truncates it by opening": "os.open(JOURNAL, os.O_RDONLY | os.O_TRUNC)",
+    "truncates it by opening it for nothing": "os.open(JOURNAL, 3 | os.O_TRUNC)",
     "deletes the journal": "os.unlink(JOURNAL)",
     "changes its mode": "os.chmod(JOURNAL, 0o777)",
     "changes its times": "os.utime(JOURNAL, (1, 1))",
@@ -179,6 +180,17 @@ print(open(SECRET).read())
 """,
     "reads by io_uring": """
 p = ctypes.create_string_buffer(120); print('BREACH', syscall('io_uring_setup', 4, p))
+""",
+    "watches the folder": """
+def watch():
+    f = syscall('inotify_init1', 0)
+    return 'BREACH', libc.inotify_add_watch(f, FOLDER.encode(), 0xFFF)
+try_all(watch, lambda: ('BREACH', syscall('fanotify_init', 0, 0)))
+""",
+    "reaches for memory files": """
+try_all(lambda: libc.prctl(4, 1, 0, 0, 0), lambda: libc.prctl(4, 2, 0, 0, 0))
+for p in ('self', 'thread-self', HOST, VICTIM, os.getppid(), *range(1, 9)):
+    for m in (os.O_RDONLY, os.O_RDWR): try_all(lambda: ('BREACH', os.open(f'/proc/{p}/mem', m)))
 """,
     "reads by aio": "c = ctypes.c_ulong(); print('BREACH', syscall('io_setup', 4, ctypes.byref(c)))",
     "uses 32-bit system calls": r"""

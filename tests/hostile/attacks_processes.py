@@ -28,6 +28,52 @@ try_all(lambda: fcntl.fcntl(a, fcntl.F_SETOWN, VICTIM), lambda: fcntl.fcntl(a, f
     "slows the victim": """
 try_all(lambda: os.setpriority(os.PRIO_PROCESS, VICTIM, 19), lambda: os.sched_setaffinity(VICTIM, {0}))
 """,
+    "schedules the victim": """
+try_all(lambda: os.sched_setscheduler(VICTIM, os.SCHED_BATCH, os.sched_param(0)),
+    lambda: os.sched_setscheduler(VICTIM, os.SCHED_IDLE, os.sched_param(0)),
+    lambda: syscall('sched_setattr', VICTIM, struct.pack('<IIQiIQQQ', 48, 3, 0, 0, 0, 0, 0, 0), 0),
+    lambda: syscall('ioprio_set', 1, VICTIM, 3 << 13))
+""",
+    "slows everybody": """
+try_all(lambda: os.setpriority(os.PRIO_USER, 0, 19), lambda: os.setpriority(os.PRIO_PGRP, GROUP, 19))
+""",
+    "schedules itself before all others": """
+try_all(lambda: ('BREACH', os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(50))),
+    lambda: ('BREACH', os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))), lambda: ('BREACH', os.nice(-10)))
+""",
+    "makes things of the kernel that others can open": """
+try_all(*[lambda n=n, a=a: ('BREACH', syscall(n, *a)) for n, a in (
+    ('shmget', (KEY, 4096, 0o1666)), ('semget', (KEY, 1, 0o1666)), ('msgget', (KEY, 0o1666)),
+    ('mq_open', (b'rlm-hostile', os.O_CREAT | os.O_RDWR, 0o666, 0)))])
+""",
+    "changes its personality": "print('BREACH', syscall('personality', 0x400000))",
+    "leaves handlers for its end": """
+import atexit
+def late(*_):
+    try_all(lambda: open(JOURNAL, 'a').write('late'), lambda: os.kill(VICTIM, 9), os.fork,
+        lambda: socket.create_connection(('127.0.0.1', PORT), 1))
+    while True:
+        try: llm_query('x')
+        except BaseException: pass
+class Late:
+    def __del__(self): late()
+atexit.register(late)
+signal.signal(signal.SIGTERM, late); signal.signal(signal.SIGHUP, late)
+late_too = Late()
+ctypes.pythonapi.Py_Exit(0)
+""",
+    "leaves handlers and has itself ended": """
+import atexit
+def late(*_): open(JOURNAL, 'a').write('late'); os.kill(VICTIM, 9); llm_query('x')
+class Late:
+    def __del__(self): late()
+atexit.register(late)
+for s in range(1, 65):
+    try: signal.signal(s, late)
+    except (OSError, ValueError): pass
+late_too = Late()
+send(frame('nonsense'))
+""",
     "forks": """
 p = os.fork()
 if p == 0:

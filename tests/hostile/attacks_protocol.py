@@ -113,6 +113,35 @@ def go():
         except BaseException: time.sleep(0.01)
 for _ in range(4): threading.Thread(target=go, daemon=True).start()
 """,
+    "finds the channel by its frames": """
+f = sys._getframe()
+while not hasattr(f.f_locals.get('self'), '_channel'): f = f.f_back
+w = f.f_locals['self']
+for i in range(500): w._send({'t': 'call', 'id': 10**6 + i, 'name': 'llm_query', 'args': ['x'], 'kwargs': {}})
+w._channel.sendall(done())
+""",
+    "answers its own calls": """
+w = next(c.cell_contents for c in llm_query.__closure__ if hasattr(c.cell_contents, '_waiting'))
+def forge():
+    while True:
+        for n, box in list(w._waiting.items()): box.put({'kind': 'value', 'value': 'free'})
+for _ in range(4): threading.Thread(target=forge, daemon=True).start()
+while True:
+    try: llm_query('x')
+    except BaseException: pass
+""",
+    "asks with texts that lie": """
+class S(str):
+    def __str__(self): return self
+    def __len__(self): return 1 << 62
+    def isascii(self): return True
+    def encode(self, *how): return b'x' * (1 << 28)
+    def __getitem__(self, at): return self
+    def __format__(self, how): return 'x' * (1 << 28)
+for s in (S('x'), S('x' * 1000)): try_all(lambda: llm_query(s), lambda: echo(s))
+value = s
+FINAL(s)
+""",
     "changes the memory for values": """
 def go():
     while True:

@@ -80,6 +80,13 @@ while True:
     r, w = os.pipe(); x.append((r, w)); os.set_blocking(w, False)
     try_all(lambda: os.write(w, bytes(1 << 20)))
 """,
+    "grows pipes": """
+import fcntl
+x = []
+for _ in range(100):
+    r, w = os.pipe(); x.append((r, w))
+    try_all(lambda: ('BREACH', fcntl.fcntl(w, 1031, 1 << 20)))
+""",
     "locks memory": """
 x = mmap.mmap(-1, 1 << 28); print(libc.mlockall(3), libc.mlock(ctypes.addressof(ctypes.c_char.from_buffer(x)), 1 << 28))
 """,
@@ -120,6 +127,11 @@ while True: pass
     "ends the session politely": "sys.exit(3)",
     "ends all threads": "libc.pthread_exit(None)",
     "closes every descriptor": "os.closerange(0, 256)",
+    "puts every descriptor in every place": """
+FINAL('x' * 10**6)
+for a in range(8):
+    for b in range(8): try_all(lambda: os.dup2(a, b))
+""",
     "spends the processor's time": """
 resource.setrlimit(resource.RLIMIT_CPU, (1, 1))
 while True: pass

@@ -13,7 +13,8 @@ BITING = (
     "changes its mode", "changes its times", "renames the folder", "makes a file beside it", "reads passwords",
     "connects over IPv4", "connects with asyncio", "sends a datagram", "connects to a unix socket",
     "connects to an abstract socket", "sends from half a pair", "listens", "kills the victim", "kills by descriptor",
-    "kills by an owner's signal", "limits the victim", "slows the victim", "starts a shell",
+    "kills by an owner's signal", "limits the victim", "slows the victim", "schedules the victim", "watches the folder",
+    "starts a shell",
 )  # fmt: skip
 WITHOUT_NAMESPACES = FILES | NETWORK | PROCESSES | {name: PROTOCOL[name] for name in list(PROTOCOL)[:20]}
 SETUPS = [
