@@ -172,7 +172,7 @@ def read_manifest(path: Path, *, missing_ok: bool = False) -> dict[str, Any] | N
         if missing_ok:
             return None
         raise ConfigError(f"{path} is not a run folder: it has no run.json") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"{file} cannot be read: {error}") from error
 
 

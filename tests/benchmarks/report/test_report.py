@@ -227,6 +227,7 @@ def test_the_same_run_gives_the_same_files(make_run, make_rows, tmp_path):
     ("manifest", "message"),
     [
         ("[]", "wanted an object"),
+        pytest.param("[" * 100_000, "cannot be read", id="nested"),
         ('{"config": 3}', "config is '3'"),
         ('{"git": "abc"}', "git is 'abc'"),
         ('{"methods": {"rlm": "v1"}}', "methods.rlm is 'v1'"),
