@@ -15,8 +15,8 @@ def main(argv: Sequence[str]) -> int:
     """Print a row a sample; with --targets the target too. Raises ConfigError."""
     parser = argparse.ArgumentParser(
         prog="rlm-eval data",
-        description="The samples that a run would use, one JSON row each. context_chars and context_sha256 are those of "
-        "the context alone, context_tokens of context and query together, as input_tokens of a run.",
+        description="The samples that a run would use, one JSON row each. context_chars and context_sha256 are those "
+        "of the context alone, context_tokens of context and query together, as input_tokens of a run.",
     )
     parser.add_argument("benchmark", help="name of a benchmark, see `rlm-eval list`")
     parser.add_argument("--targets", action="store_true", help="show the target of each sample too")
