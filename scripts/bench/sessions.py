@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from rlm.repl import open_repl
 from rlm.repl.protocol import CellResult, Repl
 from scripts.bench.measure import US, Bench, Row
+from scripts.bench.ours import memory_bytes
 
 CONTEXT_CHARS = 40_000_000
 THREADS, CALLS, ANSWER_S = 50, 1000, 0.05
+ALIVE = 50
 
 _MANY_CALLS = f"""
 from concurrent.futures import ThreadPoolExecutor
@@ -78,8 +80,19 @@ async def many_calls(repl: Repl) -> float:
     return (time.perf_counter() - started) / (CALLS / THREADS * ANSWER_S)
 
 
+async def alive(context: str, count: int) -> float:
+    """GB of the host and of `count` live sessions over the same context; what several share counts once."""
+    repls = [await open_repl(context, {}) for _ in range(count)]
+    for repl in repls:
+        await run(repl, "len(context)")
+    held = memory_bytes() / 1e9
+    for repl in repls:
+        await repl.aclose()
+    return held
+
+
 def sessions(bench: Bench) -> Iterator[Row]:
-    """First cells over contexts, empty cells, calls out of cells, from many threads too."""
+    """First cells over contexts, empty cells, calls out of cells, from many threads too; memory of many sessions."""
     return iter(asyncio.run(_rows(bench)))
 
 
@@ -94,6 +107,9 @@ async def _rows(bench: Bench) -> list[Row]:
     for case, context in contexts.items():
         taken = [1e3 * await first_cell(context) for _ in range(3 * repeats)]
         rows.append(Row(case, US, "ms to the end of the first cell", taken, "confined", aim=aims.get(case, "")))
+    held = [await alive(ascii_text, bench.size(ALIVE, 2)) for _ in range(bench.size(repeats, 1))]
+    note = "host and confined sessions, one text in the host"
+    rows.append(Row(f"{ALIVE} sessions alive, 40 MB each", US, "GB in all", held, note, 2.0, "at most 3.5"))
     repl = await open_repl("", {"echo": echo, "slow_query": slow_query})
     empty = [1e3 * await empty_cell(repl) for _ in range(50 * repeats)]
     rows.append(Row("empty cell", US, "ms", empty, "confined", aim="at most 0.2"))
