@@ -70,7 +70,8 @@ def host_tools(
     """The tools as functions of a session: async ones run as they are, others in a thread.
 
     A call that takes longer than timeout_s, or than the completion has left, fails; a thread cannot be ended and goes
-    on unheard. What completions a tool makes is charged to the tree. Raises LimitReached once the tree has stopped.
+    on unheard. What completions a tool makes is charged to the tree; once the tree has ended they make no further call.
+    Raises LimitReached once the tree has stopped.
     """
     return {name: _host_tool(name, tool, tree, parent, depth, timeout_s) for name, tool in tools.items()}
 
