@@ -114,7 +114,7 @@ def throughput(bench: Bench) -> Iterator[Row]:
 
 
 def calls(bench: Bench) -> Iterator[Row]:
-    """Model calls of 200 ms through client and store, so many at a time: wall time over the ideal."""
+    """Model calls of 200 ms, through client and store and in a whole run: wall time over the ideal."""
     rounds, latency = bench.size(20, 2), bench.size(0.2, 0.01)
     for concurrency, most in bench.size([(50, 1.05), (100, 1.1), (400, 1.3)], [(50, 1.05)]):
         job = {"base_url": bench.url("base", latency * 1000), "concurrency": concurrency, "rounds": rounds}
@@ -123,3 +123,10 @@ def calls(bench: Bench) -> Iterator[Row]:
         note = f"{concurrency * rounds} calls, each stored"
         yield Row(case, US, "wall over ideal", [w / ideal for w in walls(measured)], note, 1.0, f"at most {most}")
         yield Row(case, US, "CPU ms a call", [1000 * one["cpu_s"] / one["calls"] for one in measured], note)
+    samples, concurrency = bench.size((2000, 100), (20, 10))
+    job = {"base_url": bench.url("base", latency * 1000), "samples": samples, "concurrency": concurrency}
+    measured = bench.in_turn({US: partial(ours, "whole_run", method="sequential", **job)})[US]
+    case, ideal = f"a run, {concurrency} samples at a time", samples / concurrency * 4 * latency
+    note = f"{samples} samples of 4 calls, one after the other; from the plan to the tables"
+    yield Row(case, US, "wall over ideal", [w / ideal for w in walls(measured)], note, 1.0, "at most 1.15")
+    yield Row(case, US, "CPU ms a call", [1000 * one["cpu_s"] / one["calls"] for one in measured], note)

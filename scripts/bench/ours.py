@@ -205,10 +205,12 @@ def whole_run(job: Job, folder: Path) -> Measured:
     from benchmarks.run import run
 
     os.environ |= {"OPENAI_API_KEY": "none", "OPENAI_BASE_URL": job["base_url"]}
-    words = run_words(job["method"], job["samples"], job["concurrency"])
+    sequential = job["method"] == "sequential"
+    words = run_words("base" if sequential else job["method"], job["samples"], job["concurrency"])
+    method = {"method": {"sequential": {"_target_": "scripts.bench.sequential.Sequential"}}} if sequential else {}
     run_dir = Path(job.get("run_dir") or folder / "run")
-    run(compose([*words, "limit=5", f"run_dir={folder / 'first'}"]))
-    config = compose([*words, f"run_dir={run_dir}"])
+    run(compose([*words, "limit=5", f"run_dir={folder / 'first'}"]) | method)
+    config = compose([*words, f"run_dir={run_dir}"]) | method
     with profiled(job.get("profile")), peak_memory() if job.get("memory") else no_peak() as peak:
         started, before = time.perf_counter(), processor_s()
         outcome = run(config)

@@ -1,0 +1,19 @@
+"""A method that is nothing but model calls: four, one after the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rlm.completion import Prompt
+from rlm.methods.method import Answer, Method
+from rlm.tree import CallTree
+
+
+@dataclass(kw_only=True)
+class Sequential(Method):
+    """Asks the whole prompt four times and answers with the last reply."""
+
+    async def answer(self, prompt: Prompt, tree: CallTree) -> Answer:
+        for turn in range(4):
+            reply = await tree.call(self.model, prompt.messages(f"{turn}\n{prompt.context_text}"))
+        return Answer(reply.text)
