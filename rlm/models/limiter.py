@@ -143,6 +143,10 @@ class Limiter:
             # A request that fails while it is sent alone says nothing of how many the endpoint could take.
             self._restart_to = lowered if self.limit > 1 else self._restart_to
             self.limit = 1.0
+            if self._timer is not None:
+                # It may be there to let more out, as if requests had stopped failing.
+                self._timer.cancel()
+                self._timer = None
         # The first refused round without Retry-After only lowers the limit: each refused call waits for itself.
         if retry_after_s is None and (outcome is Outcome.FAILED or self._bad_rounds):
             # Those who wait are told when a request fails, so that one has to go out before their patience is over.
