@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"rlm-eval {version('rlm-eval')}")
         return 0
     if words[0] in ("-sc", "--shell-completion"):
-        from benchmarks.completion import main as complete
+        from benchmarks.commands.shell_completion import main as complete
 
         return complete(words, list(COMMANDS))
     if words[0] not in COMMANDS:

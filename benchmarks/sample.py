@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from benchmarks.files import DataError, one_line
-from rlm.completion import Prompt
+from benchmarks.sources.files import DataError, one_line
+from rlm.prompt import Prompt
 
 if TYPE_CHECKING:
-    from benchmarks.judge import Verdict
+    from benchmarks.scoring.judge import Verdict
 
 
 @dataclass(frozen=True)

@@ -6,24 +6,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rlm.completion import Completion, Prompt, PromptLike, Status, StopReason, Usage
+    from rlm.completion import Completion, Status, StopReason, Usage
     from rlm.limits import Budget, Limits
     from rlm.methods.base import BaseModel, BaseTruncated
-    from rlm.methods.codeact import CodeAct
+    from rlm.methods.codeact.loop import CodeAct
     from rlm.methods.compaction import Compaction
     from rlm.methods.map_reduce import MapReduce
     from rlm.methods.method import Answer, Method
-    from rlm.methods.recursive import RLM
     from rlm.methods.retrieval import BaseBm25
+    from rlm.methods.rlm.loop import RLM
     from rlm.models import load_model
     from rlm.models.chat import ChatModel, FatalModelError
     from rlm.models.scripted import ScriptedModel
+    from rlm.prompt import Prompt, PromptLike
     from rlm.trajectory import Event, Trajectory
     from rlm.tree import CallTree
 
 # Modules are read when a name of theirs is first used, so that `import rlm` takes no time.
 _HOMES = {
-    "RLM": "rlm.methods.recursive",
+    "RLM": "rlm.methods.rlm.loop",
     "Answer": "rlm.methods.method",
     "BaseBm25": "rlm.methods.retrieval",
     "BaseModel": "rlm.methods.base",
@@ -31,7 +32,7 @@ _HOMES = {
     "Budget": "rlm.limits",
     "CallTree": "rlm.tree",
     "ChatModel": "rlm.models.chat",
-    "CodeAct": "rlm.methods.codeact",
+    "CodeAct": "rlm.methods.codeact.loop",
     "Compaction": "rlm.methods.compaction",
     "Completion": "rlm.completion",
     "Event": "rlm.trajectory",
@@ -39,8 +40,8 @@ _HOMES = {
     "Limits": "rlm.limits",
     "MapReduce": "rlm.methods.map_reduce",
     "Method": "rlm.methods.method",
-    "Prompt": "rlm.completion",
-    "PromptLike": "rlm.completion",
+    "Prompt": "rlm.prompt",
+    "PromptLike": "rlm.prompt",
     "ScriptedModel": "rlm.models.scripted",
     "Status": "rlm.completion",
     "StopReason": "rlm.completion",

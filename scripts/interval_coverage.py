@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pandas as pd
 
-from benchmarks.report.output import markdown
+from benchmarks.report.tables.formats import markdown
 from benchmarks.statistics import mean_interval, paired_difference
 
 Rng = np.random.Generator

@@ -15,8 +15,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.generate.questions import question_bank
-from benchmarks.windows import LABELS
+from benchmarks.suites.oolong.instances import question_bank
+from benchmarks.suites.oolong.windows import LABELS
 
 DESCRIPTION, ENTITY, HUMAN, NUMBER, LOCATION, ABBREVIATION = LABELS
 

@@ -30,7 +30,7 @@ from typing import Any
 import pytest
 
 from benchmarks.cli import COMMANDS, main
-from benchmarks.config import compose
+from benchmarks.config.compose import compose
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks.config import Config, ConfigError, compose
+from benchmarks.config.compose import Config, ConfigError, compose
 from rlm.documents import decode, headed, read_file, read_folder
 from rlm.trajectory import Event
 
@@ -51,7 +51,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 async def _ask(config: Config, context: str | list[str], question: str, live: Live) -> int:
-    from benchmarks.build import ModelSet, build_methods
+    from benchmarks.config.build import ModelSet, build_methods
     from rlm.methods.method import Method, one_line
     from rlm.models.chat import FatalModelError
 

@@ -35,8 +35,8 @@ def main(argv: Sequence[str]) -> int:
     )
     words = parser.parse_args(argv)
 
-    from benchmarks.compare import NotComparable, compare
-    from benchmarks.config import ConfigError
+    from benchmarks.config.compose import ConfigError
+    from benchmarks.report.compare import NotComparable, compare
     from benchmarks.report.verdict import junit, junit_not_comparable, text
 
     try:
@@ -72,8 +72,8 @@ def _say(told: str) -> None:
 def _write(path: Path | None, content: str) -> None:
     if path is None:
         return
-    from benchmarks.config import ConfigError
-    from benchmarks.results import write_whole
+    from benchmarks.config.compose import ConfigError
+    from benchmarks.running.run_folder import write_whole
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,8 +7,8 @@ import hashlib
 import json
 from collections.abc import Sequence
 
-from benchmarks.config import compose
-from benchmarks.protect import HIDDEN
+from benchmarks.config.compose import compose
+from benchmarks.sources.protect import HIDDEN
 
 
 def main(argv: Sequence[str]) -> int:
@@ -27,7 +27,7 @@ def main(argv: Sequence[str]) -> int:
     words = parser.parse_intermixed_args(argv)
     config = compose([f"benchmark=[{words.benchmark}]", "method=[base]", *words.overrides])
 
-    from benchmarks.harness import load_benchmarks, prompt_tokens
+    from benchmarks.running.harness import load_benchmarks, prompt_tokens
     from benchmarks.sample import target_json
 
     benchmarks, infos = load_benchmarks(config)

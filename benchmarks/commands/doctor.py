@@ -53,7 +53,7 @@ def main(argv: Sequence[str]) -> int:
 
 def variables() -> list[str]:
     """Names of the variables that models, judges and names such as openai/gpt-5 take keys and addresses from."""
-    from benchmarks.plugins import conf_files
+    from benchmarks.config.plugins import conf_files
     from rlm.models.build import PROVIDERS
 
     named = {name for one in PROVIDERS.values() for name in (one.api_key_env, one.base_url_env) if name}

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from benchmarks.config import compose
+from benchmarks.config.compose import compose
 
 
 def main(argv: Sequence[str]) -> int:
@@ -21,8 +21,8 @@ def main(argv: Sequence[str]) -> int:
     # No call is made, so no key and no recording is needed.
     config = compose([*words.overrides, "cache.mode=replay", "cache.path=null"])
 
-    from benchmarks.estimate import estimate
-    from benchmarks.report.output import markdown
+    from benchmarks.report.tables.formats import markdown
+    from benchmarks.running.estimate import estimate
 
     table = estimate(config, tell=lambda note: print(f"note: {note}", file=sys.stderr))
     for name in ("samples", "over_window", "calls", "prompt_tokens", "completion_tokens"):

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.config import ConfigError
+from benchmarks.config.compose import ConfigError
 
 FORMS = {
     "calls": "the recorded responses, a file that ends in .jsonl.gz, for cache.mode=replay cache.path=OUT",
@@ -43,8 +43,8 @@ def main(argv: Sequence[str]) -> int:
 
 def export_calls(run: Path, out: Path) -> int:
     """Write the recorded responses of a run and return how many there are. Raises ConfigError."""
-    from benchmarks.results import read_manifest
-    from rlm.models.cache import CallStore
+    from benchmarks.running.run_folder import read_manifest
+    from rlm.models.cache.model import CallStore
 
     read_manifest(run)
     stored = run / "calls.sqlite"

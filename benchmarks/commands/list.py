@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.plugins import conf_files
+from benchmarks.config.plugins import conf_files
 
 GROUPS = ("benchmark", "method", "model", "judge", "executor", "repl", "experiment")
 

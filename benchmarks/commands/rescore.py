@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.config import Config, ConfigError, compose, config_hash
-from benchmarks.journal import Record
+from benchmarks.config.compose import Config, ConfigError, compose, config_hash
+from benchmarks.running.journal import Record
 from benchmarks.sample import Benchmark
 
 if TYPE_CHECKING:
-    from benchmarks.harness import SampleCache
-    from benchmarks.judge import LlmJudge
+    from benchmarks.running.harness import SampleCache
+    from benchmarks.scoring.judge import LlmJudge
 
 
 def main(argv: Sequence[str]) -> int:
@@ -34,10 +34,10 @@ def main(argv: Sequence[str]) -> int:
 
 
 async def _rescore(path: Path, overrides: Sequence[str]) -> int:
-    from benchmarks.build import ModelSet
-    from benchmarks.harness import load_benchmarks
-    from benchmarks.manifest import price_snapshot
-    from benchmarks.results import RunFolder, read_manifest, refresh_tables
+    from benchmarks.config.build import ModelSet
+    from benchmarks.running.harness import load_benchmarks
+    from benchmarks.running.manifest import price_snapshot
+    from benchmarks.running.run_folder import RunFolder, read_manifest, refresh_tables
     from rlm.methods.method import one_line
     from rlm.models.chat import ModelError
 
@@ -79,7 +79,7 @@ async def _score_all(
     records: Sequence[Record], benchmarks: Mapping[str, Benchmark], judge: LlmJudge | None, at_once: int
 ) -> list[Record]:
     """The records with new scores, in their order. Raises ConfigError, and ModelError of the judge."""
-    from benchmarks.harness import SampleCache
+    from benchmarks.running.harness import SampleCache
 
     samples, places = SampleCache(benchmarks, keep=at_once), asyncio.Semaphore(at_once)
 
@@ -97,9 +97,9 @@ async def _score_all(
 
 
 async def _score_again(record: Record, benchmark: Benchmark, samples: SampleCache, judge: LlmJudge | None) -> Record:
-    from benchmarks.harness import judge_answer, score_columns, with_judged
-    from benchmarks.protect import unseal
-    from benchmarks.results import SAMPLE_COLUMNS
+    from benchmarks.running.harness import judge_answer, score_columns, with_judged
+    from benchmarks.running.run_folder import SAMPLE_COLUMNS
+    from benchmarks.sources.protect import unseal
 
     row = record["row"]
     try:

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.config import explain, resolve
-from benchmarks.plugins import conf_dir, register
+from benchmarks.config.compose import explain, resolve
+from benchmarks.config.plugins import conf_dir, register
 
 EXIT_CODES = {"finished": 0, "failed": 1, "budget": 1, "interrupted": 130}
 
@@ -56,7 +56,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _run(composed: Any) -> int:
-    from benchmarks.run import run
+    from benchmarks.running.run import run
 
     outcome = run(resolve(composed), _hydra_files(composed))
     try:

@@ -14,14 +14,14 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from benchmarks.build import ModelSet
-from benchmarks.config import Config, ConfigError, compose
-from benchmarks.protect import HIDDEN
+from benchmarks.config.build import ModelSet
+from benchmarks.config.compose import Config, ConfigError, compose
 from benchmarks.sample import Benchmark, target_json
+from benchmarks.sources.protect import HIDDEN
 from rlm.models.chat import ModelError
 
 if TYPE_CHECKING:
-    from benchmarks.judge import LlmJudge
+    from benchmarks.scoring.judge import LlmJudge
 
 
 def main(argv: Sequence[str]) -> int:
@@ -61,7 +61,7 @@ async def score_rows(
     config: Config, name: str, rows: Iterator[tuple[str, Mapping[str, Any]]], judge: LlmJudge | None = None
 ) -> AsyncIterator[dict[str, Any]]:
     """Score rows that come with where they stand (`FILE line N`), in their order. Raises ConfigError."""
-    from benchmarks.harness import load_benchmarks
+    from benchmarks.running.harness import load_benchmarks
 
     benchmarks, infos = load_benchmarks(config)
     benchmark = benchmarks[name]

@@ -10,7 +10,7 @@ import socket
 import sys
 from collections.abc import Sequence
 
-from benchmarks.config import Config, ConfigError, compose, model_name
+from benchmarks.config.compose import Config, ConfigError, compose, model_name
 
 SERVER_LIMITS = ("max_body_bytes", "max_requests", "body_timeout_s")
 # Seconds that completions under way have when the server is told to end.
@@ -42,7 +42,7 @@ def main(argv: Sequence[str]) -> int:
 
 def api_key(settings: Config) -> str | None:
     """The key that clients must carry; None on loopback where none is configured. Raises ConfigError."""
-    from rlm.server import is_loopback
+    from rlm.server.app import is_loopback
 
     variable = settings["api_key_env"]
     key = os.environ.get(variable or "", "").strip()
@@ -80,9 +80,9 @@ async def _serve(config: Config, bound: socket.socket, key: str | None) -> int:
             app.state.end_completions()
             await super().shutdown(sockets)
 
-    from benchmarks.build import ModelSet, build_methods
+    from benchmarks.config.build import ModelSet, build_methods
     from rlm.methods.method import Method
-    from rlm.server import make_app
+    from rlm.server.app import make_app
 
     models = ModelSet(config, None)
     try:

@@ -19,7 +19,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--no-browser", action="store_true", help="only print the address")
     words = parser.parse_args(argv)
 
-    from benchmarks.report.view import serve
+    from benchmarks.report.page.view import serve
 
     serve(words.path, words.port, _tell if words.no_browser or not _has_desktop() else _open)
     return 0

@@ -7,12 +7,12 @@ import shutil
 from pathlib import Path
 
 from benchmarks.export.tables import RunTables, empty_folder, read_run
-from benchmarks.protect import PREFIX
 from benchmarks.report.about import NOTES
-from benchmarks.report.display import scores_display
-from benchmarks.report.output import markdown
 from benchmarks.report.runs import load_runs
-from benchmarks.report.tables import scores_table
+from benchmarks.report.tables.formats import markdown
+from benchmarks.report.tables.scores import scores_table
+from benchmarks.report.tables.terminal import scores_display
+from benchmarks.sources.protect import PREFIX
 
 _CARD = """---
 pretty_name: {quoted}
@@ -40,7 +40,7 @@ _PROTECTED = """
 ## Protected benchmarks
 
 Texts of {names} begin with `{prefix}` and are not readable at sight, as the authors of that data set ask: do not
-publish them in the clear. `benchmarks.protect.unseal` of rlm-eval reads them.
+publish them in the clear. `benchmarks.sources.protect.unseal` of rlm-eval reads them.
 """
 
 

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.config import ConfigError
+from benchmarks.config.compose import ConfigError
 from benchmarks.export.tables import RunTables, cell_output, cut, empty_folder, read_run
-from benchmarks.protect import HIDDEN
-from benchmarks.results import read_trajectory, safe_name
+from benchmarks.running.run_folder import read_trajectory, safe_name
+from benchmarks.sources.protect import HIDDEN
 
 if TYPE_CHECKING:
     import pandas as pd

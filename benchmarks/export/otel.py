@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.config import ConfigError
+from benchmarks.config.compose import ConfigError
 from benchmarks.export.tables import RunTables, cell_output, cut, read_run
-from benchmarks.results import read_trajectory
+from benchmarks.running.run_folder import read_trajectory
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context

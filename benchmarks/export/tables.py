@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.config import ConfigError
-from benchmarks.report.manifest import checked_manifest
-from benchmarks.results import refresh_tables
+from benchmarks.config.compose import ConfigError
+from benchmarks.running.checked_manifest import checked_manifest
+from benchmarks.running.run_folder import refresh_tables
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -27,9 +27,9 @@ def terminal_table(run_folders: Sequence[Path], width: int | None = None) -> str
     """Methods by benchmarks on one screen, for the terminal. Raises ConfigError for a folder that is not a run."""
     import shutil
 
-    from benchmarks.report.display import compact
     from benchmarks.report.runs import load_runs
-    from benchmarks.report.tables import scores_table
+    from benchmarks.report.tables.scores import scores_table
+    from benchmarks.report.tables.terminal import compact
 
     runs = load_runs(run_folders)
     lines = [f"{run.name}: {run.missing} samples are missing" for run in runs.runs if run.missing]

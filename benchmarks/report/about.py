@@ -6,8 +6,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.report.output import markdown_cell
 from benchmarks.report.runs import Run, Runs
+from benchmarks.report.tables.formats import markdown_cell
 
 # What a reader must know of a table, by its name.
 NOTES = {

@@ -7,11 +7,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.config import ConfigError
+from benchmarks.config.compose import ConfigError
 from benchmarks.report import ReportFiles
 from benchmarks.report.about import NOTES, about
-from benchmarks.report.behaviour import behaviour_table, calls_table, decomposition_table, stops_table
-from benchmarks.report.display import (
+from benchmarks.report.figures.all import write_figures
+from benchmarks.report.page.html import write_page
+from benchmarks.report.runs import Runs, load_calls, load_runs, pooled, with_replayed_time
+from benchmarks.report.tables.behaviour import behaviour_table, calls_table, decomposition_table, stops_table
+from benchmarks.report.tables.formats import latex, markdown, write_csv
+from benchmarks.report.tables.groups import details_table, epoch_table, group_table, judge_table
+from benchmarks.report.tables.length import crossover_lengths, effective_lengths, length_table
+from benchmarks.report.tables.pairs import choose_baseline, paired_table
+from benchmarks.report.tables.scores import cost_table, scores_table
+from benchmarks.report.tables.terminal import (
     crossover_display,
     details_display,
     effective_display,
@@ -20,15 +28,7 @@ from benchmarks.report.display import (
     tidy,
     without_common_model,
 )
-from benchmarks.report.figures import write_figures
-from benchmarks.report.groups import details_table, epoch_table, group_table, judge_table
-from benchmarks.report.html import write_page
-from benchmarks.report.length import crossover_lengths, effective_lengths, length_table
-from benchmarks.report.output import latex, markdown, write_csv
-from benchmarks.report.pairs import choose_baseline, paired_table
-from benchmarks.report.runs import Runs, load_calls, load_runs, pooled, with_replayed_time
-from benchmarks.report.tables import cost_table, scores_table
-from benchmarks.results import write_whole
+from benchmarks.running.run_folder import write_whole
 
 if TYPE_CHECKING:
     import pandas as pd

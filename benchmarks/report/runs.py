@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.config import ConfigError
-from benchmarks.journal import read_journal
-from benchmarks.report.manifest import checked_manifest
-from benchmarks.results import CALL_COLUMNS as CALL_TYPES
-from benchmarks.results import calls_table, refresh_tables, samples_table
+from benchmarks.config.compose import ConfigError
+from benchmarks.running.checked_manifest import checked_manifest
+from benchmarks.running.journal import read_journal
+from benchmarks.running.run_folder import CALL_COLUMNS as CALL_TYPES
+from benchmarks.running.run_folder import calls_table, refresh_tables, samples_table
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,10 +7,10 @@ import re
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-from benchmarks.report.output import dagger, markdown
+from benchmarks.report.tables.formats import dagger, markdown
 
 if TYPE_CHECKING:
-    from benchmarks.compare import Arm, Verdict
+    from benchmarks.report.compare import Arm, Verdict
 
 # Lines on changes of the configuration that are shown; packages can make hundreds.
 MAX_CHANGES = 40

@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rlm.completion import Prompt, StopReason
+from rlm.completion import StopReason
 from rlm.limits import LimitReached
 from rlm.methods.method import Answer, Method
-from rlm.methods.parsing import after_thinking
+from rlm.methods.thinking import after_thinking
 from rlm.methods.window import Window
 from rlm.models.chat import ChatModel, ContextOverflow, FatalModelError, ModelError, Reply
 from rlm.models.tokens import encoder
+from rlm.prompt import Prompt
 from rlm.tree import CallTree
 
 _FEWEST_TOKENS = 64

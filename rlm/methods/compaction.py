@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from rlm.completion import Prompt
 from rlm.limits import LimitReached
 from rlm.methods.base import last_answer, read_answer
 from rlm.methods.method import Answer, Method
 from rlm.methods.window import Reader, Window, fit
 from rlm.models.chat import ContextOverflow, Reply
 from rlm.models.tokens import count_tokens
+from rlm.prompt import Prompt
 from rlm.prompts import load_prompt
 from rlm.tree import COMPACTOR, CallTree
 

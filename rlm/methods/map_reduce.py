@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rlm.completion import Prompt
 from rlm.limits import LimitReached
 from rlm.methods.base import last_answer, read_answer
 from rlm.methods.method import Answer, Method
 from rlm.methods.session import check_settings, run_cell, start_session
 from rlm.methods.subcalls import sub_call_functions
 from rlm.methods.window import Window, fit
+from rlm.prompt import Prompt
 from rlm.prompts import FOLDER, load_prompt
 from rlm.repl.protocol import CellStatus, Repl, ReplError
 from rlm.tree import CallTree

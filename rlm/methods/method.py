@@ -11,10 +11,11 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, TypeVar
 
-from rlm.completion import Completion, Prompt, PromptLike, StopReason, Usage
+from rlm.completion import Completion, StopReason, Usage
 from rlm.limits import Budget, LimitReached, Limits, Meter
 from rlm.models import load_model
 from rlm.models.chat import ChatModel, ContextOverflow, Cost, FatalModelError, ModelError
+from rlm.prompt import Prompt, PromptLike
 from rlm.prompts import PromptError, load_prompt
 from rlm.repl.protocol import ReplError
 from rlm.trajectory import CallRecord, OnEvent, Trajectory

@@ -7,12 +7,12 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from rlm.completion import Prompt
 from rlm.methods.base import read_answer
 from rlm.methods.method import Answer, Method
 from rlm.methods.window import Window, boundary, fit
 from rlm.models.chat import ContextOverflow
 from rlm.models.tokens import count_tokens
+from rlm.prompt import Prompt
 from rlm.repl.protocol import HostFunction
 from rlm.tree import CallTree
 

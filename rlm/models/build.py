@@ -8,8 +8,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from rlm.models.chat import ChatModel, FatalModelError, Sampling
-from rlm.models.endpoint import Endpoint
-from rlm.models.openai_client import OpenAIModel
+from rlm.models.client.endpoint import Endpoint
+from rlm.models.client.model import OpenAIModel
 from rlm.models.prices import PriceTable
 
 ROLES = ("root", "sub", "compactor")
@@ -47,7 +47,7 @@ def model_of_name(name: str) -> ChatModel:
     Raises ValueError for a provider that is not known, FatalModelError for a key that is not set.
     """
     if name == "local":
-        from rlm.models.embedded import EmbeddedModel
+        from rlm.models.embedded.model import EmbeddedModel
 
         return EmbeddedModel()
     prefix, _, model = name.partition("/")

@@ -35,7 +35,7 @@ def data(bench: Bench) -> Iterator[Row]:
 
 def haystack(variant: str, tokens: int) -> Measured:
     """A haystack of that many tokens."""
-    from benchmarks.sniah import SNIAH
+    from benchmarks.suites.sniah.suite import SNIAH
 
     benchmark = SNIAH(variants=[variant], lengths=[512, tokens], samples=1)
     return _built(lambda info: len(benchmark.sample(info.sample_id).prompt.context), *benchmark.infos())
@@ -43,7 +43,7 @@ def haystack(variant: str, tokens: int) -> Measured:
 
 def window_text(tokens: int) -> Measured:
     """A window of OOLONG lines of that many tokens."""
-    from benchmarks.generate.window import window
+    from benchmarks.suites.oolong.generator import window
     from rlm.models.tokens import DEFAULT_ENCODING
 
     return _built(lambda length: len(window(length, 0, 0, DEFAULT_ENCODING, 200).text), 512, tokens)
@@ -51,7 +51,7 @@ def window_text(tokens: int) -> Measured:
 
 def documents(count: int) -> Measured:
     """The generated documents of BrowseComp-Plus for one question."""
-    from benchmarks.browsecomp_plus import BrowseCompPlus
+    from benchmarks.suites.browsecomp_plus.suite import BrowseCompPlus
 
     def build(size: int) -> int:
         # A world of its own: documents are written once for all questions.
@@ -63,7 +63,7 @@ def documents(count: int) -> Measured:
 
 def counting(chars: int) -> Measured:
     """Tokens of a text."""
-    from benchmarks.sniah import SNIAH
+    from benchmarks.suites.sniah.suite import SNIAH
     from rlm.models.tokens import count_tokens
 
     benchmark = SNIAH(variants=["single_2"], lengths=[chars // 4], samples=1)
@@ -87,7 +87,7 @@ def _built(build: Callable[[Any], int], small: object, large: object) -> Measure
 
 def pairs(task: int, tokens: int) -> Measured:
     """Gold pairs of a window, and an answer that lists them all read and scored."""
-    from benchmarks.oolong_pairs import OolongPairs, judge_pairs
+    from benchmarks.suites.oolong_pairs.suite import OolongPairs, judge_pairs
 
     benchmark = OolongPairs(lengths=[tokens])
     sample_id = next(info.sample_id for info in benchmark.infos() if info.sample_id.endswith(f"task{task:02d}"))

@@ -90,8 +90,8 @@ def text_of(chars: int, number: int = 0) -> str:
 def make_rlm(job: Job, **options: Any) -> Any:
     """An RLM whose models are the scripted endpoint's."""
     from rlm import RLM
-    from rlm.models.endpoint import Endpoint
-    from rlm.models.openai_client import OpenAIModel
+    from rlm.models.client.endpoint import Endpoint
+    from rlm.models.client.model import OpenAIModel
 
     endpoint = Endpoint(job["base_url"], max_concurrency=job.get("wire", 256))
     root, sub = (OpenAIModel(name, endpoint, context_window=1_000_000) for name in ("gpt-5-root", "gpt-5-sub"))
@@ -151,9 +151,9 @@ async def live(job: Job, folder: Path) -> Measured:
 
 async def calls(job: Job, folder: Path) -> Measured:
     """`rounds` x `concurrency` model calls through client and store, as a run makes them: `concurrency` at a time."""
-    from rlm.models.cache import CachedModel, CallStore
-    from rlm.models.endpoint import Endpoint
-    from rlm.models.openai_client import OpenAIModel
+    from rlm.models.cache.model import CachedModel, CallStore
+    from rlm.models.client.endpoint import Endpoint
+    from rlm.models.client.model import OpenAIModel
 
     concurrency, rounds = job["concurrency"], job["rounds"]
     model = OpenAIModel("gpt-5-nano", Endpoint(job["base_url"], max_concurrency=concurrency))
@@ -200,9 +200,9 @@ def whole_run(job: Job, folder: Path) -> Measured:
     """
     import pandas as pd
 
-    from benchmarks.config import compose
-    from benchmarks.results import read_trajectory
-    from benchmarks.run import run
+    from benchmarks.config.compose import compose
+    from benchmarks.running.run import run
+    from benchmarks.running.run_folder import read_trajectory
 
     os.environ |= {"OPENAI_API_KEY": "none", "OPENAI_BASE_URL": job["base_url"]}
     sequential = job["method"] == "sequential"

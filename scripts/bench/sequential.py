@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rlm.completion import Prompt
 from rlm.methods.method import Answer, Method
+from rlm.prompt import Prompt
 from rlm.tree import CallTree
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmarks.results import CALL_COLUMNS, SAMPLE_COLUMNS
+from benchmarks.running.run_folder import CALL_COLUMNS, SAMPLE_COLUMNS
 
 _EMPTY = {"str": None, "int64": 0, "Int64": pd.NA, "float64": 0.0, "bool": False, "boolean": pd.NA}
 
@@ -162,8 +162,8 @@ def in_folder(tmp_path, monkeypatch):
 @pytest.fixture
 def go(in_folder, monkeypatch):
     """Carry out a run in this process, against a server: go(server, "key=value", ...) returns its outcome."""
-    from benchmarks.config import compose
-    from benchmarks.run import run
+    from benchmarks.config.compose import compose
+    from benchmarks.running.run import run
 
     def carry_out(server, *words):
         monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)

@@ -1,4 +1,5 @@
 """Cells that reach for files: the secret, the journal, the project, other processes, Python itself."""
+
 FILES = {
     "opens the secret": "print(open(SECRET).read())",
     "opens it by descriptor": "print(os.read(os.open(SECRET, os.O_RDONLY), 999))",

@@ -1,4 +1,5 @@
 """Cells that reach for the network: every family, every way to a socket."""
+
 NETWORK = {
     "connects over IPv4": "socket.create_connection(('127.0.0.1', PORT), 1).send(b'x')",
     "connects over IPv6": """

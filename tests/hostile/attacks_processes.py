@@ -1,4 +1,5 @@
 """Cells that reach for other processes: signals, programs, forks, the kernel."""
+
 PROCESSES = {
     "kills the victim": "os.kill(VICTIM, 9)",
     "kills the host": "os.kill(HOST, 9)",

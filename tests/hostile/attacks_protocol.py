@@ -1,4 +1,5 @@
 """Cells that lie to the host over the channel, or to its budget."""
+
 PROTOCOL = {
     "sends garbage": "send(os.urandom(100000))",
     "sends a frame without end": """

@@ -1,4 +1,5 @@
 """Cells that use up or break what they have: memory, disk, output, time, themselves."""
+
 RESOURCES = {
     "takes all memory": """
 x = []

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlm.completion import Completion, Prompt, Status, StopReason, Usage
+from rlm.completion import Completion, Status, StopReason, Usage
+from rlm.prompt import Prompt
 from rlm.trajectory import Trajectory
 
 TURNS = [

@@ -4,8 +4,8 @@ import asyncio
 import json
 import sys
 
-from rlm.models.endpoint import Endpoint
-from rlm.models.openai_client import OpenAIModel
+from rlm.models.client.endpoint import Endpoint
+from rlm.models.client.model import OpenAIModel
 
 
 async def test_a_process_follows_a_script_file_and_logs_each_request(fake_openai, tmp_path):

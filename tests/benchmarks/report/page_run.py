@@ -3,8 +3,8 @@
 import json
 import random
 
-from benchmarks.protect import seal
-from benchmarks.results import RunFolder, write_tables
+from benchmarks.running.run_folder import RunFolder, write_tables
+from benchmarks.sources.protect import seal
 
 HOSTILE = (
     "<script>window.hacked = 1</script><img src=x onerror='window.hacked = 2'>"

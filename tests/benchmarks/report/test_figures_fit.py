@@ -4,9 +4,9 @@ import pandas as pd
 import pytest
 from matplotlib.text import Text
 
-from benchmarks.report.figures import FIGURES
+from benchmarks.report.figures.all import FIGURES
+from benchmarks.report.figures.style import drawing, settle
 from benchmarks.report.runs import prepare
-from benchmarks.report.style import drawing, settle
 
 LENGTHS = (8192, 16384, 32768, 65536)
 ODD = "$x_1$ & 100% <b>retriever</b> with {a} name that is longer than any panel is wide (run-2026-11-22_12-00)"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.report.output import latex, markdown, money, number, write_csv
+from benchmarks.report.tables.formats import latex, markdown, money, number, write_csv
 
 NASTY = [
     "a|b",

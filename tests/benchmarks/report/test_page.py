@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmarks.report import html
-from benchmarks.report.html import write_page
+from benchmarks.report.page import html
+from benchmarks.report.page.html import write_page
 from benchmarks.report.runs import load_runs
 
 pytestmark = pytest.mark.browser
@@ -439,7 +439,7 @@ class TestLargeRun:
     def test_trajectories_beside_the_page_are_read_from_files_and_from_the_server(self, page, tmp_path, monkeypatch):
         import threading
 
-        from benchmarks.report import view
+        from benchmarks.report.page import view
 
         monkeypatch.setattr(html, "INLINE_BYTES", 10)
         rows = [row("sniah", method, "s") for method in ("base", "rlm")]

@@ -18,9 +18,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmarks.config import ConfigError
-from benchmarks.report import html, view
-from benchmarks.report.html import json_for_html, write_page
+from benchmarks.config.compose import ConfigError
+from benchmarks.report.page import html, view
+from benchmarks.report.page.html import json_for_html, write_page
 from benchmarks.report.runs import load_runs
 
 
@@ -128,7 +128,7 @@ class TestProtected:
 
     @pytest.fixture
     def run(self, tmp_path):
-        from benchmarks.protect import seal
+        from benchmarks.sources.protect import seal
 
         events = trajectory(question=self.SECRET, output=self.SECRET)
         return one_sample(

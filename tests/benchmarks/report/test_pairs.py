@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.config import ConfigError
-from benchmarks.report.display import pairs_display
-from benchmarks.report.pairs import choose_baseline, paired_table
+from benchmarks.config.compose import ConfigError
+from benchmarks.report.tables.pairs import choose_baseline, paired_table
+from benchmarks.report.tables.terminal import pairs_display
 from benchmarks.statistics import holm
 
 

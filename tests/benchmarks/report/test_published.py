@@ -2,7 +2,6 @@
 
 import pytest
 
-from benchmarks.report.display import scores_display
 from benchmarks.report.published import (
     compare_with_published,
     find_published,
@@ -10,7 +9,8 @@ from benchmarks.report.published import (
     published_rows,
 )
 from benchmarks.report.runs import load_runs
-from benchmarks.report.tables import scores_table
+from benchmarks.report.tables.scores import scores_table
+from benchmarks.report.tables.terminal import scores_display
 from benchmarks.statistics import mean_interval
 
 

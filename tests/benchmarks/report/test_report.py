@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 
 from benchmarks.cli import main
-from benchmarks.config import ConfigError
+from benchmarks.config.compose import ConfigError
 from benchmarks.report import terminal_table, write_report
-from benchmarks.report.figures import write_figures
+from benchmarks.report.figures.all import write_figures
 from benchmarks.report.runs import load_calls, load_runs, refresh
-from benchmarks.results import calls_table, write_tables
+from benchmarks.running.run_folder import calls_table, write_tables
 
 LENGTHS = [8192, 32768, 131072]
 
@@ -151,7 +151,7 @@ def test_depths_of_two_runs_stand_beside_their_own_published_figures(make_run, m
         )
         for d in (1, 3)
     ]
-    from benchmarks.report.tables import scores_table
+    from benchmarks.report.tables.scores import scores_table
 
     table = scores_table(load_runs(runs).samples).set_index("method")
     assert table.loc["rlm (depth1)", "published"] == 62.0
@@ -344,7 +344,7 @@ def test_half_a_surrogate_pair_of_a_model_ends_no_run_and_no_report(make_run, ma
 
 
 def test_calls_of_a_large_run_are_gathered_in_parts(make_rows, make_calls, monkeypatch):
-    monkeypatch.setattr("benchmarks.results._ROWS_AT_ONCE", 3)
+    monkeypatch.setattr("benchmarks.running.run_folder._ROWS_AT_ONCE", 3)
     rows = json.loads(make_rows("rlm", [1.0] * 5).to_json(orient="records"))
     owner = ["benchmark", "method", "sample_id", "epoch"]
     calls = json.loads(make_calls(2).drop(columns=owner).to_json(orient="records"))

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.report.behaviour import behaviour_table, calls_table, decomposition_table, stops_table
-from benchmarks.report.display import compact, details_display, scores_display, tidy
-from benchmarks.report.groups import details_table, epoch_table, group_table, judge_table
-from benchmarks.report.length import length_table
 from benchmarks.report.runs import pooled
-from benchmarks.report.tables import cost_table, scores_table
+from benchmarks.report.tables.behaviour import behaviour_table, calls_table, decomposition_table, stops_table
+from benchmarks.report.tables.groups import details_table, epoch_table, group_table, judge_table
+from benchmarks.report.tables.length import length_table
+from benchmarks.report.tables.scores import cost_table, scores_table
+from benchmarks.report.tables.terminal import compact, details_display, scores_display, tidy
 from benchmarks.statistics import mean_interval
 
 

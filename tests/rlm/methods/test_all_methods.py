@@ -8,15 +8,15 @@ import pytest
 
 from rlm.completion import Completion, StopReason
 from rlm.limits import Limits
-from rlm.methods.agent_cli import AgentCli
+from rlm.methods.agents.cli import AgentCli
 from rlm.methods.base import BaseModel, BaseTruncated
-from rlm.methods.codeact import CodeAct
+from rlm.methods.codeact.loop import CodeAct
 from rlm.methods.compaction import Compaction
 from rlm.methods.map_reduce import MapReduce
 from rlm.methods.method import Method
-from rlm.methods.recursive import RLM
-from rlm.methods.recursive_bm25 import RLMBm25
 from rlm.methods.retrieval import BaseBm25
+from rlm.methods.rlm.bm25 import RLMBm25
+from rlm.methods.rlm.loop import RLM
 from rlm.models.chat import Cost, CostState, Reply
 from rlm.models.scripted import ScriptedModel
 

@@ -1,11 +1,12 @@
 import pytest
 
-from rlm.completion import Prompt, Status, StopReason
+from rlm.completion import Status, StopReason
 from rlm.limits import Limits
 from rlm.methods.base import BaseModel, BaseTruncated
 from rlm.models.chat import ContextOverflow, FatalModelError, ModelError, Reply, Sampling
 from rlm.models.scripted import ScriptedModel
 from rlm.models.tokens import count_tokens
+from rlm.prompt import Prompt
 
 LAYOUT = ({"role": "system", "content": "Read.\n{context}"}, {"role": "user", "content": "{query}"})
 PROMPTS = {

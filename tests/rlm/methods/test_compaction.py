@@ -2,11 +2,12 @@ import re
 
 import pytest
 
-from rlm.completion import Prompt, StopReason
+from rlm.completion import StopReason
 from rlm.limits import Limits
 from rlm.methods.compaction import Compaction
 from rlm.models.chat import ContextOverflow, ModelError, Reply, Sampling
 from rlm.models.scripted import ScriptedModel
+from rlm.prompt import Prompt
 
 FACT = re.compile(r"fact \d+")
 

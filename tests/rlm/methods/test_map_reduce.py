@@ -3,11 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from rlm.completion import Prompt, StopReason
+from rlm.completion import StopReason
 from rlm.limits import Limits
 from rlm.methods.map_reduce import MapReduce, load_program
 from rlm.models.chat import ContextOverflow, Cost, CostState, ModelError, Reply, Sampling
 from rlm.models.scripted import ScriptedModel
+from rlm.prompt import Prompt
 
 FILLER = "Nothing of interest happens on this day. The weather is fair and the road is dry.\n"
 QUERY = "Which code opens the gate?"

@@ -6,7 +6,7 @@ import yaml
 from rlm.models import load_model
 from rlm.models.build import PROVIDERS, build_models
 from rlm.models.chat import CostState, FatalModelError, Sampling, TokenUsage
-from rlm.models.openai_client import OpenAIModel
+from rlm.models.client.model import OpenAIModel
 
 PLAIN = {"endpoint": {"base_url": "http://127.0.0.1:1/v1", "free": True}, "root": {"name": "m"}}
 

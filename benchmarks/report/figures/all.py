@@ -1,0 +1,50 @@
+"""The figures of a report, each as PNG, as SVG and as the table behind it; only those that there are data for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.report.figures.curves import cost_by_length, score_and_cost_by_documents, score_by_length
+from benchmarks.report.figures.distributions import cost_histograms, cost_quantiles, runtime_quantiles
+from benchmarks.report.figures.outcomes import solved_by, subcalls_by_outcome
+from benchmarks.report.figures.style import drawing, save
+from benchmarks.report.runs import prepare
+from benchmarks.report.tables.formats import write_csv
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Each draws with pyplot from prepared samples and a baseline, and gives the figure and its table, or None without data.
+FIGURES: tuple[Callable[[Any, Any, str | None], tuple[Any, Any] | None], ...] = (
+    score_by_length,
+    cost_by_length,
+    score_and_cost_by_documents,
+    cost_quantiles,
+    runtime_quantiles,
+    cost_histograms,
+    solved_by,
+    subcalls_by_outcome,
+)
+
+
+def write_figures(samples: pd.DataFrame, folder: Path, *, baseline: str | None = None) -> list[Path]:
+    """Draw every figure that `samples` has data for; returns PNG, SVG and CSV files in the order of the report.
+
+    Figures of an earlier report in the folder that there are no data for any more are removed.
+    """
+    samples = prepare(samples)
+    written: list[Path] = []
+    for make in FIGURES:
+        name = make.__name__
+        with drawing() as plt:
+            made = make(plt, samples, baseline)
+            if made is None:
+                for kind in ("png", "svg", "csv"):
+                    (folder / f"{name}.{kind}").unlink(missing_ok=True)
+                continue
+            figure, table = made
+            written += save(figure, folder, name)
+            written.append(write_csv(table, folder / f"{name}.csv"))
+    return written

@@ -1,0 +1,92 @@
+"""Figures of who solved what, and of sub-calls by correct and incorrect answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.report.figures.style import NAME_WIDTH, arm_names, grid, legend_below, wrapped
+from benchmarks.report.runs import pooled
+from benchmarks.report.tables.behaviour import behaviour_table
+from benchmarks.report.tables.pairs import choose_baseline, paired_table
+from benchmarks.report.tables.terminal import setting
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+# Dark, middle, light and white with hatches: told apart in grey.
+_PARTS = (
+    ("only_method", "solved by the method alone", "#0072B2", ""),
+    ("both", "by both", "#56B4E9", "..."),
+    ("only_baseline", "by the baseline alone", "#D55E00", "///"),
+    ("neither", "by neither", "#eeeeee", ""),
+)
+_OUTCOMES = (("correct", "#0072B2", ""), ("incorrect", "#E69F00", "///"))
+
+
+def solved_by(plt: Any, samples: pd.DataFrame, baseline: str | None) -> tuple[Figure, pd.DataFrame] | None:
+    """Bars, one a benchmark and method: samples solved by the method alone, by both, by the baseline alone."""
+    table = paired_table(pooled(samples), baseline=baseline)
+    if table.empty or not (table["n"] > 0).any():
+        return None
+    table = table[table["n"] > 0]
+    models = table["model"].nunique() > 1
+    figure, axes = plt.subplots(figsize=(7.2, 1.5 + 0.32 * len(table)))
+    for i, row in enumerate(table.to_dict("records")):
+        start = 0.0
+        for name, label, colour, hatch in _PARTS:
+            share = 100 * row[name] / row["n"]
+            axes.barh(i, share, left=start, color=colour, hatch=hatch, edgecolor="white" if hatch else colour,
+                      linewidth=0.5, height=0.72, label=label)  # fmt: skip
+            if share >= 6:
+                dark = colour in ("#0072B2", "#D55E00")
+                axes.text(start + share / 2, i, f"{row[name]}", ha="center", va="center", fontsize=7.5,
+                          color="white" if dark else "black",
+                          bbox={"facecolor": colour, "edgecolor": "none", "pad": 1})  # fmt: skip
+            start += share
+    labels = [
+        f"{setting(row)}: {row['method']}{', ' + row['model'] if models else ''} (n={row['n']})"
+        for row in table.to_dict("records")
+    ]
+    axes.set_yticks(range(len(table)), [wrapped(label, NAME_WIDTH) for label in labels])
+    axes.set_ylim(len(table) - 0.4, -0.6)
+    axes.set_xlim(0, 100)
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel(wrapped(f"samples (%), against {choose_baseline(samples, baseline)}", NAME_WIDTH))
+    legend_below(figure, [axes])
+    columns = ["benchmark", "model", "method", "baseline", "n", *(name for name, *_ in _PARTS)]
+    return figure, table[columns]
+
+
+def subcalls_by_outcome(plt: Any, samples: pd.DataFrame, baseline: str | None) -> tuple[Figure, pd.DataFrame] | None:
+    """Mean sub-calls, and where there were any the share of samples with a syntax error, by right and wrong answers."""
+    table = behaviour_table(pooled(samples))
+    if table.empty:
+        return None
+    table = arm_names(table)
+    table = table[table.groupby(["benchmark", "arm"])["sub_calls"].transform("max") > 0]
+    if table.empty:
+        return None
+    rows = [(arm, benchmark) for benchmark, arm in dict.fromkeys(zip(table["benchmark"], table["arm"], strict=True))]
+    shown = [("sub_calls", "mean sub-calls of a sample"), ("syntax_error", "samples with a syntax error (%)")]
+    shown = shown if (table["syntax_error"] > 0).any() else shown[:1]
+    figure, panels = grid(plt, len(shown), width=3.9, height=1.1 + 0.4 * len(rows))
+    for axes, (column, label) in zip(panels, shown, strict=True):
+        for k, (outcome, colour, hatch) in enumerate(_OUTCOMES):
+            values = table[table["outcome"] == outcome].set_index(["arm", "benchmark"])[column]
+            heights = [float(values.get(row, 0.0)) for row in rows]
+            places = [i + (k - 0.5) * 0.36 for i in range(len(rows))]
+            axes.barh(places, heights, height=0.34, color=colour, hatch=hatch, edgecolor="white", linewidth=0.5,
+                      label=outcome)  # fmt: skip
+            for place, height, row in zip(places, heights, rows, strict=True):
+                text = f" {height:.3g}" if row in values.index else f" none {outcome}"
+                axes.text(height, place, text, va="center", fontsize=7)
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        # Room for the numbers beside the bars.
+        axes.set_xlim(0, 1.25 * float(table[column].max()))
+        axes.grid(axis="y", visible=False)
+        axes.set_xlabel(label)
+        axes.set_yticks(range(len(rows)), [""] * len(rows))
+    panels[0].set_yticks(range(len(rows)), [wrapped(f"{benchmark}: {arm}", NAME_WIDTH) for arm, benchmark in rows])
+    legend_below(figure, panels)
+    return figure, table.drop(columns=["arm"])

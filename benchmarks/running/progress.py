@@ -1,0 +1,149 @@
+"""Live progress of a run: a display on a terminal, quiet lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from benchmarks.running.journal import Key, Record, key_of
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+QUIET_EVERY_S = 15.0
+
+
+class Progress(Protocol):
+    """Told of each sample that is done; used as a context manager."""
+
+    def __enter__(self) -> Progress: ...
+    def __exit__(self, *error: object) -> None: ...
+    def done(self, record: Record) -> None: ...
+    def say(self, text: str) -> None: ...
+
+
+def make_progress(planned: Sequence[Key], finished: Sequence[Record]) -> Progress:
+    """A live display where standard error is a terminal, lines where it is not."""
+    tally = Tally(planned, finished)
+    return LiveProgress(tally) if sys.stderr.isatty() else LineProgress(tally)
+
+
+class Tally:
+    """What is done: samples for each benchmark and method, tokens, dollars, failures, and the time that is left."""
+
+    def __init__(self, planned: Sequence[Key], finished: Sequence[Record]) -> None:
+        self.planned = Counter(key[:2] for key in planned)
+        self.done: Counter[tuple[str, str]] = Counter()
+        self.failures: Counter[tuple[str, str]] = Counter()
+        self.score: Counter[tuple[str, str]] = Counter()
+        self.tokens = 0
+        self.cost_usd = 0.0
+        self.unknown_cost = False
+        for record in finished:
+            self.add(record)
+        self.before = self.done.total()
+        self._started = time.monotonic()
+
+    def add(self, record: Record) -> None:
+        row, group = record["row"], key_of(record)[:2]
+        self.done[group] += 1
+        self.failures[group] += row["status"] != "ok"
+        self.score[group] += row["score"]
+        self.tokens += row["prompt_tokens"] + row["completion_tokens"]
+        self.cost_usd += row["cost_usd"] + row["judge_cost_usd"]
+        self.unknown_cost |= row["cost_state"] == "unknown"
+
+    @property
+    def elapsed_s(self) -> float:
+        return time.monotonic() - self._started
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds left at the pace so far; None before anything is done."""
+        here = self.done.total() - self.before
+        return None if here == 0 else self.elapsed_s / here * (self.planned.total() - self.done.total())
+
+    def line(self) -> str:
+        left = "" if self.left_s is None else f", {clock(self.left_s)} left"
+        cost = f"${self.cost_usd:.2f}" + (" and unknown" if self.unknown_cost else "")
+        return (
+            f"{self.done.total()}/{self.planned.total()} samples, {self.tokens:,} tokens, {cost}, "
+            f"{self.failures.total()} not ok, {clock(self.elapsed_s)} elapsed{left}"
+        )
+
+
+class LineProgress:
+    """A line now and then on standard error."""
+
+    def __init__(self, tally: Tally) -> None:
+        self._tally = tally
+        self._said = time.monotonic()
+
+    def __enter__(self) -> LineProgress:
+        self.say(self._tally.line())
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._tally.done.total() > self._tally.before:
+            self.say(self._tally.line())
+
+    def done(self, record: Record) -> None:
+        self._tally.add(record)
+        if time.monotonic() - self._said >= QUIET_EVERY_S:
+            self._said = time.monotonic()
+            self.say(self._tally.line())
+
+    def say(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+
+class LiveProgress:
+    """A table that is redrawn in place."""
+
+    def __init__(self, tally: Tally) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._tally = tally
+        self._live = Live(
+            get_renderable=self._table, console=Console(stderr=True), refresh_per_second=4, transient=True
+        )
+
+    def __enter__(self) -> LiveProgress:
+        self._live.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._live.stop()
+        self._live.console.print(self._tally.line(), highlight=False)
+
+    def done(self, record: Record) -> None:
+        self._tally.add(record)
+
+    def say(self, text: str) -> None:
+        self._live.console.print(text, highlight=False, markup=False)
+
+    def _table(self) -> Table:
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+
+        tally = self._tally
+        table = Table(caption=tally.line(), caption_justify="left", box=None, pad_edge=False)
+        for heading in ("benchmark", "method", "", "done", "mean score", "not ok"):
+            table.add_column(heading, justify="left" if heading in ("benchmark", "method") else "right")
+        for group, total in tally.planned.items():
+            done = tally.done[group]
+            mean = f"{tally.score[group] / done:.2f}" if done else ""
+            bar: Any = ProgressBar(total=total, completed=done, width=24)
+            table.add_row(*group, bar, f"{done}/{total}", mean, str(tally.failures[group] or ""))
+        return table
+
+
+def clock(seconds: float) -> str:
+    """Seconds as h:mm:ss or m:ss."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

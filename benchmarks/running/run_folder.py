@@ -1,0 +1,276 @@
+"""The run folder: who may write to it, its manifest, its journal and its tables."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import gzip
+import json
+import os
+import re
+import shutil
+import socket
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.config.compose import Config, ConfigError, config_hash, differences
+from benchmarks.running.journal import Journal, Key, Record, key_of, read_journal
+from benchmarks.sources.protect import unseal
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SAMPLE_COLUMNS: dict[str, str] = {
+    "benchmark": "str", "method": "str", "model": "str", "sub_model": "str", "sample_id": "str", "epoch": "int64",
+    "cluster": "str", "task_group": "str", "complexity": "str", "input_tokens": "int64", "length": "Int64",
+    "metric": "str", "score": "float64", "lenient_score": "float64", "format_ok": "bool", "prediction": "str",
+    "extracted": "str", "target_sha256": "str", "status": "str", "stop_reason": "str", "error": "str",
+    "truncated": "bool", "cost_usd": "float64", "cost_uncached_usd": "float64", "cost_state": "str",
+    "prompt_tokens": "int64", "cached_tokens": "int64", "completion_tokens": "int64", "reasoning_tokens": "int64",
+    "root_calls": "int64", "sub_calls": "int64", "max_depth_reached": "int64", "turns": "int64", "cells": "int64",
+    "syntax_errors": "int64", "wall_s": "float64", "model_s": "float64", "started_at": "float64",
+    "context_limit": "Int64", "max_output_tokens": "Int64", "scorer": "str", "protected": "bool",
+    "trajectory": "str",
+    "decomposition": "str", "answer_from": "str", "contradicts_variable": "boolean", "judge_cost_usd": "float64",
+}  # fmt: skip
+
+CALL_COLUMNS: dict[str, str] = {
+    "call_id": "int64", "parent_id": "Int64", "benchmark": "str", "method": "str", "sample_id": "str",
+    "epoch": "int64", "depth": "int64", "role": "str", "model": "str", "prompt_tokens": "int64",
+    "cached_tokens": "int64", "completion_tokens": "int64", "reasoning_tokens": "int64", "cost_usd": "float64",
+    "cost_uncached_usd": "float64", "cost_state": "str", "usage_clamped": "bool", "finish_reason": "str",
+    "latency_s": "float64", "retries": "int64", "retried": "str", "cache_hit": "bool", "prompt_sha256": "str",
+    "prompt_file_sha256": "str", "error": "str", "started_at": "float64",
+}  # fmt: skip
+
+_ROWS_AT_ONCE = 50_000
+
+# What differs between two runs of the same recorded responses.
+TIME_COLUMNS = ("wall_s", "model_s", "started_at")
+CALL_TIME_COLUMNS = ("latency_s", "started_at")
+
+
+class RunFolder:
+    """A run folder that this process writes to; a second process is refused.
+
+    Raises ConfigError when the folder belongs to another configuration or another process, or cannot be written.
+    """
+
+    def __init__(self, path: Path, config: Config) -> None:
+        self.path = path
+        self._config = config
+        self._lock: int | None = None
+        self._made: list[Path] = []
+        self.journal: Journal | None = None
+
+    def __enter__(self) -> RunFolder:
+        try:
+            self._check_owner()
+            self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._take_lock()
+            self._check_owner()
+            (self.path / "trajectories").mkdir(exist_ok=True)
+            self.journal = Journal(self.path / "journal" / f"{socket.gethostname()}.jsonl")
+        except OSError as error:
+            self.close()
+            raise ConfigError(f"run_dir {self.path} cannot be written: {error.strerror or error}") from error
+        except ConfigError:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+        if isinstance(error, ConfigError) and not (self.path / "run.json").exists():
+            self._remove()
+
+    def close(self) -> None:
+        if self.journal:
+            self.journal.close()
+            self.journal = None
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def records(self) -> dict[Key, Record]:
+        """What is finished."""
+        return read_journal(self.path / "journal")
+
+    def write_manifest(self, manifest: Mapping[str, Any]) -> None:
+        write_whole(self.path / "run.json", json.dumps(manifest, indent=2, default=str) + "\n")
+
+    def write_hydra(self, files: Mapping[str, str]) -> None:
+        """The composed configuration, as Hydra itself lays it out."""
+        (self.path / ".hydra").mkdir(exist_ok=True)
+        for name, text in files.items():
+            write_whole(self.path / ".hydra" / name, text)
+
+    def write_trajectory(self, record: Record, lines: str) -> None:
+        """Write the events of a sample and note in its row where they are."""
+        record["row"]["trajectory"] = None
+        if not lines:
+            return
+        benchmark, method, sample_id, epoch = key_of(record)
+        relative = Path("trajectories") / benchmark / method / f"{safe_name(sample_id)}-{epoch}.jsonl.gz"
+        path = self.path / relative
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, gzip.compress(lines.encode("utf-8", "surrogatepass"), compresslevel=1, mtime=0))
+        record["row"]["trajectory"] = str(relative)
+
+    def _remove(self) -> None:
+        # A run that could not begin leaves nothing behind; a folder that was there before stays.
+        if self.path in self._made:
+            shutil.rmtree(self.path, ignore_errors=True)
+            for folder in self._made[1:]:
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+
+    def _check_owner(self) -> None:
+        before = read_manifest(self.path, missing_ok=True)
+        if before is None:
+            return
+        if not self._config["resume"]:
+            raise ConfigError(
+                f"run_dir {self.path} holds a run already and resume=false; choose another name or run_dir"
+            )
+        if before.get("config_hash") != config_hash(self._config):
+            changed = differences(before.get("config") or {}, self._config)
+            raise ConfigError(
+                f"run_dir {self.path} belongs to another configuration; these keys differ: {'; '.join(changed[:8])}"
+                f"{' ...' if len(changed) > 8 else ''}; choose another name or run_dir"
+            )
+
+    def _take_lock(self) -> None:
+        self._lock = os.open(self.path / "run.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EAGAIN):
+                raise ConfigError(
+                    f"run_dir {self.path} is in use by another process; wait for it or stop it"
+                ) from error
+            if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+                raise ConfigError(
+                    f"run_dir {self.path} is on a file system without locks ({error.strerror}), so a second process "
+                    "could not be refused; choose one on another"
+                ) from error
+            raise
+
+
+def read_manifest(path: Path, *, missing_ok: bool = False) -> dict[str, Any] | None:
+    """run.json of a run folder. Raises ConfigError for a folder without one, unless `missing_ok`."""
+    file = path / "run.json"
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if missing_ok:
+            return None
+        raise ConfigError(f"{path} is not a run folder: it has no run.json") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{file} cannot be read: {error}") from error
+
+
+def samples_table(records: Iterable[Record]) -> pd.DataFrame:
+    """samples.parquet as a table; details of scores follow the columns that every benchmark has."""
+    return _table([record["row"] for record in records], SAMPLE_COLUMNS)
+
+
+def calls_table(records: Iterable[Record]) -> pd.DataFrame:
+    """calls.parquet as a table."""
+    import pandas as pd
+
+    tables, rows = [], []
+    for record in records:
+        row = record["row"]
+        owner = {key: row[key] for key in ("benchmark", "method", "sample_id", "epoch")}
+        rows += [owner | call for call in record["calls"]]
+        # Rows take ten times the room of a table, and a run can have a million of them.
+        if len(rows) > _ROWS_AT_ONCE:
+            tables, rows = [*tables, _table(rows, CALL_COLUMNS)], []
+    if rows or not tables:
+        tables.append(_table(rows, CALL_COLUMNS))
+    return tables[0] if len(tables) == 1 else pd.concat(tables, ignore_index=True)
+
+
+def write_tables(path: Path, records: Sequence[Record]) -> None:
+    """Write samples.parquet and calls.parquet, whole or not at all."""
+    for name, table in (("samples", samples_table(records)), ("calls", calls_table(records))):
+        new = path / f"{name}.parquet.new"
+        table.to_parquet(new, index=False, compression="zstd")
+        new.replace(path / f"{name}.parquet")
+
+
+def read_trajectory(path: Path, relative: str) -> list[dict[str, Any]]:
+    """The events of a sample, by the path that samples.parquet gives. Raises ConfigError where it cannot be read."""
+    file = path / relative
+    try:
+        if not file.resolve().is_relative_to(path.resolve()):
+            raise ConfigError(f"{file} lies outside the run folder")
+        lines = unseal(gzip.decompress(file.read_bytes()).decode("utf-8", "surrogatepass"))
+        return [json.loads(line) for line in lines.split("\n") if line]
+    except (OSError, ValueError, EOFError) as error:
+        raise ConfigError(f"{file} cannot be read: {error}") from error
+
+
+def refresh_tables(path: Path) -> None:
+    """Write the tables of a run folder from its journal, in the order of the plan; for a run that was cut short.
+
+    Raises ConfigError for a folder that is not a run or holds no finished sample.
+    """
+    manifest = read_manifest(path)
+    records = read_journal(path / "journal")
+    if not records:
+        raise ConfigError(f"{path} holds no finished sample")
+    order = {
+        (benchmark, sample_id): place
+        for benchmark, described in manifest["benchmarks"].items()
+        for place, sample_id in enumerate(described["sample_ids"])
+    }
+    benchmarks, methods = list(manifest["benchmarks"]), list(manifest["methods"])
+    planned = [key for key in records if (key[0], key[2]) in order and key[1] in methods]
+    planned.sort(key=lambda key: (benchmarks.index(key[0]), key[3], order[key[0], key[2]], methods.index(key[1])))
+    try:
+        write_tables(path, [records[key] for key in planned])
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file so that a reader, or a run that comes after a kill, sees all of it or none."""
+    new = path.with_name(path.name + ".new")
+    new.write_bytes(content.encode() if isinstance(content, str) else content)
+    new.replace(path)
+
+
+def safe_name(sample_id: str) -> str:
+    """A sample id as a file name; ids that had to be changed get a hash of the whole."""
+    if re.fullmatch(r"[\w=+-][\w.=+-]{0,119}", sample_id):
+        return sample_id
+    import hashlib
+
+    return f"{re.sub(r'[^A-Za-z0-9_-]+', '-', sample_id)[:80]}-{hashlib.sha256(sample_id.encode()).hexdigest()[:12]}"
+
+
+def _table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> pd.DataFrame:
+    import pandas as pd
+
+    extra = sorted({key for row in rows for key in row} - columns.keys())
+    try:
+        table = pd.DataFrame(list(rows), columns=[*columns, *extra])
+    except UnicodeEncodeError:
+        # Models write half a surrogate pair now and then, which no table takes; the journal has it as it came.
+        whole = [{key: _encodable(value) for key, value in row.items()} for row in rows]
+        table = pd.DataFrame(whole, columns=[*columns, *extra])
+    return table.astype(dict(columns))
+
+
+def _encodable(value: Any) -> Any:
+    if not isinstance(value, str) or value.isascii():
+        return value
+    return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

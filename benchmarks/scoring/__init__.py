@@ -1,0 +1,1 @@
+"""Scorers and the judge that several suites share."""

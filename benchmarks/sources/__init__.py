@@ -1,0 +1,1 @@
+"""Where rows come from: the hub, files, and the material that generators share."""

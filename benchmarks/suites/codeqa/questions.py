@@ -1,0 +1,300 @@
+"""Multiple-choice questions on code: right answers from the syntax tree, wrong ones near misses of the same code.
+
+Who has not read the code should not do much better than chance. So wrong answers are, where there are enough, right
+answers to other questions of the same kind, and what is right most often in all code (a default of None, one parameter,
+a ValueError) is asked for only now and then.
+
+Each kind of question is a function that takes the facts of the piece it asks about, the facts of other pieces of the
+same context, and a stream of draws, and yields questions until the caller is content.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from benchmarks.sources.draws import Draws
+from benchmarks.suites.codeqa.corpus import Piece
+from benchmarks.suites.codeqa.facts import Class, Facts, Function
+from rlm.syntax import literal_value, parsed_expression
+
+_WRONG = 3
+_LONGEST_CHOICE = 60
+_DEFAULTS = ("None", "False", "True", "0", '""', "1", "()", "-1")
+_COMMON_DEFAULTS = ("None", "False", "True")
+# One in so many questions whose answer is the commonest is kept; of functions with n parameters n in so many.
+_SELDOM = 6
+_MANY_PARAMETERS = 6
+# Names of so few characters are too common to tell one place from another.
+_SHORT_NAME = 4
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question with its right answer and three wrong ones.
+
+    defined, called: names that the question takes to be defined, or called, nowhere but in the piece it asks about.
+    """
+
+    text: str
+    right: str
+    wrong: tuple[str, ...]
+    defined: tuple[str, ...] = ()
+    called: tuple[str, ...] = ()
+
+    def holds_in(self, home: Piece, others: Sequence[Piece]) -> bool:
+        """Whether no other piece defines or calls those names. The text is read, not the tree, and errs towards no."""
+        return not any(
+            piece is not home
+            and (
+                any(_defines(piece, name) for name in self.defined) or any(_calls(piece, name) for name in self.called)
+            )
+            for piece in others
+        )
+
+
+Kind = Callable[[Facts, Sequence[Facts], Draws], Iterator[Question]]
+
+
+def default_value(home: Facts, others: Sequence[Facts], draws: Draws) -> Iterator[Question]:
+    """The default value of a parameter."""
+    for function in draws.shuffled(home.functions):
+        for name, right in draws.shuffled(function.parameters):
+            if wrong := _wrong_defaults(right, function, home, others, draws):
+                text = f"What is the default value of the parameter `{name}` of {_called_so(function)}?"
+                yield Question(text, right, wrong, _anchor(function))
+
+
+def parameter_count(home: Facts, others: Sequence[Facts], draws: Draws) -> Iterator[Question]:
+    """How many parameters a function has."""
+    for function in draws.shuffled(home.functions):
+        count = len(function.parameters)
+        if draws.below(_MANY_PARAMETERS) >= count:
+            continue
+        # Four numbers in a row, of which any may be right.
+        lowest = max(0, count - draws.below(_WRONG + 1))
+        near = [n for n in range(lowest, lowest + _WRONG + 1) if n != count]
+        text = (
+            f"How many parameters does {_called_so(function)} declare, counting `self` or `cls` where it is declared, "
+            "and `*args` and `**kwargs` as one each?"
+        )
+        yield Question(text, str(count), tuple(map(str, near)), _anchor(function))
+
+
+def parameter_at(home: Facts, others: Sequence[Facts], draws: Draws) -> Iterator[Question]:
+    """Which parameter stands at a place."""
+    places = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
+    for function in draws.shuffled(home.functions):
+        names = [name for name, _ in function.parameters]
+        if len(names) > _WRONG:
+            place = draws.below(min(len(names), len(places)))
+            wrong = draws.some([name for name in names if name != names[place]], _WRONG)
+            text = f"Which parameter is declared {places[place]} by {_called_so(function)}, counting `self` or `cls`?"
+            yield Question(text, names[place], tuple(wrong), _anchor(function))
+
+
+def raised_exception(home: Facts, others: Sequence[Facts], draws: Draws) -> Iterator[Question]:
+    """The one exception that the body of a function raises."""
+    near = [name for facts in (home, *others) for f in facts.functions for name in sorted(f.raises - {None})]
+    askers = [f for f in home.functions if len(f.raises) == 1 and None not in f.raises]
+    # By exception first, so that one which many functions raise is not right more often than others.
+    for right in draws.shuffled(sorted({name for f in askers for name in f.raises})):
+        function = draws.pick([f for f in askers if right in f.raises])
+        if right == "ValueError" and draws.below(_SELDOM):
+            continue
+        if wrong := _pick([near], {right}, draws):
+            text = f"Which of these exceptions does a `raise` statement in {_called_so(function)} name?"
+            yield Question(text, right, wrong, _anchor(function))
+
+
+def callee(home: Facts, others: Sequence[Facts], draws: Draws) -> Iterator[Question]:
+    """A name that a function calls, among names that its neighbours call or that it only mentions."""
+    called = sorted({name for f in home.functions for name in f.calls if len(name) > _SHORT_NAME})
+    for function in draws.shuffled(home.functions):
+        right = [name for name in called if name in function.calls and name != function.short]
+        near = [name for name in called if name not in function.mentions and name != function.short]
+        own = [name for name in sorted(function.mentions - function.calls) if len(name) > _SHORT_NAME]
+        if right and (wrong := _pick([near, own], set(), draws)):
+            text = f"Which of these does the body of {_called_so(function)} call?"
+            yield Question(text, draws.pick(right), wrong, _anchor(function))
+
+
+def caller(home: Facts, others: Sequence[Facts], draws: Draws) -> Iterator[Question]:
+    """The one function that calls a name."""
+    for name, function in _only_callers(home, draws):
+        near = [f.name for f in home.functions if name not in f.calls]
+        far = [f.name for facts in others for f in facts.functions if name not in f.calls]
+        if wrong := _pick([near, far], {function.name}, draws):
+            text = f"Which of these functions and methods calls `{name}`?"
+            yield Question(text, function.name, wrong, _anchor(function), (name,))
+
+
+def default_of_caller(home: Facts, others: Sequence[Facts], draws: Draws) -> Iterator[Question]:
+    """Two steps: find the one function that calls a name, then the default of one of its parameters."""
+    for name, function in _only_callers(home, draws):
+        for parameter, right in draws.shuffled(function.parameters):
+            if wrong := _wrong_defaults(right, function, home, others, draws):
+                text = (
+                    f"Just one function or method in this code calls `{name}`. What is the default value of its "
+                    f"parameter `{parameter}`?"
+                )
+                yield Question(text, right, wrong, _anchor(function), (name,))
+
+
+def method_owner(home: Facts, others: Sequence[Facts], draws: Draws) -> Iterator[Question]:
+    """The class whose body defines a method."""
+    for owner in draws.shuffled(home.classes):
+        for method in draws.shuffled(owner.methods):
+            if sum(c.methods.count(method) for c in home.classes) != 1 or method.startswith("__"):
+                continue
+            near = [c.name for c in home.classes]
+            far = [c.name for facts in others for c in facts.classes]
+            if wrong := _pick([near, far], {owner.name}, draws):
+                yield Question(f"Which class defines the method `{method}`?", owner.name, wrong, (method,))
+
+
+def base_class(home: Facts, others: Sequence[Facts], draws: Draws) -> Iterator[Question]:
+    """A class that another inherits from."""
+    for derived in draws.shuffled(home.classes):
+        bases = _plain_bases(derived)
+        taken = {name for base in derived.bases for name in re.findall(r"\w+", base)} | {derived.name}
+        if bases:
+            right = draws.pick(bases)
+            code = (home, *others)
+            pools = [[name for facts in code for c in facts.classes for name in _plain_bases(c)]]
+            pools += [[c.name for c in facts.classes] for facts in code]
+            pools = [[name for name in pool if name.rpartition(".")[2] not in taken] for pool in pools]
+            if wrong := _pick(pools, {right}, draws):
+                text = f"Which of these does the class `{derived.name}` name among its base classes?"
+                yield Question(text, right, wrong, (derived.name,))
+
+
+def defining_file(home: Facts, others: Sequence[Facts], draws: Draws) -> Iterator[Question]:
+    """The file that defines a name."""
+    names = [(c.name, "class") for c in home.classes]
+    names += [(f.name, "function") for f in home.functions if f.owner is None]
+    folder = home.piece.path.rpartition("/")[0]
+    near = [f.piece.path for f in others if f.piece.path.rpartition("/")[0] == folder]
+    far = [f.piece.path for f in others]
+    for name, what in draws.shuffled(names):
+        if wrong := _pick([near, far], {home.piece.path}, draws):
+            yield Question(f"In which of these files is the {what} `{name}` defined?", home.piece.path, wrong, (name,))
+
+
+KINDS: dict[str, Kind] = {
+    "default_value": default_value,
+    "callee": callee,
+    "parameter_count": parameter_count,
+    "parameter_at": parameter_at,
+    "caller": caller,
+    "method_owner": method_owner,
+    "default_of_caller": default_of_caller,
+    "raised_exception": raised_exception,
+    "base_class": base_class,
+    "defining_file": defining_file,
+}
+# Those that need no more than one function.
+SMALL = ("default_value", "callee", "parameter_count", "parameter_at")
+
+
+def can_ask(kind: str, facts: Facts) -> bool:
+    """Whether a piece answers any question of this kind, if its context has wrong answers enough."""
+    return next(KINDS[kind](facts, _ELSEWHERE, Draws(0)), None) is not None
+
+
+def _elsewhere(name: str) -> Facts:
+    function = Function(name, None, (), frozenset(), frozenset(), frozenset([name]))
+    return Facts(Piece.of(name, ""), (function,), (Class(name, (), ()),), frozenset())
+
+
+_ELSEWHERE = tuple(map(_elsewhere, ("?1", "?2", "?3")))
+
+
+def _called_so(function: Function) -> str:
+    return f"the {'method' if function.owner else 'function'} `{function.name}`"
+
+
+def _anchor(function: Function) -> tuple[str, ...]:
+    """The names that must be defined once for `Class.method` or `function` to mean one thing."""
+    return (function.owner or function.name,)
+
+
+def _defines(piece: Piece, name: str) -> bool:
+    return name in piece.text and re.search(rf"\b(?:def|class)\s+{re.escape(name)}\b", piece.text) is not None
+
+
+def _calls(piece: Piece, name: str) -> bool:
+    return name in piece.text and re.search(rf"\b{re.escape(name)}\s*\(", piece.text) is not None
+
+
+def _only_callers(home: Facts, draws: Draws) -> Iterator[tuple[str, Function]]:
+    """Names that exactly one function of the piece calls, and nothing outside of functions."""
+    for function in draws.shuffled(home.functions):
+        for name in draws.shuffled(sorted(function.calls - home.loose_calls)):
+            if len(name) > _SHORT_NAME and name != function.short and sum(name in f.calls for f in home.functions) == 1:
+                yield name, function
+
+
+def _plain_bases(item: Class) -> list[str]:
+    return [base for base in item.bases if re.fullmatch(r"[\w.]+", base)]
+
+
+def _pick(pools: Sequence[Sequence[str]], taken: set[str], draws: Draws) -> tuple[str, ...] | None:
+    """Three different names that are not taken, from the first pools that have them; None where there are too few."""
+    found: list[str] = []
+    for pool in pools:
+        fresh = [name for name in dict.fromkeys(pool) if name not in taken and name not in found]
+        found += draws.some(fresh, _WRONG - len(found))
+    return tuple(found) if len(found) == _WRONG else None
+
+
+def _wrong_defaults(
+    right: str | None, function: Function, home: Facts, others: Sequence[Facts], draws: Draws
+) -> tuple[str, ...] | None:
+    """Near misses of a default value: other defaults of the same type, from nearby first, then whatever is left."""
+    if right is None or not _short(right) or (right in _COMMON_DEFAULTS and draws.below(_SELDOM)):
+        return None
+    scopes = [[function], home.functions, [f for facts in others for f in facts.functions]]
+    used = [[value for f in scope for _, value in f.parameters if value is not None] for scope in scopes]
+    alike = [[value for value in values if _type(value) == _type(right)] for values in used]
+    found: list[str] = []
+    for pool in (*alike, _neighbours(right), *used, _DEFAULTS):
+        for value in draws.shuffled(list(dict.fromkeys(pool))):
+            if len(found) < _WRONG and _short(value) and not any(_same(value, kept) for kept in (right, *found)):
+                found.append(value)
+    return tuple(found) if len(found) == _WRONG else None
+
+
+def _short(source: str) -> bool:
+    return len(source) <= _LONGEST_CHOICE and "\n" not in source
+
+
+def _neighbours(source: str) -> list[str]:
+    value = _literal(source)
+    if isinstance(value, bool) or not isinstance(value, int):
+        return []
+    return [str(value + 1), str(value * 2), str(value - 1), str(value * 10)]
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two expressions are the same, or are literals that compare equal, as 1 and True do."""
+    a, b = _literal(one), _literal(other)
+    if a is not _NO_LITERAL and b is not _NO_LITERAL:
+        return bool(a == b)
+    return ast.dump(parsed_expression(one)) == ast.dump(parsed_expression(other))
+
+
+def _type(source: str) -> type:
+    return type(_literal(source))
+
+
+_NO_LITERAL = object()
+
+
+def _literal(source: str) -> object:
+    try:
+        return literal_value(source)
+    except ValueError:
+        return _NO_LITERAL

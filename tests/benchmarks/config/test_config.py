@@ -1,0 +1,105 @@
+"""The configuration: which keys make another run, and which only another way to carry it out."""
+
+import pytest
+
+from benchmarks.config.compose import ConfigError, compose, config_hash, run_name
+from benchmarks.running.run import run
+
+OPENAI = ["model=openai", "benchmark=[sniah]", "method=[base]", "judge=gpt_4_1"]
+LOCAL = ["model=local", "benchmark=[sniah]", "method=[base]"]
+
+
+@pytest.mark.parametrize(
+    ("words", "key"),
+    [
+        *((OPENAI, f"model.endpoint.{key}=1") for key in (
+            "max_concurrency", "connect_s", "first_byte_s", "total_s", "max_retries", "backoff_s", "max_backoff_s",
+            "patience_s", "api_key_env",
+        )),
+        (OPENAI, "judge.endpoint.patience_s=1"),
+        (LOCAL, "model.slots=1"),
+        (LOCAL, "model.threads=1"),
+        *((LOCAL, key) for key in (
+            "name=other", "run_dir=other", "resume=false", "retry_errors=false", "fail_on_error=3",
+            "concurrency.samples=1", "budget.max_cost_usd=3", "cache.mode=replay", "executor=ray",
+        )),
+    ],
+)  # fmt: skip
+def test_how_a_run_is_carried_out_is_no_part_of_what_it_is(words, key):
+    assert config_hash(compose([*words, key])) == config_hash(compose(words))
+
+
+@pytest.mark.parametrize(
+    ("words", "key"),
+    [
+        (OPENAI, "model.root.name=gpt-5-mini"),
+        (OPENAI, "model.root.reasoning_effort=low"),
+        (OPENAI, "model.endpoint.base_url=http://127.0.0.1:1/v1"),
+        (OPENAI, "judge.root.name=gpt-5"),
+        (OPENAI, "judge=none"),
+        (LOCAL, "model.context_window=1024"),
+        *((LOCAL, key) for key in ("seed=1", "limit=3", "epochs=2", "method=[rlm]", "limits.max_turns=3")),
+    ],
+)
+def test_what_determines_the_results_is(words, key):
+    before, after = compose(words), compose([*words, key])
+    assert config_hash(after) != config_hash(before)
+    assert run_name(after) != run_name(before)
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("benchmark.sniah.seed=x", "benchmark.sniah.seed is 'x': wanted a whole number"),
+        ("benchmark.sniah.seed=null", "benchmark.sniah.seed is None: wanted a whole number"),
+        ("benchmark.sniah.seed={a: 1}", "benchmark.sniah.seed is {'a': 1}: wanted a whole number"),
+        ("benchmark.sniah.source=0", "benchmark.sniah.source is 0: wanted a text"),
+        ("benchmark.sniah.variants=true", "benchmark.sniah.variants is True: wanted a list of texts"),
+        ("benchmark.sniah.lengths=[512,a]", "benchmark.sniah.lengths is [512, 'a']: wanted a list of whole numbers"),
+        ("benchmark.sniah.encoding=1", "benchmark.sniah.encoding is 1: wanted a text"),
+        ("method.rlm.prompt=[1]", "method.rlm.prompt is [1]: wanted a text"),
+        ("method.rlm.sub_context_chars=x", "method.rlm.sub_context_chars is 'x': wanted a whole number or null"),
+        ("method.rlm.max_depth=nan", "method.rlm.max_depth is nan: wanted a number that is finite"),
+        ("limits.max_wall_s=1e400", "limits.max_wall_s is inf: wanted a number that is finite"),
+        (
+            f"benchmark.sniah.samples={10**30}",
+            f"benchmark.sniah.samples is {10**30}: wanted a whole number of at least 1 and",
+        ),
+        (f"benchmark.sniah.lengths=[{10**30}]", f"benchmark.sniah.lengths is {10**30}: wanted a whole number"),
+        (f"epochs={10**30}", f"epochs is {10**30}: wanted a whole number of at least 1 and at most 1000000"),
+        ("epochs=1000000", "there are 50000000 samples to run"),
+        *((f"model.endpoint.api_key_env={value}", "model.endpoint.api_key_env is ") for value in ("1", "[x]", "''")),
+        ("method.rlm=x", "method.rlm is 'x': wanted a section"),
+        ("run_dir=5", "run_dir is 5: wanted a path, or null"),
+        ("cache.path=[x]", "cache.path is ['x']: wanted a path, or null"),
+        ("limits.max_turns=1.5", "limits.max_turns is 1.5: wanted a whole number or null"),
+        ("limits.max_output_chars=null", "limits.max_output_chars is None: wanted a whole number"),
+        ("repl.confinement=none", "repl.confinement is 'none': wanted confined or unsafe"),
+        ("repl.cell_s=soon", "repl.cell_s is 'soon': wanted a number"),
+        ("repl.memory_bytes=-1", "repl.memory_bytes is -1: wanted a number above 0"),
+        ("+repl.memory=1", "there is no key 'repl.memory'; did you mean 'repl.memory_bytes'?"),
+        ("model.root.context_window=-1", "model.root.context_window is -1: wanted a number of tokens"),
+        ("model.root.max_output_tokens=0", "model.root.max_output_tokens is 0: wanted a number of tokens"),
+        ("model.sub.temperature=-0.5", "model.sub.temperature is -0.5: wanted a number of at least 0"),
+        ("executor._target_=nowhere.Executor", "executor._target_ is 'nowhere.Executor'"),
+        ("model.endpoint.free=maybe", "model.endpoint.free is 'maybe': wanted true or false"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_one_clear_line(word, told, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPENAI_API_KEY", "test")
+    with pytest.raises(ConfigError) as caught:
+        run(compose(["model=openai", "benchmark=[sniah]", "benchmark.sniah.lengths=[512]", "method=[rlm]", word]))
+    assert str(caught.value).startswith(told) and "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [b"not a database at all, but long enough to be taken for one" * 9, b"{}"])
+def test_a_store_that_is_something_else_is_one_clear_line(content, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "store.sqlite").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"^cache\.path: .*store\.sqlite") as caught:
+        run(compose([*LOCAL, "benchmark.sniah.lengths=[512]", "cache.path=store.sqlite"]))
+    assert "\n" not in str(caught.value)
+    assert (tmp_path / "store.sqlite").read_bytes() == content
+    assert not (tmp_path / "results").exists()

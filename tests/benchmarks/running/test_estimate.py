@@ -1,0 +1,136 @@
+"""The estimate: known tokens and prices give known sums, what is not known is said to be so."""
+
+import pytest
+
+from benchmarks.cli import main
+from benchmarks.config.compose import ConfigError, compose
+from benchmarks.config.plugins import conf_dir
+from benchmarks.running.estimate import estimate, expected_calls
+from rlm.methods.base import BaseModel, BaseTruncated
+from rlm.methods.codeact.loop import CodeAct
+from rlm.methods.compaction import Compaction
+from rlm.methods.map_reduce import MapReduce
+from rlm.methods.rlm.loop import RLM
+from rlm.models.scripted import ScriptedModel
+
+# Two samples of 10,000 tokens each, at 2 dollars a million input tokens and 10 a million output tokens.
+WORDS = [
+    "model=openai", "benchmark=[sniah]", "benchmark.sniah.lengths=[10000]", "benchmark.sniah.samples=2",
+    "method=[base]", "cache.mode=replay", "model.root.name=priced", "model.root.context_window=100000",
+    "+prices.priced={input:2,output:10}",
+]  # fmt: skip
+
+
+def row(*words, benchmark="sniah"):
+    table = estimate(compose([*WORDS, *words])).set_index("benchmark")
+    return table.loc[benchmark]
+
+
+def test_known_tokens_and_prices_give_the_known_sums():
+    base = row()
+    assert (base["samples"], base["calls"], base["over_window"]) == (2, 2, 0)
+    assert (base["prompt_tokens"], base["completion_tokens"]) == (20_000, 1_000)
+    assert base["usd"] == pytest.approx(20_000 * 2e-6 + 1_000 * 10e-6)
+
+
+def test_epochs_multiply_and_the_last_row_adds_up():
+    table = estimate(compose([*WORDS, "epochs=3", "method=[base,base_truncated]"]))
+    assert list(table["benchmark"]) == ["sniah", "sniah", "all"]
+    assert list(table["samples"]) == [6, 6, 12]
+    assert table["usd"].iloc[-1] == pytest.approx(2 * 3 * 0.05)
+
+
+def test_what_does_not_fit_costs_nothing_and_is_counted():
+    base = row("model.root.context_window=9000")
+    assert (base["calls"], base["over_window"], base["usd"]) == (0, 2, 0.0)
+
+
+def test_a_model_without_a_price_makes_the_dollars_unknown_and_their_sum_too():
+    words = ["model.root.name=nobody-prices-this", "method=[base]"]
+    assert row(*words)["usd"] != row(*words)["usd"]
+    assert row(*words, benchmark="all")["usd"] != row(*words, benchmark="all")["usd"]
+
+
+def test_a_free_endpoint_and_the_embedded_model_cost_nothing():
+    assert row("model.endpoint.free=true", "model.root.name=nobody-prices-this")["usd"] == 0.0
+    local = compose(["model=local", "benchmark=[sniah]", "benchmark.sniah.lengths=[512]", "method=[base,rlm]"])
+    assert (estimate(local)["usd"] == 0.0).all()
+
+
+def summed(calls):
+    return {call.role: (call.calls, call.prompt_tokens, call.completion_tokens) for call in calls}
+
+
+def test_each_methods_stated_model_of_its_calls():
+    def model(window):
+        return ScriptedModel(["x"], context_window=window)
+
+    given = {"model": model(100_000), "sub_model": model(40_000)}
+    assert summed(expected_calls(BaseModel(**given), 50_000)) == {"root": (1, 50_000, 500)}
+    assert expected_calls(BaseModel(**given), 200_000) == []
+    assert summed(expected_calls(BaseTruncated(**given), 200_000)) == {"root": (1, 90_000, 500)}
+    assert summed(expected_calls(Compaction(**given), 50_000)) == {"root": (1, 50_000, 500)}
+    assert summed(expected_calls(Compaction(**given), 340_000)) == {
+        "compactor": (10, 360_000, 15_000), "root": (1, 2_000, 500),
+    }  # fmt: skip
+    assert summed(expected_calls(MapReduce(**given), 100_000)) == {
+        "sub": (5, pytest.approx(110_000), 750), "root": (1, 1_050, 500),
+    }  # fmt: skip
+    assert summed(expected_calls(RLM(**given, max_depth=1), 100_000)) == {
+        "root": (8, 62_000, 4_700), "sub": (10, 100_000, 4_000),
+    }  # fmt: skip
+    assert summed(expected_calls(RLM(**given, max_depth=0), 100_000)) == {"root": (12, 129_000, 7_100)}
+    assert summed(expected_calls(CodeAct(**given), 50_000))["root"] == (6, 315_000, 3_500)
+
+
+def test_a_method_of_ones_own_states_its_calls_or_is_unknown():
+    class Own:
+        model = sub_model = ScriptedModel(["x"])
+
+    assert expected_calls(Own(), 1000) is None
+    Own.expected_calls = lambda self, tokens: [tokens]
+    assert expected_calls(Own(), 1000) == [1000]
+
+
+def test_the_command_needs_no_key_and_makes_no_call(capsys, monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    assert main(["estimate", *WORDS]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "0.05" in lines[2] and "20,000" in lines[2]
+    assert main(["estimate", *WORDS, "model.root.name=nobody-prices-this"]) == 0
+    assert "unknown" in capsys.readouterr().out
+
+
+@pytest.fixture
+def no_hub(monkeypatch):
+    def refuse(*_, **__):
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", refuse)
+    for key in ("OPENAI_API_KEY", "FIREWORKS_API_KEY"):
+        monkeypatch.delenv(key, raising=False)
+
+
+EXPERIMENTS = sorted(path.stem for path in (conf_dir() / "experiment").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_is_estimated_without_network_key_or_recording(experiment, no_hub, capsys):
+    assert main(["estimate", f"+experiment={experiment}"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("| all ")
+
+
+def test_data_that_the_hub_does_not_give_are_reckoned_with_and_named(no_hub):
+    notes = []
+    words = ["+experiment=browsecomp_scaling", "limit=40", "method=[base,rlm]"]
+    table = estimate(compose([*words, "cache.mode=replay"]), tell=notes.append)
+    assert list(table["samples"]) == [40, 40, 80]
+    assert notes == [
+        "benchmark.browsecomp_plus: the hub cannot be read from here; reckoned with 40 samples of 70,000 to "
+        "350,000 tokens"
+    ]
+
+
+def test_data_of_a_folder_that_cannot_be_read_are_not_guessed(tmp_path):
+    with pytest.raises(ConfigError, match=r"benchmark\.codeqa"):
+        estimate(compose(["benchmark=[codeqa]", f"benchmark.codeqa.source={tmp_path}", "model=local"]))

@@ -1,0 +1,80 @@
+"""A run that is killed again and again loses no finished sample, doubles none and pays for no finished call twice."""
+
+import json
+import subprocess
+import sys
+import textwrap
+from collections import defaultdict
+
+import pandas as pd
+
+from benchmarks.running.journal import read_journal
+
+KILLS = 50
+# Between the moment a server has sent its last byte and the moment the client has stored the reply.
+ON_THE_WIRE_S = 0.3
+
+# Forks children that carry out the run, and kills each at a random moment; the last one is let through. A run in this
+# process comes first, so that the children need not import anything and begin at once.
+DRIVER = """
+    import json, os, random, signal, sys, time
+    from benchmarks.config.compose import compose
+    from benchmarks.running.run import run
+
+    words, kills, log = json.loads(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    run(compose([*words, "seed=1", "limit=1", "run_dir=" + sys.argv[4]]))
+    config = compose(words)
+    draw = random.Random(7)
+    for _ in range(kills):
+        child = os.fork()
+        if child == 0:
+            run(config)
+            os._exit(0)
+        # Most kills are to hit calls: they wait until the server has heard of this child.
+        heard, given_up = os.path.getsize(log), time.time() + (20 if draw.random() < 0.8 else 0)
+        while os.path.getsize(log) == heard and time.time() < given_up:
+            time.sleep(0.005)
+        time.sleep(draw.uniform(0.0, 0.25))
+        os.kill(child, signal.SIGKILL)
+        print(time.time(), flush=True)
+        _, status = os.waitpid(child, 0)
+        if not os.WIFSIGNALED(status):
+            print("finished before it could be killed", file=sys.stderr)
+    print(run(config).state, flush=True)
+"""
+
+
+def test_fifty_kills_at_random_moments(tmp_path, server):
+    fake = server(latency=0.1)
+    words = [
+        "model=openai", "benchmark=[sniah]", "benchmark.sniah.lengths=[1024]", "benchmark.sniah.samples=100",
+        "method=[base,compaction]", "model.root.context_window=1600", "model.compactor.context_window=900",
+        "model.root.max_output_tokens=100", "model.compactor.max_output_tokens=100", "concurrency.samples=3",
+        f"run_dir={tmp_path / 'run'}",
+    ]  # fmt: skip
+    driver = [sys.executable, "-c", textwrap.dedent(DRIVER)]
+    done = subprocess.run(
+        [*driver, json.dumps(words), str(KILLS), str(fake.log), str(tmp_path / "warm")],
+        env=fake.environment, capture_output=True, text=True, timeout=400,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    *kills, state = done.stdout.split()
+    assert len(kills) == KILLS and state == "finished"
+    assert "finished before" not in done.stderr, "every kill hit a run that was under way"
+
+    samples = pd.read_parquet(tmp_path / "run" / "samples.parquet")
+    assert len(samples) == samples.groupby(["method", "sample_id"]).ngroups == 200
+    assert set(samples["status"]) == {"ok"}
+    lines = [line for path in (tmp_path / "run" / "journal").iterdir() for line in path.read_bytes().splitlines()]
+    assert len(lines) == len(read_journal(tmp_path / "run" / "journal")) == 200, "no sample was journaled twice"
+    sessions = json.loads((tmp_path / "run" / "run.json").read_text())["sessions"]
+    assert {session["state"] for session in sessions[:-1]} == {"killed"} and sessions[-1]["state"] == "finished"
+
+    cut_off = sum(times - 1 for times in fake.asked().values())
+    assert KILLS / 5 < cut_off <= 3 * KILLS, "kills cut calls off, at most what was on the wire each time"
+    answered = defaultdict(list)
+    for event in fake.events("answered"):
+        answered[event["sha256"]].append(event["at"])
+    for times in answered.values():
+        for earlier in times[:-1]:
+            assert any(abs(earlier - float(kill)) < ON_THE_WIRE_S for kill in kills), "a finished call was paid twice"

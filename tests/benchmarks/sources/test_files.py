@@ -1,0 +1,110 @@
+"""Rows of data files: every form gives the same rows, and what is malformed is named by file and line."""
+
+import gzip
+import io
+import json
+from unittest import mock
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks.sources import files
+from benchmarks.sources.files import DataError, iter_rows
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+values = st.recursive(st.none() | st.booleans() | st.integers() | texts, st.lists, max_leaves=5)
+tables = st.lists(
+    st.fixed_dictionaries({"id": st.integers(0, 5), "text": texts, "more": values}), min_size=1, max_size=12
+)
+
+
+def rows_of(name: str, content: bytes, columns=("id", "text"), where=None) -> list[dict]:
+    return list(iter_rows(name, lambda: io.BytesIO(content), columns, where))
+
+
+def wanted(rows: list[dict], columns=("id", "text"), where=None) -> list[dict]:
+    return [{c: row[c] for c in columns} for row in rows if all(row[k] in v for k, v in (where or {}).items())]
+
+
+@given(tables, st.integers(1, 40), st.sampled_from([None, 1]), st.sets(st.integers(0, 5)))
+def test_json_arrays_are_read_as_the_standard_library_reads_them_however_small_the_chunks(rows, chunk, indent, ids):
+    content = json.dumps(rows, indent=indent, ensure_ascii=False).encode()
+    columns = ("id", "text", "more")
+    with mock.patch.object(files, "_CHUNK", chunk):
+        assert rows_of("rows.json", content, columns, {"id": ids}) == wanted(rows, columns, {"id": ids})
+
+
+@given(tables)
+def test_lines_gzip_and_values_that_follow_one_another_give_the_same_rows(rows):
+    lines = "".join(f"{json.dumps(row)}\n" for row in rows).encode()
+    pretty = "\n".join(json.dumps(row, indent=2) for row in rows).encode()
+    for name, content in (
+        ("a.jsonl", lines),
+        ("a.JSONL", lines),
+        ("a.json", lines),
+        ("a.json", pretty),
+        ("a.jsonl.gz", gzip.compress(lines)),
+        ("a.json.gz", gzip.compress(pretty)),
+    ):
+        assert rows_of(name, content) == wanted(rows)
+
+
+@given(tables, st.integers(1, 5), st.sets(st.integers(0, 5)), st.sampled_from(["NONE", "ZSTD"]))
+def test_parquet_gives_the_same_rows_whatever_its_row_groups(rows, group, ids, compression):
+    rows = [{"id": row["id"], "text": row["text"]} for row in rows]
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows), buffer, row_group_size=group, compression=compression)
+    assert rows_of("rows.parquet", buffer.getvalue(), where={"id": ids}) == wanted(rows, where={"id": ids})
+
+
+@pytest.mark.parametrize(
+    "name, content, told",
+    [
+        ("rows.jsonl", b'{"id": 1, "text": "a"}\n{"id": 2, "text"}\n', "rows.jsonl, line 2"),
+        ("rows.jsonl", b'{"id": 1, "text": "a"}\n[1]\n', "line 2 holds a list, wanted an object"),
+        ("rows.jsonl", b'\n\n{"id": 1}\n', "line 3 lacks the column(s) text; it has: id"),
+        ("rows.jsonl", b'{"id": 1, "text": "\xff"}\n', "rows.jsonl, line 1"),
+        ("rows.jsonl", b'{"id": ' + b"9" * 5000 + b"}", "rows.jsonl, line 1 is not JSON"),
+        ("rows.json", b'[{"id": ' + b"9" * 5000 + b"}]", "rows.json, line 1: not JSON"),
+        ("rows.json", b'[\n{"id": 1, "text": "a"},\n{"id": 2,\n"text": nope}]', "rows.json, line 4"),
+        ("rows.json", b'[\n{"id": 1, "text": "a"}\n{"id": 2, "text": "a"}]', "line 3: wanted a comma"),
+        ("rows.json", b'[{"id": 1, "text": "a"}', "got the end of the file"),
+        ("rows.json", b'[{"id": 1, "text": "a"}]\n}', "line 2: there is text after the end"),
+        ("rows.json", b'[{"id": 1, "text": "a"},\n\n', "line 3: not JSON"),
+        ("rows.json", b"[" * 100_000, "nested too deeply"),
+        ("rows.json", b'[{"id": 1, "text": "\xff"}]', "rows.json cannot be read"),
+        ("rows.json.gz", b"not gzip", "rows.json.gz cannot be read"),
+        ("rows.jsonl.gz", gzip.compress(b'{"id": 1, "text": "a"}\n' * 9000)[:60], "rows.jsonl.gz cannot be read"),
+        ("rows.parquet", b"PAR1 and then something else PAR1", "rows.parquet is not a sound parquet file"),
+    ],
+)
+def test_what_is_malformed_is_named_in_one_line(name, content, told):
+    with pytest.raises(DataError) as caught:
+        rows_of(name, content)
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_column_that_parquet_lacks_is_named_with_those_it_has():
+    buffer = io.BytesIO()
+    pq.write_table(pa.table({"id": [1], "body": ["a"]}), buffer)
+    with pytest.raises(DataError, match=r"rows.parquet lacks the column\(s\) text, more; it has: id, body"):
+        rows_of("rows.parquet", buffer.getvalue(), columns=("id", "text", "more"))
+
+
+@given(st.binary(max_size=60), st.sampled_from(["a.json", "a.jsonl", "a.json.gz", "a.parquet"]))
+def test_any_bytes_give_rows_or_a_data_error(content, name):
+    try:
+        rows_of(name, content)
+    except DataError as error:
+        assert name in str(error)
+
+
+def test_a_column_of_lists_matches_nothing():
+    buffer = io.BytesIO()
+    pq.write_table(pa.table({"id": [[1]], "text": ["a"]}), buffer)
+    assert rows_of("rows.parquet", buffer.getvalue(), where={"id": 1}) == []
+    assert rows_of("rows.jsonl", b'{"id": [1], "text": "a"}', where={"id": 1}) == []

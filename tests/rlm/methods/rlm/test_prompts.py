@@ -1,0 +1,94 @@
+"""The RLM's prompt files: each has all parts, keeps its size, and says what its settings say."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rlm.methods.base import BaseModel
+from rlm.methods.rlm.conversation import PARTS
+from rlm.methods.rlm.loop import RLM
+from rlm.methods.rlm.metadata import capacity
+from rlm.models.scripted import ScriptedModel
+from rlm.models.tokens import count_tokens
+from rlm.prompts import FOLDER, load_prompt
+
+NAMES = sorted(f"recursive/{path.stem}" for path in (FOLDER / "recursive").glob("*.md"))
+
+
+async def sent(
+    name: str, protocol: str = "final_tags", window: int | None = None, **options: object
+) -> list[dict[str, str]]:
+    last = "FINAL(1)" if protocol == "final_tags" else '```repl\nanswer.update(content="1", ready=True)\n```'
+    root = ScriptedModel([last], context_window=window)
+    await RLM(model=root, prompt=name, protocol=protocol, **options).acompletion("some text " * 300, "What?")
+    return root.requests[0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("protocol", ["final_tags", "answer_variable"])
+async def test_each_prompt_serves_both_protocols_and_all_depths(name: str, protocol: str) -> None:
+    for depth in (0, 1, 2):
+        system, first = await sent(name, protocol, max_depth=depth)
+        assert ("FINAL" in system["content"]) == (protocol == "final_tags")
+        assert ("llm_query" in system["content"]) == (depth > 0)
+        assert ("rlm_query" in system["content"]) == (depth > 1)
+        assert "3000 characters" in first["content"] and "What?" in first["content"]
+    assert set(load_prompt(name).parts) >= PARTS
+
+
+async def test_the_compact_prompt_leaves_a_small_window_free() -> None:
+    messages = await sent("recursive/compact-v1", window=2048)
+    assert sum(count_tokens(message["content"]) for message in messages) < 200
+
+
+async def test_prompts_of_a_family_say_more() -> None:
+    default, coder, small = [
+        (await sent(f"recursive/{name}-v1", window=32_768))[0]["content"]
+        for name in ("default", "qwen3_coder", "small_window")
+    ]
+    assert "sparing" not in default and "take, about 40000 characters" in coder and "about 32768 tokens" in small
+    large = await sent("recursive/qwen3_coder-v1", sub_model=ScriptedModel([], context_window=262_144))
+    assert "take, about 200000 characters" in large[0]["content"] and "About 320000 characters" in large[0]["content"]
+    hashes = {load_prompt(name).sha256 for name in NAMES}
+    assert len(hashes) == len(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_the_hash_of_the_prompt_file_is_in_every_calls_record(name: str) -> None:
+    root = ScriptedModel(["```repl\nprint(llm_query('x'))\n```", "FINAL(1)"])
+    result = await RLM(model=root, sub_model=ScriptedModel(["y"]), prompt=name).acompletion("text", "?")
+    assert {call.prompt_file_sha256 for call in result.calls} == {load_prompt(name).sha256} and len(result.calls) == 3
+    result = await BaseModel(model=ScriptedModel(["1"])).acompletion("text", "?")
+    assert result.calls[0].prompt_file_sha256 is None
+
+
+@pytest.mark.parametrize(
+    ("window", "chars"), [(400_000, 500_000), (2048, 2500), (32_768, 40_000), (131_072, 160_000), (None, 150_000)]
+)
+async def test_the_capacity_of_the_sub_model_is_told(window: int | None, chars: int) -> None:
+    sub = ScriptedModel([], context_window=window)
+    assert capacity(sub) == chars
+    messages = await sent("recursive/default-v1", sub_model=sub)
+    assert f"{chars} characters" in messages[0]["content"]
+    messages = await sent("recursive/default-v1", sub_model=sub, sub_context_chars=777)
+    assert "777 characters" in messages[0]["content"]
+
+
+async def test_a_file_of_a_users_own_can_extend_a_prompt(tmp_path: Path) -> None:
+    path = tmp_path / "mine.md"
+    path.write_text('{% extends "recursive/default-v1.md" %}\n{% block advice %}Mind the gap.{% endblock %}')
+    messages = await sent(str(path))
+    assert "Mind the gap." in messages[0]["content"] and "llm_query(prompt)" in messages[0]["content"]
+
+
+def test_the_library_starts_without_heavy_imports() -> None:
+    code = (
+        "import sys, rlm\nfrom rlm import RLM, Limits\n"
+        "heavy = {'hydra', 'pandas', 'datasets', 'openai', 'matplotlib', 'numpy', 'scipy', 'jinja2'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+        "assert 'RLM' in dir(rlm) and all(getattr(rlm, name) for name in rlm.__all__)\n"
+        "try:\n    rlm.nothing\nexcept AttributeError as error:\n    assert 'nothing' in str(error)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=FOLDER.parent.parent)

@@ -1,0 +1,442 @@
+"""The response cache: what is paid once is never paid again, whoever is killed, cancelled or faster."""
+
+import asyncio
+import gzip
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from rlm.models.cache.model import CachedModel, CallStore, call_key
+from rlm.models.chat import (
+    ContextOverflow,
+    Cost,
+    CostState,
+    FailedAttempt,
+    FatalModelError,
+    ModelError,
+    Reply,
+    Sampling,
+    TokenUsage,
+)
+
+HELLO = [{"role": "user", "content": "hello"}]
+FULL = Reply(
+    "text \ud800 ü\n",
+    finish_reason="length",
+    reasoning="why",
+    usage=TokenUsage(10, 4, 5, 2, True),
+    cost=Cost(0.1, 0.2, CostState.KNOWN),
+    model="served",
+    latency_s=1.25,
+    failures=(FailedAttempt("timeout", "slow", 0.5, TokenUsage(1), Cost(0.3, 0.3, CostState.UNKNOWN)),),
+)
+
+
+class Counting:
+    """A model that counts its calls and answers with their number, after `gate` where there is one."""
+
+    name, context_window, identity = "counting", 100, "here"
+
+    def __init__(self, outcome=None, gate=None, sampling=None):
+        self.calls, self.cancelled = 0, 0
+        self.outcome, self.gate, self.sampling = outcome, gate, sampling or Sampling()
+
+    async def complete(self, messages, *, epoch=0, occurrence=0):
+        self.calls += 1
+        number = self.calls
+        try:
+            if self.gate:
+                await self.gate.wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        return self.outcome or Reply(f"answer {number}", usage=TokenUsage(3, 0, 2))
+
+    async def aclose(self):
+        pass
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "calls.sqlite"
+
+
+@pytest.fixture
+def store(path):
+    with_calls = CallStore(path)
+    yield with_calls
+    with_calls.close()
+
+
+async def test_a_stored_reply_comes_back_whole_and_marked(store):
+    model = CachedModel(Counting(FULL), store)
+    assert await model.complete(HELLO) == FULL
+    assert await model.complete(HELLO) == replace(FULL, cache_hit=True)
+    assert model.inner.calls == 1
+
+
+async def test_replay_answers_from_the_store_and_makes_no_call(store):
+    await CachedModel(Counting(FULL), store).complete(HELLO)
+    replay = CachedModel(Counting(), store, "replay")
+    assert (await replay.complete(HELLO)).text == FULL.text
+    with pytest.raises(FatalModelError, match=r"recorded response missing: counting, prompt [0-9a-f]{16}, epoch 1"):
+        await replay.complete(HELLO, epoch=1)
+    assert replay.inner.calls == 0
+
+
+async def test_off_passes_everything_on(store):
+    model = CachedModel(Counting(), store, "off")
+    assert [(await model.complete(HELLO)).text for _ in range(2)] == ["answer 1", "answer 2"]
+    assert len(store) == 0
+
+
+def test_an_unknown_mode_is_refused(store):
+    with pytest.raises(ValueError, match=r"cache\.mode is 'write': wanted one of off, read_write, replay"):
+        CachedModel(Counting(), store, "write")
+
+
+async def test_a_context_overflow_is_a_result_and_is_stored(store):
+    model = CachedModel(Counting(ContextOverflow("too long")), store)
+    for hit in (False, True):
+        with pytest.raises(ContextOverflow, match="too long") as caught:
+            await model.complete(HELLO)
+        assert caught.value.cache_hit is hit
+    assert model.inner.calls == 1
+
+
+async def test_an_error_is_never_stored(store):
+    model = CachedModel(Counting(ModelError("reset")), store)
+    for _ in range(2):
+        with pytest.raises(ModelError, match="reset"):
+            await model.complete(HELLO)
+    assert model.inner.calls == 2
+
+
+def test_everything_that_determines_a_call_is_in_its_key():
+    base = Counting()
+    other_name, other_place = Counting(), Counting()
+    other_name.name, other_place.identity = "other", "there"
+    keys = [
+        call_key(base, HELLO),
+        call_key(base, HELLO, epoch=1),
+        call_key(base, HELLO, occurrence=1),
+        call_key(base, [{"role": "system", "content": "hello"}]),
+        call_key(base, [{"role": "user", "content": "hel"}, {"role": "user", "content": "lo"}]),
+        call_key(base, [{"role": "user", "content": "hello", "name": "eve"}]),
+        call_key(other_name, HELLO),
+        call_key(other_place, HELLO),
+        *(call_key(Counting(sampling=Sampling(**setting)), HELLO) for setting in (
+            {"temperature": 0.0}, {"temperature": 1.0}, {"max_output_tokens": 5}, {"seed": 1}, {"extra": {"top_k": 1}},
+        )),
+    ]  # fmt: skip
+    assert len(set(keys)) == len(keys)
+    assert call_key(Counting(sampling=Sampling(temperature=0)), HELLO) == keys[8]
+
+
+async def test_equal_calls_at_once_are_made_once(store):
+    gate = asyncio.Event()
+    model = CachedModel(Counting(gate=gate), store)
+    calls = [asyncio.create_task(model.complete(HELLO)) for _ in range(50)]
+    await asyncio.sleep(0)
+    gate.set()
+    replies = await asyncio.gather(*calls)
+    assert model.inner.calls == 1
+    assert {reply.text for reply in replies} == {"answer 1"}
+    assert [reply.cache_hit for reply in replies] == [False] + [True] * 49
+
+
+async def test_who_joined_is_not_harmed_when_the_first_caller_is_cancelled(store):
+    gate = asyncio.Event()
+    model = CachedModel(Counting(gate=gate), store)
+    first, second = (asyncio.create_task(model.complete(HELLO)) for _ in range(2))
+    await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.sleep(0)
+    gate.set()
+    assert (await second).text == "answer 1"
+    assert first.cancelled()
+    assert model.inner.cancelled == 0
+
+
+async def test_a_call_is_cancelled_with_the_last_who_waits_and_can_be_made_again(store):
+    gate = asyncio.Event()
+    model = CachedModel(Counting(gate=gate), store)
+    calls = [asyncio.create_task(model.complete(HELLO)) for _ in range(3)]
+    await asyncio.sleep(0)
+    for call in calls:
+        call.cancel()
+    await asyncio.sleep(0)
+    # Asked again while the cancelled call has not even noticed.
+    again = asyncio.create_task(model.complete(HELLO))
+    await asyncio.sleep(0.01)
+    gate.set()
+    assert (await again).text == "answer 2"
+    assert model.inner.cancelled == 1
+
+
+async def test_an_error_reaches_all_who_wait_and_is_charged_to_one(store):
+    gate = asyncio.Event()
+    failed = FailedAttempt("server_error", "500", usage=TokenUsage(7))
+    model = CachedModel(Counting(ModelError("down", [failed]), gate), store)
+    calls = [asyncio.create_task(model.complete(HELLO)) for _ in range(3)]
+    await asyncio.sleep(0)
+    gate.set()
+    errors = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(error) for error in errors] == [ModelError] * 3
+    assert [len(error.failures) for error in errors] == [1, 0, 0]
+
+
+async def test_the_first_stored_answer_wins_and_the_second_is_still_charged(path, store):
+    gates = asyncio.Event(), asyncio.Event()
+    other = CallStore(path)
+    slow = CachedModel(Counting(Reply("slow", usage=TokenUsage(9)), gates[0]), store)
+    fast = CachedModel(Counting(Reply("fast", usage=TokenUsage(4))), other)
+    late = asyncio.create_task(slow.complete(HELLO))
+    await asyncio.sleep(0)
+    await fast.complete(HELLO)
+    gates[0].set()
+    reply = await late
+    assert (reply.text, reply.cache_hit, reply.usage.prompt_tokens) == ("fast", True, 4)
+    assert [(spent.kind, spent.usage.prompt_tokens) for spent in reply.failures] == [("answered_twice", 9)]
+    other.close()
+
+
+async def test_recordings_are_the_same_bytes_for_the_same_calls_and_replay(tmp_path, store):
+    model = CachedModel(Counting(FULL), store)
+    for epoch in range(5):
+        await model.complete(HELLO, epoch=epoch)
+    assert store.export(tmp_path / "a.jsonl.gz") == 5
+
+    other = CallStore(tmp_path / "other.sqlite")
+    for epoch in reversed(range(5)):
+        await CachedModel(Counting(FULL), other).complete(HELLO, epoch=epoch)
+    other.export(tmp_path / "b.jsonl.gz")
+    other.close()
+    assert (tmp_path / "a.jsonl.gz").read_bytes() == (tmp_path / "b.jsonl.gz").read_bytes()
+
+    recording = CallStore(tmp_path / "a.jsonl.gz")
+    assert await CachedModel(Counting(), recording, "replay").complete(HELLO, epoch=4) == replace(FULL, cache_hit=True)
+    recording.close()
+
+
+def test_a_damaged_recording_is_refused_in_one_line(tmp_path):
+    good = json.dumps({"key": "00", "model": "m", "outcome": {"overflow": "x"}})
+    cases = {
+        "cut.jsonl.gz": gzip.compress(good.encode())[:-9],
+        "text.jsonl.gz": b"not packed",
+        "json.jsonl.gz": gzip.compress(f"{good}\n{{".encode()),
+        "row.jsonl.gz": gzip.compress(f"{good}\n[1]\n".encode()),
+        "reply.jsonl.gz": gzip.compress(json.dumps({"key": "00", "model": "m", "outcome": {"text": 1}}).encode()),
+    }
+    for name, content in cases.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(FatalModelError, match=f"{name} is not a whole recording of model calls") as caught:
+            CallStore(tmp_path / name)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_missing_recording_is_told(tmp_path):
+    with pytest.raises(FatalModelError, match=r"cannot open the stored model calls in .*none\.jsonl\.gz"):
+        CallStore(tmp_path / "none.jsonl.gz")
+
+
+def fill(path, count):
+    store = CallStore(path)
+    for number in range(count):
+        store.put(number.to_bytes(32, "big"), "m", Reply(f"{number} " + "x" * 1000))
+    store.close()
+
+
+def test_of_a_file_cut_short_what_can_be_read_is_kept(path, caplog):
+    fill(path, 500)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) * 2 // 3])
+    store = CallStore(path)
+    assert 100 < len(store) < 500
+    assert store.put(b"n" * 32, "m", Reply("new"))
+    store.close()
+    assert "calls were kept" in caplog.text
+    assert path.with_name("calls.sqlite.damaged").exists()
+
+
+def test_of_a_file_overwritten_in_the_middle_both_ends_are_kept(path):
+    fill(path, 500)
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 8192] = b"\xff" * 8192
+    path.write_bytes(content)
+    store = CallStore(path)
+    assert store.get((0).to_bytes(32, "big")).text.startswith("0 ")
+    assert store.get((499).to_bytes(32, "big")).text.startswith("499 ")
+    store.close()
+
+
+def test_an_outcome_that_cannot_be_read_is_told_in_one_line(path):
+    fill(path, 1)
+    with sqlite3.connect(path) as file:
+        file.execute("""UPDATE calls SET outcome = '{"text": "cu'""")
+    store = CallStore(path)
+    with pytest.raises(FatalModelError, match=r"cannot read the stored model calls in .*calls\.sqlite: an outcome"):
+        store.get((0).to_bytes(32, "big"))
+    store.close()
+
+
+def test_what_is_not_a_store_of_this_version_is_refused_and_left_alone(tmp_path):
+    text, foreign, later = (tmp_path / name for name in ("text.sqlite", "foreign.sqlite", "later.sqlite"))
+    text.write_bytes(b"some notes of mine, not a database " * 50)
+    with sqlite3.connect(foreign) as other:
+        other.execute("CREATE TABLE mine (x)")
+    fill(later, 1)
+    with sqlite3.connect(later) as other:
+        other.execute("PRAGMA user_version = 9")
+    for path, told in ((text, "not a store"), (foreign, "something else"), (later, "version 9")):
+        before = path.read_bytes()
+        with pytest.raises(FatalModelError, match=told) as caught:
+            CallStore(path)
+        assert "\n" not in str(caught.value)
+        assert path.read_bytes() == before
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_folder_can_be_replayed_from(path):
+    fill(path, 3)
+    path.chmod(0o444)
+    path.parent.chmod(0o555)
+    try:
+        store = CallStore(path)
+        assert len(store) == 3
+        with pytest.raises(FatalModelError, match="cannot write"):
+            store.put(b"new", "m", Reply("x"))
+        store.close()
+    finally:
+        path.parent.chmod(0o755)
+
+
+def test_stores_of_other_machines_are_read_and_not_written(tmp_path):
+    fill(tmp_path / "a.sqlite", 3)
+    store = CallStore(tmp_path / "b.sqlite", read_also=sorted(tmp_path.glob("*.sqlite")))
+    assert store.get((2).to_bytes(32, "big")).text.startswith("2 ")
+    store.put(b"new", "m", Reply("x"))
+    store.close()
+    first = CallStore(tmp_path / "a.sqlite")
+    assert len(first) == 3
+    first.close()
+
+
+WRITER = """
+import sys
+from rlm.models.chat import Reply
+from rlm.models.cache.model import CallStore
+store = CallStore(sys.argv[1])
+for number in range(int(sys.argv[2])):
+    store.put(number.to_bytes(32, "big"), "m", Reply(sys.argv[3]))
+    print(number, flush=True)
+"""
+
+
+def writer(path, count, text):
+    return subprocess.Popen([sys.executable, "-c", WRITER, path, str(count), text], stdout=subprocess.PIPE, text=True)
+
+
+FULL_DISK = """
+import resource, sys
+from rlm.models.chat import FatalModelError, Reply
+from rlm.models.cache.model import CallStore
+store = CallStore(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
+try:
+    for number in range(1000):
+        store.put(number.to_bytes(32, "big"), "m", Reply("x" * 1000))
+except FatalModelError as error:
+    print(number, error)
+"""
+
+
+def test_a_full_disk_is_told_in_one_line_and_loses_nothing_stored(path):
+    done = subprocess.run([sys.executable, "-c", FULL_DISK, path], capture_output=True, text=True)
+    stored, told = done.stdout.split(" ", 1)
+    assert told.startswith(f"cannot write the stored model calls in {path}: ")
+    assert done.stdout.count("\n") == 1
+    store = CallStore(path)
+    assert len(store) == int(stored) > 10
+    assert store.put(b"room again", "m", Reply("x"))
+    store.close()
+
+
+def test_several_processes_share_one_file(path):
+    writers = [writer(path, 200, str(name)) for name in range(4)]
+    for process in writers:
+        process.communicate()
+    assert [process.returncode for process in writers] == [0] * 4
+    store = CallStore(path)
+    assert len(store) == 200
+    store.close()
+
+
+def test_what_was_stored_survives_the_kill_of_its_process(path):
+    process = writer(path, 100_000, "kept")
+    told = [int(process.stdout.readline()) for _ in range(300)]
+    process.send_signal(signal.SIGKILL)
+    told += [int(line) for line in process.stdout.read().split("\n")[:-1]]
+    process.wait()
+    process.stdout.close()
+    store = CallStore(path)
+    assert all(store.get(number.to_bytes(32, "big")).text == "kept" for number in told)
+    store.close()
+
+
+CALLER = """
+import asyncio, sys
+from rlm.models.cache.model import CachedModel, CallStore
+from rlm.models.build import Endpoint, OpenAIModel
+
+async def main():
+    store = CallStore(sys.argv[2])
+    model = CachedModel(OpenAIModel("m", Endpoint(sys.argv[1], max_concurrency=6, free=True)), store)
+    print("begun", flush=True)
+    asked = [[{"role": "user", "content": str(number)}] for number in range(90)]
+    replies = await asyncio.gather(*map(model.complete, asked))
+    await model.aclose()
+    store.close()
+    print(len({reply.text for reply in replies}))
+
+asyncio.run(main())
+"""
+
+
+async def test_a_run_killed_again_and_again_pays_twice_only_for_what_was_on_the_wire(path, fake_openai):
+    random.seed(5)
+    kills = 0
+    async with fake_openai.FakeOpenAI(latency_s=0.03) as server:
+        while True:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-c", CALLER, server.base_url, path, stdout=asyncio.subprocess.PIPE
+            )
+            await process.stdout.readline()
+            if kills < 6:
+                before = len(server.paid)
+                while len(server.paid) < before + random.randrange(20) and process.returncode is None:
+                    await asyncio.sleep(0.005)
+                process.kill()
+                kills += 1
+                await process.wait()
+                continue
+            assert await process.stdout.read() == b"90\n"
+            await process.wait()
+            break
+        asked = Counter(entry.sha256 for entry in server.log)
+        paid = Counter(entry.sha256 for entry in server.paid)
+    assert len(paid) == 90
+    # Six requests at most were on the wire, answered but not yet read, or asked and not yet answered.
+    assert sum(paid.values()) - 90 <= kills * 6
+    assert sum(asked.values()) - 90 <= kills * 6

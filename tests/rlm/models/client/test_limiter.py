@@ -1,0 +1,238 @@
+"""How many requests go out at once: under refusals, outages, cancellations and ten thousand callers."""
+
+import asyncio
+import random
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rlm.models.chat import ModelError
+from rlm.models.client.endpoint import Endpoint
+from rlm.models.client.limiter import EndpointDown, Limiter, Outcome, backoff
+from rlm.models.client.model import OpenAIModel
+
+
+async def take(limiter, count):
+    return [await limiter.acquire(call) for call in range(count)]
+
+
+async def test_a_refusal_lowers_the_limit_once_for_all_requests_sent_under_it():
+    limiter = Limiter(10, patience_s=60)
+    slots = await take(limiter, 10)
+    for slot in slots:
+        limiter.release(slot, Outcome.REFUSED)
+    assert limiter.limit == pytest.approx(7)
+    for slot in await take(limiter, 7):
+        limiter.release(slot, Outcome.REFUSED)
+    assert limiter.limit == pytest.approx(4.9)
+
+
+async def test_answers_raise_the_limit_by_one_a_round_up_to_the_most_allowed():
+    limiter = Limiter(10, patience_s=60)
+    for slot in await take(limiter, 10):
+        limiter.release(slot, Outcome.REFUSED)
+    for slot in await take(limiter, 7):
+        limiter.release(slot, Outcome.ANSWERED)
+    assert limiter.limit == pytest.approx(8, abs=0.1)
+    for _ in range(100):
+        limiter.release(await limiter.acquire(0), Outcome.ANSWERED)
+    assert limiter.limit == 10
+
+
+async def test_retry_after_holds_everybody_back():
+    limiter = Limiter(4, patience_s=60)
+    limiter.release(await limiter.acquire(0), Outcome.REFUSED, 0.1)
+    before = asyncio.get_running_loop().time()
+    await asyncio.gather(limiter.acquire(1), limiter.acquire(2))
+    assert asyncio.get_running_loop().time() - before >= 0.1
+
+
+async def test_a_single_failure_changes_nothing():
+    limiter = Limiter(4, patience_s=60)
+    slots = await take(limiter, 4)
+    limiter.release(slots[0], Outcome.FAILED)
+    limiter.release(slots[1], Outcome.ANSWERED)
+    assert limiter.limit == 4
+
+
+async def test_after_an_outage_one_request_goes_out_and_then_twice_as_many_again_and_again():
+    limiter = Limiter(40, patience_s=60, backoff_s=0.01)
+    for slot in await take(limiter, 40):
+        limiter.release(slot, Outcome.FAILED)
+    assert limiter.in_outage
+    waiting = [asyncio.create_task(limiter.acquire(call)) for call in range(100)]
+    seen = []
+    while limiter.in_flight < 28:
+        await asyncio.sleep(0.02)
+        if limiter.in_flight not in seen[-1:]:
+            seen.append(limiter.in_flight)
+    assert seen == [0, 1, 2, 4, 8, 16, 28] or seen == [1, 2, 4, 8, 16, 28]
+    for task in waiting:
+        task.cancel()
+
+
+async def test_the_failures_of_one_call_alone_are_no_outage():
+    limiter = Limiter(4, patience_s=60, backoff_s=0.001)
+    for _ in range(8):
+        limiter.release(await limiter.acquire("one"), Outcome.FAILED)
+    assert not limiter.in_outage
+
+
+async def test_who_waited_beyond_all_patience_is_told():
+    limiter = Limiter(2, patience_s=0.05, backoff_s=0.001)
+    slots = await take(limiter, 2)
+    waiting = [asyncio.create_task(limiter.acquire(call)) for call in range(5)]
+    limiter.release(slots[0], Outcome.FAILED)
+    await asyncio.sleep(0.1)
+    limiter.release(slots[1], Outcome.FAILED)
+    results = await asyncio.gather(*waiting[1:], return_exceptions=True)
+    assert {type(result) for result in results} == {EndpointDown}
+    assert limiter.in_flight == 1
+
+
+async def test_a_call_tried_again_goes_ahead():
+    limiter = Limiter(1, patience_s=60)
+    slot = await limiter.acquire(0)
+    first, again = asyncio.create_task(limiter.acquire(1)), asyncio.create_task(limiter.acquire(2, ahead=True))
+    await asyncio.sleep(0)
+    limiter.release(slot, Outcome.ANSWERED)
+    await asyncio.wait([first, again], return_when=asyncio.FIRST_COMPLETED)
+    assert again.done() and not first.done()
+    limiter.release(again.result(), Outcome.ANSWERED)
+    await first
+
+
+async def test_a_smaller_configuration_of_the_same_endpoint_counts():
+    limiter = Limiter(10, patience_s=60)
+    limiter.lower_to(3)
+    limiter.lower_to(5)
+    assert limiter.limit == limiter.max_concurrency == 3
+
+
+async def test_ten_thousand_callers_all_get_their_turn():
+    limiter = Limiter(100, patience_s=60)
+    most = 0
+
+    async def call(number):
+        nonlocal most
+        slot = await limiter.acquire(number)
+        most = max(most, limiter.in_flight)
+        await asyncio.sleep(0)
+        limiter.release(slot, Outcome.ANSWERED)
+
+    await asyncio.gather(*map(call, range(10_000)))
+    assert (most, limiter.in_flight) == (100, 0)
+
+
+OUTCOMES = st.sampled_from([Outcome.ANSWERED, Outcome.REFUSED, Outcome.FAILED, Outcome.UNKNOWN])
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(1, 6), st.lists(st.tuples(OUTCOMES, st.booleans()), min_size=1, max_size=40), st.randoms())
+def test_whatever_happens_no_slot_is_lost_and_none_is_given_twice(most, script, chance):
+    async def run():
+        limiter = Limiter(most, patience_s=60, backoff_s=1e-4)
+        held = 0
+
+        async def call(number, outcome):
+            nonlocal held
+            slot = await limiter.acquire(number, ahead=chance.random() < 0.3)
+            held += 1
+            assert 1 <= held <= most
+            try:
+                await asyncio.sleep(chance.random() * 1e-3)
+            except asyncio.CancelledError:
+                outcome = Outcome.UNKNOWN
+                raise
+            finally:
+                held -= 1
+                limiter.release(slot, outcome)
+
+        tasks = [asyncio.create_task(call(number, outcome)) for number, (outcome, _) in enumerate(script)]
+        await asyncio.sleep(chance.random() * 1e-3)
+        for task, (_, cancelled) in zip(tasks, script, strict=True):
+            if cancelled:
+                task.cancel()
+        results = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 60)
+        assert all(result is None or isinstance(result, asyncio.CancelledError) for result in results)
+        assert limiter.in_flight == held == 0
+
+    # Without real waits: time runs as fast as the loop's timers ask.
+    loop = FastLoop()
+    try:
+        loop.run_until_complete(run())
+    finally:
+        loop.close()
+
+
+class FastLoop(asyncio.SelectorEventLoop):
+    """An event loop whose clock jumps to the next timer instead of waiting for it."""
+
+    def __init__(self):
+        super().__init__()
+        self._now = 0.0
+
+    def time(self):
+        return self._now
+
+    def _run_once(self):
+        if not self._ready and self._scheduled:
+            self._now = max(self._now, self._scheduled[0]._when)
+        super()._run_once()
+
+
+def test_waits_double_up_to_a_most_and_are_drawn():
+    random.seed(1)
+    for attempt in range(2000):
+        full = min(30.0, 0.5 * 2 ** min(attempt, 30))
+        assert full / 2 <= backoff(attempt, 0.5, 30.0) <= full
+    assert backoff(3, 0.5) != backoff(3, 0.5)
+
+
+ASK = [{"role": "user", "content": "?"}]
+
+
+async def test_no_herd_meets_an_endpoint_that_comes_back(fake_openai):
+    def script(number, body):
+        return "503" if not server.log or time.monotonic() - server.log[0].at < 1.5 else None
+
+    async with fake_openai.FakeOpenAI(latency_s=0.02) as server:
+        server.script = script
+        model = OpenAIModel("m", Endpoint(server.base_url, max_concurrency=50, max_retries=3, backoff_s=0.2, free=True))
+        replies = await asyncio.gather(*(model.complete(ASK, occurrence=number) for number in range(150)))
+        await model.aclose()
+        refused = [entry for entry in server.log if entry.step == "503"]
+        after = [entry for entry in server.log if entry.step is None]
+    assert len(replies) == len(after) == 150
+    # The first burst, and four more before it is taken for an outage; from then on it is asked a few times, alone.
+    assert len(refused) <= 54 + 10
+    assert all(entry.open == 1 for entry in refused[54:])
+    assert [entry.open for entry in after[:3]] < [4, 4, 4]
+    assert max(entry.open for entry in after) <= 35
+
+
+async def test_refusals_bring_the_load_down_to_what_the_endpoint_takes(fake_openai):
+    async with fake_openai.FakeOpenAI(latency_s=0.02) as server:
+        server.script = lambda number, body: "429" if server.open > 8 else None
+        model = OpenAIModel("m", Endpoint(server.base_url, max_concurrency=64, backoff_s=0.02, free=True))
+        await asyncio.gather(*(model.complete(ASK, occurrence=number) for number in range(600)))
+        await model.aclose()
+        late = [entry for entry in server.log[-300:] if entry.step == "429"]
+        assert len(server.paid) == 600
+    assert len(late) < 100
+
+
+async def test_a_call_that_fails_alone_ends_while_others_go_on(fake_openai):
+    def script(number, body):
+        return "500" if body["messages"][0]["content"] == "poison" else None
+
+    async with fake_openai.FakeOpenAI(script) as server:
+        model = OpenAIModel("m", Endpoint(server.base_url, max_retries=2, backoff_s=0.01, free=True))
+        poison = asyncio.create_task(model.complete([{"role": "user", "content": "poison"}]))
+        replies = [await model.complete(ASK) for _ in range(30)]
+        with pytest.raises(ModelError, match=r"server error \(attempt 3\)"):
+            await poison
+        await model.aclose()
+    assert len(replies) == 30
