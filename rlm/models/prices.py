@@ -1,15 +1,20 @@
-"""What a model call costs: the offline tables of genai-prices, under overrides from conf/prices.yaml."""
+"""Prices of model calls: the user's overrides, then prices.toml beside this module, then genai-prices (offline)."""
 
 from __future__ import annotations
 
+import re
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from annotated_types import Ge
 
 from rlm.models.chat import Cost, CostState, TokenUsage
+from rlm.validation import SettingError, make
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo
@@ -17,9 +22,21 @@ if TYPE_CHECKING:
 PER_MILLION = 1e-6
 
 
+@dataclass(frozen=True, kw_only=True)
+class PriceSettings:
+    """The configuration of one price, in dollars per million tokens.
+
+    Without `cached`, cached input costs the same as other input.
+    """
+
+    input: Annotated[float, Ge(0)]
+    output: Annotated[float, Ge(0)]
+    cached: Annotated[float, Ge(0)] | None = None
+
+
 @dataclass(frozen=True)
 class Rate:
-    """Dollars per million tokens; `tiers` are (prompt tokens, price), which above that many hold for all tokens."""
+    """Dollars per million tokens. `tiers` are (prompt tokens, price): a longer prompt pays that price throughout."""
 
     base: float
     tiers: tuple[tuple[int, float], ...] = ()
@@ -34,7 +51,7 @@ class Rate:
 
 @dataclass(frozen=True)
 class Price:
-    """The three rates of a model; cached None charges cached input like other input. source names the table."""
+    """The three rates of a model. If `cached` is None, cached input costs `input`. `source` names the table."""
 
     input: Rate
     output: Rate
@@ -42,7 +59,7 @@ class Price:
     source: str = "conf"
 
     def cost(self, usage: TokenUsage) -> Cost:
-        """Dollars with the discount for cached input and without it."""
+        """The cost with the discount for cached input and without it."""
         prompt = usage.prompt_tokens
         full, output = self.input.at(prompt), usage.completion_tokens * self.output.at(prompt)
         discounted = full if self.cached is None else self.cached.at(prompt)
@@ -53,29 +70,35 @@ class Price:
 class PriceTable:
     """Prices by model and endpoint.
 
-    overrides: {model: {input, output, cached}} in dollars per million tokens, first choice for that name. Raises
-    ValueError for an override that is not so. Endpoints that genai-prices does not know, such as a gateway of one's
-    own, are priced by the model's name alone.
+    overrides: {model: {input, output, cached}} in dollars per million tokens; they take precedence over every table.
+    An endpoint that genai-prices does not know, such as a custom gateway, is priced by the model's name alone.
+    Raises SettingError for an invalid override.
     """
 
-    def __init__(self, overrides: Mapping[str, Mapping[str, Any]] | None = None) -> None:
-        self._overrides = {str(name).lower(): _override(name, given) for name, given in (overrides or {}).items()}
+    def __init__(self, overrides: Mapping[str, Any] | None = None) -> None:
+        self._own = _shipped() | _prices(overrides or {}, "conf")
         self._found: dict[tuple[str, str], Price | ModelInfo | None] = {}
         self._used: dict[str, Price | None] = {}
 
     def price(self, model: str, base_url: str = "") -> Price | None:
-        """The price that holds now, None where no table has one."""
+        """The price that applies now; None if no table has one."""
         key = model, base_url
         if key not in self._found:
-            self._found[key] = self._overrides.get(model.lower()) or _lookup(model, base_url)
+            self._found[key] = self._own.get(model.lower()) or _lookup(model, base_url)
         found = self._found[key]
-        # A model whose price depends on the hour or the date stays unresolved until it is asked for.
+        # Some prices depend on the hour or the date: they are resolved at each call.
         price = found if found is None or isinstance(found, Price) else _resolve(found)
         self._used[model] = price
         return price
 
+    def missing(self, model: str, base_url: str = "") -> str | None:
+        """None if the model has a price, else one line that names the model and the setting that gives it one."""
+        if self.price(model, base_url) is not None:
+            return None
+        return f"no price is known for {model}: give one in dollars per million tokens with {_override_words(model)}"
+
     def cost(self, model: str, usage: TokenUsage, base_url: str = "", charged_usd: float | None = None) -> Cost:
-        """What `usage` costs. charged_usd, the provider's own figure, wins over the table."""
+        """The cost of `usage`. charged_usd, the amount reported by the provider, takes precedence over the table."""
         price = self.price(model, base_url)
         computed = Cost(state=CostState.UNKNOWN) if price is None else price.cost(usage)
         if charged_usd is None:
@@ -83,7 +106,7 @@ class PriceTable:
         return Cost(charged_usd, charged_usd + computed.uncached_usd - computed.usd, CostState.KNOWN)
 
     def snapshot(self) -> dict[str, Any]:
-        """Version of the tables and the prices that were asked for so far, for the manifest of a run."""
+        """The version of genai-prices and the prices looked up so far, for the manifest of a run."""
         from importlib.metadata import version
 
         used = {model: None if price is None else _plain(price) for model, price in sorted(self._used.items())}
@@ -92,24 +115,32 @@ class PriceTable:
 
 @cache
 def default_prices() -> PriceTable:
-    """The table under the overrides that come with the project."""
-    import yaml
-
-    root = Path(__file__).parents[2]
-    for path in (root / "benchmarks" / "_conf" / "prices.yaml", root / "conf" / "prices.yaml"):
-        if path.is_file():
-            return PriceTable(yaml.safe_load(path.read_text(encoding="utf-8"))["prices"])
+    """The price table without overrides."""
     return PriceTable()
 
 
-def _override(name: str, given: object) -> Price:
-    if not isinstance(given, Mapping) or not {"input", "output"} <= set(given) <= {"input", "output", "cached"}:
-        raise ValueError(f"prices.{name} is {given!r}: wanted input and output, and cached where it is cheaper")
-    for key, value in given.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
-            raise ValueError(f"prices.{name}.{key} is {value!r}: wanted dollars per million tokens")
-    cached = Rate(float(given["cached"])) if "cached" in given else None
-    return Price(Rate(float(given["input"])), Rate(float(given["output"])), cached)
+@cache
+def _shipped() -> dict[str, Price]:
+    text = Path(__file__).with_name("prices.toml").read_text(encoding="utf-8")
+    return _prices(tomllib.loads(text), "rlm")
+
+
+def _prices(given: object, source: str) -> dict[str, Price]:
+    if not isinstance(given, Mapping):
+        raise SettingError(f"prices is {given!r}: expected a section with a price for each model")
+    prices = {}
+    for name, values in given.items():
+        one: PriceSettings = make(PriceSettings, values, f"prices.{name}")
+        cached = None if one.cached is None else Rate(one.cached)
+        prices[str(name).lower()] = Price(Rate(one.input), Rate(one.output), cached, source)
+    return prices
+
+
+def _override_words(model: str) -> str:
+    if re.fullmatch(r"[A-Za-z_][\w-]*", model):
+        return f"+prices.{model}.input=... +prices.{model}.output=..."
+    escaped = re.sub(r"([:,{}()\[\]=' ])", r"\\\1", model)
+    return f"'+prices={{{escaped}:{{input: ..., output: ...}}}}' (the same as prices.NAME.input and prices.NAME.output)"
 
 
 def _lookup(model: str, base_url: str) -> Price | ModelInfo | None:

@@ -1,9 +1,12 @@
 """Prices: tables, overrides, discounts, and models that no table knows."""
 
+import shlex
+
 import pytest
 
 from rlm.models.chat import CostState, TokenUsage
 from rlm.models.prices import Price, PriceTable, Rate, default_prices
+from rlm.validation import SettingError
 
 OPENAI = "https://api.openai.com/v1"
 USAGE = TokenUsage(prompt_tokens=1_000_000, cached_tokens=400_000, completion_tokens=100_000)
@@ -16,7 +19,7 @@ def test_a_known_model_costs_less_with_cached_input():
     assert cost.uncached_usd == pytest.approx(1.25 + 0.1 * 10)
 
 
-def test_a_gateway_of_ones_own_is_priced_by_the_models_name():
+def test_a_custom_gateway_is_priced_by_the_model_name():
     assert PriceTable().cost("gpt-5", USAGE, "http://127.0.0.1:4000/v1") == PriceTable().cost("gpt-5", USAGE, OPENAI)
 
 
@@ -40,8 +43,33 @@ def test_the_models_of_the_paper_have_prices():
         "accounts/fireworks/models/qwen3-coder-480b-a35b-instruct", "https://api.fireworks.ai/inference/v1"
     )
     assert (fireworks.input.base, fireworks.output.base) == (0.45, 1.80)
+    assert fireworks.source == "rlm"
     for model in ("gpt-5", "gpt-5-mini", "gpt-5-nano"):
         assert default_prices().price(model, OPENAI) is not None
+
+
+def test_a_shipped_price_gives_way_to_an_override():
+    name = "Qwen/Qwen3-Coder-480B-A35B-Instruct-FP8"
+    assert PriceTable({}).price(name).input.base == 2.0
+    overridden = PriceTable({name: {"input": 1, "output": 1}}).price(name)
+    assert (overridden.input.base, overridden.source) == (1.0, "conf")
+
+
+@pytest.mark.parametrize("name", ["acme-1", "acme/model-4.1:free", "accounts/a b/{x}"])
+def test_the_line_about_a_missing_price_is_an_override_that_gives_one(name):
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    line = PriceTable().missing(name)
+    assert name in line and "prices.NAME.input" in line.replace("prices.acme-1", "prices.NAME")
+    words = shlex.split(line.partition(" with ")[2].partition(" (")[0].replace("...", "1.5"))
+    given = {}
+    for override in OverridesParser.create().parse_overrides(words):
+        value, path = override.value(), override.key_or_group.split(".")[1:]
+        for key in reversed(path):
+            value = {key: value}
+        for model, price in value.items():
+            given.setdefault(str(model), {}).update(price)
+    assert PriceTable(given).missing(name) is None
 
 
 def test_above_a_tier_all_tokens_cost_the_tiers_price():
@@ -70,15 +98,15 @@ def test_the_snapshot_names_the_tables_version_and_what_was_used():
 
 
 @pytest.mark.parametrize(
-    ("override", "told"),
+    ("override", "message"),
     [
-        ({"input": 1}, "prices.m is"),
-        ({"input": 1, "output": 2, "ouput": 3}, "prices.m is"),
-        ({"input": -1, "output": 2}, "prices.m.input is -1"),
-        ({"input": "cheap", "output": 2}, "prices.m.input is 'cheap'"),
-        (3, "prices.m is 3"),
+        ({"input": 1}, "prices.m: missing .* 'output'"),
+        ({"input": 1, "output": 2, "ouput": 3}, r"there is no key 'prices.m.ouput'; did you mean 'prices.m.output'\?"),
+        ({"input": -1, "output": 2}, "prices.m.input is -1: expected a number of at least 0"),
+        ({"input": "cheap", "output": 2}, "prices.m.input is 'cheap': expected a number"),
+        (3, "prices.m is 3: expected a section"),
     ],
 )
-def test_a_wrong_override_is_refused_by_name(override, told):
-    with pytest.raises(ValueError, match=told):
+def test_an_invalid_override_is_refused_by_name(override, message):
+    with pytest.raises(SettingError, match=message):
         PriceTable({"m": override})
