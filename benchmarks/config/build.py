@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.config.compose import Config, ConfigError, limits_of
 from benchmarks.config.kinds import misfit
 from benchmarks.config.plugins import conf_dir
+from benchmarks.config.renamed import today
 from rlm.methods.method import Method
 from rlm.models.chat import ChatModel, FatalModelError
 
@@ -39,7 +40,7 @@ def _class(settings: Mapping[str, Any], where: str) -> type:
     path = settings.get("_target_")
     if not isinstance(path, str) or "." not in path:
         raise ConfigError(f"{where} has no _target_: wanted the dotted name of a class")
-    module, name = path.rsplit(".", 1)
+    module, name = today(path).rsplit(".", 1)
     try:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:

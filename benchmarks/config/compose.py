@@ -13,6 +13,7 @@ from typing import Any
 
 from benchmarks.config.kinds import misfit
 from benchmarks.config.plugins import conf_dir, conf_dirs, conf_files, register
+from benchmarks.config.renamed import first, today, today_with_warning, with_targets
 from benchmarks.sources.settings import MOST, whole
 from rlm.limits import Limits
 
@@ -63,6 +64,7 @@ def resolve(composed: Any) -> Config:
     except OmegaConfBaseException as error:
         raise ConfigError(_one_line(error)) from error
     plain.pop("hydra", None)
+    plain = with_targets(plain, today_with_warning)
     for group in ("benchmark", "method"):
         # An experiment's keys for a choice that the command line has replaced.
         known, chosen = conf_files(group), plain.get(group) or {}
@@ -164,14 +166,14 @@ def _check_repl(repl: Mapping[str, Any]) -> None:
 
 
 def identity(config: Config) -> Config:
-    """The part of a configuration that determines what a run computes."""
+    """The part of a configuration that determines what a run computes, classes under their first names."""
     kept = {key: value for key, value in config.items() if key not in OPERATIONAL}
     for section in ("model", "judge"):
         if isinstance(models := kept.get(section), Mapping):
             kept[section] = {key: value for key, value in models.items() if key not in OPERATIONAL_MODEL}
             if isinstance(endpoint := models.get("endpoint"), Mapping):
                 kept[section]["endpoint"] = {k: v for k, v in endpoint.items() if k not in OPERATIONAL_ENDPOINT}
-    return kept
+    return with_targets(kept, lambda _, name: first(name))
 
 
 def config_hash(config: Config) -> str:
@@ -203,7 +205,7 @@ def model_name(config: Config) -> str:
 
 def differences(before: Config, after: Config) -> list[str]:
     """Lines `key: before -> after` for what determines the results and differs."""
-    old, new = _flat(identity(before)), _flat(identity(after))
+    old, new = (_flat(with_targets(identity(one), lambda _, name: today(name))) for one in (before, after))
     absent = "(absent)"
     return [
         f"{key}: {old.get(key, absent)!r} -> {new.get(key, absent)!r}"

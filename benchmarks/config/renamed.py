@@ -1,0 +1,60 @@
+"""Names of configurations that have changed: older files and older run folders keep working."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
+
+# The dotted names that `_target_` had in version 0.1, with those of today.
+TARGETS = {
+    "benchmarks.browsecomp_plus.BrowseCompPlus": "benchmarks.suites.browsecomp_plus.BrowseCompPlus",
+    "benchmarks.codeqa.CodeQA": "benchmarks.suites.codeqa.CodeQA",
+    "benchmarks.executors.local.LocalExecutor": "benchmarks.running.executors.local.LocalExecutor",
+    "benchmarks.executors.ray.RayExecutor": "benchmarks.running.executors.ray.RayExecutor",
+    "benchmarks.oolong.Oolong": "benchmarks.suites.oolong.Oolong",
+    "benchmarks.oolong_pairs.OolongPairs": "benchmarks.suites.oolong_pairs.OolongPairs",
+    "benchmarks.reference.Floor": "benchmarks.running.reference_rows.Floor",
+    "benchmarks.reference.Oracle": "benchmarks.running.reference_rows.Oracle",
+    "benchmarks.sniah.SNIAH": "benchmarks.suites.sniah.SNIAH",
+    "rlm.methods.agent_cli.AgentCli": "rlm.methods.agents.AgentCli",
+    "rlm.methods.recursive.RLM": "rlm.methods.rlm.RLM",
+    "rlm.methods.recursive_bm25.RLMBm25": "rlm.methods.rlm.RLMBm25",
+}
+_FIRST = {new: old for old, new in TARGETS.items()}
+
+
+def today(name: str) -> str:
+    """The current dotted name of a class."""
+    return TARGETS.get(name, name)
+
+
+def first(name: str) -> str:
+    """The first dotted name of a class; the hash of a configuration is taken over it, so that it outlives a move."""
+    return _FIRST.get(today(name), name)
+
+
+def with_targets(settings: Any, rename: Callable[[str, str], str], where: str = "") -> Any:
+    """Settings with each `_target_` renamed by `rename(key, name)`."""
+    if not isinstance(settings, Mapping):
+        return settings
+    renamed = {}
+    for key, value in settings.items():
+        full = f"{where}.{key}" if where else str(key)
+        is_name = key == "_target_" and isinstance(value, str)
+        renamed[key] = rename(full, value) if is_name else with_targets(value, rename, full)
+    return renamed
+
+
+def today_with_warning(key: str, name: str) -> str:
+    """The current dotted name of a class; an older one is reported on standard error."""
+    if today(name) != name:
+        _warn(f"{key}={name} is deprecated: the class is now {today(name)}")
+    return today(name)
+
+
+@cache
+def _warn(line: str) -> None:
+    # Once a process, however often a configuration is composed.
+    print(f"rlm-eval: {line}", file=sys.stderr)

@@ -1,0 +1,109 @@
+"""Configurations and run folders of older versions, in which classes have their former dotted names."""
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.config.compose import compose, config_hash, differences, run_name
+from benchmarks.config.renamed import TARGETS
+from benchmarks.report.compare import compare
+from benchmarks.running.run import run
+
+PROGRAM = Path(sys.executable).with_name("rlm-eval")
+RECORDED = Path(__file__).parents[3] / "results" / "recorded" / "ci" / "run.json"
+SMALL = ["model=scripted", "model.script=script.jsonl", "benchmark=[sniah]", "method=[base,oracle]", "limit=2"]
+SIZES = ["benchmark.sniah.lengths=[512]"]
+
+
+@pytest.mark.parametrize(("old", "new"), TARGETS.items())
+def test_every_former_name_leads_to_a_class(old, new):
+    module, name = new.rsplit(".", 1)
+    assert isinstance(getattr(importlib.import_module(module), name), type)
+    assert old.rsplit(".", 1)[1] == name
+
+
+def test_the_hash_of_a_recorded_configuration_is_the_one_in_its_manifest():
+    recorded = json.loads(RECORDED.read_text())
+    assert config_hash(recorded["config"]) == recorded["config_hash"]
+
+
+def test_former_and_current_names_are_one_configuration():
+    recorded = json.loads(RECORDED.read_text())["config"]
+    text = json.dumps(recorded)
+    for old, new in TARGETS.items():
+        text = text.replace(f'"{old}"', f'"{new}"')
+    current = json.loads(text)
+    assert current != recorded
+    assert differences(recorded, current) == []
+    assert config_hash(current) == config_hash(recorded) and run_name(current) == run_name(recorded)
+
+
+def test_another_class_is_a_difference_under_its_current_name():
+    before = {"benchmark": {"x": {"_target_": "benchmarks.sniah.SNIAH"}}}
+    after = {"benchmark": {"x": {"_target_": "benchmarks.suites.codeqa.CodeQA"}}}
+    assert differences(before, after) == [
+        "benchmark.x._target_: 'benchmarks.suites.sniah.SNIAH' -> 'benchmarks.suites.codeqa.CodeQA'"
+    ]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "script.jsonl").write_text(json.dumps({"match": "", "reply": "said"}) + "\n")
+    return tmp_path
+
+
+def old_run(path):
+    """Give a run folder the names of version 0.1."""
+    file = path / "run.json"
+    text = file.read_text()
+    for old, new in TARGETS.items():
+        text = text.replace(f'"{new}"', f'"{old}"')
+    file.write_text(text)
+    assert "benchmarks.sniah.SNIAH" in text
+    return json.loads(text)
+
+
+def test_a_run_of_an_older_version_is_resumed_reported_rescored_and_compared(folder):
+    words = [*SMALL, *SIZES]
+    outcome = run(compose([*words, "run_dir=whole"]))
+    assert outcome.state == "finished"
+    run(compose([*words, "run_dir=old"]))
+    old = folder / "old"
+    manifest = old_run(old)
+    (journal,) = (old / "journal").glob("*.jsonl")
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join(lines[:2]))
+    (old / "run.json").write_text(json.dumps(manifest | {"state": "running"}))
+
+    def command(*line):
+        done = subprocess.run([PROGRAM, *line], capture_output=True, text=True, env=os.environ)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert "run: old" in command("run", *words, "run_dir=old")
+    assert len(journal.read_text().splitlines()) == len(lines)
+    old_run(old)
+    assert "wrote: " in command("report", "old")
+    assert "0 scores changed" in command("rescore", "old")
+    verdict = compare(folder / "whole", old)
+    assert verdict.code == 0 and verdict.changes == ()
+
+
+def test_a_file_with_a_former_name_runs_with_a_warning_of_one_line(folder):
+    words = [*SMALL, *SIZES, "benchmark.sniah._target_=benchmarks.sniah.SNIAH"]
+    done = subprocess.run([PROGRAM, "run", *words, "run_dir=done"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    warnings = [line for line in done.stderr.splitlines() if "deprecated" in line]
+    assert warnings == [
+        "rlm-eval: benchmark.sniah._target_=benchmarks.sniah.SNIAH is deprecated: "
+        "the class is now benchmarks.suites.sniah.SNIAH"
+    ]
+    manifest = json.loads((folder / "done" / "run.json").read_text())
+    assert manifest["config"]["benchmark"]["sniah"]["_target_"] == "benchmarks.suites.sniah.SNIAH"
+    assert manifest["config_hash"] == config_hash(compose([*SMALL, *SIZES]))
