@@ -1,4 +1,4 @@
-"""Ordinary uses of the library, which scripts/typecheck holds against its types as a program's would be."""
+"""Ordinary uses of the library, which scripts/check checks against its types as a program's would be."""
 
 from pathlib import Path
 

@@ -184,7 +184,7 @@ class Cells:
         return FINAL_VAR
 
     def _set_builtins(self) -> None:
-        from _sitebuiltins import _Helper
+        from _sitebuiltins import _Helper  # noqa: PLC2701
 
         def no_input(prompt: object = "") -> NoReturn:
             raise RuntimeError("input() is not available: nobody is at the keyboard")

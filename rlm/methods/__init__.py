@@ -1,0 +1,1 @@
+"""Methods: each takes a prompt and returns a completion."""
