@@ -1,4 +1,4 @@
-"""Intervals, paired comparisons and power for scores between 0 and 1 that may be clustered by context window."""
+"""Intervals, paired comparisons and power for scores between 0 and 1, clustered by context window or not."""
 
 from benchmarks.statistics.intervals import (
     MIN_CLUSTERS,
@@ -11,8 +11,9 @@ from benchmarks.statistics.intervals import (
     mean_interval,
     proportion_interval,
 )
-from benchmarks.statistics.paired import PairedDifference, holm, mcnemar_exact, paired_difference, sign_flip_p
+from benchmarks.statistics.paired import PairedDifference, holm, mcnemar_exact, paired_difference
 from benchmarks.statistics.power import detectable_difference, samples_for_width, samples_to_detect
+from benchmarks.statistics.sign_flip import sign_flip_p
 
 __all__ = [
     "MIN_CLUSTERS",

@@ -1,4 +1,7 @@
-"""Confidence intervals of a mean score between 0 and 1: binary or not, clustered or not, all equal or not."""
+"""Confidence intervals of mean scores between 0 and 1, and bootstrap intervals of other means and ratios.
+
+No result depends on the order of the samples.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,10 @@ Floats = NDArray[np.float64]
 # Between-cluster variance cannot be estimated from fewer: with two clusters a t interval spans nearly everything.
 MIN_CLUSTERS = 3
 
-# Samples at 0 and at 1, each, that graded scores are reckoned to have besides those that were seen.
+# Pseudo-samples added at 0 and at 1 to graded scores.
 UNSEEN = 0.25
 
-# Below so many binary scores Wilson's coverage can fall to 0.90, so that the exact interval is taken.
+# With fewer binary scores the coverage of Wilson's interval can fall to 0.90, so the exact interval is used.
 SMALL_N = 10
 
 
@@ -24,10 +27,9 @@ SMALL_N = 10
 class Interval:
     """An estimate with its interval.
 
-    n: values; clusters: independent groups of them (n where there are none); se: standard error of the mean.
-    n_effective: independent binary values that would carry the same information.
-    kind: how the interval was made. scope: `population`, or `these windows` where there were too few clusters to speak
-    of others.
+    n: number of values. clusters: number of independent groups of values (n without groups). se: standard error of the
+    mean. n_effective: number of independent binary values that carry the same information. kind: the method of the
+    interval. scope: `population`, or `these windows` if there are too few clusters to generalise to other clusters.
     """
 
     estimate: float
@@ -50,20 +52,21 @@ def mean_interval(
 ) -> Interval:
     """Interval of the mean of scores in [0, 1]; NaN values are left out.
 
-    Binary scores without clusters get the Wilson interval, or the exact one below SMALL_N of them. All others get the
-    Wilson interval at the effective sample size n* = m(1 - m) / se² · (z/t)², where m is the mean, se its standard
-    error, clustered if need be but at least that of independent scores, and t has the degrees of freedom of se (Korn &
-    Graubard 1998, Survey Methodology 24; compared with others by Franco et al. 2019, J. Survey Stat. Methodol. 7:334).
-    Where scores are graded, m and the least se are of the scores with UNSEEN more at 0 and at 1: ten answers that all
-    came close to 0, as OOLONG's can, say little of the one in ten that is right. Like Wilson's the interval stays
-    within [0, 1], is wider on the side away from the bound and never has zero width. Where all scores are equal the
-    data say nothing of their variance: n* is then n without clusters, and with G clusters √(G n) · (z/t)², halfway
-    between clusters that each tell one thing and scores that are independent, but at least G; at G itself the interval
-    of scores that are all 0, or all 1, is that of G independent ones.
+    Binary scores without clusters get the Wilson interval, or the exact interval if there are fewer than SMALL_N. All
+    other scores get the Wilson interval at the effective sample size n* = m(1 - m) / se² · (z/t)². Here m is the mean;
+    se is its standard error, clustered if there are clusters and never below that of independent scores; t has the
+    degrees of freedom of se (Korn & Graubard 1998, Survey Methodology 24; compared with others by Franco et al. 2019,
+    J. Survey Stat. Methodol. 7:334). The interval stays within [0, 1], is wider on the side away from the bound and
+    never has zero width.
+    For graded scores, m and the lower bound of se include UNSEEN pseudo-samples at 0 and at 1: ten OOLONG answers that
+    are all nearly 0 carry little information about a rare correct answer.
+    If all scores are equal, their variance cannot be estimated. Then n* is n without clusters. With G clusters it is
+    √(G n) · (z/t)², the middle between fully dependent and independent scores within a cluster, but at least G. If n*
+    is G and all scores are 0, or all are 1, the interval is the exact one of G independent scores.
 
-    values: shape (n,). clusters: shape (n,), labels of groups whose errors are not independent. units: shape (n,),
-    labels of smaller groups (samples that were run in several epochs), used where there are fewer than MIN_CLUSTERS
-    clusters; the interval then holds for these clusters only and its scope says so.
+    values: shape (n,). clusters: shape (n,), labels of groups with correlated errors. units: shape (n,), labels of
+    smaller groups (a sample and its epochs). The units replace the clusters if there are fewer than MIN_CLUSTERS
+    clusters; the interval then holds for these clusters only, and its scope is `these windows`.
     """
     x, groups, scope = clean(values, clusters, units)
     n = len(x)
@@ -82,11 +85,11 @@ def mean_interval(
     if not se > 1e-9:
         effective = float(n) if groups is None else max(float(count), math.sqrt(count * n) * narrowed)
     else:
-        # Clusters that happen to have equal means are no evidence for more information than independence gives.
+        # Clusters with equal means by chance must not give more information than independent scores.
         least_se, centre = (clustered_se(x, None), mean) if is_binary(x) else _with_unseen(x)
         effective = centre * (1 - centre) / max(se, least_se) ** 2 * narrowed
     if mean in (0.0, 1.0) and effective == count < SMALL_N:
-        # Clusters that tell one thing each are so many independent scores.
+        # Each cluster counts as one independent score.
         kind, right = "exact, clustered", int(mean) * count
         low, high = proportion_interval(right, count, level=level, method="exact")
     else:
@@ -95,7 +98,7 @@ def mean_interval(
 
 
 def _with_unseen(x: Floats) -> tuple[float, float]:
-    """Standard error and mean of graded scores with UNSEEN samples more at either end."""
+    """Standard error and mean of graded scores with UNSEEN pseudo-samples at each end."""
     n, mean = len(x) + 2 * UNSEEN, float(x.mean())
     squares = float(np.sum((x - mean) ** 2)) + UNSEEN * (mean**2 + (1 - mean) ** 2)
     return math.sqrt(squares / n / len(x)), (float(x.sum()) + UNSEEN) / n
@@ -104,12 +107,12 @@ def _with_unseen(x: Floats) -> tuple[float, float]:
 def proportion_interval(successes: int, n: int, *, level: float = 0.95, method: str = "wilson") -> tuple[float, float]:
     """Interval of a proportion: `wilson` (Wilson 1927) or `exact` (Clopper & Pearson 1934, never below its level).
 
-    Raises ValueError for counts that cannot be or another method. n = 0 gives (nan, nan).
+    n = 0 gives (nan, nan). Raises ValueError for impossible counts and for any other method.
     """
     if method not in ("wilson", "exact"):
-        raise ValueError(f"method is {method!r}: wanted 'wilson' or 'exact'")
+        raise ValueError(f"method is {method!r}: expected 'wilson' or 'exact'")
     if not 0 <= successes <= n:
-        raise ValueError(f"successes is {successes} of {n}: wanted 0 <= successes <= n")
+        raise ValueError(f"successes is {successes} of {n}: expected 0 <= successes <= n")
     if n == 0:
         return math.nan, math.nan
     if method == "wilson":
@@ -123,8 +126,8 @@ def proportion_interval(successes: int, n: int, *, level: float = 0.95, method: 
 def clustered_se(values: ArrayLike, clusters: ArrayLike | None = None) -> float:
     """Standard error of the mean, clustered (CR1).
 
-    se² = G/(G - 1) · Σ_g (Σ_{i in g} (x_i - m))² / n², which for clusters of one is s²/n (Liang & Zeger 1986; for
-    evaluations, Miller 2024, arXiv:2411.00640). NaN with fewer than two clusters.
+    se² = G/(G - 1) · Σ_g (Σ_{i in g} (x_i - m))² / n² (Liang & Zeger 1986; for evaluations, Miller 2024,
+    arXiv:2411.00640). With one value per cluster this is s²/n. NaN with fewer than two clusters.
     """
     x = np.asarray(values, dtype=float)
     groups = None if clusters is None else group_codes(clusters)
@@ -139,7 +142,7 @@ def clustered_se(values: ArrayLike, clusters: ArrayLike | None = None) -> float:
 def degrees_of_freedom(groups: ArrayLike | None, n: int) -> float:
     """Degrees of freedom of a (clustered) standard error: (Σ n_g)² / Σ n_g² - 1, at least 1.
 
-    That is G - 1 for clusters of equal size and less where few large ones carry the mean.
+    G - 1 for clusters of equal size, less if a few large clusters dominate the mean.
     """
     if groups is None:
         return max(1.0, n - 1.0)
@@ -150,10 +153,10 @@ def degrees_of_freedom(groups: ArrayLike | None, n: int) -> float:
 def cluster_bootstrap(
     values: ArrayLike, clusters: ArrayLike | None = None, *, level: float = 0.95, draws: int = 9_999, seed: int = 0
 ) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean of any values, whole clusters redrawn (Davison & Hinkley 1997, 3.8).
+    """Percentile bootstrap interval of the mean of unbounded values, such as costs (Davison & Hinkley 1997, 3.8).
 
-    For quantities without bounds, such as cost. (nan, nan) for no values; with one cluster, or all values equal, the
-    interval has no width, as there is nothing to redraw.
+    Clusters are resampled as a unit. No values give (nan, nan). With one cluster, or with equal values, the interval
+    has zero width.
     """
     x = np.asarray(values, dtype=float)
     _, low, high = cluster_ratio_bootstrap(x, np.ones(len(x)), clusters, level=level, draws=draws, seed=seed)
@@ -169,16 +172,19 @@ def cluster_ratio_bootstrap(
     draws: int = 9_999,
     seed: int = 0,
 ) -> tuple[float, float, float]:
-    """Ratio of two sums over the same samples with its percentile bootstrap interval, whole clusters redrawn.
+    """Ratio of two sums over the same samples with its percentile bootstrap interval; clusters are resampled as a unit.
 
-    Shape (n,) each; samples in which either is NaN are left out. 0 / 0 is NaN, anything else over 0 infinite.
+    Both have shape (n,). Samples in which either value is NaN are left out. 0 / 0 is NaN; x / 0 is infinite.
     """
     top, bottom = np.asarray(numerator, dtype=float), np.asarray(denominator, dtype=float)
     kept = ~np.isnan(top) & ~np.isnan(bottom)
     groups = np.arange(kept.sum()) if clusters is None else group_codes(np.asarray(clusters)[kept])
     if not len(groups):
         return math.nan, math.nan, math.nan
-    tops, bottoms = np.bincount(groups, weights=top[kept]), np.bincount(groups, weights=bottom[kept])
+    order = np.lexsort((bottom[kept], top[kept], groups))
+    tops, bottoms = (np.bincount(groups[order], weights=values[kept][order]) for values in (top, bottom))
+    order = np.lexsort((bottoms, tops))
+    tops, bottoms = tops[order], bottoms[order]
     if not bottoms.any():
         return (math.inf,) * 3 if tops.any() else (math.nan,) * 3
     ratio = float(tops.sum() / bottoms.sum())
@@ -198,20 +204,24 @@ def bootstrap_means(
 ) -> Floats:
     """Draws of the means of several scores of the same samples, shape (draws, columns).
 
-    The Bayesian bootstrap (Rubin 1981): clusters are weighted by Dirichlet(1, .., 1) instead of being redrawn. Two more
-    clusters of half a sample each, all 0 and all 1, stand for what was not seen, so that ten right of ten do not pass
-    for certainty; for binary scores without clusters this is the Jeffreys posterior, Beta(k + 1/2, n - k + 1/2).
+    The Bayesian bootstrap (Rubin 1981) weights clusters by Dirichlet(1, .., 1) instead of resampling them. Two
+    pseudo-clusters of weight 1/2, one all 0 and one all 1, keep ten correct of ten from counting as certainty. For
+    binary scores without clusters the result is the Jeffreys posterior, Beta(k + 1/2, n - k + 1/2).
 
-    columns: shape (samples, columns), scores in [0, 1], the same weights for all columns. Zero rows give NaN.
+    columns: shape (samples, columns), scores in [0, 1]; all columns get the same weights. Zero rows give NaN.
     """
     x = np.atleast_2d(np.asarray(columns, dtype=float))
     rows, width = x.shape
     if rows == 0:
         return np.full((draws, width), np.nan)
-    groups = np.arange(rows) if clusters is None else group_codes(clusters)
+    groups = np.zeros(rows, dtype=int) if clusters is None else group_codes(clusters)
+    order = np.lexsort((*x.T, groups))
+    x, groups = x[order], np.arange(rows) if clusters is None else groups[order]
     count = int(groups.max()) + 1
     sizes = np.bincount(groups).astype(float)
     sums = np.stack([np.bincount(groups, weights=x[:, j]) for j in range(width)], axis=1)
+    order = np.lexsort((*sums.T, sizes))
+    sizes, sums = sizes[order], sums[order]
     typical = sizes.mean()
     sums = np.vstack([sums, np.zeros(width), np.full(width, typical)])
     sizes = np.append(sizes, [typical, typical])
@@ -232,10 +242,10 @@ def difference_of_intervals(first: Interval, second: Interval) -> tuple[float, f
 def clean(
     values: ArrayLike, clusters: ArrayLike | None, units: ArrayLike | None
 ) -> tuple[Floats, NDArray[np.intp] | None, str]:
-    """Values without NaN, the codes of the groups that are independent, and what an interval of them speaks of."""
+    """Values without NaN in a canonical order, the codes of their independent groups, and the scope of an interval."""
     x = np.asarray(values, dtype=float)
     if x.ndim != 1:
-        raise ValueError(f"values have shape {x.shape}: wanted one dimension")
+        raise ValueError(f"values have shape {x.shape}: expected one dimension")
     kept = ~np.isnan(x)
     groups, smaller = (
         None if labels is None else group_codes(np.asarray(labels)[kept]) for labels in (clusters, units)
@@ -245,26 +255,29 @@ def clean(
         groups, scope = smaller, "these windows"
     if groups is not None and len(x) and groups.max() + 1 == len(x):
         groups = None
-    return x, groups, scope
+    # Sums of floats depend on their order in the last digit.
+    order = np.argsort(x) if groups is None else np.lexsort((x, groups))
+    return x[order], None if groups is None else groups[order], scope
 
 
 def group_codes(labels: ArrayLike) -> NDArray[np.intp]:
+    """Labels as numbers from 0, in the order of the sorted labels."""
     return np.unique(np.asarray(labels), return_inverse=True)[1]
 
 
 def is_binary(x: Floats) -> bool:
-    """Whether all scores are 0 or 1."""
+    """True if all scores are 0 or 1."""
     return bool(np.all((x == 0) | (x == 1)))
 
 
 def _check_unit_range(x: Floats) -> None:
     if x.min() < -1e-9 or x.max() > 1 + 1e-9:
-        raise ValueError(f"scores run from {x.min():g} to {x.max():g}: wanted values between 0 and 1")
+        raise ValueError(f"scores run from {x.min():g} to {x.max():g}: expected values between 0 and 1")
 
 
 def wilson(proportion: float, n: float, level: float = 0.95) -> tuple[float, float]:
-    """Wilson interval of a proportion of n values; n may be an effective, fractional number."""
-    # Own formula, since statsmodels and scipy take whole counts only; equal to theirs there (see the tests).
+    """Wilson interval of a proportion of n values; n may be fractional (an effective sample size)."""
+    # statsmodels and scipy accept integer counts only.
     z2 = z_quantile(level) ** 2
     centre = (proportion + z2 / (2 * n)) / (1 + z2 / n)
     half = math.sqrt(z2 * max(proportion * (1 - proportion), 0.0) / n + z2**2 / (4 * n**2)) / (1 + z2 / n)
@@ -279,13 +292,20 @@ def z_quantile(level: float) -> float:
 
 
 def t_quantile(level: float, freedom: float) -> float:
-    """Two-sided quantile of Student's t with so many (fractional) degrees of freedom, at least 1."""
+    """Two-sided quantile of Student's t distribution; fewer than 1 degree of freedom counts as 1."""
     from scipy.special import stdtrit
 
     return float(stdtrit(max(freedom, 1.0), (1 + level) / 2))
 
 
 def _chunks(draws: int, width: int, cells: int = 4_000_000) -> list[int]:
-    """Split `draws` so that no array of draws by width has many more than `cells` entries."""
+    """Split `draws` into parts so that an array of (part, width) has about `cells` entries at most."""
     size = max(1, cells // max(width, 1))
     return [min(size, draws - start) for start in range(0, draws, size)]
+
+
+def t_test_p(gap: float, se: float, freedom: float) -> float:
+    """Two-sided p value of Student's t test; NaN without a positive standard error."""
+    from scipy.special import stdtr
+
+    return float(2 * stdtr(freedom, -abs(gap) / se)) if se > 0 else math.nan

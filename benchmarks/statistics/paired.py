@@ -1,4 +1,4 @@
-"""Two methods on the same samples: the mean difference with its interval, a test, and what could have been detected."""
+"""Paired comparison of two methods on the same samples: mean difference, interval, test and detectable difference."""
 
 from __future__ import annotations
 
@@ -16,15 +16,14 @@ from benchmarks.statistics.intervals import (
     degrees_of_freedom,
     is_binary,
     t_quantile,
+    t_test_p,
     z_quantile,
 )
 from benchmarks.statistics.power import POWER, detectable_difference
+from benchmarks.statistics.sign_flip import sign_flip_p
 
-# Differences below a twentieth of a point, as between two answers that are both far off, are none.
+# Smaller differences, as between two answers that are both far off, count as none.
 NO_DIFFERENCE = 5e-4
-
-# Above this many pairs that differ, the t test and the sign-flip test agree to the digits that are shown.
-MAX_FLIPPED = 400
 ALL_EQUAL = "all equal"
 
 
@@ -32,8 +31,8 @@ ALL_EQUAL = "all equal"
 class PairedDifference:
     """Mean of first - second over n pairs with its interval.
 
-    p: two-sided, of no difference; test: what gave p. centre, se, freedom: the interval is centre ± t · se (infinite
-    freedom for z). scope: as in Interval.
+    p: two-sided p value of the hypothesis of no difference. test: name of the test. centre, se, freedom: the interval
+    is centre ± t · se; freedom is infinite for z. scope: as in Interval.
     """
 
     difference: float
@@ -49,7 +48,7 @@ class PairedDifference:
     scope: str
 
     def detectable(self, *, alpha: float = 0.05, power: float = POWER) -> float:
-        """The smallest true difference that this comparison would have found with this power."""
+        """The smallest true difference that this comparison finds with this power."""
         return detectable_difference(self.se, self.freedom, alpha=alpha, power=power)
 
     def lower(self, alpha: float) -> float:
@@ -71,29 +70,29 @@ def paired_difference(
     clusters: ArrayLike | None = None,
     *,
     level: float = 0.95,
-    seed: int = 0,
 ) -> PairedDifference:
     """Compare scores in [0, 1] of the same samples in the same order; pairs with a NaN are left out.
 
-    Binary scores without clusters: exact McNemar test, and the interval of Bonett & Price (2012, J. Educ. Behav. Stat.
-    37:479), d' ± z √((p12 + p21 - d'²) / (n + 2)) with one pair added to each discordant cell.
-    Other scores without clusters: sign-flip permutation test (scipy) and t interval.
-    Clustered: t test and interval with clustered standard error. Fewer than MIN_CLUSTERS clusters: as without clusters,
-    and the scope says that the result holds for these windows only.
-    Differences below NO_DIFFERENCE count as none. Where all are equal, the interval covers what n samples can have
-    missed: the share of samples that differ from all seen is below 1 - (α/2)^(1/n) (Clopper & Pearson 1934).
+    Binary scores without clusters get the exact McNemar test and the interval of Bonett & Price (2012, J. Educ. Behav.
+    Stat. 37:479): d' ± z √((p12 + p21 - d'²) / (n + 2)), with one pair added to each discordant cell. Other scores
+    without clusters get the sign-flip test and the t interval. Clustered scores get a t test and a t interval with the
+    clustered standard error. With fewer than MIN_CLUSTERS clusters the comparison ignores the clusters, and its scope
+    is `these windows`.
+    Differences below NO_DIFFERENCE count as zero. If all differences are equal, the interval covers the share of the
+    population that n samples may have missed, at most 1 - (α/2)^(1/n) (Clopper & Pearson 1934).
 
-    first, second: shape (n,). clusters: shape (n,), as in mean_interval. Raises ValueError for scores that do not pair.
+    first, second: shape (n,). clusters: shape (n,), as in mean_interval. Raises ValueError for different lengths and
+    for scores outside [0, 1].
     """
     a, b = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
     if a.shape != b.shape:
-        raise ValueError(f"first has {a.size} scores and second {b.size}: wanted the same samples in both")
+        raise ValueError(f"first has {a.size} scores and second {b.size}: expected the same samples in both")
     d, groups, scope = clean(a - b, clusters, None)
     n = len(d)
     if n == 0:
         return PairedDifference(*[math.nan] * 4, 0, 0, *[math.nan] * 3, "none", scope)
     if np.abs(d).max() > 1 + 1e-9:
-        raise ValueError(f"a difference of scores is {np.abs(d).max():g}: wanted scores between 0 and 1")
+        raise ValueError(f"a difference of scores is {np.abs(d).max():g}: expected scores between 0 and 1")
     gap = float(d.mean())
     count = n if groups is None else int(groups.max()) + 1
     d = np.where(np.abs(d) < NO_DIFFERENCE, 0.0, d)
@@ -101,57 +100,31 @@ def paired_difference(
         return _all_equal(gap, n, count, level, scope)
     kept = ~np.isnan(a - b)
     if groups is not None:
-        # Cluster means that happen to agree are no evidence for less variance than independent samples have.
+        # Clusters with equal means by chance must not give less variance than independent samples.
         centre, se = float(d.mean()), max(clustered_se(d, groups), clustered_se(d, None))
         freedom, test = degrees_of_freedom(groups, n), "clustered t"
-        p = _t_test_p(gap, se, freedom)
+        p = t_test_p(gap, se, freedom)
     elif is_binary(a[kept]) and is_binary(b[kept]):
         centre, se, freedom, test = *_bonett_price(d), math.inf, "McNemar exact"
         p = mcnemar_exact(int((d > 0).sum()), int((d < 0).sum()))
     else:
         centre, se, freedom, test = float(d.mean()), clustered_se(d, None), n - 1.0, "sign flip"
-        p = sign_flip_p(d, seed=seed)
+        p = sign_flip_p(d)
     half = t_quantile(level, freedom) * se
     low, high = max(-1.0, min(gap, centre - half)), min(1.0, max(gap, centre + half))
     return PairedDifference(gap, low, high, p, n, count, centre, se, freedom, test, scope)
 
 
 def mcnemar_exact(first_only: int, second_only: int) -> float:
-    """Two-sided p that samples solved by one method alone fall to either with equal chance (McNemar 1947, exact)."""
+    """Two-sided p value of McNemar's exact test: samples solved by one method alone are equally likely for both."""
     from scipy.stats import binomtest
 
     discordant = first_only + second_only
     return 1.0 if discordant == 0 else float(binomtest(first_only, discordant, 0.5).pvalue)
 
 
-def sign_flip_p(differences: ArrayLike, *, resamples: int = 9_999, seed: int = 0) -> float:
-    """Two-sided p of no difference, from all or `resamples` random changes of the signs of the differences.
-
-    Exact for samples whose two scores could as well have been exchanged, whatever their distribution (Fisher 1935).
-    With more than MAX_FLIPPED pairs that differ, the t test stands for it.
-    """
-    from scipy.stats import permutation_test
-
-    d = np.asarray(differences, dtype=float)
-    d = d[np.abs(d) > 1e-12]
-    if len(d) < 2:
-        return 1.0
-    if len(d) > MAX_FLIPPED:
-        return _t_test_p(float(d.mean()), clustered_se(d), len(d) - 1.0)
-
-    def total(x: Floats, axis: int) -> Floats:
-        # Rounded, so that sums equal but for the order of addition count as equal.
-        return np.round(np.sum(x, axis=axis), 10)
-
-    found = permutation_test(
-        (d,), total, permutation_type="samples", vectorized=True, n_resamples=resamples, batch=2_000,
-        rng=np.random.default_rng(seed),
-    )  # fmt: skip
-    return float(min(found.pvalue, 1.0))
-
-
 def holm(p_values: Sequence[float], alpha: float = 0.05) -> list[float]:
-    """p values adjusted for their number (Holm 1979), in the order given; NaN stays NaN and is not counted."""
+    """p values corrected for multiple comparisons (Holm 1979), in the order given. NaN stays NaN and is not counted."""
     p = np.asarray(p_values, dtype=float)
     tested = ~np.isnan(p)
     if tested.sum() < 2:
@@ -164,7 +137,7 @@ def holm(p_values: Sequence[float], alpha: float = 0.05) -> list[float]:
 
 
 def missed_share(n: int, alpha: float) -> float:
-    """Upper limit, at confidence 1 - alpha, of the share of a population that n samples without one of it leave."""
+    """Upper limit, at confidence 1 - alpha, of the share of a population that none of n samples belongs to."""
     return 1 - alpha ** (1 / n)
 
 
@@ -181,9 +154,3 @@ def _all_equal(gap: float, n: int, clusters: int, level: float, scope: str) -> P
     se = (high - low) / 2 / z_quantile(level)
     p = mcnemar_exact(clusters, 0) if abs(gap) >= NO_DIFFERENCE else 1.0
     return PairedDifference(gap, low, high, p, n, clusters, gap, se, max(1.0, clusters - 1.0), ALL_EQUAL, scope)
-
-
-def _t_test_p(gap: float, se: float, freedom: float) -> float:
-    from scipy.special import stdtr
-
-    return float(2 * stdtr(freedom, -abs(gap) / se)) if se > 0 else math.nan

@@ -1,4 +1,4 @@
-"""What an experiment could have seen: the smallest difference it detects, and how many samples a difference takes."""
+"""Statistical power: the smallest detectable difference, and the number of samples that a difference needs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def detectable_difference(se: float, freedom: float, *, alpha: float = ALPHA, po
     """The smallest true difference that a two-sided t test finds with this power.
 
     δ = (t_{1-α/2} + t_{power}) · se, both at `freedom` degrees of freedom (Bloom 1995, Evaluation Review 19:547).
-    NaN where se is not a positive number or freedom is below 1.
+    NaN if se is not positive or freedom is below 1.
     """
     from scipy.special import stdtrit
 
@@ -22,10 +22,10 @@ def detectable_difference(se: float, freedom: float, *, alpha: float = ALPHA, po
 
 
 def samples_to_detect(difference: float, sd: float, *, alpha: float = ALPHA, power: float = POWER) -> int | None:
-    """Pairs that a two-sided paired t test needs to find a true mean difference; None for a difference of zero.
+    """Number of pairs that a two-sided paired t test needs to find a true mean difference; None for a difference of 0.
 
-    sd: standard deviation of the differences, or of cluster means where samples are clustered (the answer is then in
-    clusters). Solved by statsmodels from the noncentral t distribution.
+    sd: standard deviation of the differences. For clustered samples pass the standard deviation of cluster means; the
+    result is then a number of clusters. statsmodels solves for it with the noncentral t distribution.
     """
     from statsmodels.stats.power import TTestPower
 
@@ -33,14 +33,14 @@ def samples_to_detect(difference: float, sd: float, *, alpha: float = ALPHA, pow
         return None
     effect = abs(difference) / sd
     test = TTestPower()
-    # Below three pairs the solver has no degrees of freedom to work with.
+    # The solver needs at least three pairs.
     if test.power(effect, nobs=3, alpha=alpha) >= power:
         return 3
     return math.ceil(test.solve_power(effect_size=effect, alpha=alpha, power=power) - 1e-9)
 
 
-def samples_for_width(half_width: float, n: int, wanted: float) -> int | None:
-    """Samples that narrow an interval from `half_width` at n samples to `wanted`: widths shrink as 1/√n."""
-    if not wanted > 0 or not half_width > 0:
+def samples_for_width(half_width: float, n: int, target: float) -> int | None:
+    """Number of samples that narrows an interval from `half_width` at n samples to `target`: widths shrink as 1/√n."""
+    if not target > 0 or not half_width > 0:
         return None
-    return math.ceil(n * (half_width / wanted) ** 2 - 1e-6)
+    return math.ceil(n * (half_width / target) ** 2 - 1e-6)

@@ -34,16 +34,18 @@ def test_no_samples_have_no_error():
     assert calibration_error([], []) is None
 
 
-@given(judged, st.integers(1, 120))
-def test_it_lies_between_the_overall_difference_and_one_whatever_the_order(pairs, size):
+@given(judged, st.integers(1, 120), st.randoms())
+def test_it_lies_between_the_overall_difference_and_one_in_any_order(pairs, size, random):
     confidences, correct = [c for c, _ in pairs], [r for _, r in pairs]
     error = calibration_error(confidences, correct, size)
+    shuffled = random.sample(pairs, len(pairs))
+    assert error == calibration_error([c for c, _ in shuffled], [r for _, r in shuffled], size)
     overall = abs(sum(confidences) - sum(correct)) / len(pairs)
     assert overall - 1e-9 <= error <= 1 + 1e-9
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=300))
-def test_who_is_sure_of_what_is_so_makes_no_error(correct):
+def test_certainty_about_correct_answers_alone_has_no_error(correct):
     assert calibration_error([float(right) for right in correct], correct, 1) == 0
 
 

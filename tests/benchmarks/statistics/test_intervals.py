@@ -186,6 +186,19 @@ def test_cluster_bootstrap_is_reproducible_and_near_the_t_interval():
     assert cluster_bootstrap([3.0, 3.0]) == (3.0, 3.0)
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 5)), min_size=1, max_size=30), st.booleans(), st.randoms())
+def test_no_interval_depends_on_the_order_of_samples(samples, clustered, random):
+    def found(rows):
+        values, labels = (np.array(part) for part in zip(*rows, strict=True))
+        groups = labels if clustered else None
+        mean = mean_interval(values, groups)
+        draws = bootstrap_means(np.column_stack([values, 1 - values]), groups, draws=20)
+        return [mean.low, mean.high, *cluster_bootstrap(values, groups, draws=99), *draws.ravel()]
+
+    assert found(samples) == found(random.sample(samples, len(samples)))
+
+
 def test_cluster_bootstrap_redraws_whole_clusters():
     costs = np.repeat(np.arange(10.0), 20)
     low, high = cluster_bootstrap(costs, np.repeat(np.arange(10), 20))
