@@ -98,7 +98,7 @@ async def _score_all(
 
 async def _score_again(record: Record, benchmark: Benchmark, samples: SampleCache, judge: LlmJudge | None) -> Record:
     from benchmarks.running.harness import judge_answer, score_columns, with_judged
-    from benchmarks.running.run_folder import SAMPLE_COLUMNS
+    from benchmarks.running.rows import SAMPLE_COLUMNS
     from benchmarks.sources.protect import unseal
 
     row = record["row"]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.config.compose import ConfigError
 from benchmarks.report.runs import Run, Runs, load_runs, methods_in_order, without_reference
+from benchmarks.running.rows import COMPARED_COLUMNS
 from benchmarks.statistics import MIN_CLUSTERS, PairedDifference, cluster_ratio_bootstrap, holm, paired_difference
 
 if TYPE_CHECKING:
@@ -19,10 +20,6 @@ NO_REGRESSION, REGRESSION, NOT_COMPARABLE = 0, 1, 2
 # What can be let pass: other samples or targets, samples that a run lacks, other output caps, another scorer.
 ALLOWANCES = frozenset({"data", "missing", "caps", "scorer"})
 KEY = ["sample_id", "epoch"]
-_COLUMNS = (
-    "benchmark", "method", *KEY, "cluster", "score", "status", "prediction", "cost_usd", "cost_state", "target_sha256",
-    "input_tokens", "max_output_tokens", "scorer",
-)  # fmt: skip
 
 
 class NotComparable(ConfigError):
@@ -110,7 +107,7 @@ def compare(
 
 def _rows(runs: Runs) -> pd.DataFrame:
     """Rows of methods with the columns that a comparison reads; those of an older table that lacks one are empty."""
-    return without_reference(runs.samples).reindex(columns=list(_COLUMNS))
+    return without_reference(runs.samples).reindex(columns=list(COMPARED_COLUMNS))
 
 
 def what_changed(base: Run, new: Run) -> list[str]:

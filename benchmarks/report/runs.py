@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.config.compose import ConfigError
 from benchmarks.running.checked_manifest import checked_manifest
 from benchmarks.running.journal import read_journal
-from benchmarks.running.run_folder import CALL_COLUMNS as CALL_TYPES
+from benchmarks.running.rows import CallRow, SampleRow, defaults
 from benchmarks.running.run_folder import calls_table, refresh_tables, samples_table
 
 if TYPE_CHECKING:
@@ -218,14 +218,8 @@ def tokens(length: float) -> str:
     return f"{length:.0f}"
 
 
-_DEFAULTS: dict[str, Any] = {
-    "model": "", "sub_model": "", "epoch": 0, "cluster": None, "task_group": "", "complexity": "", "length": None,
-    "input_tokens": 0, "metric": "", "status": "ok", "stop_reason": "", "error": "", "truncated": False,
-    "format_ok": True, "cost_state": "free", "cost_usd": 0.0, "cost_uncached_usd": 0.0, "prompt_tokens": 0,
-    "cached_tokens": 0, "completion_tokens": 0, "reasoning_tokens": 0, "root_calls": 0, "sub_calls": 0, "turns": 0,
-    "cells": 0, "syntax_errors": 0, "wall_s": 0.0, "model_s": 0.0, "context_limit": None, "run": 0,
-    "contradicts_variable": None, "target_sha256": "", "max_depth": None, "documents": None, "as_published": True,
-}  # fmt: skip
+# Values of columns that a table lacks; `run` and the last three are added by reports.
+_DEFAULTS = defaults(SampleRow) | {"run": 0, "max_depth": None, "documents": None, "as_published": True}
 
 
 def _samples(path: Path) -> pd.DataFrame:
@@ -263,8 +257,7 @@ def _calls(path: Path) -> pd.DataFrame:
     except (OSError, ValueError, pa.ArrowException) as error:
         raise _unreadable(file, error) from error
     texts = [field.name for field in table.schema if str(field.type) in ("string", "large_string")]
-    empty = {"str": "", "int64": 0, "float64": 0.0, "bool": False}
-    lacking = {name: empty[CALL_TYPES[name]] for name in CALL_COLUMNS if name not in there}
+    lacking = {name: defaults(CallRow)[name] for name in CALL_COLUMNS if name not in there}
     return table.to_pandas(categories=texts).assign(**lacking)
 
 

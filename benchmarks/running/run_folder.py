@@ -18,39 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.config.compose import Config, ConfigError, config_hash, differences
 from benchmarks.running.journal import Journal, Key, Record, key_of, read_journal
+from benchmarks.running.rows import CALL_COLUMNS, SAMPLE_COLUMNS
 from benchmarks.sources.protect import unseal
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SAMPLE_COLUMNS: dict[str, str] = {
-    "benchmark": "str", "method": "str", "model": "str", "sub_model": "str", "sample_id": "str", "epoch": "int64",
-    "cluster": "str", "task_group": "str", "complexity": "str", "input_tokens": "int64", "length": "Int64",
-    "metric": "str", "score": "float64", "lenient_score": "float64", "format_ok": "bool", "prediction": "str",
-    "extracted": "str", "target_sha256": "str", "status": "str", "stop_reason": "str", "error": "str",
-    "truncated": "bool", "cost_usd": "float64", "cost_uncached_usd": "float64", "cost_state": "str",
-    "prompt_tokens": "int64", "cached_tokens": "int64", "completion_tokens": "int64", "reasoning_tokens": "int64",
-    "root_calls": "int64", "sub_calls": "int64", "max_depth_reached": "int64", "turns": "int64", "cells": "int64",
-    "syntax_errors": "int64", "wall_s": "float64", "model_s": "float64", "started_at": "float64",
-    "context_limit": "Int64", "max_output_tokens": "Int64", "scorer": "str", "protected": "bool",
-    "trajectory": "str",
-    "decomposition": "str", "answer_from": "str", "contradicts_variable": "boolean", "judge_cost_usd": "float64",
-}  # fmt: skip
-
-CALL_COLUMNS: dict[str, str] = {
-    "call_id": "int64", "parent_id": "Int64", "benchmark": "str", "method": "str", "sample_id": "str",
-    "epoch": "int64", "depth": "int64", "role": "str", "model": "str", "prompt_tokens": "int64",
-    "cached_tokens": "int64", "completion_tokens": "int64", "reasoning_tokens": "int64", "cost_usd": "float64",
-    "cost_uncached_usd": "float64", "cost_state": "str", "usage_clamped": "bool", "finish_reason": "str",
-    "latency_s": "float64", "retries": "int64", "retried": "str", "cache_hit": "bool", "prompt_sha256": "str",
-    "prompt_file_sha256": "str", "error": "str", "started_at": "float64",
-}  # fmt: skip
-
 _ROWS_AT_ONCE = 50_000
-
-# What differs between two runs of the same recorded responses.
-TIME_COLUMNS = ("wall_s", "model_s", "started_at")
-CALL_TIME_COLUMNS = ("latency_s", "started_at")
 
 
 class RunFolder:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmarks.running.run_folder import CALL_COLUMNS, SAMPLE_COLUMNS
+from benchmarks.running.rows import CALL_COLUMNS, SAMPLE_COLUMNS
 
 _EMPTY = {"str": None, "int64": 0, "Int64": pd.NA, "float64": 0.0, "bool": False, "boolean": pd.NA}
 

@@ -17,7 +17,8 @@ from benchmarks.config.compose import ConfigError
 from benchmarks.report.about import warnings_of
 from benchmarks.report.runs import Run, Runs
 from benchmarks.report.tables.formats import as_text
-from benchmarks.running.run_folder import SAMPLE_COLUMNS, write_whole
+from benchmarks.running.rows import SAMPLE_COLUMNS
+from benchmarks.running.run_folder import write_whole
 from benchmarks.sources.protect import HIDDEN, PREFIX, unseal
 
 if TYPE_CHECKING:

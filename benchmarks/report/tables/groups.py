@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.report.runs import prepare, without_reference
 from benchmarks.report.tables.scores import cell_of, cells, interval_of
-from benchmarks.running.run_folder import SAMPLE_COLUMNS
+from benchmarks.running.rows import SAMPLE_COLUMNS
 from benchmarks.statistics.calibration import calibration_error
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import pytest
 from benchmarks.cli import main
 from benchmarks.config.compose import compose
 from benchmarks.config.plugins import conf_dir
+from benchmarks.running.rows import TIME_COLUMNS
 from benchmarks.running.run import run
-from benchmarks.running.run_folder import TIME_COLUMNS
 from rlm.models.embedded import model as embedded
 
 BASELINE = conf_dir().parent / "results" / "recorded" / "ci"

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.running.journal import read_journal
-from benchmarks.running.run_folder import TIME_COLUMNS
+from benchmarks.running.rows import TIME_COLUMNS
 
 ray = pytest.importorskip("ray")
 

@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 from benchmarks.config.compose import ConfigError, compose
+from benchmarks.running.rows import CALL_COLUMNS, SAMPLE_COLUMNS
 from benchmarks.running.run import run
-from benchmarks.running.run_folder import CALL_COLUMNS, SAMPLE_COLUMNS, read_trajectory
+from benchmarks.running.run_folder import read_trajectory
 
 SMALL = [
     "model=openai",
@@ -216,8 +217,8 @@ def test_a_method_of_the_users_own_is_one_class_and_one_yaml(go, server, in_fold
 
 
 def test_a_reference_row_that_cannot_be_made_is_an_error_and_all_else_is_run(go, server, in_folder, monkeypatch):
-    for module in ("pair_conditions", "oolong_pairs"):
-        monkeypatch.setattr(f"benchmarks.{module}.MOST_WRITTEN", 0)
+    for module in ("conditions", "suite"):
+        monkeypatch.setattr(f"benchmarks.suites.oolong_pairs.{module}.MOST_WRITTEN", 0)
     words = ["model=openai", "benchmark=[oolong_pairs]", "benchmark.oolong_pairs.lengths=[512]", "limit=2"]
     outcome = go(server(), *words, "method=[oracle,floor,base]")
     assert outcome.state == "finished"
