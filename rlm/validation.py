@@ -7,16 +7,18 @@ generated here.
 
 from __future__ import annotations
 
+import collections.abc
 import dataclasses
 import difflib
 import inspect
 import math
 import sys
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from functools import cache
-from types import UnionType
+from pathlib import PurePath
+from types import NoneType, UnionType
 from typing import Any
 
 if typing.TYPE_CHECKING:
@@ -30,120 +32,201 @@ _NOUNS = {
     "null": "null",
     "object": "a section of keys and values",
 }
+_PLURALS = {"string": "strings", "integer": "integers", "number": "numbers", "object": "sections"}
 _BOUNDS = {
     "minimum": "of at least",
     "exclusiveMinimum": "above",
     "maximum": "of at most",
     "exclusiveMaximum": "below",
 }
-_PLURALS = {"string": "strings", "integer": "integers", "number": "numbers"}
+_YAML = {None: "null", True: "true", False: "false"}
 
 
 class SettingError(ValueError):
     """A setting that does not fit; the message is one line that names the key, the value and what was expected."""
 
 
-def validate(target: type, settings: object, where: str = "") -> dict[str, Any]:
+def validate(
+    target: Callable[..., Any], settings: object, where: str = "", given: Iterable[str] = ()
+) -> dict[str, Any]:
     """The settings of `target`, checked against its annotations; nested sections become objects of their class.
 
-    where: the key of the whole section, which prefixes every key in messages. Annotations that only type checkers can
-    resolve accept any value. Missing keys are reported by the constructor, not here. Raises SettingError for the first
-    key that is unknown or whose value does not fit.
+    where: the key of the section, which prefixes every key in messages. given: names of parameters that the caller
+    passes itself, so that they are no settings. Annotations that only type checkers can resolve accept any value.
+    Missing keys are reported by `make`. Raises SettingError for the first key that is unknown or whose value does not
+    fit.
     """
     if not isinstance(settings, Mapping):
-        raise SettingError(f"{where or target.__name__} is {_shown(settings)}: expected {_NOUNS['object']}")
-    kinds = setting_types(target)
+        raise SettingError(f"{where or target.__name__} is {shown(settings)}: expected {_NOUNS['object']}")
+    kinds = {name: kind for name, kind in setting_types(target).items() if name not in set(given)}
     checked = {}
     for key, value in settings.items():
-        name = f"{where}.{key}" if where else str(key)
-        if key not in kinds:
-            raise SettingError(unknown("key", name, [f"{where}.{known}" if where else known for known in kinds]))
-        checked[key] = _checked(kinds[key], value, name)
+        name = _join(where, key)
+        if key in kinds:
+            checked[key] = _checked(kinds[key], value, name)
+        elif _takes_any_key(target) and isinstance(key, str):
+            checked[key] = value
+        else:
+            raise SettingError(unknown("key", name, [_join(where, known) for known in kinds]))
     return checked
 
 
-def make(target: type, settings: object, where: str = "") -> Any:
-    """An object of `target` from its settings. Raises SettingError, also for missing keys and for combinations."""
-    checked = validate(target, settings, where)
+def make(target: Callable[..., Any], settings: object, where: str = "", **given: Any) -> Any:
+    """Call `target` with its settings and with what is given.
+
+    Raises SettingError for a key that is unknown or missing, for a value that does not fit and for what the constructor
+    rejects. A constructor names a setting by its own name (`lengths is ...`); `where` is put before it.
+    """
+    checked = validate(target, settings, where, given)
+    for name, kind in setting_types(target).items():
+        if name in _required(target) and name not in checked and name not in given:
+            raise SettingError(f"{_join(where, name)} is missing: expected {expectation(kind)}")
     try:
-        return target(**checked)
+        return target(**checked, **given)
     except SettingError:
         raise
     except (TypeError, ValueError) as error:
-        text = " ".join(str(error).replace(f"{target.__name__}.__init__() ", "").split())
-        raise SettingError(text if not where or text.startswith(where) else f"{where}: {text}") from error
+        raise SettingError(located(error, target, where)) from error
+
+
+def located(error: Exception, target: Callable[..., Any], where: str) -> str:
+    """The message of a constructor's error in one line, with the key of the section or of the setting before it."""
+    text = " ".join(str(error).replace(f"{target.__name__}.__init__() ", "").split())
+    if not where or text.startswith(where):
+        return text
+    setting = text.partition(" ")[0].partition(".")[0].rstrip(":")
+    return f"{where}.{text}" if setting in setting_types(target) else f"{where}: {text}"
 
 
 def unknown(what: str, got: str, known: Iterable[str]) -> str:
     """One line for a name that does not exist, with the nearest name that does."""
-    names = list(known)
-    near = difflib.get_close_matches(got, names, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(names))}"
+    names = sorted(known)
+    # Keys of one section are compared without the name of the section, which would make all of them alike.
+    section = got[: got.rfind(".") + 1]
+    section = section if all(name.startswith(section) for name in names) else ""
+    near = difflib.get_close_matches(got[len(section) :], [name[len(section) :] for name in names], n=1, cutoff=0.5)
+    hint = f"did you mean {section + near[0]!r}?" if near else f"known: {', '.join(names) or 'none'}"
     return f"there is no {what} {got!r}; {hint}"
 
 
 @cache
-def setting_types(target: type) -> dict[str, Any]:
+def setting_types(target: Callable[..., Any]) -> dict[str, Any]:
     """The settings that a class takes, by name, with their annotations resolved."""
-    if dataclasses.is_dataclass(target):
-        names = [field.name for field in dataclasses.fields(target) if field.init]
-        owners = [vars(sys.modules[base.__module__]) for base in target.__mro__ if base.__module__ in sys.modules]
-        hints = {name: hint for base in reversed(target.__mro__) for name, hint in _own_annotations(base).items()}
-        return {name: _resolved(hints.get(name, Any), owners) for name in names}
-    parameters = inspect.signature(target).parameters.values()
-    named = [one for one in parameters if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
-    owners = [vars(sys.modules[target.__module__])]
-    return {one.name: Any if one.annotation is one.empty else _resolved(one.annotation, owners) for one in named}
+    classes = getattr(target, "__mro__", (target,))
+    owners = [vars(sys.modules[one.__module__]) for one in classes if one.__module__ in sys.modules]
+    return {
+        one.name: Any if one.annotation is one.empty else _resolved(one.annotation, owners)
+        for one in _parameters(target)
+        if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)
+    }
 
 
-def _own_annotations(base: type) -> Mapping[str, Any]:
-    return inspect.get_annotations(base)
+def expectation(kind: Any) -> str:
+    """The values that an annotation accepts, in words: `an integer of at least 1, or null`."""
+    arms = [_one_expectation(arm) for arm in _arms(kind)]
+    return _either([arm for arm in arms if arm != _NOUNS["null"]] + [arm for arm in arms if arm == _NOUNS["null"]])
+
+
+def shown(value: object) -> str:
+    """A value in an error message, as YAML has it and cut to 80 characters."""
+    text = _YAML[value] if value is None or isinstance(value, bool) else repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _parameters(target: Callable[..., Any]) -> list[inspect.Parameter]:
+    try:
+        return list(inspect.signature(target).parameters.values())
+    except (TypeError, ValueError):
+        # Classes written in C may have no signature.
+        return [inspect.Parameter("settings", inspect.Parameter.VAR_KEYWORD)]
+
+
+def _takes_any_key(target: Callable[..., Any]) -> bool:
+    return any(one.kind == one.VAR_KEYWORD for one in _parameters(target))
+
+
+def _required(target: Callable[..., Any]) -> set[str]:
+    return {one.name for one in _parameters(target) if one.default is one.empty}
+
+
+def _join(where: str, key: object) -> str:
+    return f"{where}.{key}" if where else str(key)
 
 
 def _resolved(annotation: Any, owners: Sequence[Mapping[str, Any]]) -> Any:
-    if not isinstance(annotation, str):
-        return annotation
-    for names in owners:
-        try:
-            return eval(annotation, dict(names))
-        except Exception:
-            # Imported for type checkers only, or defined by another class of the same family.
-            continue
-    return Any
+    if isinstance(annotation, str):
+        for names in owners:
+            try:
+                annotation = eval(annotation, dict(names))
+                break
+            except Exception:
+                # Imported for type checkers only, or defined by another class of the same family.
+                continue
+        else:
+            return Any
+    return annotation.type if isinstance(annotation, dataclasses.InitVar) else annotation
+
+
+def _arms(kind: Any) -> tuple[Any, ...]:
+    """The alternatives of a union; any other kind alone."""
+    return typing.get_args(kind) if typing.get_origin(kind) in (typing.Union, UnionType) else (kind,)
+
+
+def _is_section(kind: Any) -> bool:
+    return isinstance(kind, type) and dataclasses.is_dataclass(kind)
+
+
+def _element(kind: Any, family: type) -> Any:
+    """The kind of the values of a mapping or of a sequence; None for any other kind, or where any value is accepted."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if not isinstance(origin, type) or not issubclass(origin, family) or not arguments or arguments[-1] is Any:
+        return None
+    fixed = origin is tuple and (len(arguments) != 2 or arguments[1] is not Ellipsis)
+    return None if fixed else arguments[0 if origin is tuple else -1]
 
 
 def _checked(kind: Any, value: Any, name: str) -> Any:
-    section = _section(kind)
-    if section is not None and isinstance(value, Mapping):
-        return make(section, value, name)
-    if section is not None and value is None and section is not kind:
-        return None
-    if section is not None:
-        expected = _NOUNS["object"] + (", or null" if section is not kind else "")
-        raise SettingError(f"{name} is {_shown(value)}: expected {expected}")
-    adapter = _adapter(kind)
-    if adapter is None:
-        return value
+    if not _finite(value):
+        raise SettingError(f"{name} is {shown(value)}: expected {expectation(kind)}; a number must be finite")
+    for arm in _arms(kind):
+        if isinstance(value, Mapping):
+            if _is_section(arm):
+                return make(arm, value, name)
+            if (values := _element(arm, collections.abc.Mapping)) is not None:
+                return {key: _checked(values, one, _join(name, key)) for key, one in value.items()}
+        elif isinstance(value, list | tuple) and _is_section(items := _element(arm, collections.abc.Sequence)):
+            return type(value)(make(items, one, f"{name}[{place}]") for place, one in enumerate(value))
+    return _plain(kind, value, name)
+
+
+def _plain(kind: Any, value: Any, name: str) -> Any:
+    """A value that is neither a section nor a collection of sections."""
     from pydantic import ValidationError
 
-    if isinstance(value, float) and not math.isfinite(value):
-        raise SettingError(f"{name} is {value!r}: expected {expectation(kind)}; a number must be finite")
-    try:
+    own = []
+    for arm in (arm for arm in _arms(kind) if not _is_section(arm)):
+        adapter = _adapter(arm)
+        if adapter is None:
+            return value
         # YAML has lists only, where a class may hold a tuple.
-        return adapter.validate_python(tuple(value) if isinstance(value, list) and _takes_tuple(kind) else value)
-    except ValidationError as error:
-        own = [one["msg"].removeprefix("Value error, ") for one in error.errors() if one["type"] == "value_error"]
-        raise SettingError(f"{name} is {_shown(value)}: expected {own[0] if own else expectation(kind)}") from None
+        given = tuple(value) if isinstance(value, list) and _takes_tuple(arm) else value
+        try:
+            return adapter.validate_python(given)
+        except ValidationError as error:
+            own += [one["msg"].removeprefix("Value error, ") for one in error.errors() if one["type"] == "value_error"]
+    raise SettingError(f"{name} is {shown(value)}: expected {own[0] if own else expectation(kind)}")
+
+
+def _finite(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(map(_finite, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _takes_tuple(kind: Any) -> bool:
-    return any(typing.get_origin(one) is tuple for one in (kind, *typing.get_args(kind)))
-
-
-def _section(kind: Any) -> type | None:
-    """The dataclass that a kind, or one of the kinds of an optional one, stands for."""
-    kinds = typing.get_args(kind) if typing.get_origin(kind) in (typing.Union, UnionType) else (kind,)
-    return next((one for one in kinds if isinstance(one, type) and dataclasses.is_dataclass(one)), None)
+    return kind is tuple or any(typing.get_origin(one) is tuple for one in (kind, *typing.get_args(kind)))
 
 
 @cache
@@ -151,8 +234,9 @@ def _adapter(kind: Any) -> TypeAdapter[Any] | None:
     """What checks values of a kind; None for kinds that no configuration can hold, such as a model."""
     from pydantic import ConfigDict, PydanticSchemaGenerationError, PydanticUserError, TypeAdapter
 
-    # YAML has strings only, where a class may hold a member of an enumeration.
-    strict = not any(isinstance(one, type) and issubclass(one, Enum) for one in (kind, *typing.get_args(kind)))
+    # YAML has strings only, where a class may hold a path or a member of an enumeration.
+    parts = [one for one in (kind, *typing.get_args(kind)) if isinstance(one, type)]
+    strict = not any(issubclass(one, Enum | PurePath) for one in parts)
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(kind, config=ConfigDict(strict=strict, allow_inf_nan=False))
         adapter.json_schema()
@@ -161,8 +245,11 @@ def _adapter(kind: Any) -> TypeAdapter[Any] | None:
     return adapter
 
 
-def expectation(kind: Any) -> str:
-    """The values that an annotation accepts, in words: `an integer of at least 1, or null`."""
+def _one_expectation(kind: Any) -> str:
+    if kind in (None, NoneType):
+        return _NOUNS["null"]
+    if _is_section(kind):
+        return _NOUNS["object"]
     adapter = _adapter(kind)
     return "another value" if adapter is None else _words(adapter.json_schema())
 
@@ -171,16 +258,31 @@ def _words(schema: Mapping[str, Any]) -> str:
     if "description" in schema:
         return str(schema["description"])
     if "anyOf" in schema:
-        parts = [_words(one) for one in schema["anyOf"]]
-        return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])}{',' if len(parts) < 3 else ''} or {parts[-1]}"
+        return _either([_words(one) for one in schema["anyOf"]])
     if "enum" in schema or "const" in schema:
-        values = [str(one) for one in schema.get("enum", [schema.get("const")])]
+        values = [_YAML.get(one, str(one)) if isinstance(one, bool) else str(one)
+                  for one in schema.get("enum", [schema.get("const")])]  # fmt: skip
         return values[0] if len(values) == 1 else f"{', '.join(values[:-1])} or {values[-1]}"
     if schema.get("type") == "array":
-        items = schema.get("items") or {}
-        noun = f"a list of {_PLURALS.get(items.get('type', ''), 'values')}"
-        return noun + _bounds(items) + (", not empty" if schema.get("minItems") else "")
+        return _list_words(schema)
+    if schema.get("format") == "path":
+        return "a path"
     return _NOUNS.get(schema.get("type", ""), "another value") + _bounds(schema)
+
+
+def _list_words(schema: Mapping[str, Any]) -> str:
+    fixed = schema.get("prefixItems")
+    items = fixed[0] if fixed else schema.get("items") or {}
+    noun = _PLURALS.get(items.get("type", ""), "values")
+    if fixed:
+        return f"a list of {len(fixed)} {noun}{_bounds(items)}"
+    return f"a list of {noun}{_bounds(items)}" + (", not empty" if schema.get("minItems") else "")
+
+
+def _either(parts: Sequence[str]) -> str:
+    if len(parts) == 1:
+        return parts[0]
+    return f"{', '.join(parts[:-1])}{',' if len(parts) == 2 else ''} or {parts[-1]}"
 
 
 def _bounds(schema: Mapping[str, Any]) -> str:
@@ -194,8 +296,3 @@ def _bounds(schema: Mapping[str, Any]) -> str:
 
 def _number(value: float) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _shown(value: object) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= 80 else f"{shown[:77]}..."
