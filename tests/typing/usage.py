@@ -1,4 +1,4 @@
-"""Ordinary uses of the library, which scripts/check checks against its types as a program's would be."""
+"""Ordinary uses of the library; scripts/check checks their types, as it would those of a program that uses it."""
 
 from pathlib import Path
 
