@@ -1,20 +1,20 @@
-"""Recursive Language Models and what they are compared with: text in, text out, one budget for the whole call tree."""
+"""Recursive Language Models and the methods they are compared with: text in, text out, under one budget."""
 
 from __future__ import annotations
 
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rlm.completion import Completion, Status, StopReason, Usage
     from rlm.limits import Budget, Limits
-    from rlm.methods.base import BaseModel, BaseTruncated
+    from rlm.methods.base import BaseBm25, BaseTruncated, PlainModel
     from rlm.methods.codeact.loop import CodeAct
     from rlm.methods.compaction import Compaction
     from rlm.methods.map_reduce import MapReduce
     from rlm.methods.method import Answer, Method
-    from rlm.methods.retrieval import BaseBm25
-    from rlm.methods.rlm.loop import RLM
+    from rlm.methods.rlm.method import RLM
     from rlm.models import load_model
     from rlm.models.chat import ChatModel, FatalModelError
     from rlm.models.scripted import ScriptedModel
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from rlm.trajectory import Event, Trajectory
     from rlm.tree import CallTree
 
-# Modules are read when a name of theirs is first used, so that `import rlm` takes no time.
+# A module is imported when one of its names is first used, which keeps `import rlm` fast.
 _HOMES = {
-    "RLM": "rlm.methods.rlm.loop",
+    "RLM": "rlm.methods.rlm.method",
     "Answer": "rlm.methods.method",
-    "BaseBm25": "rlm.methods.retrieval",
-    "BaseModel": "rlm.methods.base",
+    "BaseBm25": "rlm.methods.base",
+    "PlainModel": "rlm.methods.base",
     "BaseTruncated": "rlm.methods.base",
     "Budget": "rlm.limits",
     "CallTree": "rlm.tree",
@@ -54,7 +54,6 @@ __all__ = [
     "RLM",
     "Answer",
     "BaseBm25",
-    "BaseModel",
     "BaseTruncated",
     "Budget",
     "CallTree",
@@ -67,6 +66,7 @@ __all__ = [
     "Limits",
     "MapReduce",
     "Method",
+    "PlainModel",
     "Prompt",
     "PromptLike",
     "ScriptedModel",
@@ -79,6 +79,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "BaseModel":
+        warnings.warn("rlm.BaseModel is deprecated: use rlm.PlainModel", DeprecationWarning, stacklevel=2)
+        name = "PlainModel"
     if name not in _HOMES:
         raise AttributeError(f"module 'rlm' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

@@ -89,3 +89,8 @@ class Completion:
         if self.stop_reason.startswith("max_") or self.stop_reason in _LOOPS:
             return Status.LIMIT
         return Status.OK
+
+
+def one_line(error: BaseException) -> str:
+    """An error as one short line, for tables and messages."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:500]

@@ -26,7 +26,7 @@ _POLL_S = 0.05
 
 
 @dataclass(frozen=True)
-class Within:
+class ParentCall:
     """From where a completion is made inside another one: the tree of the tool that makes it, its event, its depth."""
 
     tree: CallTree
@@ -35,7 +35,7 @@ class Within:
 
 
 # Set while a tool runs: the completions that it makes are charged to the one that called it.
-calling_tool: ContextVar[Within | None] = ContextVar("calling_tool", default=None)
+calling_tool: ContextVar[ParentCall | None] = ContextVar("calling_tool", default=None)
 
 
 @dataclass

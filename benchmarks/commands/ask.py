@@ -52,7 +52,8 @@ def main(argv: Sequence[str]) -> int:
 
 async def _ask(config: Config, context: str | list[str], question: str, live: Live) -> int:
     from benchmarks.config.build import ModelSet, build_methods
-    from rlm.methods.method import Method, one_line
+    from rlm.completion import one_line
+    from rlm.methods.method import Method
     from rlm.models.chat import FatalModelError
 
     models = ModelSet(config, None)

@@ -38,7 +38,7 @@ async def _rescore(path: Path, overrides: Sequence[str]) -> int:
     from benchmarks.running.harness import load_benchmarks
     from benchmarks.running.manifest import price_snapshot
     from benchmarks.running.run_folder import RunFolder, read_manifest, refresh_tables
-    from rlm.methods.method import one_line
+    from rlm.completion import one_line
     from rlm.models.chat import ModelError
 
     manifest = read_manifest(path)

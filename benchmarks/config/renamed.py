@@ -19,8 +19,10 @@ TARGETS = {
     "benchmarks.reference.Oracle": "benchmarks.running.reference_rows.Oracle",
     "benchmarks.sniah.SNIAH": "benchmarks.suites.sniah.SNIAH",
     "rlm.methods.agent_cli.AgentCli": "rlm.methods.agents.AgentCli",
+    "rlm.methods.base.BaseModel": "rlm.methods.base.PlainModel",
     "rlm.methods.recursive.RLM": "rlm.methods.rlm.RLM",
     "rlm.methods.recursive_bm25.RLMBm25": "rlm.methods.rlm.RLMBm25",
+    "rlm.methods.retrieval.BaseBm25": "rlm.methods.base.BaseBm25",
 }
 _FIRST = {new: old for old, new in TARGETS.items()}
 

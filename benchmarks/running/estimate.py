@@ -25,12 +25,11 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.config.compose import Config, ConfigError
 from benchmarks.sources.hub import HUB, HubError
-from rlm.methods.base import BaseModel, BaseTruncated
+from rlm.methods.base import BaseBm25, BaseTruncated, PlainModel
 from rlm.methods.codeact.loop import CodeAct
 from rlm.methods.compaction import Compaction
 from rlm.methods.map_reduce import MapReduce
-from rlm.methods.retrieval import BaseBm25
-from rlm.methods.rlm.loop import RLM
+from rlm.methods.rlm.method import RLM
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,7 +68,7 @@ def expected_calls(method: Any, tokens: int, documents: int = 0) -> list[Calls] 
     sub = method.sub_model.context_window or UNKNOWN_WINDOW
     if isinstance(method, BaseTruncated | BaseBm25):
         return [Calls("root", 1, min(tokens, 0.9 * root), ANSWER)]
-    if isinstance(method, BaseModel):
+    if isinstance(method, PlainModel):
         return [Calls("root", 1, tokens, ANSWER)] if tokens + ANSWER <= root else []
     if isinstance(method, Compaction):
         return _compaction(tokens, root, sub)

@@ -18,9 +18,9 @@ from benchmarks.running.executors import ExecutorError
 from benchmarks.running.journal import Key, Record
 from benchmarks.sample import Benchmark, Sample, SampleInfo, Score
 from benchmarks.sources.protect import seal
-from rlm.completion import Completion, Status, StopReason, Usage
+from rlm.completion import Completion, Status, StopReason, Usage, one_line
 from rlm.limits import Budget
-from rlm.methods.method import Method, one_line
+from rlm.methods.method import Method
 from rlm.models.chat import CostState, FatalModelError, ModelError
 from rlm.models.tokens import count_tokens
 from rlm.trajectory import CallRecord, Trajectory

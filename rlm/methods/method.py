@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import math
-import threading
 import traceback
-from collections.abc import Coroutine
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar
 
-from rlm.completion import Completion, StopReason, Usage
+from rlm.blocking import run_blocking
+from rlm.completion import Completion, StopReason, Usage, one_line
 from rlm.limits import Budget, LimitReached, Limits, Meter
 from rlm.models import load_model
 from rlm.models.chat import ChatModel, ContextOverflow, Cost, FatalModelError, ModelError
@@ -20,8 +18,6 @@ from rlm.prompts import PromptError, load_prompt
 from rlm.repl.protocol import ReplError
 from rlm.trajectory import CallRecord, OnEvent, Trajectory
 from rlm.tree import ROOT, SUB, CallTree
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -169,61 +165,3 @@ def _in_order(tree: CallTree) -> tuple[CallRecord, ...]:
         for call in tree.calls
     )
     return tuple(sorted(calls, key=lambda call: call.call_id))
-
-
-def one_line(error: BaseException) -> str:
-    """An error as one short line, for tables and messages."""
-    return " ".join(f"{type(error).__name__}: {error}".split())[:500]
-
-
-def run_blocking(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end from synchronous code, on one background loop that all callers share.
-
-    One loop for all, because connections and worker processes belong to the loop they were made on. What interrupts
-    the wait (KeyboardInterrupt) cancels the coroutine and waits until it has ended. Raises RuntimeError on that loop
-    itself, which would wait for ever.
-    """
-    loop = _background_loop()
-    if threading.current_thread() is _thread:
-        work.close()
-        raise RuntimeError("completion cannot be called from within another one's event loop: await acompletion")
-    done: concurrent.futures.Future[T] = concurrent.futures.Future()
-    started = asyncio.run_coroutine_threadsafe(_started(work, done), loop)
-    try:
-        return done.result()
-    except BaseException:
-        # A task that has ended of itself is not changed by this.
-        loop.call_soon_threadsafe(started.result().cancel)
-        concurrent.futures.wait([done])
-        raise
-
-
-async def _started(work: Coroutine[Any, Any, T], done: concurrent.futures.Future[T]) -> asyncio.Task[T]:
-    """The task of a coroutine, which settles `done` once it has ended."""
-    task = asyncio.ensure_future(work)
-    task.add_done_callback(lambda ended: _settle(ended, done))
-    return task
-
-
-def _settle(ended: asyncio.Task[T], done: concurrent.futures.Future[T]) -> None:
-    error = asyncio.CancelledError() if ended.cancelled() else ended.exception()
-    if error is None:
-        done.set_result(ended.result())
-    else:
-        done.set_exception(error)
-
-
-_thread: threading.Thread | None = None
-_loop: asyncio.AbstractEventLoop | None = None
-_loop_lock = threading.Lock()
-
-
-def _background_loop() -> asyncio.AbstractEventLoop:
-    global _loop, _thread
-    with _loop_lock:
-        # A process that was forked from this one has the loop, and not the thread that ran it.
-        if _loop is None or _thread is None or not _thread.is_alive():
-            _loop = asyncio.new_event_loop()
-            _thread = threading.Thread(target=_loop.run_forever, name="rlm", daemon=True)
-            _thread.start()
-        return _loop

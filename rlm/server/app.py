@@ -7,8 +7,8 @@ import hmac
 import ipaddress
 import json
 import time
-from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
@@ -18,9 +18,10 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from rlm.completion import Completion, StopReason
-from rlm.methods.method import Method, one_line
+from rlm.completion import Completion, StopReason, one_line
+from rlm.limits import Limits
 from rlm.models.chat import FatalModelError
+from rlm.prompt import Message
 from rlm.server.requests import (
     RequestError,
     chat_messages,
@@ -30,7 +31,7 @@ from rlm.server.requests import (
     response_messages,
 )
 from rlm.server.responses import ChatShape, ResponseShape, extension
-from rlm.trajectory import Event
+from rlm.trajectory import Event, OnEvent
 
 PROGRESS_KINDS = ("turn", "call", "cell", "child", "limit")
 ANSWER_PIECE_CHARS = 4096
@@ -43,8 +44,20 @@ BODY_TIMEOUT_S = 60.0
 Shape = ChatShape | ResponseShape
 
 
+class Served(Protocol):
+    """A method, as far as the server uses it."""
+
+    limits: Limits
+
+    async def acompletion(
+        self, messages: Sequence[Message], /, *, limits: Limits | None = None, on_event: OnEvent | None = None
+    ) -> Completion:
+        """Answer a list of chat messages."""
+        ...
+
+
 def make_app(
-    methods: Mapping[str, Method],
+    methods: Mapping[str, Served],
     *,
     api_key: str | None = None,
     max_body_bytes: int = MAX_BODY_BYTES,
@@ -81,7 +94,7 @@ def make_app(
 class _Service:
     def __init__(
         self,
-        methods: dict[str, Method],
+        methods: dict[str, Served],
         api_key: str | None,
         max_body_bytes: int,
         max_requests: int,
@@ -153,7 +166,7 @@ class _Service:
         self._method(body["model"])
         return body
 
-    def _method(self, name: str) -> Method:
+    def _method(self, name: str) -> Served:
         if name not in self._methods:
             known = ", ".join(self._methods)
             raise RequestError(404, f"there is no model {name[:100]!r}; there are: {known}", "model_not_found", "model")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import rlm
-from rlm import RLM, BaseModel, Budget, CodeAct, Compaction, Limits, Prompt, ScriptedModel, StopReason
+from rlm import RLM, Budget, CodeAct, Compaction, Limits, PlainModel, Prompt, ScriptedModel, StopReason
 from rlm.completion import Status
 from rlm.methods.method import Method
 
@@ -48,12 +48,12 @@ def reading_root():
 @pytest.mark.parametrize(
     "method",
     [
-        lambda: BaseModel(model=ScriptedModel(["4711"])),
+        lambda: PlainModel(model=ScriptedModel(["4711"])),
         lambda: RLM(model=reading_root()),
         lambda: CodeAct(model=ScriptedModel(["ANSWER: 4711"])),
         lambda: Compaction(model=ScriptedModel(["4711"])),
     ],
-    ids=["BaseModel", "RLM", "CodeAct", "Compaction"],
+    ids=["PlainModel", "RLM", "CodeAct", "Compaction"],
 )
 def test_any_method_stands_where_a_model_call_stood(method):
     result = method().completion(TEXT, "Which number?")
@@ -114,14 +114,14 @@ def test_the_root_is_told_what_the_system_message_of_a_conversation_asks_for():
 )
 def test_what_is_no_prompt_is_refused_in_one_line(prompt, error, told):
     with pytest.raises(error, match=told):
-        BaseModel(model=ScriptedModel(["x"])).completion(prompt)
+        PlainModel(model=ScriptedModel(["x"])).completion(prompt)
 
 
 @pytest.mark.parametrize(
     ("model", "error", "told"),
     [
         (None, TypeError, "not NoneType, without name"),
-        (BaseModel, TypeError, "not type, without name"),
+        (PlainModel, TypeError, "not type, without name"),
         ("gpt-5", ValueError, "there is no model 'gpt-5': wanted local or one of openai/NAME"),
         ("", ValueError, "there is no model ''"),
     ],
@@ -139,7 +139,7 @@ def test_limits_of_a_call_replace_those_of_the_method_and_end_in_a_stop_reason()
 
 def test_completions_share_a_budget():
     budget = Budget(max_cost_usd=0.001)
-    model = BaseModel(model=ScriptedModel(["x"] * 3, usd_per_million=(100.0, 100.0)))
+    model = PlainModel(model=ScriptedModel(["x"] * 3, usd_per_million=(100.0, 100.0)))
     reasons = [model.completion(TEXT, budget=budget).stop_reason for _ in range(3)]
     assert reasons == [StopReason.ANSWER, StopReason.MAX_RUN_COST, StopReason.MAX_RUN_COST]
 
@@ -177,7 +177,7 @@ def test_ctrl_c_in_a_completion_cancels_the_whole_tree(sessions):
 async def test_completion_works_where_a_loop_is_running_and_beside_acompletion(fake_openai, monkeypatch):
     async with fake_openai.FakeOpenAI(reply=lambda body: "4711") as server:
         monkeypatch.setenv("VLLM_BASE_URL", server.base_url)
-        model = BaseModel(model="vllm/any")
+        model = PlainModel(model="vllm/any")
         # The server lives on this loop, so the blocking call is made beside it, from a thread with a loop of its own.
         assert await asyncio.to_thread(lambda: asyncio.run(_blocking(model))) == "4711"
         assert (await model.acompletion("Which?")).answer == "4711"
@@ -190,8 +190,8 @@ async def _blocking(model):
 
 
 def test_a_completion_inside_the_callback_of_another_is_refused_and_does_not_hang(caplog):
-    inner = BaseModel(model=ScriptedModel(["x"]))
-    result = BaseModel(model=ScriptedModel(["y"])).completion("a", on_event=lambda event: inner.completion("b"))
+    inner = PlainModel(model=ScriptedModel(["x"]))
+    result = PlainModel(model=ScriptedModel(["y"])).completion("a", on_event=lambda event: inner.completion("b"))
     assert result.answer == "y"
     assert "await acompletion" in caplog.text
 
@@ -229,7 +229,7 @@ def test_a_fault_of_a_method_is_an_error_that_tells_what_was_paid():
 
 
 def test_many_threads_may_complete_at_once():
-    model, answers = BaseModel(model=ScriptedModel(lambda messages: messages[-1]["content"])), {}
+    model, answers = PlainModel(model=ScriptedModel(lambda messages: messages[-1]["content"])), {}
     threads = [
         threading.Thread(target=lambda i=i: answers.update({i: model.completion(str(i)).answer})) for i in range(20)
     ]
@@ -252,7 +252,7 @@ def test_every_public_name_is_there_and_no_other():
 def test_importing_the_library_reads_no_heavy_module():
     heavy = ("hydra", "omegaconf", "pandas", "numpy", "datasets", "openai", "aiohttp", "starlette", "matplotlib", "ray")
     code = (
-        "import sys, rlm\nfrom rlm import RLM, CodeAct, Compaction, BaseModel, Limits, ScriptedModel\n"
+        "import sys, rlm\nfrom rlm import RLM, CodeAct, Compaction, PlainModel, Limits, ScriptedModel\n"
         f"print([name for name in {heavy!r} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

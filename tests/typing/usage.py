@@ -5,7 +5,6 @@ from pathlib import Path
 from rlm import (
     RLM,
     Answer,
-    BaseModel,
     Budget,
     CallTree,
     CodeAct,
@@ -14,6 +13,7 @@ from rlm import (
     Event,
     Limits,
     Method,
+    PlainModel,
     Prompt,
     ScriptedModel,
     StopReason,
@@ -51,7 +51,7 @@ async def answers(prompt: str) -> list[str | None]:
     model = ScriptedModel(["4"])
     methods: list[Method] = [
         RLM(model="openai/gpt-5", sub_model=model, max_depth=2, limits=Limits(max_cost_usd=1.0)),
-        BaseModel(model=model),
+        PlainModel(model=model),
         CodeAct(model=model),
         Compaction(model=model),
         Shouted(model=model),

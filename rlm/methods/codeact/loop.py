@@ -8,9 +8,9 @@ from typing import Any
 
 from rlm.completion import StopReason
 from rlm.limits import LimitReached, LoopGuard
+from rlm.methods.bm25 import Hit, Search, cut_passages
 from rlm.methods.codeact.reply import Turn, last_words, read_turn
 from rlm.methods.method import Answer, Method
-from rlm.methods.retrieval import Hit, Search, cut_passages
 from rlm.methods.session import check_settings, run_cell, shown_output, start_session
 from rlm.methods.subcalls import sub_call_functions
 from rlm.models.chat import FatalModelError, ModelError

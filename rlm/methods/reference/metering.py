@@ -10,10 +10,9 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rlm.completion import Completion, StopReason, Usage
+from rlm.completion import Completion, StopReason, Usage, one_line
 from rlm.limits import LimitReached, Limits
 from rlm.methods.base import read_answer
-from rlm.methods.method import one_line
 from rlm.models.chat import ChatModel, ContextOverflow, FatalModelError, ModelError
 from rlm.prompt import Message
 from rlm.trajectory import OnEvent, Trajectory

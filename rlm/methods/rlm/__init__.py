@@ -1,6 +1,5 @@
 """The Recursive Language Model."""
 
-from rlm.methods.rlm.bm25 import RLMBm25
-from rlm.methods.rlm.loop import RLM
+from rlm.methods.rlm.method import RLM, RLMBm25
 
 __all__ = ["RLM", "RLMBm25"]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Awaitable
 
 from rlm.methods.method import Answer
-from rlm.methods.rlm.conversation import Conversation
+from rlm.methods.rlm.prompt import Conversation
 from rlm.methods.rlm.reply import Final, FinalText, FinalVariable, Reminder, expression_names, is_plan
 from rlm.methods.rlm.strategy import Strategy
 from rlm.models.chat import Reply

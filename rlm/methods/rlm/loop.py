@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from rlm.completion import StopReason
 from rlm.limits import LimitReached
-from rlm.methods.method import Answer, Method
+from rlm.methods.method import Answer
 from rlm.methods.rlm.answer import Acceptance
-from rlm.methods.rlm.children import child_functions
-from rlm.methods.rlm.conversation import PARTS, Conversation
-from rlm.methods.rlm.metadata import bounded, capacity, describe
+from rlm.methods.rlm.functions import child_functions, host_tools, tool_notes
+from rlm.methods.rlm.prompt import Conversation, bounded, capacity, describe
 from rlm.methods.rlm.reply import AnswerProtocol, Cells, Reason, Reminder, Step, parse_reply
 from rlm.methods.rlm.strategy import Strategy
-from rlm.methods.rlm.tools import check_names, check_tools, host_tools, tool_notes
-from rlm.methods.session import check_settings, run_cell, start_session
+from rlm.methods.session import run_cell, start_session
 from rlm.methods.subcalls import SubCallFailed, SubCalls, plain_functions
 from rlm.models.chat import ChatModel, ContextOverflow, FatalModelError, ModelError, Reply
 from rlm.prompt import Prompt
@@ -26,65 +24,13 @@ from rlm.prompts import load_prompt
 from rlm.repl.protocol import CellStatus, HostFunction, Repl, ReplError
 from rlm.tree import ROOT, SUB, CallTree
 
+if TYPE_CHECKING:
+    from rlm.methods.rlm.method import RLM
+
 # Seconds of a cell in the last reply, which is there to name the answer.
 _LAST_CELL_S = 20.0
 _ANY_VARIABLE = (AnswerProtocol.FINAL_TAGS, "answer")
 _MARK_READY = 'answer["ready"] = True'
-
-
-@dataclass(kw_only=True)
-class RLM(Method):
-    """Recursive Language Model (arXiv:2512.24601).
-
-    The root's own calls have depth 0; what its code calls has depth 1, what a child's code calls has depth 2.
-
-    max_depth: 0 is a REPL without sub-calls. 1: `llm_query` is a plain call of sub_model. N > 1: `rlm_query(context,
-    query)` starts a child RLM, with sub_model as its root and a session of its own; at depth N it is `llm_query`.
-    protocol: `final_tags` as published, or `answer_variable`. prompt: a name below rlm/prompts, or a path.
-    prefix_chars: how much of the context's beginning the first message shows; with no query it shows both ends.
-    sub_call_concurrency: plain sub-calls on the wire at a time; children_concurrency: children of one RLM at a time.
-    sub_context_chars: what the root is told that fits into a sub-call; None is reckoned from the sub-model's window.
-    tools, data: functions and plain data that appear in the REPL under their names. A tool runs on the host for at
-    most tool_timeout_s. repl: settings of the session, see conf/repl.
-    """
-
-    max_depth: int = 1
-    protocol: str = AnswerProtocol.FINAL_TAGS
-    prompt: str = "recursive/default-v1"
-    prefix_chars: int = 0
-    sub_call_concurrency: int = 16
-    children_concurrency: int = 4
-    sub_context_chars: int | None = None
-    tools: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
-    data: Mapping[str, Any] = field(default_factory=dict)
-    tool_timeout_s: float = 300.0
-    repl: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        missing = sorted(PARTS - set(load_prompt(self.prompt).parts))
-        if missing:
-            raise ValueError(f"prompt {self.prompt} lacks the part {missing[0]!r}; extend recursive/default-v1.md")
-        check_settings(self.repl)
-        check_tools(self.tools)
-        check_names(self.data, "data")
-        if self.protocol not in list(AnswerProtocol):
-            raise ValueError(f"protocol is {self.protocol!r}: wanted {' or '.join(AnswerProtocol)}")
-        least = {"max_depth": 0, "prefix_chars": 0, "sub_call_concurrency": 1, "children_concurrency": 1}
-        for name, minimum in least.items():
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
-                raise ValueError(f"{name} is {value!r}: wanted a whole number of at least {minimum}")
-        if self.sub_context_chars is not None and self.sub_context_chars < 1:
-            raise ValueError(f"sub_context_chars is {self.sub_context_chars!r}: wanted a number from 1, or null")
-
-    async def answer(self, prompt: Prompt, tree: CallTree) -> Answer:
-        calls = SubCalls(tree, self.sub_model, self.sub_call_concurrency)
-        return await Loop(self, prompt, tree, calls, self.model).run()
-
-    def tools_for(self, prompt: Prompt) -> Mapping[str, Callable[..., Any]]:
-        """The tools of a session over this prompt; a subclass may add some that are made from its context."""
-        return self.tools
 
 
 class Loop:

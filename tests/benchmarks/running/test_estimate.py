@@ -6,11 +6,11 @@ from benchmarks.cli import main
 from benchmarks.config.compose import ConfigError, compose
 from benchmarks.config.plugins import conf_dir
 from benchmarks.running.estimate import estimate, expected_calls
-from rlm.methods.base import BaseModel, BaseTruncated
+from rlm.methods.base import BaseTruncated, PlainModel
 from rlm.methods.codeact.loop import CodeAct
 from rlm.methods.compaction import Compaction
 from rlm.methods.map_reduce import MapReduce
-from rlm.methods.rlm.loop import RLM
+from rlm.methods.rlm.method import RLM
 from rlm.models.scripted import ScriptedModel
 
 # Two samples of 10,000 tokens each, at 2 dollars a million input tokens and 10 a million output tokens.
@@ -66,8 +66,8 @@ def test_each_methods_stated_model_of_its_calls():
         return ScriptedModel(["x"], context_window=window)
 
     given = {"model": model(100_000), "sub_model": model(40_000)}
-    assert summed(expected_calls(BaseModel(**given), 50_000)) == {"root": (1, 50_000, 500)}
-    assert expected_calls(BaseModel(**given), 200_000) == []
+    assert summed(expected_calls(PlainModel(**given), 50_000)) == {"root": (1, 50_000, 500)}
+    assert expected_calls(PlainModel(**given), 200_000) == []
     assert summed(expected_calls(BaseTruncated(**given), 200_000)) == {"root": (1, 90_000, 500)}
     assert summed(expected_calls(Compaction(**given), 50_000)) == {"root": (1, 50_000, 500)}
     assert summed(expected_calls(Compaction(**given), 340_000)) == {

@@ -30,9 +30,9 @@ from benchmarks.cli import main
 sys.exit(main(sys.argv[3:]))
 """
 LIBRARY = """
-from rlm import RLM, BaseModel, ScriptedModel
+from rlm import RLM, PlainModel, ScriptedModel
 model = ScriptedModel(lambda messages: "FINAL(1)")
-print(BaseModel(model=model).completion("Which?").answer, RLM(model=model).completion("Which?").error)
+print(PlainModel(model=model).completion("Which?").answer, RLM(model=model).completion("Which?").error)
 """
 
 

@@ -9,14 +9,12 @@ import pytest
 from rlm.completion import Completion, StopReason
 from rlm.limits import Limits
 from rlm.methods.agents.cli import AgentCli
-from rlm.methods.base import BaseModel, BaseTruncated
+from rlm.methods.base import BaseBm25, BaseTruncated, PlainModel
 from rlm.methods.codeact.loop import CodeAct
 from rlm.methods.compaction import Compaction
 from rlm.methods.map_reduce import MapReduce
 from rlm.methods.method import Method
-from rlm.methods.retrieval import BaseBm25
-from rlm.methods.rlm.bm25 import RLMBm25
-from rlm.methods.rlm.loop import RLM
+from rlm.methods.rlm.method import RLM, RLMBm25
 from rlm.models.chat import Cost, CostState, Reply
 from rlm.models.scripted import ScriptedModel
 
@@ -51,7 +49,7 @@ def reads(messages) -> str:
 
 
 METHODS = {
-    "base": lambda **models: BaseModel(**models),
+    "base": lambda **models: PlainModel(**models),
     "base_truncated": lambda **models: BaseTruncated(**models),
     "base_bm25": lambda **models: BaseBm25(**models),
     "compaction": lambda **models: Compaction(**models),

@@ -2,7 +2,7 @@ import pytest
 
 from rlm.completion import Status, StopReason
 from rlm.limits import Limits
-from rlm.methods.base import BaseModel, BaseTruncated
+from rlm.methods.base import BaseTruncated, PlainModel
 from rlm.models.chat import ContextOverflow, FatalModelError, ModelError, Reply, Sampling
 from rlm.models.scripted import ScriptedModel
 from rlm.models.tokens import count_tokens
@@ -34,7 +34,7 @@ PROMPTS = {
 async def test_the_prompt_goes_out_in_one_call_as_it_is_laid_out(kind: str) -> None:
     prompt, wanted = PROMPTS[kind]
     model = ScriptedModel(["cats"])
-    result = await BaseModel(model=model).acompletion(prompt)
+    result = await PlainModel(model=model).acompletion(prompt)
     assert [(m["role"], m["content"]) for m in model.requests[0]] == wanted
     assert (result.answer, result.stop_reason, result.truncated) == ("cats", StopReason.ANSWER, False)
     assert (result.usage.root_calls, result.usage.sub_calls) == (1, 0)
@@ -55,7 +55,7 @@ async def test_the_prompt_goes_out_in_one_call_as_it_is_laid_out(kind: str) -> N
 async def test_every_kind_of_reply_has_its_own_ending(
     reply: Reply, answer: str | None, reason: StopReason, truncated: bool
 ) -> None:
-    result = await BaseModel(model=ScriptedModel([reply])).acompletion("Cats.", "Who?")
+    result = await PlainModel(model=ScriptedModel([reply])).acompletion("Cats.", "Who?")
     assert (result.answer, result.stop_reason, result.truncated, result.status) == (
         answer,
         reason,
@@ -65,20 +65,20 @@ async def test_every_kind_of_reply_has_its_own_ending(
 
 
 async def test_an_input_that_is_too_long_is_a_result_of_its_own() -> None:
-    result = await BaseModel(model=ScriptedModel(["x"], context_window=50)).acompletion("word " * 100, "Who?")
+    result = await PlainModel(model=ScriptedModel(["x"], context_window=50)).acompletion("word " * 100, "Who?")
     assert (result.answer, result.status) == (None, Status.CONTEXT_OVERFLOW)
 
 
 async def test_a_failing_endpoint_is_an_error_in_one_line_and_a_hopeless_one_stops_the_run() -> None:
-    result = await BaseModel(model=ScriptedModel([ModelError("down\nfor good")])).acompletion("Cats.", "Who?")
+    result = await PlainModel(model=ScriptedModel([ModelError("down\nfor good")])).acompletion("Cats.", "Who?")
     assert (result.status, result.error) == (Status.ERROR, "ModelError: down for good")
     with pytest.raises(FatalModelError):
-        await BaseModel(model=ScriptedModel([FatalModelError("no key")])).acompletion("Cats.", "Who?")
+        await PlainModel(model=ScriptedModel([FatalModelError("no key")])).acompletion("Cats.", "Who?")
 
 
 async def test_no_call_is_made_where_the_limits_allow_none() -> None:
     model = ScriptedModel(["cats"])
-    result = await BaseModel(model=model, limits=Limits(max_cost_usd=0.0)).acompletion("Cats.", "Who?")
+    result = await PlainModel(model=model, limits=Limits(max_cost_usd=0.0)).acompletion("Cats.", "Who?")
     assert (result.answer, result.stop_reason, model.requests) == (None, StopReason.MAX_COST, [])
 
 

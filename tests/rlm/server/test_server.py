@@ -12,8 +12,8 @@ import pytest
 import uvicorn
 
 from rlm.limits import Limits
-from rlm.methods.base import BaseModel
-from rlm.methods.rlm.loop import RLM
+from rlm.methods.base import PlainModel
+from rlm.methods.rlm.method import RLM
 from rlm.models.chat import Cost, CostState, FatalModelError, ModelError, Reply, Sampling, TokenUsage
 from rlm.models.scripted import ScriptedModel
 from rlm.server.app import make_app
@@ -80,7 +80,7 @@ USER = [{"role": "user", "content": "Hello"}]
 
 
 def test_a_chat_completion_has_the_answer_the_usage_of_the_tree_and_its_cost():
-    with served(base_echo=BaseModel(model=Echo())) as url, client(url) as api:
+    with served(base_echo=PlainModel(model=Echo())) as url, client(url) as api:
         done = api.chat.completions.create(model="base/echo", messages=USER)
         assert done.choices[0].message.content == "Hello"
         assert done.choices[0].finish_reason == "stop"
@@ -92,7 +92,7 @@ def test_a_chat_completion_has_the_answer_the_usage_of_the_tree_and_its_cost():
 
 def test_a_stream_tells_of_progress_then_brings_the_answer_and_its_usage():
     answer = "x" * 10_000
-    with served(base_echo=BaseModel(model=Echo(text=answer))) as url, client(url) as api:
+    with served(base_echo=PlainModel(model=Echo(text=answer))) as url, client(url) as api:
         chunks = list(
             api.chat.completions.create(
                 model="base/echo", messages=USER, stream=True, stream_options={"include_usage": True}
@@ -108,7 +108,7 @@ def test_a_stream_tells_of_progress_then_brings_the_answer_and_its_usage():
 def test_a_stream_is_never_silent_for_long_and_clients_pass_over_what_says_so(monkeypatch):
     monkeypatch.setattr("rlm.server.app.HEARTBEAT_S", 0.05)
     asked = {"model": "base/echo", "messages": USER, "stream": True}
-    with served(base_echo=BaseModel(model=Echo(latency_s=0.5))) as url, client(url) as api:
+    with served(base_echo=PlainModel(model=Echo(latency_s=0.5))) as url, client(url) as api:
         assert api._client.post(f"{url}/chat/completions", json=asked).text.count(": still working\n\n") > 1
         with api.chat.completions.stream(model="base/echo", messages=USER) as stream:
             assert stream.get_final_completion().choices[0].message.content == "Hello"
@@ -117,7 +117,7 @@ def test_a_stream_is_never_silent_for_long_and_clients_pass_over_what_says_so(mo
 
 
 async def test_many_requests_are_answered_at_once():
-    with served(base_echo=BaseModel(model=Echo(latency_s=0.3))) as url:
+    with served(base_echo=PlainModel(model=Echo(latency_s=0.3))) as url:
         async with openai.AsyncOpenAI(base_url=url, api_key="any") as api:
             started = time.monotonic()
             asked = [
@@ -130,7 +130,7 @@ async def test_many_requests_are_answered_at_once():
 
 
 def test_responses_are_served_whole_and_as_a_stream():
-    with served(base_echo=BaseModel(model=Echo())) as url, client(url) as api:
+    with served(base_echo=PlainModel(model=Echo())) as url, client(url) as api:
         done = api.responses.create(model="base/echo", input="Hello", instructions="Be brief.")
         assert done.output_text == "Hello"
         assert done.usage.total_tokens == 13
@@ -140,7 +140,7 @@ def test_responses_are_served_whole_and_as_a_stream():
 
 
 def test_models_are_listed_by_name():
-    methods = {"rlm_echo": BaseModel(model=Echo()), "codeact_echo": BaseModel(model=Echo())}
+    methods = {"rlm_echo": PlainModel(model=Echo()), "codeact_echo": PlainModel(model=Echo())}
     with served(**methods) as url, client(url) as api:
         assert [model.id for model in api.models.list()] == ["rlm/echo", "codeact/echo"]
         assert api.models.retrieve("rlm/echo").id == "rlm/echo"
@@ -149,7 +149,7 @@ def test_models_are_listed_by_name():
 def test_a_conversation_of_200_long_turns_is_answered():
     model = Echo()
     turns = [{"role": ("user", "assistant")[i % 2], "content": f"turn {i} " + "words " * 2000} for i in range(200)]
-    with served(base_echo=BaseModel(model=model)) as url, client(url) as api:
+    with served(base_echo=PlainModel(model=model)) as url, client(url) as api:
         done = api.chat.completions.create(model="base/echo", messages=[*turns, *USER])
     assert done.choices[0].message.content == "Hello"
     assert model.seen[0] == [*turns, *USER]
@@ -173,7 +173,7 @@ def test_a_conversation_of_200_long_turns_is_answered():
     ],
 )
 def test_bad_requests_get_errors_in_openais_shape(body, status, code):
-    with served(base_echo=BaseModel(model=Echo())) as url, client(url) as api:
+    with served(base_echo=PlainModel(model=Echo())) as url, client(url) as api:
         answer = api._client.post(f"{url}/chat/completions", content=json.dumps(body))
         assert answer.status_code == status
         error = answer.json()["error"]
@@ -183,7 +183,7 @@ def test_bad_requests_get_errors_in_openais_shape(body, status, code):
 
 def test_an_endpoint_that_fails_is_an_error_and_not_an_answer():
     for error in (ModelError("the endpoint is down"), FatalModelError("no key")):
-        with served(base_echo=BaseModel(model=Echo(error=error))) as url, client(url) as api:
+        with served(base_echo=PlainModel(model=Echo(error=error))) as url, client(url) as api:
             with pytest.raises(openai.InternalServerError, match=str(error)):
                 api.chat.completions.create(model="base/echo", messages=USER)
             with pytest.raises(openai.APIError, match=str(error)):
@@ -192,7 +192,7 @@ def test_an_endpoint_that_fails_is_an_error_and_not_an_answer():
 
 def test_what_a_failed_completion_cost_is_told_and_no_client_pays_for_it_again():
     model = Echo(error=ModelError("the endpoint is down"))
-    with served(base_echo=BaseModel(model=model)) as url, openai.OpenAI(base_url=url, api_key="any") as api:
+    with served(base_echo=PlainModel(model=model)) as url, openai.OpenAI(base_url=url, api_key="any") as api:
         with pytest.raises(openai.InternalServerError) as failed:
             api.chat.completions.create(model="base/echo", messages=USER)
         with api.responses.stream(model="base/echo", input="Hello") as stream:
@@ -207,7 +207,7 @@ def test_what_a_failed_completion_cost_is_told_and_no_client_pays_for_it_again()
 def test_a_refusal_is_an_incomplete_response():
     model = Echo()
     model.complete = lambda messages, **_: _refusal()
-    with served(base_echo=BaseModel(model=model)) as url, client(url) as api:
+    with served(base_echo=PlainModel(model=model)) as url, client(url) as api:
         done = api.responses.create(model="base/echo", input="Hello")
         chat = api.chat.completions.create(model="base/echo", messages=USER)
     assert (done.status, done.incomplete_details.reason, done.output_text) == ("incomplete", "content_filter", "")
@@ -219,7 +219,7 @@ async def _refusal():
 
 
 def test_a_key_is_asked_for_where_one_is_set():
-    with served(api_key="secret", base_echo=BaseModel(model=Echo())) as url:
+    with served(api_key="secret", base_echo=PlainModel(model=Echo())) as url:
         with client(url, key="wrong") as api, pytest.raises(openai.AuthenticationError):
             api.chat.completions.create(model="base/echo", messages=USER)
         with client(url, key="secret") as api:
@@ -228,7 +228,7 @@ def test_a_key_is_asked_for_where_one_is_set():
 
 def test_a_request_may_lower_limits_and_not_raise_them():
     model = Echo()
-    with served(base_echo=BaseModel(model=model, limits=Limits(max_calls=5))) as url, client(url) as api:
+    with served(base_echo=PlainModel(model=model, limits=Limits(max_calls=5))) as url, client(url) as api:
         extra = {"rlm": {"limits": {"max_calls": 0}}}
         stopped = api.chat.completions.create(model="base/echo", messages=USER, extra_body=extra)
         assert stopped.rlm["stop_reason"] == "max_calls" and not model.seen
@@ -237,7 +237,7 @@ def test_a_request_may_lower_limits_and_not_raise_them():
 
 
 def test_a_wrong_key_is_told_to_a_client_with_a_long_body():
-    with served(api_key="sécret", base_echo=BaseModel(model=Echo())) as url:
+    with served(api_key="sécret", base_echo=PlainModel(model=Echo())) as url:
         long = [{"role": "user", "content": "x" * 5_000_000}]
         for wrong in ("wrong", "secret", "s"):
             with client(url, key=wrong) as api, pytest.raises(openai.AuthenticationError) as refused:
@@ -277,7 +277,7 @@ def hung_up_after(url, body):
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_client_that_hangs_up_cancels_its_completion(stream):
     model = Echo(latency_s=30)
-    with served(base_echo=BaseModel(model=model)) as url, client(url, timeout=0.5) as api:
+    with served(base_echo=PlainModel(model=model)) as url, client(url, timeout=0.5) as api:
         with pytest.raises(openai.APITimeoutError):
             list(api.chat.completions.create(model="base/echo", messages=USER, stream=stream))
         for _ in range(100):
@@ -288,7 +288,7 @@ def test_a_client_that_hangs_up_cancels_its_completion(stream):
 
 
 def test_health_needs_no_key_and_names_no_model():
-    with served(api_key="secret", base_echo=BaseModel(model=Echo())) as url, client(url) as api:
+    with served(api_key="secret", base_echo=PlainModel(model=Echo())) as url, client(url) as api:
         assert api._client.get(url.removesuffix("/v1") + "/health").json() == {"status": "ok"}
         assert api._client.get(f"{url}/models").status_code == 401
 
@@ -316,7 +316,7 @@ def test_health_needs_no_key_and_names_no_model():
     ],
 )
 def test_a_chat_that_asks_for_what_no_method_gives_is_refused(fields, param):
-    with served(base_echo=BaseModel(model=Echo())) as url, client(url) as api:
+    with served(base_echo=PlainModel(model=Echo())) as url, client(url) as api:
         answer = api._client.post(f"{url}/chat/completions", json={"model": "base/echo", "messages": USER, **fields})
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
 
@@ -338,13 +338,13 @@ def test_a_chat_that_asks_for_what_no_method_gives_is_refused(fields, param):
     ],
 )
 def test_a_response_that_asks_for_what_no_method_gives_is_refused(fields, param):
-    with served(base_echo=BaseModel(model=Echo())) as url, client(url) as api:
+    with served(base_echo=PlainModel(model=Echo())) as url, client(url) as api:
         answer = api._client.post(f"{url}/responses", json={"model": "base/echo", "input": "Hello", **fields})
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
 
 
 def test_unknown_routes_and_wrong_methods_get_errors_in_openais_shape():
-    with served(base_echo=BaseModel(model=Echo())) as url, client(url) as api:
+    with served(base_echo=PlainModel(model=Echo())) as url, client(url) as api:
         asked = {("GET", "/embeddings"): 404, ("GET", "/chat/completions"): 405, ("POST", "/models"): 405}
         for (verb, path), status in asked.items():
             answer = api._client.request(verb, f"{url}{path}")
@@ -354,7 +354,7 @@ def test_unknown_routes_and_wrong_methods_get_errors_in_openais_shape():
 
 
 def test_a_body_that_is_too_long_is_refused_with_413():
-    with served(base_echo=BaseModel(model=Echo()), max_body_bytes=100_000) as url, client(url) as api:
+    with served(base_echo=PlainModel(model=Echo()), max_body_bytes=100_000) as url, client(url) as api:
         with pytest.raises(openai.APIStatusError, match="longer than 100000 bytes") as refused:
             api.chat.completions.create(model="base/echo", messages=[{"role": "user", "content": "x" * 3_000_000}])
         assert refused.value.status_code == 413
@@ -362,7 +362,7 @@ def test_a_body_that_is_too_long_is_refused_with_413():
 
 
 def test_a_client_that_stops_sending_is_told_so():
-    with served(base_echo=BaseModel(model=Echo()), body_timeout_s=0.2) as url:
+    with served(base_echo=PlainModel(model=Echo()), body_timeout_s=0.2) as url:
         port = int(url.split(":")[2].split("/")[0])
         with socket.create_connection(("127.0.0.1", port)) as slow:
             slow.settimeout(30)
@@ -382,7 +382,7 @@ def test_no_more_completions_run_at_a_time_than_allowed(stream):
             return answers
 
     model = Echo(latency_s=3.0)
-    with served(base_echo=BaseModel(model=model), max_requests=2) as url:
+    with served(base_echo=PlainModel(model=model), max_requests=2) as url:
         answers = asyncio.run(ask_many(url))
         assert sum(isinstance(answer, openai.RateLimitError) for answer in answers) == 10
         assert len(model.seen) == 2
@@ -394,7 +394,7 @@ def test_no_more_completions_run_at_a_time_than_allowed(stream):
 def test_text_that_no_encoding_takes_goes_through():
     lone = "\ud800 \r\nX-Evil: 1"
     body = json.dumps({"model": "base/echo", "messages": [{"role": "user", "content": lone}]})
-    with served(base_echo=BaseModel(model=Echo())) as url, client(url) as api:
+    with served(base_echo=PlainModel(model=Echo())) as url, client(url) as api:
         answer = api._client.post(f"{url}/chat/completions", content=body)
         assert json.loads(answer.text)["choices"][0]["message"]["content"] == lone
         missing = api._client.post(f"{url}/chat/completions", content=json.dumps({"model": lone, "messages": USER}))
@@ -405,7 +405,7 @@ def test_text_that_no_encoding_takes_goes_through():
 
 def test_web_pages_of_other_hosts_cannot_spend_the_users_money():
     model = Echo()
-    with served(base_echo=BaseModel(model=model)) as url, client(url) as api:
+    with served(base_echo=PlainModel(model=model)) as url, client(url) as api:
         body = json.dumps({"model": "base/echo", "messages": USER})
         for origin, status in {"https://evil.example": 403, "null": 403, "http://localhost:3000": 200}.items():
             # Also one whose name was made to mean this machine, for which the page and the server are of one origin.
@@ -419,7 +419,7 @@ def test_web_pages_of_other_hosts_cannot_spend_the_users_money():
 
 
 def test_what_goes_wrong_inside_is_an_error_in_the_stream_too():
-    with served(base_echo=BaseModel(model=Echo(error=ZeroDivisionError("oops")))) as url, client(url) as api:
+    with served(base_echo=PlainModel(model=Echo(error=ZeroDivisionError("oops")))) as url, client(url) as api:
         with pytest.raises(openai.InternalServerError, match="ZeroDivisionError: oops"):
             api.chat.completions.create(model="base/echo", messages=USER)
         with pytest.raises(openai.APIError, match="ZeroDivisionError: oops"):

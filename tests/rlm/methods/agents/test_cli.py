@@ -16,7 +16,7 @@ from rlm.models.chat import CostState
 from rlm.models.scripted import ScriptedModel
 from rlm.prompt import Prompt
 
-SMALL_AGENT = str(Path(__file__).parent / "agents" / "small_agent.py")
+SMALL_AGENT = str(Path(__file__).parent / "programs" / "small_agent.py")
 TEXT = "The first door opens with code 4711. " + "Nothing else matters here. " * 20
 JSON = {
     "format": "json",

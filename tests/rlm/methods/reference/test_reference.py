@@ -10,7 +10,7 @@ from rlm.completion import Status, StopReason
 from rlm.limits import Limits, Meter
 from rlm.methods.reference.metering import metering_endpoint
 from rlm.methods.reference.method import LIBRARIES, Reference
-from rlm.methods.rlm.loop import RLM
+from rlm.methods.rlm.method import RLM
 from rlm.models.chat import ContextOverflow, FatalModelError, ModelError, Reply, TokenUsage
 from rlm.models.scripted import ScriptedModel
 from rlm.trajectory import Trajectory

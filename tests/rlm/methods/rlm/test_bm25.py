@@ -1,6 +1,6 @@
 import pytest
 
-from rlm.methods.rlm.bm25 import RLMBm25
+from rlm.methods.rlm.method import RLMBm25
 from rlm.models.scripted import ScriptedModel
 
 DOCUMENTS = ["The cat sat on the mat.", "A dog barked at the moon.", "Nothing happened on Tuesday."]

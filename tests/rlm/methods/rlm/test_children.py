@@ -9,7 +9,7 @@ import pytest
 
 from rlm.completion import Completion, StopReason
 from rlm.limits import Limits
-from rlm.methods.rlm.loop import RLM
+from rlm.methods.rlm.method import RLM
 from rlm.models.chat import ModelError
 from rlm.models.scripted import ScriptedModel
 

@@ -7,7 +7,7 @@ import pytest
 
 from rlm.completion import Completion, Status, StopReason
 from rlm.limits import Limits
-from rlm.methods.rlm.loop import RLM
+from rlm.methods.rlm.method import RLM
 from rlm.models.chat import ModelError
 from rlm.models.scripted import ScriptedModel
 

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from rlm.methods.base import BaseModel
-from rlm.methods.rlm.conversation import PARTS
-from rlm.methods.rlm.loop import RLM
-from rlm.methods.rlm.metadata import capacity
+from rlm.methods.base import PlainModel
+from rlm.methods.rlm.method import RLM
+from rlm.methods.rlm.prompt import PARTS, capacity
 from rlm.models.scripted import ScriptedModel
 from rlm.models.tokens import count_tokens
 from rlm.prompts import FOLDER, load_prompt
@@ -60,7 +59,7 @@ async def test_the_hash_of_the_prompt_file_is_in_every_calls_record(name: str) -
     root = ScriptedModel(["```repl\nprint(llm_query('x'))\n```", "FINAL(1)"])
     result = await RLM(model=root, sub_model=ScriptedModel(["y"]), prompt=name).acompletion("text", "?")
     assert {call.prompt_file_sha256 for call in result.calls} == {load_prompt(name).sha256} and len(result.calls) == 3
-    result = await BaseModel(model=ScriptedModel(["1"])).acompletion("text", "?")
+    result = await PlainModel(model=ScriptedModel(["1"])).acompletion("text", "?")
     assert result.calls[0].prompt_file_sha256 is None
 
 

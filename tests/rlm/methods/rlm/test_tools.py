@@ -9,8 +9,8 @@ import pytest
 
 from rlm.completion import Completion, StopReason
 from rlm.limits import Limits
-from rlm.methods.base import BaseModel
-from rlm.methods.rlm.loop import RLM
+from rlm.methods.base import PlainModel
+from rlm.methods.rlm.method import RLM
 from rlm.models.scripted import ScriptedModel
 
 
@@ -122,10 +122,10 @@ class Expert:
         self.model = ScriptedModel(lambda messages: "sure", usd_per_million=(1000.0, 1000.0))
 
     def blocking(self, question: str) -> str | None:
-        return BaseModel(model=self.model).completion(question).answer
+        return PlainModel(model=self.model).completion(question).answer
 
     async def awaited(self, question: str) -> str | None:
-        return (await BaseModel(model=self.model).acompletion(question)).answer
+        return (await PlainModel(model=self.model).acompletion(question)).answer
 
     async def deep(self, question: str) -> str | None:
         within = RLM(model=ScriptedModel([repl("x = blocking('a') + awaited('b')"), "FINAL_VAR(x)"]), tools=self.tools)
@@ -158,7 +158,7 @@ async def test_a_tool_that_outlives_its_completion_calls_no_more_and_its_call_on
     model, ended, refused = ScriptedModel(lambda messages: "sure", latency_s=0.3), threading.Event(), []
 
     def outlives() -> None:
-        while (said := BaseModel(model=model).completion("Is it so?")).answer:
+        while (said := PlainModel(model=model).completion("Is it so?")).answer:
             pass
         refused.append(said.stop_reason)
         ended.set()

@@ -440,7 +440,7 @@ def test_a_model_serves_one_event_loop_after_another_and_leaves_nothing_open(fak
 
 PROGRAM = """
 import sys
-from rlm.methods.method import run_blocking
+from rlm.blocking import run_blocking
 from rlm.models.build import Endpoint, OpenAIModel
 model = OpenAIModel("m", Endpoint(sys.argv[1], free=True))
 print(run_blocking(model.complete([{"role": "user", "content": "?"}])).text[:6])

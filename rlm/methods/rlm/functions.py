@@ -1,4 +1,4 @@
-"""A user's own functions in the REPL: they run on the host, in bounded time, and leave an event."""
+"""The functions of an RLM's session besides llm_query: child RLMs, and tools of the user."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import inspect
 import keyword
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rlm.methods.subcalls import Batch, SubCallFailed, one_text, texts
+from rlm.prompt import Prompt
 from rlm.repl.protocol import HostFunction
-from rlm.tree import CallTree, Within, calling_tool
+from rlm.tree import CallTree, ParentCall, calling_tool
 
 RESERVED = frozenset(
     {"context", "answer", "llm_query", "llm_query_batched", "rlm_query", "rlm_query_batched", "FINAL", "FINAL_VAR"}
@@ -90,7 +92,7 @@ def _host_tool(
         limit_s = timeout_s if remaining is None else min(timeout_s, remaining)
         event, error, started = parent(), None, time.perf_counter()
         # This call has a task, and so a context, of its own.
-        calling_tool.set(Within(tree, event, depth))
+        calling_tool.set(ParentCall(tree, event, depth))
         try:
             async with asyncio.timeout(limit_s) as timer:
                 return await _started(tool, args, kwargs)
@@ -147,3 +149,45 @@ def _signature(tool: Callable[..., Any]) -> inspect.Signature:
         return inspect.signature(tool)
     except (TypeError, ValueError):
         return inspect.Signature([inspect.Parameter("args", inspect.Parameter.VAR_POSITIONAL)])
+
+
+def child_functions(ask: Callable[[Prompt], Awaitable[str]]) -> Mapping[str, HostFunction]:
+    """The two functions over `ask`, which answers a prompt or raises SubCallFailed.
+
+    rlm_query(context, query): a context is a string or a list of strings. rlm_query_batched(contexts, queries): one
+    query for all or one for each; or one list of (context, query) pairs. What cannot be used raises SubCallFailed.
+    """
+    batch = Batch()
+
+    async def rlm_query(context: Any, query: Any = "") -> str:
+        return await ask(_prompt(context, query))
+
+    async def rlm_query_batched(contexts: Any, queries: Any = None) -> list[str]:
+        return await batch.run(_prompts(contexts, queries), ask)
+
+    return {"rlm_query": rlm_query, "rlm_query_batched": rlm_query_batched}
+
+
+def _prompt(context: Any, query: Any) -> Prompt:
+    if not isinstance(query, str):
+        raise SubCallFailed(f"rlm_query takes its query as a string, not a {type(query).__name__}")
+    if isinstance(context, str):
+        return Prompt(one_text(context, "rlm_query"), query)
+    documents = texts(context, "rlm_query")
+    if not documents:
+        raise SubCallFailed("rlm_query was given an empty list as its context")
+    return Prompt(tuple(documents), query)
+
+
+def _prompts(contexts: Any, queries: Any) -> list[Prompt]:
+    if isinstance(contexts, str) or not isinstance(contexts, Sequence):
+        raise SubCallFailed(f"rlm_query_batched takes a list of contexts, not a {type(contexts).__name__}")
+    if queries is None:
+        pairs = [(item, "") if isinstance(item, str) else item for item in contexts]
+        if any(not isinstance(pair, Sequence) or len(pair) != 2 for pair in pairs):
+            raise SubCallFailed("rlm_query_batched takes contexts and queries, or a list of pairs of the two")
+        return [_prompt(context, query) for context, query in pairs]
+    queries = [queries] * len(contexts) if isinstance(queries, str) else queries
+    if not isinstance(queries, Sequence) or len(queries) != len(contexts):
+        raise SubCallFailed(f"rlm_query_batched got {len(contexts)} contexts, and queries that are not as many")
+    return [_prompt(context, query) for context, query in zip(contexts, queries, strict=True)]

@@ -1,4 +1,4 @@
-"""BM25 over a context: the index, base_bm25, and the `search` function that a method puts into its REPL."""
+"""BM25 search over the passages of a context, also as the function `search` of a REPL."""
 
 from __future__ import annotations
 
@@ -7,18 +7,10 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from rlm.methods.base import read_answer
-from rlm.methods.method import Answer, Method
-from rlm.methods.window import Window, boundary, fit
-from rlm.models.chat import ContextOverflow
-from rlm.models.tokens import count_tokens
-from rlm.prompt import Prompt
+from rlm.methods.window import boundary
 from rlm.repl.protocol import HostFunction
-from rlm.tree import CallTree
 
-_FEWEST_TOKENS = 64
-_QUERY_CHARS = 500
-_MOST_HITS = 100
+MAX_HITS = 100
 
 
 @dataclass(frozen=True)
@@ -109,62 +101,10 @@ def search_function(search: Search) -> HostFunction:
         """
         if not isinstance(query, str) or isinstance(k, bool) or not isinstance(k, int) or k < 1:
             raise ValueError("search takes a string and a number of results of at least 1: search(query, k)")
-        hits = await search.find(query, min(k, _MOST_HITS))
+        hits = await search.find(query, min(k, MAX_HITS))
         return [
             {"index": hit.passage.index, "start": hit.passage.start, "score": hit.score, "text": hit.passage.text}
             for hit in hits
         ]
 
     return search_context
-
-
-@dataclass(kw_only=True)
-class BaseBm25(Method):
-    """The base model over what one BM25 query returns, the query being the prompt's own.
-
-    The best passages are taken while they fit the window, k of them at most, and shown in the order of the context.
-    k: None is as many as fit. passage_chars: of a context that is one string. output_tokens: of the window, kept for
-    the reply; None takes the model's max_output_tokens.
-    """
-
-    k: int | None = None
-    passage_chars: int = 2000
-    output_tokens: int | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.passage_chars < 100:
-            raise ValueError(f"passage_chars is {self.passage_chars}: wanted at least 100")
-        if self.k is not None and self.k < 1:
-            raise ValueError(f"k is {self.k}: wanted at least 1, or null")
-
-    async def answer(self, prompt: Prompt, tree: CallTree) -> Answer:
-        window = Window(self.model, self.output_tokens)
-        search = Search(lambda: passages(prompt.context, self.passage_chars))
-        hits = await search.find(prompt.query or prompt.context_text[-_QUERY_CHARS:], self.k or _MOST_HITS)
-        while True:
-            room = window.room(prompt.messages(""))
-            taken, cut = _taken(hits, room)
-            messages = prompt.messages("\n\n".join(part.text for part in taken))
-            tree.trajectory.record("search", query=prompt.query, found=len(hits), taken=len(taken))
-            try:
-                return read_answer(await tree.call(self.model, messages), truncated=cut)
-            except ContextOverflow:
-                window.refused(messages)
-                if window.room(prompt.messages("")) < _FEWEST_TOKENS:
-                    raise
-
-
-def _taken(hits: Sequence[Hit], room: int | None) -> tuple[list[Passage], bool]:
-    """The best passages that fit together, in the context's order; or the start of the best, cut, if it is too long."""
-    taken: list[Passage] = []
-    for hit in hits:
-        part = hit.passage
-        if room is not None:
-            if not taken and count_tokens(part.text) > room:
-                return [Passage(part.index, part.start, part.text[: fit(part.text, 0, room)])], True
-            room -= count_tokens(part.text) + 1
-            if room < 0:
-                break
-        taken.append(part)
-    return sorted(taken, key=lambda part: (part.index, part.start)), False

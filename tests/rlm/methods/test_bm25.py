@@ -3,7 +3,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlm.completion import StopReason
-from rlm.methods.retrieval import BaseBm25, Bm25, Search, passages, search_function
+from rlm.methods.base import BaseBm25
+from rlm.methods.bm25 import Bm25, Search, passages, search_function
 from rlm.models.chat import ContextOverflow, Sampling
 from rlm.models.scripted import ScriptedModel
 from rlm.repl import open_repl

@@ -1,0 +1,66 @@
+"""Running a coroutine from synchronous code, on one background event loop for the whole process."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def run_blocking(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to completion and return its result.
+
+    All callers share one background loop, because connections and worker processes belong to the loop that created
+    them. An exception that interrupts the wait, such as KeyboardInterrupt, cancels the coroutine, waits until it has
+    ended and passes on. Raises RuntimeError when called from the background loop itself, where it would never return.
+    """
+    loop = _background_loop()
+    if threading.current_thread() is _thread:
+        work.close()
+        raise RuntimeError(
+            "completion() cannot be called from the event loop of another completion: await acompletion()"
+        )
+    done: concurrent.futures.Future[T] = concurrent.futures.Future()
+    started = asyncio.run_coroutine_threadsafe(_started(work, done), loop)
+    try:
+        return done.result()
+    except BaseException:
+        # Cancelling a task that has already ended has no effect.
+        loop.call_soon_threadsafe(started.result().cancel)
+        concurrent.futures.wait([done])
+        raise
+
+
+async def _started(work: Coroutine[Any, Any, T], done: concurrent.futures.Future[T]) -> asyncio.Task[T]:
+    """Start a coroutine as a task that settles `done` when it ends."""
+    task = asyncio.ensure_future(work)
+    task.add_done_callback(lambda ended: _settle(ended, done))
+    return task
+
+
+def _settle(ended: asyncio.Task[T], done: concurrent.futures.Future[T]) -> None:
+    error = asyncio.CancelledError() if ended.cancelled() else ended.exception()
+    if error is None:
+        done.set_result(ended.result())
+    else:
+        done.set_exception(error)
+
+
+_thread: threading.Thread | None = None
+_loop: asyncio.AbstractEventLoop | None = None
+_loop_lock = threading.Lock()
+
+
+def _background_loop() -> asyncio.AbstractEventLoop:
+    global _loop, _thread
+    with _loop_lock:
+        # A forked process inherits the loop but not the thread that runs it.
+        if _loop is None or _thread is None or not _thread.is_alive():
+            _loop = asyncio.new_event_loop()
+            _thread = threading.Thread(target=_loop.run_forever, name="rlm", daemon=True)
+            _thread.start()
+        return _loop
