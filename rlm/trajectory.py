@@ -27,7 +27,9 @@ OnEvent = Callable[[Event], None]
 class CallRecord:
     """One model call, finished or failed. usage and cost include the attempts that were retried.
 
-    prompt_sha256: of its messages. prompt_file_sha256: of the prompt file of the method, None where it has none.
+    prompt_sha256: hash of its messages. prompt_file_sha256: hash of the method's prompt file, None without one.
+    provider, system_fingerprint, output_cap, prompt_cut, only_reasoning: as in Reply. tool_call: the reply holds tool
+    calls, although none was offered.
     """
 
     call_id: int
@@ -46,6 +48,12 @@ class CallRecord:
     failures: tuple[FailedAttempt, ...] = ()
     error: str | None = None
     prompt_file_sha256: str | None = None
+    provider: str = ""
+    system_fingerprint: str = ""
+    output_cap: int | None = None
+    prompt_cut: bool = False
+    only_reasoning: bool = False
+    tool_call: bool = False
 
 
 class Trajectory:

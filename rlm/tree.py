@@ -153,6 +153,8 @@ class CallTree:
                 call_id, caller, role, depth, reply.model or model.name, usage, cost, reply.finish_reason,
                 reply.latency_s or time.perf_counter() - clock, len(failures) - (error is not None and bool(failures)),
                 reply.cache_hit, started_at, digest, failures, error, self.prompt_file_sha256,
+                reply.provider, reply.system_fingerprint, reply.output_cap, reply.prompt_cut, reply.only_reasoning,
+                bool(reply.tool_calls),
             )  # fmt: skip
             self._keep(record, messages, reply, parent)
 
@@ -179,7 +181,7 @@ class CallTree:
             finish_reason=reply.finish_reason, error=record.error,
             retries=[failure.kind for failure in record.failures], prompt_tokens=usage.prompt_tokens,
             cached_tokens=usage.cached_tokens, completion_tokens=usage.completion_tokens,
-            cost_usd=cost.usd, latency_s=record.latency_s, cache_hit=reply.cache_hit,
+            cost_usd=cost.usd, latency_s=record.latency_s, cache_hit=reply.cache_hit, **_flags(reply),
         )  # fmt: skip
         if self._within:
             outer, event, depth = self._within.tree, self._within.parent, self._within.depth + record.depth
@@ -217,6 +219,19 @@ class CallTree:
         if said and sent[: len(said)] == said:
             return {"after_call": before, "messages": [dict(message) for message in sent[len(said) :]]}
         return {"messages": [dict(message) for message in sent]}
+
+
+def _flags(reply: Reply) -> dict[str, object]:
+    """Facts of a call's event that few calls have; left out where they do not apply."""
+    flags = {
+        "provider": reply.provider,
+        "system_fingerprint": reply.system_fingerprint,
+        "output_cap": reply.output_cap,
+        "prompt_cut": reply.prompt_cut,
+        "only_reasoning": reply.only_reasoning,
+        "tool_calls": [{"name": call.name, "arguments": call.arguments} for call in reply.tool_calls],
+    }
+    return {name: value for name, value in flags.items() if value}
 
 
 def _with_failures(reply: Reply, failures: Sequence[FailedAttempt]) -> tuple[TokenUsage, Cost]:

@@ -1,15 +1,18 @@
-"""The ChatModel protocol: who answers a list of messages, what a reply is, and how a call can fail."""
+"""The ChatModel protocol, the reply of a model call, and the errors that a call raises."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
+
+from annotated_types import Ge
 
 
 class CostState(StrEnum):
-    """known: every call had a price; free: none costs anything; unknown: at least one had no price."""
+    """`known`: every call had a price. `free`: no call costs anything. `unknown`: at least one call had no price."""
 
     KNOWN = "known"
     UNKNOWN = "unknown"
@@ -18,10 +21,10 @@ class CostState(StrEnum):
 
 @dataclass(frozen=True)
 class TokenUsage:
-    """Tokens of one call or of a sum of calls.
+    """Tokens of one call, or of several calls added up.
 
-    cached_tokens is the part of prompt_tokens served from a prompt cache; reasoning_tokens is the part of
-    completion_tokens that was not shown. clamped says that a provider reported an impossible value.
+    cached_tokens is the part of prompt_tokens that was served from a prompt cache. reasoning_tokens is the part of
+    completion_tokens that is not in the text. clamped is true if a provider reported an impossible value.
     """
 
     prompt_tokens: int = 0
@@ -46,7 +49,7 @@ class TokenUsage:
 
 @dataclass(frozen=True)
 class Cost:
-    """Dollars: with the provider's discount for cached input, and as if nothing had been cached."""
+    """Dollars of one call or several: with the discount for cached input (usd) and without it (uncached_usd)."""
 
     usd: float = 0.0
     uncached_usd: float = 0.0
@@ -60,14 +63,14 @@ class Cost:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How a model is asked to answer; None leaves the choice to the endpoint.
+    """Sampling parameters of every request to a model; None leaves a parameter to the endpoint.
 
-    extra is sent as it is in the request body, for what only one provider knows.
+    extra: further fields of the request body, for parameters that only one provider has.
     """
 
-    temperature: float | None = None
-    top_p: float | None = None
-    max_output_tokens: int | None = None
+    temperature: Annotated[float, Ge(0)] | None = None
+    top_p: Annotated[float, Ge(0)] | None = None
+    max_output_tokens: Annotated[int, Ge(1)] | None = None
     seed: int | None = None
     reasoning_effort: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
@@ -85,8 +88,27 @@ class FailedAttempt:
 
 
 @dataclass(frozen=True)
+class ToolCall:
+    """A tool call in a reply. arguments: the text that the model wrote, usually a JSON object."""
+
+    name: str
+    arguments: str
+
+    @property
+    def code(self) -> str | None:
+        """Python code in the arguments of a tool such as `python` or `execute_code`; None for any other tool call."""
+        return _python_code(self.name, self.arguments)
+
+
+@dataclass(frozen=True)
 class Reply:
-    """One finished model call. usage and cost are this attempt's own; failed ones stand in `failures`."""
+    """One finished model call. usage and cost are those of the last attempt; earlier attempts are in `failures`.
+
+    model: the name that the endpoint returned. provider, system_fingerprint: who served the call and with which
+    version of the model, as far as the endpoint reports it. output_cap: the cap on output tokens that replaced the
+    configured one because the prompt left less room. prompt_cut: the endpoint reports far fewer prompt tokens than were
+    sent, so it has dropped a part of the prompt. tool_calls: tool calls of the reply, although none was offered.
+    """
 
     text: str
     finish_reason: str = "stop"
@@ -97,23 +119,38 @@ class Reply:
     latency_s: float = 0.0
     cache_hit: bool = False
     failures: tuple[FailedAttempt, ...] = ()
+    provider: str = ""
+    system_fingerprint: str = ""
+    output_cap: int | None = None
+    prompt_cut: bool = False
+    tool_calls: tuple[ToolCall, ...] = ()
 
     @property
     def truncated(self) -> bool:
-        """Whether the reply was cut by its limit on output tokens."""
+        """True if the reply reached its cap on output tokens."""
         return self.finish_reason == "length"
 
     @property
     def refused(self) -> bool:
-        """Whether the model refused, or its provider filtered the call."""
+        """True if the model refused or the provider filtered the call."""
         return self.finish_reason == "content_filter"
+
+    @property
+    def only_reasoning(self) -> bool:
+        """True if the text is empty and the reasoning is not: the answer, if there is one, is in `reasoning`."""
+        return not self.text.strip() and bool(self.reasoning.strip())
+
+    @property
+    def tool_code(self) -> str | None:
+        """The code of the first tool call that holds Python code; None if no tool call does."""
+        return next((call.code for call in self.tool_calls if call.code is not None), None)
 
 
 class ChatModel(Protocol):
     """Answers a list of messages.
 
-    name: as it is priced and reported. context_window: in tokens, None where it is not known.
-    sampling: what is sent with every call; a part of what identifies a call.
+    name: the model's name in prices and reports. context_window: in tokens, None if unknown. sampling: the parameters
+    of every request; they are part of a call's key in the cache.
     """
 
     name: str
@@ -121,21 +158,23 @@ class ChatModel(Protocol):
     sampling: Sampling
 
     async def complete(self, messages: Sequence[Mapping[str, str]], *, epoch: int = 0, occurrence: int = 0) -> Reply:
-        """Answer. epoch and occurrence (the n-th identical call of a completion) tell equal calls apart in the cache.
+        """Answer the messages.
 
+        epoch and occurrence (n for the n-th identical call of a completion) separate equal calls in the cache.
         Raises ContextOverflow, FatalModelError or ModelError.
         """
         ...
 
     async def aclose(self) -> None:
-        """Give back connections and processes."""
+        """Close connections and end processes."""
         ...
 
 
 class ModelError(Exception):
-    """A call that failed for good, after the retries its kind allows.
+    """A call that failed after the retries that its kind of failure allows.
 
-    failures: what each attempt was billed. cache_hit: told from a store, or by an equal call at the same time.
+    failures: every attempt, with what it was billed. cache_hit: the error was not caused by a request of this call; it
+    comes from the store or from an identical call at the same time.
     """
 
     cache_hit = False
@@ -150,4 +189,38 @@ class ContextOverflow(ModelError):
 
 
 class FatalModelError(ModelError):
-    """Bad credentials, no quota, an unknown model: no later call can succeed, so the run must stop."""
+    """Bad credentials, no quota or an unknown model: no later call can succeed, so the run stops."""
+
+
+_PYTHON_TOOLS = (
+    "python", "python3", "python_interpreter", "python_repl", "python_tool", "repl", "ipython", "jupyter", "code",
+    "code_interpreter", "code_execution", "run_code", "run_python", "exec", "execute", "execute_code", "execute_python",
+    "exec_python", "python_exec", "interpreter", "run", "run_cell", "execute_cell",
+)  # fmt: skip
+_CODE_KEYS = ("code", "python", "python_code", "source", "script", "program", "cell", "input", "snippet", "command")
+
+
+def _python_code(name: str, arguments: str) -> str | None:
+    tool = name.rpartition(".")[2].strip().lower().replace("-", "_")
+    named = tool in _PYTHON_TOOLS or name.strip().lower().startswith(("python.", "python_"))
+    try:
+        given = json.loads(arguments, strict=False)
+    except (ValueError, RecursionError):
+        # Some models write the code itself where the protocol has a JSON object.
+        return arguments if named and arguments.strip() else None
+    if isinstance(given, str):
+        return given if named and given.strip() else None
+    if not isinstance(given, Mapping):
+        return None
+    language = given.get("language") or given.get("lang")
+    if isinstance(language, str) and not language.lower().startswith(("py", "ipy")):
+        return None
+    keys = _CODE_KEYS if named else ("python", "python_code")
+    if isinstance(language, str):
+        keys = _CODE_KEYS
+    code = next((given[key] for key in keys if given.get(key)), None)
+    if code is None and named and len(given) == 1:
+        code = next(iter(given.values()))
+    if isinstance(code, list) and all(isinstance(line, str) for line in code):
+        code = "\n".join(code)
+    return code if isinstance(code, str) and code.strip() else None

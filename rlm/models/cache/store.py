@@ -15,7 +15,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rlm.models.chat import ContextOverflow, Cost, CostState, FailedAttempt, FatalModelError, Reply, TokenUsage
+from rlm.models.chat import (
+    ContextOverflow,
+    Cost,
+    CostState,
+    FailedAttempt,
+    FatalModelError,
+    Reply,
+    TokenUsage,
+    ToolCall,
+)
 
 log = logging.getLogger(__name__)
 
@@ -262,8 +271,13 @@ def _encode(outcome: Outcome) -> str:
         "model": outcome.model,
         "latency_s": outcome.latency_s,
         "failures": _failures(outcome.failures),
+        "provider": outcome.provider,
+        "system_fingerprint": outcome.system_fingerprint,
+        "output_cap": outcome.output_cap,
+        "prompt_cut": outcome.prompt_cut or None,
+        "tool_calls": [[call.name, call.arguments] for call in outcome.tool_calls],
     }
-    return json.dumps({key: value for key, value in plain.items() if value not in ("", [])})
+    return json.dumps({key: value for key, value in plain.items() if value not in ("", [], None)})
 
 
 def _decode(text: str) -> Outcome:
@@ -288,6 +302,11 @@ def _decode(text: str) -> Outcome:
             latency_s=float(row["latency_s"]),
             cache_hit=True,
             failures=tuple(failures),
+            provider=str(row.get("provider", "")),
+            system_fingerprint=str(row.get("system_fingerprint", "")),
+            output_cap=row.get("output_cap"),
+            prompt_cut=bool(row.get("prompt_cut", False)),
+            tool_calls=tuple(ToolCall(name, arguments) for name, arguments in row.get("tool_calls", ())),
         )
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise ValueError(f"an outcome cannot be read: {error!r}") from error
