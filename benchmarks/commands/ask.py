@@ -51,7 +51,8 @@ def main(argv: Sequence[str]) -> int:
 
 
 async def _ask(config: Config, context: str | list[str], question: str, live: Live) -> int:
-    from benchmarks.config.build import ModelSet, build_methods
+    from benchmarks.config.build import build_methods
+    from benchmarks.running.model_set import ModelSet
     from rlm.completion import one_line
     from rlm.methods.method import Method
     from rlm.models.chat import FatalModelError

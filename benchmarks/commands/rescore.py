@@ -34,9 +34,9 @@ def main(argv: Sequence[str]) -> int:
 
 
 async def _rescore(path: Path, overrides: Sequence[str]) -> int:
-    from benchmarks.config.build import ModelSet
     from benchmarks.running.harness import load_benchmarks
     from benchmarks.running.manifest import price_snapshot
+    from benchmarks.running.model_set import ModelSet
     from benchmarks.running.run_folder import RunFolder, read_manifest, refresh_tables
     from rlm.completion import one_line
     from rlm.models.chat import ModelError

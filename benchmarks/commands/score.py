@@ -14,8 +14,8 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from benchmarks.config.build import ModelSet
 from benchmarks.config.compose import Config, ConfigError, compose
+from benchmarks.running.model_set import ModelSet
 from benchmarks.sample import Benchmark, target_json
 from benchmarks.sources.protect import HIDDEN
 from rlm.models.chat import ModelError

@@ -80,7 +80,8 @@ async def _serve(config: Config, bound: socket.socket, key: str | None) -> int:
             app.state.end_completions()
             await super().shutdown(sockets)
 
-    from benchmarks.config.build import ModelSet, build_methods
+    from benchmarks.config.build import build_methods
+    from benchmarks.running.model_set import ModelSet
     from rlm.methods.method import Method
     from rlm.server.app import make_app
 

@@ -124,7 +124,8 @@ def estimate(config: Config, tell: Callable[[str], None] = lambda note: None) ->
     """
     import pandas as pd
 
-    from benchmarks.config.build import ModelSet, build_methods
+    from benchmarks.config.build import build_methods
+    from benchmarks.running.model_set import ModelSet
     from rlm.methods.method import Method
 
     models = ModelSet(config, None).roles()

@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.config.build import ModelSet, build, build_methods
+from benchmarks.config.build import build, build_methods
 from benchmarks.config.compose import Config, ConfigError
 from benchmarks.running.executors import ExecutorError
 from benchmarks.running.journal import Key, Record
+from benchmarks.running.model_set import ModelSet
 from benchmarks.sample import Benchmark, Sample, SampleInfo, Score
 from benchmarks.sources.protect import seal
 from rlm.completion import Completion, Status, StopReason, Usage, one_line
