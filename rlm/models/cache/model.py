@@ -1,4 +1,4 @@
-"""The response cache, which is the journal of calls: a finished call is stored, and answered from the store again."""
+"""The response cache: a finished call is stored, and an equal call is answered from the store."""
 
 from __future__ import annotations
 
@@ -6,38 +6,48 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
-from rlm.models.cache.store import CallStore, Outcome
+from rlm.models.cache.records import StoredResult
+from rlm.models.cache.requests import describe_request, set_sampling
+from rlm.models.cache.store import CallStore
 from rlm.models.chat import ChatModel, ContextOverflow, FailedAttempt, FatalModelError, ModelError, Reply, Sampling
 from rlm.trajectory import prompt_sha256
 
 __all__ = ["CachedModel", "CallStore", "NotRecorded", "call_key"]
 
-MODES = ("off", "read_write", "replay")
+Mode = Literal["off", "read_write", "replay"]
 
 
 class NotRecorded(FatalModelError):
-    """A replay met a call of which there is no recorded response."""
+    """A replay met a call without a recorded response."""
 
 
 class CachedModel:
-    """A ChatModel before another: calls that the store knows are answered from it, others are made and stored.
+    """A ChatModel that answers calls from a store, and makes and stores the calls that the store does not have.
 
-    mode: `read_write`; `replay` makes no call, a missing one raises NotRecorded; `off` passes everything on.
-    Replies and context overflows are stored, errors never; of a call made twice the first stored outcome counts.
-    Equal calls at the same time are made once: the others get its reply as a hit. A call goes on while anybody waits
-    for it and is cancelled with the last who does. An attribute `identity` of the inner model, such as the address of
-    its endpoint, tells equal names apart.
+    mode: `read_write`; `replay` makes no call, and a call that is not recorded raises NotRecorded; `off` passes every
+    call to the inner model. Replies and context overflows are stored, other errors are not; if a call is made twice,
+    the first stored result counts. Equal concurrent calls are coalesced: the call is made once, the others receive its
+    reply as a cache hit, and it is cancelled when the last waiter leaves.
+
+    A call is identified by the model's name and the request (see call_key). The address of the endpoint, the attribute
+    `address` of the inner model, is part of the key only if two endpoints over one store serve models of one name. An
+    attribute `identity` of the inner model is always part of the key.
     """
 
-    def __init__(self, inner: ChatModel, store: CallStore, mode: str = "read_write") -> None:
-        if mode not in MODES:
-            raise ValueError(f"cache.mode is {mode!r}: wanted one of {', '.join(MODES)}")
+    def __init__(self, inner: ChatModel, store: CallStore, mode: Mode = "read_write") -> None:
+        if mode not in get_args(Mode):
+            raise ValueError(f"cache.mode is {mode!r}: expected {', '.join(get_args(Mode))}")
         self.inner = inner
         self.store = store
         self.mode = mode
+        self._address = str(getattr(inner, "address", ""))
         self._flights: dict[tuple[asyncio.AbstractEventLoop, bytes], _Flight] = {}
+        endpoints = store.endpoints.setdefault(inner.name, [])
+        if self._address not in endpoints:
+            endpoints.append(self._address)
 
     @property
     def name(self) -> str:
@@ -55,16 +65,32 @@ class CachedModel:
         """Answer from the store, or by the inner model; raises what that raises, and FatalModelError for the store."""
         if self.mode == "off":
             return await self.inner.complete(messages, epoch=epoch, occurrence=occurrence)
-        key = call_key(self.inner, messages, epoch, occurrence)
-        stored = self.store.get(key)
-        if stored is not None:
-            return _told(stored)
+        keys = self._keys(messages, epoch, occurrence)
+        for key in keys:
+            stored = self.store.get(key)
+            if stored is not None:
+                return _reply_or_raise(stored)
         if self.mode == "replay":
-            raise NotRecorded(
-                f"recorded response missing: {self.name}, prompt {prompt_sha256(messages)[:16]}, epoch {epoch}, "
-                f"occurrence {occurrence}, is not in {self.store.path}"
-            )
-        return await self._join(key, messages, epoch, occurrence)
+            raise NotRecorded(self._missing(messages, epoch, occurrence))
+        return await self._join(keys[0], messages, epoch, occurrence)
+
+    def _keys(self, messages: Sequence[Mapping[str, str]], epoch: int, occurrence: int) -> list[bytes]:
+        """The key that a call is stored under, then further keys under which it may have been stored."""
+        plain = call_key(self.inner, messages, epoch, occurrence)
+        endpoints = self.store.endpoints[self.inner.name]
+        if not self._address:
+            return [plain]
+        addressed = call_key(self.inner, messages, epoch, occurrence, address=self._address)
+        if len(endpoints) == 1:
+            return [plain, addressed]
+        # Before the second endpoint was known, or in a run without it, calls were stored without the address.
+        return [addressed, plain] if endpoints[0] == self._address else [addressed]
+
+    def _missing(self, messages: Sequence[Mapping[str, str]], epoch: int, occurrence: int) -> str:
+        call = f"{self.name}, prompt {prompt_sha256(messages)[:16]}, epoch {epoch}, occurrence {occurrence}"
+        difference = self.store.nearest_difference(self.name, messages, self.sampling, epoch, occurrence)
+        difference = difference or f"no request of {self.name} is kept there to compare with"
+        return f"recorded response missing: {call}, is not in {self.store.source}: {difference}"
 
     async def aclose(self) -> None:
         await self.inner.aclose()
@@ -74,7 +100,7 @@ class CachedModel:
         flight = self._flights.get((loop, key))
         first = flight is None
         if flight is None:
-            # A task of its own: whoever asked first may be cancelled without harm to those who joined.
+            # A separate task: if the first caller is cancelled, those who joined still get the reply.
             task = loop.create_task(self._call(key, messages, epoch, occurrence))
             flight = self._flights[loop, key] = _Flight(task)
             task.add_done_callback(lambda _: self._land(loop, key, flight))
@@ -89,7 +115,7 @@ class CachedModel:
         except ModelError as error:
             if first:
                 raise
-            # Its attempts are charged to the one who asked first.
+            # The attempts are charged to the first caller only.
             joined = type(error)(str(error))
             joined.cache_hit = True
             raise joined from error
@@ -101,41 +127,60 @@ class CachedModel:
         if self._flights.get((loop, key)) is flight:
             del self._flights[loop, key]
         if flight.task.done() and not flight.task.cancelled():
-            # Asked for, so that asyncio does not report an error that nobody waits for any more.
+            # Retrieved, so that asyncio does not report an error that no one awaits.
             flight.task.exception()
 
     async def _call(self, key: bytes, messages: Sequence[Mapping[str, str]], epoch: int, occurrence: int) -> Reply:
         try:
             reply = await self.inner.complete(messages, epoch=epoch, occurrence=occurrence)
         except ContextOverflow as overflow:
-            self.store.put(key, self.name, overflow)
+            self._put(key, messages, epoch, occurrence, overflow)
             raise
-        if self.store.put(key, self.name, reply):
+        if self._put(key, messages, epoch, occurrence, reply):
             return reply
-        # Another process answered the same call meanwhile: its reply counts, ours was paid for nothing.
+        # Another process stored the same call meanwhile: its reply counts, and this one is charged as spent.
         spent = FailedAttempt("answered_twice", "another process stored this call first", 0.0, reply.usage, reply.cost)
-        winner = _told(self.store.get(key))
+        winner = _reply_or_raise(self.store.get(key))
         return replace(winner, failures=(*winner.failures, *reply.failures, spent))
+
+    def _put(
+        self, key: bytes, messages: Sequence[Mapping[str, str]], epoch: int, occurrence: int, result: StoredResult
+    ) -> bool:
+        request, ids = describe_request(messages, self.sampling, epoch, occurrence)
+        texts = [(one, message["content"]) for one, message in zip(ids, messages, strict=True)]
+        return self.store.put(key, self.name, result, request, texts)
 
 
 @dataclass(eq=False)
 class _Flight:
-    """A call that is being made, and how many wait for it."""
+    """A call in flight and the number of its waiters."""
 
     task: asyncio.Task[Reply]
     waiting: int = 0
 
 
-def call_key(model: ChatModel, messages: Sequence[Mapping[str, str]], epoch: int = 0, occurrence: int = 0) -> bytes:
-    """SHA-256 over all that determines a call: endpoint, model, messages, sampling, epoch, occurrence."""
+def call_key(
+    model: ChatModel,
+    messages: Sequence[Mapping[str, str]],
+    epoch: int = 0,
+    occurrence: int = 0,
+    *,
+    address: str = "",
+) -> bytes:
+    """SHA-256 over everything that determines a call: model, messages, sampling, epoch, occurrence.
+
+    address: of the endpoint, for a call that must not be answered by another endpoint's reply.
+    """
     further = [{k: v for k, v in message.items() if k not in ("role", "content")} for message in messages]
     parts = (
+        # Stores of version 1 have the address in every key.
         "rlm-eval call 1",
-        getattr(model, "identity", ""),
+        address or str(getattr(model, "identity", "")),
         model.name,
         prompt_sha256(messages),
         json.dumps(further if any(further) else [], sort_keys=True, default=str),
-        json.dumps(_sampling(model.sampling), sort_keys=True, default=str),
+        # Unset settings are left out, so that a new setting does not change the keys of stored calls.
+        json.dumps(set_sampling(model.sampling), sort_keys=True, default=str),
         str(epoch),
         str(occurrence),
     )
@@ -147,17 +192,8 @@ def call_key(model: ChatModel, messages: Sequence[Mapping[str, str]], epoch: int
     return digest.digest()
 
 
-def _sampling(sampling: Sampling) -> dict[str, object]:
-    # Unset settings are left out, so that a new setting does not change the keys of stored calls; 0 is 0.0.
-    values = {field.name: getattr(sampling, field.name) for field in fields(sampling)}
-    values["extra"] = dict(sampling.extra) or None
-    for name in ("temperature", "top_p"):
-        values[name] = None if values[name] is None else float(values[name])
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def _told(outcome: Outcome | None) -> Reply:
-    if isinstance(outcome, ContextOverflow):
-        raise outcome
-    assert outcome is not None
-    return outcome
+def _reply_or_raise(result: StoredResult | None) -> Reply:
+    if isinstance(result, ContextOverflow):
+        raise result
+    assert result is not None
+    return result

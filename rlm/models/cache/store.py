@@ -1,60 +1,73 @@
-"""A file of finished model calls: what was answered under which key, kept the moment it arrives."""
+"""A file of finished model calls by key; a call is on disk as soon as it is stored."""
 
 from __future__ import annotations
 
 import fcntl
 import gzip
-import json
 import logging
 import os
 import sqlite3
 import threading
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rlm.models.chat import (
-    ContextOverflow,
-    Cost,
-    CostState,
-    FailedAttempt,
-    FatalModelError,
-    Reply,
-    TokenUsage,
-    ToolCall,
+from rlm.models.cache.records import (
+    Record,
+    StoredResult,
+    checksum,
+    decode,
+    encode,
+    is_final,
+    read_recording,
+    recording_line,
+    text_line,
 )
+from rlm.models.cache.requests import Messages, describe_request, first_difference, kept_text
+from rlm.models.chat import FatalModelError, Sampling
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
-# Marks the file as ours in SQLite's header.
+VERSION = 2
+# Marks the file as a call store in SQLite's header.
 APPLICATION_ID = 0x524C4D43
 BUSY_S = 60.0
 # Stored calls after which the write-ahead log is folded into the file.
 FOLD_EVERY = 2_000
-_SCHEMA = "CREATE TABLE IF NOT EXISTS calls (key BLOB PRIMARY KEY, model TEXT NOT NULL, outcome TEXT NOT NULL)"
-
-# What a call came to: an answer, or that its prompt was too long.
-Outcome = Reply | ContextOverflow
+# Texts that this process knows to be in the file, so that they are not written again.
+_KNOWN_TEXTS = 100_000
+# Recorded requests that a missing one is compared with.
+_MAX_COMPARED = 20_000
+_COLUMNS = "key, model, outcome, checksum, request"
+_SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS calls (key BLOB PRIMARY KEY, model TEXT NOT NULL, outcome TEXT NOT NULL)",
+    "ALTER TABLE calls ADD COLUMN checksum TEXT",
+    "ALTER TABLE calls ADD COLUMN request TEXT",
+    "CREATE TABLE texts (id BLOB PRIMARY KEY, text TEXT NOT NULL)",
+    "CREATE TABLE set_aside (key BLOB, model TEXT, outcome TEXT, checksum TEXT, reason TEXT)",
+)
 
 
 class CallStore:
-    """Outcomes of model calls by key, in an SQLite file that several processes of one machine may share.
+    """Results of model calls by key, in an SQLite file that several processes of one machine may share.
 
-    path: the file, made where there is none; or a recording (`*.jsonl.gz`), read into memory. read_also: further
-    stores that are only read, such as those of other machines, which need a file each. An outcome is in the file,
-    and survives the end of the process, when `put` returns. A file found damaged is set aside as `*.damaged` and what
-    can be read of it is kept. Every method raises FatalModelError, one line, for a file that cannot be used.
+    path: the file, created if missing; or a recording (`*.jsonl.gz`), read into memory. read_also: further stores that
+    are only read, such as those of other machines. A result is in the file, and survives the end of the process, when
+    `put` returns. A record that fails its checksum, cannot be read or holds a passing failure is set aside, reported
+    once and treated as absent. A damaged file is set aside as `*.damaged`, and its readable records are kept. Every
+    method raises FatalModelError, one line, for a file that cannot be used.
     """
 
     def __init__(self, path: Path | str, read_also: Sequence[Path | str] = ()) -> None:
         self.path = Path(path)
+        self.endpoints: dict[str, list[str]] = {}
+        self._recordings: list[Path] = []
         self._lock = threading.Lock()
         self._unfolded = 0
         self._folding = threading.Thread()
-        with self._telling("open"):
+        self._known_texts: set[bytes] = set()
+        with self._reporting("open"):
             if self.path.name.endswith(".jsonl.gz"):
                 self._file = _create(sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False))
                 self.import_(self.path)
@@ -63,19 +76,49 @@ class CallStore:
             others = [Path(other) for other in read_also if Path(other).resolve() != self.path.resolve()]
             self._others = [_open_to_read(other) for other in others]
 
-    def get(self, key: bytes) -> Outcome | None:
-        """The outcome stored under a key, None where there is none."""
-        with self._telling("read"):
-            found = self._run("SELECT outcome FROM calls WHERE key = ?", (key,)).fetchone()
-            for other in () if found else self._others:
-                found = found or other.execute("SELECT outcome FROM calls WHERE key = ?", (key,)).fetchone()
-            return _decode(found[0]) if found else None
+    @property
+    def source(self) -> str:
+        """The files that answers come from, for messages: the recordings read in, else the store's own file."""
+        return ", ".join(map(str, self._recordings or [self.path]))
 
-    def put(self, key: bytes, model: str, outcome: Outcome) -> bool:
-        """Store an outcome; False where the key has one already, which stays."""
-        with self._telling("write"):
-            row = key, model, _encode(outcome)
-            new = self._run("INSERT OR IGNORE INTO calls VALUES (?, ?, ?)", row).rowcount == 1
+    def get(self, key: bytes) -> StoredResult | None:
+        """The result stored under a key, or None."""
+        with self._reporting("read"):
+            for file in (self._file, *self._others):
+                found = self._run(f"SELECT {_COLUMNS} FROM calls WHERE key = ?", (key,), file).fetchone()
+                if found is None:
+                    continue
+                record = Record(*found)
+                try:
+                    return decode(record)
+                except ValueError as error:
+                    self._set_aside(record, str(error), file)
+        return None
+
+    def put(
+        self,
+        key: bytes,
+        model: str,
+        result: StoredResult,
+        request: str | None = None,
+        texts: Sequence[tuple[bytes, str]] = (),
+    ) -> bool:
+        """Store a result; False if the key has one already, which is kept.
+
+        request, texts: what was asked, by `describe_request`, and the texts that it names. A result that is not final
+        is not stored.
+        """
+        if not is_final(result):
+            return True
+        outcome = encode(result)
+        record = key, model, outcome, checksum(key, model, outcome), request
+        insert = f"INSERT OR IGNORE INTO calls ({_COLUMNS}) VALUES (?, ?, ?, ?, ?)"
+        with self._reporting("write"):
+            self._put_texts(texts)
+            new = self._run(insert, record).rowcount == 1
+            if not new and self.get(key) is None:
+                # The earlier record was damaged and has been set aside.
+                new = self._run(insert, record).rowcount == 1
         self._unfolded += new
         if self._unfolded >= FOLD_EVERY and not self._folding.is_alive():
             self._unfolded = 0
@@ -83,58 +126,120 @@ class CallStore:
             self._folding.start()
         return new
 
+    def nearest_difference(
+        self, model: str, messages: Messages, sampling: Sampling, epoch: int, occurrence: int
+    ) -> str | None:
+        """One sentence on where a request differs from the nearest recorded request of the model.
+
+        None if no request of the model is kept, as in recordings of older versions.
+        """
+        select = "SELECT request FROM calls WHERE model = ? AND request IS NOT NULL LIMIT ?"
+        with self._reporting("read"):
+            files = (self._file, *self._others)
+            recorded = (row[0] for file in files for row in file.execute(select, (model, _MAX_COMPARED)))
+            request, _ = describe_request(messages, sampling, epoch, occurrence)
+            return first_difference(request, messages, recorded, self._text)
+
+    def _text(self, identifier: bytes) -> str | None:
+        select = "SELECT text FROM texts WHERE id = ?"
+        found = (file.execute(select, (identifier,)).fetchone() for file in (self._file, *self._others))
+        return next((row[0] for row in found if row), None)
+
     def __len__(self) -> int:
-        with self._telling("read"):
+        with self._reporting("read"):
             return self._run("SELECT count(*) FROM calls").fetchone()[0]
 
     def export(self, path: Path | str) -> int:
-        """Write all outcomes as a recording (`*.jsonl.gz`) and say how many; the same outcomes give the same bytes."""
+        """Write all results as a recording (`*.jsonl.gz`); returns their number. Equal results give equal bytes."""
         path, rows = Path(path), 0
         partial = path.with_name(path.name + ".partial")
-        with self._telling("export"), partial.open("wb") as raw, gzip.GzipFile("", "wb", 9, raw, mtime=0) as packed:
-            for key, model, outcome in self._file.execute("SELECT key, model, outcome FROM calls ORDER BY key"):
-                row = {"key": key.hex(), "model": model, "outcome": json.loads(outcome)}
-                packed.write(json.dumps(row, sort_keys=True, separators=(",", ":")).encode() + b"\n")
+        with self._reporting("export"), partial.open("wb") as raw, gzip.GzipFile("", "wb", 9, raw, mtime=0) as packed:
+            for found in self._file.execute(f"SELECT {_COLUMNS} FROM calls ORDER BY key"):
+                try:
+                    decode(record := Record(*found))
+                except ValueError as error:
+                    log.warning("%s: record %s is left out: %s", self.path, found[0].hex()[:16], error)
+                    continue
+                packed.write(recording_line(record))
                 rows += 1
+            for identifier, text in self._file.execute("SELECT id, text FROM texts ORDER BY id"):
+                packed.write(text_line(identifier, text))
         partial.replace(path)
         return rows
 
     def import_(self, path: Path | str) -> int:
-        """Add a recording's outcomes and say how many there were.
+        """Add a recording's results; returns their number.
 
         Raises OSError for a file that cannot be read, ValueError naming the line that is damaged.
         """
-        rows = list(_read_recording(Path(path)))
-        with self._telling("import"), self._lock:
+        records, texts = [], []
+        for one in read_recording(Path(path)):
+            if isinstance(one, tuple):
+                texts.append(one)
+                continue
+            try:
+                decode(one)
+            except ValueError as error:
+                log.warning("%s: record %s is set aside: %s", path, one.key.hex()[:16], error)
+                continue
+            records.append((one.key, one.model, one.outcome, one.checksum, one.request))
+        with self._reporting("import"), self._lock:
             self._file.execute("BEGIN IMMEDIATE")
-            self._file.executemany("INSERT OR IGNORE INTO calls VALUES (?, ?, ?)", rows)
+            self._file.executemany(f"INSERT OR IGNORE INTO calls ({_COLUMNS}) VALUES (?, ?, ?, ?, ?)", records)
+            self._file.executemany("INSERT OR IGNORE INTO texts VALUES (?, ?)", texts)
             self._file.execute("COMMIT")
-        return len(rows)
+        self._recordings.append(Path(path))
+        return len(records)
 
     def close(self) -> None:
-        """Close the files; what is in the write-ahead log is folded in first."""
+        """Close the files; SQLite folds the write-ahead log in first."""
         if self._folding.is_alive():
             self._folding.join()
         for file in (self._file, *self._others):
             file.close()
 
-    def _run(self, statement: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
+    def _put_texts(self, texts: Sequence[tuple[bytes, str]]) -> None:
+        new = [(identifier, kept_text(text)) for identifier, text in texts if identifier not in self._known_texts]
+        if len(self._known_texts) > _KNOWN_TEXTS:
+            self._known_texts.clear()
+        for row in new:
+            self._run("INSERT OR IGNORE INTO texts VALUES (?, ?)", row)
+            self._known_texts.add(row[0])
+
+    def _set_aside(self, record: Record, reason: str, file: sqlite3.Connection) -> None:
+        log.warning("%s: record %s is set aside: %s", self.path, record.key.hex()[:16], reason)
+        if file is not self._file:
+            return
+        values = record.key, record.model, record.outcome, record.checksum, reason
+        try:
+            self._run("INSERT INTO set_aside VALUES (?, ?, ?, ?, ?)", values)
+            self._run("DELETE FROM calls WHERE key = ?", (record.key,))
+        except sqlite3.OperationalError:
+            # A store that can only be read: the record is absent for this process.
+            return
+
+    def _run(
+        self, statement: str, values: Sequence[Any] = (), file: sqlite3.Connection | None = None
+    ) -> sqlite3.Cursor:
         with self._lock:
             try:
-                return self._file.execute(statement, values)
+                return (file or self._file).execute(statement, values)
             except sqlite3.DatabaseError as error:
                 if isinstance(error, sqlite3.OperationalError | sqlite3.InterfaceError | sqlite3.ProgrammingError):
                     raise
+                if file not in (None, self._file):
+                    raise
                 self._file.close()
                 self._file = _salvage(self.path, error)
+                self._known_texts.clear()
                 return self._file.execute(statement, values)
 
     @contextmanager
-    def _telling(self, what: str) -> Iterator[None]:
+    def _reporting(self, action: str) -> Iterator[None]:
         try:
             yield
         except (sqlite3.Error, OSError, ValueError) as error:
-            raise FatalModelError(f"cannot {what} the stored model calls in {self.path}: {error}") from error
+            raise FatalModelError(f"cannot {action} the stored model calls in {self.path}: {error}") from error
 
 
 def _open(path: Path) -> sqlite3.Connection:
@@ -156,15 +261,16 @@ def _connect(path: Path) -> sqlite3.Connection:
 def _create(file: sqlite3.Connection) -> sqlite3.Connection:
     file.execute("BEGIN IMMEDIATE")
     version = _version(file)
-    if version is None:
-        file.execute(_SCHEMA)
+    for statement in _SCHEMA if version is None else _SCHEMA[1:] if version < VERSION else ():
+        file.execute(statement)
+    if version != VERSION:
         file.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         file.execute(f"PRAGMA user_version = {VERSION}")
     file.execute("COMMIT")
     # With a write-ahead log a commit survives the end of the process without waiting for the disk.
     file.execute("PRAGMA journal_mode = WAL")
     file.execute("PRAGMA synchronous = NORMAL")
-    # Folding the log in waits for the disk, so it is not done inside a call but by _fold, in a thread.
+    # Folding the log in waits for the disk: _fold does it in a thread, not a call.
     file.execute("PRAGMA wal_autocheckpoint = 0")
     return file
 
@@ -184,26 +290,38 @@ def _open_to_read(path: Path) -> sqlite3.Connection:
     immutable = "" if os.access(path.parent, os.W_OK) else "&immutable=1"
     address = f"{path.resolve().as_uri()}?mode=ro{immutable}"
     file = sqlite3.connect(address, uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
-    if _version(file) is None:
+    version = _version(file)
+    if version is None:
         file.execute("SELECT 1 FROM calls")
+    elif version < VERSION:
+        _view_as_current(file)
     return file
 
 
+def _view_as_current(file: sqlite3.Connection) -> None:
+    """Give this connection the tables of the current version over those of version 1, which stay unchanged."""
+    file.execute("PRAGMA temp_store = MEMORY")
+    file.execute(
+        "CREATE TEMP VIEW calls AS SELECT key, model, outcome, NULL AS checksum, NULL AS request FROM main.calls"
+    )
+    file.execute("CREATE TEMP TABLE texts (id BLOB PRIMARY KEY, text TEXT NOT NULL)")
+
+
 def _version(file: sqlite3.Connection) -> int | None:
-    """The version of a store, None for an empty file. Raises OperationalError for what is not ours."""
+    """The version of a store; None for an empty file. Raises OperationalError for any other file."""
     application = file.execute("PRAGMA application_id").fetchone()[0]
     version = file.execute("PRAGMA user_version").fetchone()[0]
     if not application and not file.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
         return None
     if application != APPLICATION_ID:
-        raise sqlite3.OperationalError("it is a database of something else")
-    if version != VERSION:
-        raise sqlite3.OperationalError(f"it has version {version}, this program reads {VERSION}: move it away")
+        raise sqlite3.OperationalError("it is a database of another program")
+    if not 1 <= version <= VERSION:
+        raise sqlite3.OperationalError(f"it has version {version}, this program reads up to {VERSION}: move it away")
     return version
 
 
 def _salvage(path: Path, problem: Exception) -> sqlite3.Connection:
-    """Set a damaged store aside and make a new one of the rows that can be read."""
+    """Set a damaged store aside and make a new one of its readable records."""
     with path.open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         if path.stat().st_ino != os.fstat(held.fileno()).st_ino:
@@ -212,15 +330,16 @@ def _salvage(path: Path, problem: Exception) -> sqlite3.Connection:
         header = held.read(100)
         if header[:16] != b"SQLite format 3\0":
             raise sqlite3.OperationalError("it is not a store of model calls")
-        # SQLite reads nothing of a file that is shorter than its header says: fill it up.
+        # SQLite reads nothing of a file that is shorter than its header states: fill it up.
         page_size, pages = int.from_bytes(header[16:18], "big"), int.from_bytes(header[28:32], "big")
         if path.stat().st_size < page_size * pages:
             os.truncate(path, page_size * pages)
-        rows = {row[0]: row for order in ("ASC", "DESC") for row in _readable(path, order)}
+        records = {record.key: record for order in ("ASC", "DESC") for record in _readable(path, order)}
         fresh = path.with_name(path.name + ".new")
         fresh.unlink(missing_ok=True)
         file = _create(_connect(fresh))
-        file.executemany("INSERT OR IGNORE INTO calls VALUES (?, ?, ?)", rows.values())
+        values = [(one.key, one.model, one.outcome, one.checksum, one.request) for one in records.values()]
+        file.executemany(f"INSERT OR IGNORE INTO calls ({_COLUMNS}) VALUES (?, ?, ?, ?, ?)", values)
         file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         file.close()
         damaged = path.with_name(path.name + ".damaged")
@@ -229,96 +348,22 @@ def _salvage(path: Path, problem: Exception) -> sqlite3.Connection:
             if part.exists():
                 part.replace(damaged.with_name(damaged.name + ending))
         fresh.replace(path)
-    log.warning("%s was damaged (%s): %d calls were kept, the rest is in %s", path, problem, len(rows), damaged)
+    log.warning("%s was damaged (%s): %d calls were kept, the rest is in %s", path, problem, len(records), damaged)
     return _create(_connect(path))
 
 
-def _readable(path: Path, order: str) -> Iterator[tuple[bytes, str, str]]:
+def _readable(path: Path, order: str) -> Iterator[Record]:
     file = _connect(path)
     try:
-        for key, model, outcome in file.execute(f"SELECT key, model, outcome FROM calls ORDER BY rowid {order}"):
-            _decode(outcome)
-            yield key, model, outcome
+        columns = _COLUMNS if _version(file) == VERSION else "key, model, outcome"
+        for found in file.execute(f"SELECT {columns} FROM calls ORDER BY rowid {order}"):
+            record = Record(*found)
+            try:
+                decode(record)
+            except ValueError:
+                continue
+            yield record
     except (sqlite3.Error, ValueError):
         return
     finally:
         file.close()
-
-
-def _read_recording(path: Path) -> Iterator[tuple[bytes, str, str]]:
-    packed = path.read_bytes()
-    number = 0
-    try:
-        for line in gzip.decompress(packed).decode().splitlines():
-            number += 1
-            row = json.loads(line)
-            outcome = json.dumps(row["outcome"])
-            _decode(outcome)
-            yield bytes.fromhex(row["key"]), str(row["model"]), outcome
-    except (ValueError, KeyError, TypeError, OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"{path} is not a whole recording of model calls (line {number}): {error}") from error
-
-
-def _encode(outcome: Outcome) -> str:
-    if isinstance(outcome, ContextOverflow):
-        return json.dumps({"overflow": str(outcome), "failures": _failures(outcome.failures)})
-    plain = {
-        "text": outcome.text,
-        "finish_reason": outcome.finish_reason,
-        "reasoning": outcome.reasoning,
-        "usage": _usage(outcome.usage),
-        "cost": _cost(outcome.cost),
-        "model": outcome.model,
-        "latency_s": outcome.latency_s,
-        "failures": _failures(outcome.failures),
-        "provider": outcome.provider,
-        "system_fingerprint": outcome.system_fingerprint,
-        "output_cap": outcome.output_cap,
-        "prompt_cut": outcome.prompt_cut or None,
-        "tool_calls": [[call.name, call.arguments] for call in outcome.tool_calls],
-    }
-    return json.dumps({key: value for key, value in plain.items() if value not in ("", [], None)})
-
-
-def _decode(text: str) -> Outcome:
-    try:
-        row: Mapping[str, Any] = json.loads(text)
-        failures = [
-            FailedAttempt(kind, message, wait_s, TokenUsage(*usage), Cost(cost[0], cost[1], CostState(cost[2])))
-            for kind, message, wait_s, usage, cost in row.get("failures", ())
-        ]
-        if "overflow" in row:
-            overflow = ContextOverflow(str(row["overflow"]), failures)
-            overflow.cache_hit = True
-            return overflow
-        usd, uncached_usd, state = row["cost"]
-        return Reply(
-            text=str(row.get("text", "")),
-            finish_reason=str(row["finish_reason"]),
-            reasoning=str(row.get("reasoning", "")),
-            usage=TokenUsage(*row["usage"]),
-            cost=Cost(usd, uncached_usd, CostState(state)),
-            model=str(row.get("model", "")),
-            latency_s=float(row["latency_s"]),
-            cache_hit=True,
-            failures=tuple(failures),
-            provider=str(row.get("provider", "")),
-            system_fingerprint=str(row.get("system_fingerprint", "")),
-            output_cap=row.get("output_cap"),
-            prompt_cut=bool(row.get("prompt_cut", False)),
-            tool_calls=tuple(ToolCall(name, arguments) for name, arguments in row.get("tool_calls", ())),
-        )
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-        raise ValueError(f"an outcome cannot be read: {error!r}") from error
-
-
-def _failures(failures: Sequence[FailedAttempt]) -> list[Any]:
-    return [[f.kind, f.message, f.wait_s, _usage(f.usage), _cost(f.cost)] for f in failures]
-
-
-def _usage(usage: TokenUsage) -> list[Any]:
-    return [usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens, usage.reasoning_tokens, usage.clamped]
-
-
-def _cost(cost: Cost) -> list[Any]:
-    return [cost.usd, cost.uncached_usd, str(cost.state)]

@@ -57,8 +57,8 @@ class OpenAIModel:
         return f"OpenAIModel({self.name!r} at {self.endpoint.base_url})"
 
     @property
-    def identity(self) -> str:
-        """What tells this model's endpoint from others in the cache."""
+    def address(self) -> str:
+        """The endpoint's address, by which the cache tells two endpoints that serve one model name apart."""
         return self.endpoint.base_url.rstrip("/")
 
     @cached_property

@@ -1,4 +1,4 @@
-"""The response cache: what is paid once is never paid again, whoever is killed, cancelled or faster."""
+"""The response cache: a call is paid once, even if its process is killed, its caller cancelled or another faster."""
 
 import asyncio
 import gzip
@@ -14,7 +14,8 @@ from dataclasses import replace
 
 import pytest
 
-from rlm.models.cache.model import CachedModel, CallStore, call_key
+from rlm.models.cache.model import CachedModel, CallStore, NotRecorded, call_key
+from rlm.models.cache.records import encode
 from rlm.models.chat import (
     ContextOverflow,
     Cost,
@@ -41,7 +42,7 @@ FULL = Reply(
 
 
 class Counting:
-    """A model that counts its calls and answers with their number, after `gate` where there is one."""
+    """A model that counts its calls and answers with their number, once `gate` is open if it has one."""
 
     name, context_window, identity = "counting", 100, "here"
 
@@ -78,7 +79,7 @@ def store(path):
     with_calls.close()
 
 
-async def test_a_stored_reply_comes_back_whole_and_marked(store):
+async def test_a_stored_reply_comes_back_complete_and_marked(store):
     model = CachedModel(Counting(FULL), store)
     assert await model.complete(HELLO) == FULL
     assert await model.complete(HELLO) == replace(FULL, cache_hit=True)
@@ -101,7 +102,7 @@ async def test_off_passes_everything_on(store):
 
 
 def test_an_unknown_mode_is_refused(store):
-    with pytest.raises(ValueError, match=r"cache\.mode is 'write': wanted one of off, read_write, replay"):
+    with pytest.raises(ValueError, match=r"cache\.mode is 'write': expected off, read_write, replay"):
         CachedModel(Counting(), store, "write")
 
 
@@ -155,7 +156,7 @@ async def test_equal_calls_at_once_are_made_once(store):
     assert [reply.cache_hit for reply in replies] == [False] + [True] * 49
 
 
-async def test_who_joined_is_not_harmed_when_the_first_caller_is_cancelled(store):
+async def test_a_caller_that_joined_gets_the_reply_when_the_first_caller_is_cancelled(store):
     gate = asyncio.Event()
     model = CachedModel(Counting(gate=gate), store)
     first, second = (asyncio.create_task(model.complete(HELLO)) for _ in range(2))
@@ -168,7 +169,7 @@ async def test_who_joined_is_not_harmed_when_the_first_caller_is_cancelled(store
     assert model.inner.cancelled == 0
 
 
-async def test_a_call_is_cancelled_with_the_last_who_waits_and_can_be_made_again(store):
+async def test_a_call_is_cancelled_when_its_last_waiter_leaves_and_can_be_made_again(store):
     gate = asyncio.Event()
     model = CachedModel(Counting(gate=gate), store)
     calls = [asyncio.create_task(model.complete(HELLO)) for _ in range(3)]
@@ -184,7 +185,7 @@ async def test_a_call_is_cancelled_with_the_last_who_waits_and_can_be_made_again
     assert model.inner.cancelled == 1
 
 
-async def test_an_error_reaches_all_who_wait_and_is_charged_to_one(store):
+async def test_an_error_reaches_all_waiters_and_is_charged_to_one(store):
     gate = asyncio.Event()
     failed = FailedAttempt("server_error", "500", usage=TokenUsage(7))
     model = CachedModel(Counting(ModelError("down", [failed]), gate), store)
@@ -240,12 +241,12 @@ def test_a_damaged_recording_is_refused_in_one_line(tmp_path):
     }
     for name, content in cases.items():
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(FatalModelError, match=f"{name} is not a whole recording of model calls") as caught:
+        with pytest.raises(FatalModelError, match=f"{name} is not a complete recording of model calls") as caught:
             CallStore(tmp_path / name)
         assert "\n" not in str(caught.value)
 
 
-def test_a_missing_recording_is_told(tmp_path):
+def test_a_missing_recording_is_reported(tmp_path):
     with pytest.raises(FatalModelError, match=r"cannot open the stored model calls in .*none\.jsonl\.gz"):
         CallStore(tmp_path / "none.jsonl.gz")
 
@@ -257,7 +258,7 @@ def fill(path, count):
     store.close()
 
 
-def test_of_a_file_cut_short_what_can_be_read_is_kept(path, caplog):
+def test_the_readable_records_of_a_file_cut_short_are_kept(path, caplog):
     fill(path, 500)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) * 2 // 3])
@@ -269,7 +270,7 @@ def test_of_a_file_cut_short_what_can_be_read_is_kept(path, caplog):
     assert path.with_name("calls.sqlite.damaged").exists()
 
 
-def test_of_a_file_overwritten_in_the_middle_both_ends_are_kept(path):
+def test_a_file_overwritten_in_the_middle_keeps_both_ends(path):
     fill(path, 500)
     content = bytearray(path.read_bytes())
     middle = len(content) // 2
@@ -281,17 +282,194 @@ def test_of_a_file_overwritten_in_the_middle_both_ends_are_kept(path):
     store.close()
 
 
-def test_an_outcome_that_cannot_be_read_is_told_in_one_line(path):
-    fill(path, 1)
+def test_a_changed_record_is_set_aside_reported_and_asked_again(path, caplog):
+    fill(path, 3)
     with sqlite3.connect(path) as file:
-        file.execute("""UPDATE calls SET outcome = '{"text": "cu'""")
+        file.execute("""UPDATE calls SET outcome = '{"text": "cu' WHERE key = ?""", ((0).to_bytes(32, "big"),))
+        file.execute(
+            "UPDATE calls SET outcome = replace(outcome, '1 x', '7 x') WHERE key = ?", ((1).to_bytes(32, "big"),)
+        )
     store = CallStore(path)
-    with pytest.raises(FatalModelError, match=r"cannot read the stored model calls in .*calls\.sqlite: an outcome"):
-        store.get((0).to_bytes(32, "big"))
+    keys = [number.to_bytes(32, "big") for number in range(3)]
+    assert [store.get(key) is None for key in keys] == [True, True, False]
+    assert caplog.text.count("is set aside: its checksum does not match") == 2
+    assert store.put(keys[0], "m", Reply("asked again")) and store.get(keys[0]).text == "asked again"
+    store.close()
+    with sqlite3.connect(path) as file:
+        assert file.execute("SELECT count(*) FROM set_aside").fetchone() == (2,)
+
+
+def test_a_changed_record_under_a_new_call_is_replaced(path):
+    fill(path, 1)
+    key = (0).to_bytes(32, "big")
+    with sqlite3.connect(path) as file:
+        file.execute("UPDATE calls SET checksum = '0000000000000000'")
+    store = CallStore(path)
+    assert store.put(key, "m", Reply("new"))
+    assert store.get(key).text == "new"
     store.close()
 
 
-def test_what_is_not_a_store_of_this_version_is_refused_and_left_alone(tmp_path):
+def test_a_changed_line_of_a_recording_is_set_aside(tmp_path, store, caplog):
+    for number in range(2):
+        store.put(bytes([number]) * 32, "m", Reply(f"reply {number}"))
+    store.export(tmp_path / "good.jsonl.gz")
+    lines = gzip.decompress((tmp_path / "good.jsonl.gz").read_bytes()).replace(b"reply 1", b"reply 9")
+    (tmp_path / "changed.jsonl.gz").write_bytes(gzip.compress(lines))
+    recording = CallStore(tmp_path / "changed.jsonl.gz")
+    assert recording.get(b"\0" * 32).text == "reply 0" and recording.get(b"\1" * 32) is None
+    assert "its checksum does not match" in caplog.text
+    recording.close()
+
+
+async def test_a_passing_failure_is_never_stored_as_an_overflow(store):
+    for message in (
+        "m at http://x: the prompt does not fit: HTTP 503: Wait(n=1) would exceed context deadline",
+        "m at http://x: the prompt does not fit: HTTP 504: context deadline exceeded",
+        "m at http://x: the prompt does not fit: HTTP 429: too many tokens",
+    ):
+        model = CachedModel(Counting(ContextOverflow(message)), store)
+        for _ in range(2):
+            with pytest.raises(ContextOverflow):
+                await model.complete([{"role": "user", "content": message}])
+        assert model.inner.calls == 2
+    assert len(store) == 0
+
+
+VERSION_1 = """
+CREATE TABLE calls (key BLOB PRIMARY KEY, model TEXT NOT NULL, outcome TEXT NOT NULL);
+PRAGMA application_id = 0x524C4D43;
+PRAGMA user_version = 1;
+"""
+
+
+def version_1(path, results):
+    """A store as version 1 wrote it: no checksums, no requests, the endpoint's address in every key."""
+    with sqlite3.connect(path) as file:
+        file.executescript(VERSION_1)
+        for key, result in results.items():
+            file.execute(
+                "INSERT INTO calls VALUES (?, ?, ?)", (key, "counting", json.dumps(json.loads(encode(result))))
+            )
+    file.close()
+
+
+def addressed(outcome=None, address="http://a/v1"):
+    model = Counting(outcome)
+    model.identity, model.address = "", address
+    return model
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+async def test_a_store_of_version_1_is_read_except_for_passing_failures(tmp_path, read_only):
+    path = tmp_path / "old.sqlite"
+    model = addressed(Reply("new"))
+    busy = [{"role": "user", "content": "busy"}]
+    version_1(path, {
+        call_key(model, HELLO, address="http://a/v1"): FULL,
+        call_key(model, busy, address="http://a/v1"): ContextOverflow("HTTP 503: would exceed context deadline"),
+    })  # fmt: skip
+    store = CallStore(tmp_path / "new.sqlite", read_also=[path]) if read_only else CallStore(path)
+    cached = CachedModel(model, store)
+    assert await cached.complete(HELLO) == replace(FULL, cache_hit=True)
+    assert (await cached.complete(busy)).text == "new"
+    assert (await cached.complete(busy)).cache_hit
+    assert model.calls == 1
+    store.close()
+
+
+async def test_a_recording_replays_at_another_address_and_at_none(tmp_path, store):
+    await CachedModel(addressed(FULL), store).complete(HELLO)
+    store.export(tmp_path / "calls.jsonl.gz")
+    for address in ("http://b:9/v1", ""):
+        recording = CallStore(tmp_path / "calls.jsonl.gz")
+        replayed = await CachedModel(addressed(address=address), recording, "replay").complete(HELLO)
+        assert replayed == replace(FULL, cache_hit=True)
+        recording.close()
+
+
+async def test_two_endpoints_that_serve_one_name_are_kept_apart(store):
+    here, there = addressed(Reply("here")), addressed(Reply("there"), "http://b/v1")
+    cached = [CachedModel(model, store) for model in (here, there)]
+    for _ in range(2):
+        assert [(await model.complete(HELLO)).text for model in cached] == ["here", "there"]
+    assert (here.calls, there.calls) == (1, 1)
+    # A later run with one of the two endpoints.
+    for model, text in ((here, "here"), (there, "there")):
+        store.endpoints.clear()
+        assert (await CachedModel(model, store, "replay").complete(HELLO)).text == text
+
+
+async def test_a_second_endpoint_that_appears_later_does_not_get_the_first_ones_replies(store):
+    first = CachedModel(addressed(Reply("here")), store)
+    await first.complete(HELLO)
+    second = CachedModel(addressed(Reply("there"), "http://b/v1"), store)
+    assert (await second.complete(HELLO)).text == "there"
+    assert (await first.complete(HELLO)).cache_hit
+
+
+SYSTEM = "You answer questions. " * 200
+LONG = "".join(f"line {number}\n" for number in range(30_000))
+
+
+def conversation(system=SYSTEM, question="What is the code?", context=LONG):
+    return [
+        {"role": "system", "content": system},
+        {"role": "user", "content": context},
+        {"role": "user", "content": question},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (conversation(question="What is the word?"), "message 2 (user), character 12: recorded 'What is the code?', "
+         "now 'What is the word?'"),
+        (conversation(system=SYSTEM[:4000] + "NEW" + SYSTEM[4003:]), "message 0 (system), character 4000: recorded"),
+        (conversation(context="NEW" + LONG), "message 1 (user), character 0: recorded 'line 0"),
+        (conversation(context=LONG[:100_000] + "NEW" + LONG[100_003:]), "message 1 (user), in characters 99328 to"),
+        (conversation(context=LONG[:-3] + "NEW"), f"message 1 (user), character {len(LONG) - 3}: recorded"),
+        (conversation()[:2], "goes on after message 1"),
+        ([*conversation(), {"role": "assistant", "content": "x"}], "ends before message 3 (assistant)"),
+        ([conversation()[0], {"role": "assistant", "content": "x"}], "message 1 (assistant): its role was user"),
+    ],
+)  # fmt: skip
+async def test_a_replay_that_misses_names_the_recording_and_the_first_difference(tmp_path, store, changed, message):
+    model = CachedModel(Counting(FULL), store)
+    await model.complete(HELLO)
+    await model.complete(conversation())
+    store.export(tmp_path / "calls.jsonl.gz")
+    into = CallStore(tmp_path / "into.sqlite")
+    into.import_(tmp_path / "calls.jsonl.gz")
+    with pytest.raises(NotRecorded) as missed:
+        await CachedModel(Counting(), into, "replay").complete(changed)
+    into.close()
+    text = str(missed.value)
+    assert f"is not in {tmp_path / 'calls.jsonl.gz'}: the nearest recorded request" in text and message in text
+    assert "\n" not in text and len(text) < 700
+
+
+async def test_a_replay_that_misses_names_the_setting_that_differs(store):
+    await CachedModel(Counting(FULL, sampling=Sampling(temperature=0.0)), store).complete(HELLO)
+    replay = CachedModel(Counting(sampling=Sampling(temperature=0.7, seed=1)), store, "replay")
+    with pytest.raises(NotRecorded, match=r"recorded with seed None, now 1, temperature 0.0, now 0.7$"):
+        await replay.complete(HELLO)
+
+
+async def test_a_replay_from_an_old_recording_reports_that_requests_are_missing(store):
+    store.put(b"k" * 32, "counting", FULL)
+    with pytest.raises(NotRecorded, match="no request of counting is kept there to compare with"):
+        await CachedModel(Counting(), store, "replay").complete(HELLO)
+
+
+@pytest.mark.skipif("provider" not in Reply.__dataclass_fields__, reason="replies have no provider yet")
+async def test_the_provider_and_the_fingerprint_are_stored(tmp_path, store):
+    reply = replace(FULL, provider="acme", system_fingerprint="fp_1")
+    await CachedModel(Counting(reply), store).complete(HELLO)
+    assert await CachedModel(Counting(), store, "replay").complete(HELLO) == replace(reply, cache_hit=True)
+
+
+def test_a_file_that_is_no_store_of_a_known_version_is_refused_and_left_unchanged(tmp_path):
     text, foreign, later = (tmp_path / name for name in ("text.sqlite", "foreign.sqlite", "later.sqlite"))
     text.write_bytes(b"some notes of mine, not a database " * 50)
     with sqlite3.connect(foreign) as other:
@@ -299,9 +477,9 @@ def test_what_is_not_a_store_of_this_version_is_refused_and_left_alone(tmp_path)
     fill(later, 1)
     with sqlite3.connect(later) as other:
         other.execute("PRAGMA user_version = 9")
-    for path, told in ((text, "not a store"), (foreign, "something else"), (later, "version 9")):
+    for path, message in ((text, "not a store"), (foreign, "another program"), (later, "version 9")):
         before = path.read_bytes()
-        with pytest.raises(FatalModelError, match=told) as caught:
+        with pytest.raises(FatalModelError, match=message) as caught:
             CallStore(path)
         assert "\n" not in str(caught.value)
         assert path.read_bytes() == before
@@ -362,10 +540,10 @@ except FatalModelError as error:
 """
 
 
-def test_a_full_disk_is_told_in_one_line_and_loses_nothing_stored(path):
+def test_a_full_disk_is_reported_in_one_line_and_loses_no_stored_call(path):
     done = subprocess.run([sys.executable, "-c", FULL_DISK, path], capture_output=True, text=True)
-    stored, told = done.stdout.split(" ", 1)
-    assert told.startswith(f"cannot write the stored model calls in {path}: ")
+    stored, message = done.stdout.split(" ", 1)
+    assert message.startswith(f"cannot write the stored model calls in {path}: ")
     assert done.stdout.count("\n") == 1
     store = CallStore(path)
     assert len(store) == int(stored) > 10
@@ -383,15 +561,15 @@ def test_several_processes_share_one_file(path):
     store.close()
 
 
-def test_what_was_stored_survives_the_kill_of_its_process(path):
+def test_a_stored_call_survives_the_kill_of_its_process(path):
     process = writer(path, 100_000, "kept")
-    told = [int(process.stdout.readline()) for _ in range(300)]
+    stored = [int(process.stdout.readline()) for _ in range(300)]
     process.send_signal(signal.SIGKILL)
-    told += [int(line) for line in process.stdout.read().split("\n")[:-1]]
+    stored += [int(line) for line in process.stdout.read().split("\n")[:-1]]
     process.wait()
     process.stdout.close()
     store = CallStore(path)
-    assert all(store.get(number.to_bytes(32, "big")).text == "kept" for number in told)
+    assert all(store.get(number.to_bytes(32, "big")).text == "kept" for number in stored)
     store.close()
 
 
