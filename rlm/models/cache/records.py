@@ -130,7 +130,7 @@ def _decode(row: Mapping[str, Any]) -> StoredResult:
         overflow.cache_hit = True
         return overflow
     usd, uncached_usd, state = row["cost"]
-    provenance = {name: None if row.get(name) is None else str(row[name]) for name in _PROVENANCE}
+    provenance = {name: str(row[name]) for name in _PROVENANCE if row.get(name)}
     return Reply(
         text=str(row.get("text", "")),
         finish_reason=str(row["finish_reason"]),

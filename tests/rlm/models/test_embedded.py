@@ -51,7 +51,7 @@ def children_running_servers():
             command = (folder / "cmdline").read_bytes()
         except OSError:
             continue
-        if b"embedded_server.py" in command and f'"parent": {os.getpid()}'.encode() in command:
+        if b"embedded/server.py" in command and f'"parent": {os.getpid()}'.encode() in command:
             found.append(int(folder.name))
     return found
 
