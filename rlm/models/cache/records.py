@@ -8,18 +8,17 @@ import json
 import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlm.models.chat import ContextOverflow, Cost, CostState, FailedAttempt, Reply, TokenUsage
+from rlm.models.chat import ContextOverflow, Cost, CostState, FailedAttempt, Reply, TokenUsage, ToolCall
 
 # The stored result of a call: a reply, or the fact that its prompt was too long.
 StoredResult = Reply | ContextOverflow
 
 # Statuses and words of conditions that pass. Older versions stored some of these as context overflows.
 _PASSING = re.compile(r"\bHTTP (408|409|425|429|5\d\d)\b|deadline", re.IGNORECASE)
-_PROVENANCE = [name for name in ("provider", "system_fingerprint") if name in {field.name for field in fields(Reply)}]
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,12 @@ def encode(result: StoredResult) -> str:
         "model": result.model,
         "latency_s": result.latency_s,
         "failures": _failures(result.failures),
-    } | {name: getattr(result, name) for name in _PROVENANCE}
+        "provider": result.provider,
+        "system_fingerprint": result.system_fingerprint,
+        "output_cap": result.output_cap,
+        "prompt_cut": result.prompt_cut or None,
+        "tool_calls": [[call.name, call.arguments] for call in result.tool_calls],
+    }
     return canonical({key: value for key, value in plain.items() if value not in ("", [], None)})
 
 
@@ -130,7 +134,6 @@ def _decode(row: Mapping[str, Any]) -> StoredResult:
         overflow.cache_hit = True
         return overflow
     usd, uncached_usd, state = row["cost"]
-    provenance = {name: str(row[name]) for name in _PROVENANCE if row.get(name)}
     return Reply(
         text=str(row.get("text", "")),
         finish_reason=str(row["finish_reason"]),
@@ -141,7 +144,11 @@ def _decode(row: Mapping[str, Any]) -> StoredResult:
         latency_s=float(row["latency_s"]),
         cache_hit=True,
         failures=tuple(failures),
-        **provenance,
+        provider=str(row.get("provider", "")),
+        system_fingerprint=str(row.get("system_fingerprint", "")),
+        output_cap=row.get("output_cap"),
+        prompt_cut=bool(row.get("prompt_cut", False)),
+        tool_calls=tuple(ToolCall(name, arguments) for name, arguments in row.get("tool_calls", ())),
     )
 
 

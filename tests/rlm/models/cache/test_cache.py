@@ -26,6 +26,7 @@ from rlm.models.chat import (
     Reply,
     Sampling,
     TokenUsage,
+    ToolCall,
 )
 
 HELLO = [{"role": "user", "content": "hello"}]
@@ -462,9 +463,9 @@ async def test_a_replay_from_an_old_recording_reports_that_requests_are_missing(
         await CachedModel(Counting(), store, "replay").complete(HELLO)
 
 
-@pytest.mark.skipif("provider" not in Reply.__dataclass_fields__, reason="replies have no provider yet")
-async def test_the_provider_and_the_fingerprint_are_stored(tmp_path, store):
-    reply = replace(FULL, provider="acme", system_fingerprint="fp_1")
+async def test_the_provider_and_all_later_fields_of_a_reply_are_stored(store):
+    calls = (ToolCall("python", "print(1)"),)
+    reply = replace(FULL, provider="acme", system_fingerprint="fp_1", output_cap=9, prompt_cut=True, tool_calls=calls)
     await CachedModel(Counting(reply), store).complete(HELLO)
     assert await CachedModel(Counting(), store, "replay").complete(HELLO) == replace(reply, cache_hit=True)
 
