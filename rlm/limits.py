@@ -6,10 +6,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Ge, Lt
 
 from rlm.completion import StopReason
 from rlm.models.chat import Cost, TokenUsage
+from rlm.validation import check_fields
 
 # Counts are added to from several threads where a budget is shared or a tool makes completions of its own.
 _adding = threading.Lock()
@@ -17,30 +21,25 @@ _adding = threading.Lock()
 
 @dataclass(frozen=True)
 class Limits:
-    """What one completion may use, at any depth and in any role together. None is no limit.
+    """The limits of one completion, over all depths and roles together. None is no limit; 0 is a limit of 0.
 
-    max_output_chars bounds the output of one cell that is shown to the root. reserve is the fraction of cost and tokens
-    kept back for the root's last call.
+    max_output_chars bounds the output of one cell that the root is shown. reserve is the fraction of cost and tokens
+    that is kept for the root's last call. Raises SettingError for a value that does not fit.
     """
 
-    max_cost_usd: float | None = None
-    max_tokens: int | None = None
-    max_calls: int | None = 20_000
-    max_sub_calls: int | None = 10_000
-    max_depth: int | None = 8
-    max_turns: int | None = 50
-    max_wall_s: float | None = 4 * 3600.0
-    max_consecutive_errors: int | None = 10
-    max_output_chars: int = 20_000
-    reserve: float = 0.05
+    max_cost_usd: Annotated[float, Ge(0)] | None = None
+    max_tokens: Annotated[int, Ge(0)] | None = None
+    max_calls: Annotated[int, Ge(0)] | None = 20_000
+    max_sub_calls: Annotated[int, Ge(0)] | None = 10_000
+    max_depth: Annotated[int, Ge(0)] | None = 8
+    max_turns: Annotated[int, Ge(0)] | None = 50
+    max_wall_s: Annotated[float, Ge(0)] | None = 4 * 3600.0
+    max_consecutive_errors: Annotated[int, Ge(1)] | None = 10
+    max_output_chars: Annotated[int, Ge(0)] = 20_000
+    reserve: Annotated[float, Ge(0), Lt(1)] = 0.05
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0):
-                raise ValueError(f"limits.{field.name} is {value!r}: wanted a number of at least 0, or null")
-        if self.reserve >= 1:
-            raise ValueError(f"limits.reserve is {self.reserve}: wanted a fraction below 1")
+        check_fields(self, "limits")
 
 
 class LimitReached(Exception):
@@ -165,7 +164,7 @@ class LoopGuard:
         """Note whether a turn failed: nothing ran, or the cell raised. Raises LimitReached (max_consecutive_errors)."""
         self._failures = self._failures + 1 if failed else 0
         limit = self.limits.max_consecutive_errors
-        if limit is not None and self._failures >= limit > 0:
+        if limit is not None and self._failures >= limit:
             raise LimitReached(StopReason.MAX_CONSECUTIVE_ERRORS, f"{self._failures} turns in a row failed")
 
     def repeated(self, code: str, output: str) -> bool:

@@ -75,8 +75,11 @@ def make(target: Callable[..., Any], settings: object, where: str = "", **given:
     """Call `target` with its settings and with what is given.
 
     Raises SettingError for a key that is unknown or missing, for a value that does not fit and for what the constructor
-    rejects. A constructor names a setting by its own name (`lengths is ...`); `where` is put before it.
+    rejects. A constructor names a setting by its own name (`lengths is ...`); `where` is put before it. Settings that
+    are an object of `target` are returned unchanged.
     """
+    if isinstance(target, type) and isinstance(settings, target):
+        return settings
     checked = validate(target, settings, where, given)
     for name, kind in setting_types(target).items():
         if name in _required(target) and name not in checked and name not in given:
@@ -89,9 +92,17 @@ def make(target: Callable[..., Any], settings: object, where: str = "", **given:
         raise SettingError(located(error, target, where)) from error
 
 
+def check_fields(settings: Any, where: str) -> None:
+    """Validate the fields of a dataclass in its `__post_init__`, for objects that no configuration has made."""
+    validate(type(settings), {name: getattr(settings, name) for name in setting_types(type(settings))}, where)
+
+
 def located(error: Exception, target: Callable[..., Any], where: str) -> str:
     """The message of a constructor's error in one line, with the key of the section or of the setting before it."""
     text = " ".join(str(error).replace(f"{target.__name__}.__init__() ", "").split())
+    section = where.rpartition(".")[2]
+    if section and text.startswith(f"{section}."):
+        return where.removesuffix(section) + text
     if not where or text.startswith(where):
         return text
     setting = text.partition(" ")[0].partition(".")[0].rstrip(":")
@@ -189,6 +200,8 @@ def _checked(kind: Any, value: Any, name: str) -> Any:
     if not _finite(value):
         raise SettingError(f"{name} is {shown(value)}: expected {expectation(kind)}; a number must be finite")
     for arm in _arms(kind):
+        if _is_section(arm) and isinstance(value, arm):
+            return value
         if isinstance(value, Mapping):
             if _is_section(arm):
                 return make(arm, value, name)

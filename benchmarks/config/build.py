@@ -7,25 +7,24 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.config.compose import Config, ConfigError, limits_of
-from benchmarks.config.kinds import misfit
 from benchmarks.config.renamed import today
 from rlm.methods.method import Method
 from rlm.models.chat import ChatModel
+from rlm.validation import SettingError, located, make
 
 
 def build(settings: Mapping[str, Any], where: str, **given: Any) -> Any:
-    """Make what `_target_` names from its keys and what is given. Raises ConfigError naming the key `where`."""
+    """Make the class that `_target_` names from its settings and what is given. Raises ConfigError."""
     target = _class(settings, where)
     keys = {key: value for key, value in settings.items() if key != "_target_"}
-    if wrong := misfit(target, keys):
-        raise ConfigError("{}.{} is {!r}: wanted {}".format(where, *wrong))
     try:
-        return target(**keys, **given)
-    except TypeError as error:
-        raise ConfigError(f"{where}: {error}".replace(f"{target.__name__}.__init__() ", "")) from error
-    except (ValueError, ArithmeticError, OSError) as error:
-        told = " ".join(str(error).split())
-        raise ConfigError(told if told.startswith(where) else f"{where}: {told}") from error
+        return make(target, keys, where, **given)
+    except ConfigError:
+        raise
+    except SettingError as error:
+        raise ConfigError(str(error)) from error
+    except (ArithmeticError, OSError) as error:
+        raise ConfigError(located(error, target, where)) from error
 
 
 def _class(settings: Mapping[str, Any], where: str) -> type:

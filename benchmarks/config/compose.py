@@ -11,11 +11,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.config.kinds import misfit
 from benchmarks.config.plugins import conf_dir, conf_dirs, conf_files, register
 from benchmarks.config.renamed import first, today, today_with_warning, with_targets
 from benchmarks.sources.settings import MOST, whole
 from rlm.limits import Limits
+from rlm.repl.protocol import ReplSettings
+from rlm.validation import SettingError, make
 
 Config = dict[str, Any]
 
@@ -100,7 +101,7 @@ def check(config: Config) -> None:
     if config["limit"] is not None:
         _whole(config, "limit", least=1)
     limits_of(config)
-    _check_repl(config["repl"])
+    _made(ReplSettings, config["repl"], "repl", max_output_chars=limits_of(config).max_output_chars)
     _number(config["budget"], "max_cost_usd", prefix="budget.")
     _number(config, "fail_on_error")
     mode = config["cache"]["mode"]
@@ -121,15 +122,13 @@ def check(config: Config) -> None:
 
 def limits_of(config: Config) -> Limits:
     """The limits of one completion. Raises ConfigError."""
-    known = Limits.__dataclass_fields__
-    for key in config["limits"]:
-        if key not in known:
-            raise ConfigError(unknown("key", f"limits.{key}", [f"limits.{name}" for name in known]))
-    if wrong := misfit(Limits, config["limits"]):
-        raise ConfigError("limits.{} is {!r}: wanted {}".format(*wrong))
+    return _made(Limits, config["limits"], "limits")
+
+
+def _made(target: type, settings: Any, where: str, **given: Any) -> Any:
     try:
-        return Limits(**config["limits"])
-    except ValueError as error:
+        return make(target, settings, where, **given)
+    except SettingError as error:
         raise ConfigError(str(error)) from error
 
 
@@ -146,23 +145,6 @@ def _check_whole(config: Config) -> None:
     for key in _flat(wanted):
         if key not in have and not any(name.startswith(f"{key}.") for name in have):
             raise ConfigError(f"{key} is missing: it can be set, to null for instance, and not deleted")
-
-
-def _check_repl(repl: Mapping[str, Any]) -> None:
-    from rlm.repl import CONFINEMENTS
-    from rlm.repl.protocol import ReplLimits
-
-    limits = {key: value for key, value in repl.items() if key != "confinement"}
-    for key in limits:
-        if key not in (known := ReplLimits.__dataclass_fields__):
-            raise ConfigError(unknown("key", f"repl.{key}", [f"repl.{name}" for name in known]))
-    if wrong := misfit(ReplLimits, limits):
-        raise ConfigError("repl.{} is {!r}: wanted {}".format(*wrong))
-    for key, value in limits.items():
-        if value <= 0:
-            raise ConfigError(f"repl.{key} is {value!r}: wanted a number above 0")
-    if repl.get("confinement") not in CONFINEMENTS:
-        raise ConfigError(f"repl.confinement is {repl.get('confinement')!r}: wanted {' or '.join(CONFINEMENTS[:2])}")
 
 
 def identity(config: Config) -> Config:

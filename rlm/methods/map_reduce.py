@@ -10,12 +10,12 @@ from typing import Any
 from rlm.limits import LimitReached
 from rlm.methods.base import last_answer, read_answer
 from rlm.methods.method import Answer, Method
-from rlm.methods.session import check_settings, run_cell, start_session
+from rlm.methods.session import run_cell, start_session
 from rlm.methods.subcalls import sub_call_functions
 from rlm.methods.window import Window, fit
 from rlm.prompt import Prompt
 from rlm.prompts import FOLDER, load_prompt
-from rlm.repl.protocol import CellStatus, Repl, ReplError
+from rlm.repl.protocol import CellStatus, Repl, ReplError, ReplSettings
 from rlm.tree import CallTree
 
 QUOTES, REPLIES = "quotes", "replies"
@@ -50,12 +50,12 @@ class MapReduce(Method):
     overlap_chars: int | None = None
     output_tokens: int | None = None
     concurrency: int = 16
-    repl: Mapping[str, Any] = field(default_factory=dict)
+    repl: ReplSettings | Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         load_prompt(self.prompt)
-        check_settings(self.repl)
+        ReplSettings.of(self.repl)
         self.code = load_program(self.program)
         if self.keep not in (QUOTES, REPLIES):
             raise ValueError(f"keep is {self.keep!r}: wanted {QUOTES} or {REPLIES}")

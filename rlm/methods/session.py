@@ -3,39 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from typing import Any
 
 from rlm.limits import Limits
 from rlm.repl import open_repl
-from rlm.repl.protocol import CellResult, CellStatus, HostFunction, Repl, ReplLimits
+from rlm.repl.protocol import CellResult, CellStatus, HostFunction, Repl, ReplSettings
 from rlm.tree import CallTree
 
 NO_OUTPUT = "(no output)"
-_KEYS = {field.name for field in fields(ReplLimits)} - {"max_output_chars"}
-
-
-def check_settings(settings: Mapping[str, Any]) -> None:
-    """Raise ValueError for a key that is no setting of a REPL."""
-    for key in settings:
-        if key not in _KEYS and key != "confinement":
-            raise ValueError(
-                f"repl.{key}: there is no such setting; there are: confinement, {', '.join(sorted(_KEYS))}"
-            )
 
 
 async def start_session(
-    settings: Mapping[str, Any],
+    settings: ReplSettings | Mapping[str, Any],
     limits: Limits,
     context: str | Sequence[str],
     functions: Mapping[str, HostFunction],
     **options: Any,
 ) -> Repl:
-    """open_repl with the settings of conf/repl; options: `answer` and `data`. Raises ReplError."""
-    keys = dict(settings)
-    confinement = keys.pop("confinement", "confined")
-    repl_limits = ReplLimits(**keys, max_output_chars=limits.max_output_chars)
-    return await open_repl(context, functions, limits=repl_limits, confinement=confinement, **options)
+    """open_repl with the settings of a method; options: `answer` and `data`. Raises ReplError."""
+    checked = ReplSettings.of(settings, limits.max_output_chars)
+    return await open_repl(context, functions, limits=checked, confinement=checked.confinement, **options)
 
 
 async def run_cell(

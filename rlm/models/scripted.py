@@ -8,10 +8,13 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, MinLen
 
 from rlm.models.chat import ContextOverflow, Cost, CostState, ModelError, Reply, Sampling, TokenUsage
 from rlm.models.tokens import count_tokens
+from rlm.validation import make
 
 Messages = Sequence[Mapping[str, str]]
 Scripted = str | Reply | Exception
@@ -148,33 +151,37 @@ def read_script(path: Path) -> Script:
     return Script(rules, path.name)
 
 
+@dataclass(frozen=True, kw_only=True)
+class ScriptedModels:
+    """A configuration with `kind: scripted`: one script answers in every role."""
+
+    script: Annotated[str, MinLen(1)]
+    kind: Literal["scripted"] = "scripted"
+    context_window: Annotated[int, Ge(1)] | None = None
+    max_output_tokens: Annotated[int, Ge(1)] | None = None
+    latency_s: Annotated[float, Ge(0)] | None = None
+    # For a million input tokens and a million output tokens.
+    usd_per_million: tuple[Annotated[float, Ge(0)], Annotated[float, Ge(0)]] | None = None
+
+    def build(self) -> dict[str, ScriptedModel]:
+        """The models by role. Raises ValueError, one line, for a script that cannot be read."""
+        script = read_script(Path(self.script).expanduser())
+        return {
+            role: ScriptedModel(
+                _for_role(script, role),
+                context_window=self.context_window,
+                latency_s=self.latency_s or 0.0,
+                usd_per_million=self.usd_per_million,
+                sampling=Sampling(max_output_tokens=self.max_output_tokens),
+            )
+            for role in ROLES
+        }
+
+
 def build(config: Mapping[str, Any]) -> dict[str, ScriptedModel]:
-    """The models of a configuration with `kind: scripted` by role. Raises ValueError, one line, for what is wrong."""
-    known = ("kind", "script", "context_window", "latency_s", "usd_per_million", "max_output_tokens")
-    unknown = sorted(str(key) for key in config if key not in known)
-    if unknown:
-        raise ValueError(f"model has no key {unknown[0]!r}; it has {', '.join(known)}")
-    path = config.get("script")
-    if not isinstance(path, str) or not path:
-        raise ValueError(f"model.script is {path!r}: wanted the path of a file of JSON lines such as {_EXAMPLE}")
-    window, latency_s = config.get("context_window"), config.get("latency_s") or 0.0
-    if window is not None:
-        _wanted("context_window", window, int)
-    _wanted("latency_s", latency_s, float)
-    cap = config.get("max_output_tokens")
-    if cap is not None:
-        _wanted("max_output_tokens", cap, int)
-    script = read_script(Path(path).expanduser())
-    return {
-        role: ScriptedModel(
-            _for_role(script, role),
-            context_window=window,
-            latency_s=latency_s,
-            usd_per_million=_prices(config.get("usd_per_million")),
-            sampling=Sampling(max_output_tokens=cap),
-        )
-        for role in ROLES
-    }
+    """The models of a section `model` with `kind: scripted`, by role. Raises ValueError, one line."""
+    settings: ScriptedModels = make(ScriptedModels, config, "model")
+    return settings.build()
 
 
 _EXAMPLE = '{"match": "capital of (\\\\w+)", "reply": "I do not know \\\\1"}'
@@ -220,19 +227,3 @@ def _in_order(replies: Iterable[Scripted]) -> Callable[[Messages], Scripted]:
         return next(queue, ScriptExhausted("the script has no more replies"))
 
     return answer
-
-
-def _prices(given: Any) -> tuple[float, float] | None:
-    if given is None:
-        return None
-    numbers = [given] if isinstance(given, str) or not isinstance(given, Sequence) else list(given)
-    if len(numbers) != 2 or any(isinstance(n, bool) or not isinstance(n, int | float) or n < 0 for n in numbers):
-        raise ValueError(f"model.usd_per_million is {given!r}: wanted two numbers, for input and output tokens")
-    return float(numbers[0]), float(numbers[1])
-
-
-def _wanted(key: str, value: object, kind: type) -> None:
-    least = 1 if kind is int else 0
-    allowed = int if kind is int else (int, float)
-    if isinstance(value, bool) or not isinstance(value, allowed) or value < least:
-        raise ValueError(f"model.{key} is {value!r}: wanted a {'whole ' if kind is int else ''}number from {least}")

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from rlm.repl.doctor import check_confinement, check_platform, layers
-from rlm.repl.protocol import HostFunction, Repl, ReplLimits
+from rlm.repl.protocol import Confinement, HostFunction, Repl, ReplLimits
 from rlm.repl.sandbox import wire
 from rlm.repl.session import Session
 
 __all__ = ["check_confinement", "check_platform", "layers", "open_repl"]
 
 ANSWERS = ("final_tags", "answer_variable", "none")
-# The third is for machines whose namespaces must not be used, and for the tests of what holds without them.
-CONFINEMENTS = ("confined", "unsafe", "confined-without-namespaces")
+CONFINEMENTS = get_args(Confinement)
 
 
 async def open_repl(
@@ -25,7 +24,7 @@ async def open_repl(
     limits: ReplLimits = ReplLimits(),  # noqa: B008
     answer: Literal["final_tags", "answer_variable", "none"] = "final_tags",
     data: Mapping[str, Any] | None = None,
-    confinement: str = "confined",
+    confinement: Confinement = "confined",
 ) -> Repl:
     """Start a session.
 

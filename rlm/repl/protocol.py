@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Annotated, Any, Literal, Protocol
+
+from annotated_types import Ge, Gt
+
+from rlm.validation import make
 
 HostFunction = Callable[..., Awaitable[Any]]
+# The third is for machines whose namespaces must not be used, and for tests without them.
+Confinement = Literal["confined", "unsafe", "confined-without-namespaces"]
 
 
 class CellStatus(StrEnum):
@@ -23,21 +29,36 @@ class CellStatus(StrEnum):
 
 @dataclass(frozen=True)
 class ReplLimits:
-    """What a session may use. Times in seconds, sizes in bytes but for max_output_chars.
+    """The limits of a session. Times are in seconds, sizes in bytes, except for max_output_chars.
 
     cell_s: how long a cell may run before it is interrupted; grace_s: how long it then has before it is killed.
-    The time in which a cell waits for the host's functions counts.
+    The time that a cell waits for functions of the host counts.
     """
 
-    cell_s: float = 1800.0
-    grace_s: float = 3.0
-    memory_bytes: int = 4 << 30
-    cpu_s: int = 3600
-    processes: int = 64
-    file_bytes: int = 256 << 20
-    scratch_bytes: int = 512 << 20
-    max_output_chars: int = 20_000
-    max_value_bytes: int = 2 << 30
+    cell_s: Annotated[float, Gt(0)] = 1800.0
+    grace_s: Annotated[float, Gt(0)] = 3.0
+    memory_bytes: Annotated[int, Gt(0)] = 4 << 30
+    cpu_s: Annotated[int, Gt(0)] = 3600
+    processes: Annotated[int, Gt(0)] = 64
+    file_bytes: Annotated[int, Gt(0)] = 256 << 20
+    scratch_bytes: Annotated[int, Gt(0)] = 512 << 20
+    max_output_chars: Annotated[int, Ge(0)] = 20_000
+    max_value_bytes: Annotated[int, Gt(0)] = 2 << 30
+
+
+@dataclass(frozen=True)
+class ReplSettings(ReplLimits):
+    """The section `repl` of a configuration. max_output_chars is not a key of it: it comes from `limits`."""
+
+    confinement: Confinement = "confined"
+
+    @classmethod
+    def of(cls, settings: ReplSettings | Mapping[str, Any], max_output_chars: int = 20_000) -> ReplSettings:
+        """Check the settings of a session. Raises SettingError."""
+        if isinstance(settings, ReplSettings):
+            return replace(settings, max_output_chars=max_output_chars)
+        made: ReplSettings = make(cls, settings, "repl", max_output_chars=max_output_chars)
+        return made
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ from rlm.limits import LimitReached, LoopGuard
 from rlm.methods.bm25 import Hit, Search, cut_passages
 from rlm.methods.codeact.reply import Turn, last_words, read_turn
 from rlm.methods.method import Answer, Method
-from rlm.methods.session import check_settings, run_cell, shown_output, start_session
+from rlm.methods.session import run_cell, shown_output, start_session
 from rlm.methods.subcalls import sub_call_functions
 from rlm.models.chat import FatalModelError, ModelError
 from rlm.prompt import Prompt
 from rlm.prompts import load_prompt
-from rlm.repl.protocol import CellStatus, Repl
+from rlm.repl.protocol import CellStatus, Repl, ReplSettings
 from rlm.tree import CallTree
 
 PYTHON, SEARCH, LLM_QUERY = "python", "search", "llm_query"
@@ -39,12 +39,12 @@ class CodeAct(Method):
     prompt: str = "codeact/default-v1"
     search_k: int = 5
     concurrency: int = 16
-    repl: Mapping[str, Any] = field(default_factory=dict)
+    repl: ReplSettings | Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         load_prompt(self.prompt)
-        check_settings(self.repl)
+        ReplSettings.of(self.repl)
         unknown = [action for action in self.actions if action not in ACTIONS]
         if unknown:
             raise ValueError(f"actions has {unknown[0]!r}: wanted some of {', '.join(ACTIONS)}")

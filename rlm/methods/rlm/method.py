@@ -12,10 +12,10 @@ from rlm.methods.rlm.functions import check_names, check_tools
 from rlm.methods.rlm.loop import Loop
 from rlm.methods.rlm.prompt import PARTS
 from rlm.methods.rlm.reply import AnswerProtocol
-from rlm.methods.session import check_settings
 from rlm.methods.subcalls import SubCalls
 from rlm.prompt import Prompt
 from rlm.prompts import load_prompt
+from rlm.repl.protocol import ReplSettings
 from rlm.tree import CallTree
 
 
@@ -45,14 +45,14 @@ class RLM(Method):
     tools: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
     tool_timeout_s: float = 300.0
-    repl: Mapping[str, Any] = field(default_factory=dict)
+    repl: ReplSettings | Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         missing = sorted(PARTS - set(load_prompt(self.prompt).parts))
         if missing:
             raise ValueError(f"prompt {self.prompt} lacks the part {missing[0]!r}; extend recursive/default-v1.md")
-        check_settings(self.repl)
+        ReplSettings.of(self.repl)
         check_tools(self.tools)
         check_names(self.data, "data")
         if self.protocol not in list(AnswerProtocol):

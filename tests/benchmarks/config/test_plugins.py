@@ -166,8 +166,8 @@ def test_a_benchmark_and_a_model_of_another_package_run(program, tmp_path):
     [
         (("+model.endpoint.base_url=x",), "model.endpoint: expected root, sub, compactor"),
         (("model.root._target_=my_evals.models.Constent",), "model.root._target_ is 'my_evals.models.Constent'"),
-        (("model.root.name=5",), "model.root.name is 5: wanted a text"),
-        (("+model.root.sayd=no",), "model.root: got an unexpected keyword argument 'sayd'"),
+        (("model.root.name=5",), "model.root.name is 5: expected a string"),
+        (("+model.root.sayd=no",), "did you mean 'model.root.said'?"),
         (("++model.sub.name=5",), "model.sub has no _target_"),
     ],
 )
