@@ -89,7 +89,7 @@ def words(in_folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Overrides for a run of everything, with stand-ins for the agents and for the reference libraries."""
     (in_folder / "script.jsonl").write_text("\n".join(map(json.dumps, RULES)))
     (in_folder / "bin").mkdir()
-    fakes = ROOT / "tests" / "rlm" / "methods" / "fake_rlms"
+    fakes = ROOT / "tests" / "rlm" / "methods" / "reference" / "fake_rlms"
     programs = {name: AGENT.format(python=sys.executable, lines=json.dumps(said)) for name, said in PRINTS.items()}
     programs["reference"] = f'#!/bin/sh\nPYTHONPATH={fakes} exec {sys.executable} "$@"\n'
     for name, text in programs.items():
