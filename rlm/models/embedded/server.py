@@ -1,7 +1,7 @@
-"""The process behind EmbeddedModel: llama.cpp's HTTP server on a free loopback port, for as long as its parent lives.
+"""The process behind EmbeddedModel: llama.cpp's HTTP server on a free loopback port, which ends with its parent.
 
-Run as a program with one argument, a JSON object {weights, name, n_ctx, slots, threads, parent}. Writes one JSON line
-to its standard output, {"url": ...} or {"error": ...}, and ends when its standard input ends or its parent is gone.
+A program with one argument, a JSON object {weights, name, n_ctx, slots, threads, parent}. It writes one JSON line to
+its standard output, {"url": ...} or {"error": ...}, and ends when its standard input ends or its parent is gone.
 """
 
 from __future__ import annotations
@@ -12,30 +12,30 @@ import select
 import sys
 from typing import Any
 
-# Seconds between two looks at the parent, for the case that another process holds our standard input open.
+# Seconds between two checks of the parent, in case another process holds standard input open.
 WATCH_S = 2.0
-# Prompts of idle slots that are kept in memory, in MiB.
+# Memory for the prompts of idle slots, in MiB.
 PROMPT_CACHE_MIB = 512
 
 
 def main() -> None:
     settings = json.loads(sys.argv[1])
     report = os.fdopen(os.dup(1), "w")
-    # llama.cpp writes to both standard streams as it likes: all of it goes where the parent's log is.
+    # llama.cpp writes to both standard streams: all of it goes to standard error, the parent's log.
     os.dup2(2, 1)
     try:
         server = start(settings)
-        said = {"url": server.listening_address}
+        line = {"url": server.listening_address}
     except Exception as error:
-        said = {"error": f"{type(error).__name__}: {error}"}
-    print(json.dumps(said), file=report, flush=True)
+        line = {"error": f"{type(error).__name__}: {error}"}
+    print(json.dumps(line), file=report, flush=True)
     report.close()
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 1)
     os.dup2(silence, 2)
-    if "url" in said:
+    if "url" in line:
         wait_for_parent(settings["parent"])
-    # The server's threads may be in the middle of a batch, and nothing they hold outlives the process.
+    # The server's threads may be in the middle of a batch; nothing that they hold outlives the process.
     os._exit(0)
 
 
@@ -53,11 +53,11 @@ def start(settings: dict[str, Any]) -> Any:
     params.hostnames = ["127.0.0.1"]
     params.port = 0
     params.n_threads_http = settings["slots"] + 2
-    # A prompt that does not fit must fail, and a reply that meets the end of the window must end there.
+    # A prompt that does not fit must fail, and a reply must end at the end of the window.
     params.ctx_shift = False
     params.fit_params = False
-    # Flash attention adds up in another order for a cached prompt than for a new one, which can tip a word; without it
-    # a reply is the same to the last bit whatever is cached and whatever shares its batch.
+    # Flash attention sums in another order for a cached prompt than for a new one, which can change a word. Without it
+    # a reply is the same to the last bit, whatever is cached and whatever shares its batch.
     params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
     params.cache_prompt = True
     params.cache_ram_mib = PROMPT_CACHE_MIB
