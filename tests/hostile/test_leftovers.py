@@ -8,6 +8,9 @@ import pytest
 from arena import own_tree
 from users import start, users, workplace
 
+# Sessions of other tests would count as left.
+pytestmark = pytest.mark.serial
+
 ENDINGS = {"normally": None, "open": None, "error": None, "interrupt": signal.SIGINT, "kill": signal.SIGKILL}
 
 

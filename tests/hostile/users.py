@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -15,6 +16,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 ORDINARY = 54321
+# The packages outside the standard library that the scripts import; the interpreter below need not have them.
+PACKAGES = ("annotated_types",)
 # The interpreter of the tests may lie where only root may go.
 INTERPRETERS = (sys.executable, "/usr/bin/python3", "/usr/local/bin/python3")
 _VERSION = "import sys; print(sys.version_info >= (3, 11))"
@@ -32,6 +35,9 @@ def workplace() -> Iterator[Path]:
         folder = Path(name)
         for part in ("rlm", "tests/hostile"):
             shutil.copytree(ROOT / part, folder / "project" / part, ignore=shutil.ignore_patterns("__pycache__"))
+        for package in PACKAGES:
+            found = Path(importlib.util.find_spec(package).origin).parent
+            shutil.copytree(found, folder / "project" / package, ignore=shutil.ignore_patterns("__pycache__"))
         for path in [folder, *folder.rglob("*")]:
             path.chmod(0o755 if path.is_dir() else 0o644)
         yield folder
