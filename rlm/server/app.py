@@ -1,4 +1,4 @@
-"""Methods served as an OpenAI-compatible endpoint, so that any client of a model can call an RLM instead."""
+"""Methods served as an OpenAI-compatible endpoint, so that any client of a model can call an RLM."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hmac
 import ipaddress
 import json
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -22,30 +22,23 @@ from rlm.completion import Completion, StopReason, one_line
 from rlm.limits import Limits
 from rlm.models.chat import FatalModelError
 from rlm.prompt import Message
-from rlm.server.requests import (
-    RequestError,
-    chat_messages,
-    check_request,
-    read_body,
-    request_limits,
-    response_messages,
-)
+from rlm.server.bodies import BODY_TIMEOUT_S, MAX_BODY_BYTES, Bodies, Body
+from rlm.server.requests import RequestError, chat_messages, check_request, request_limits, response_messages
 from rlm.server.responses import ChatShape, ResponseShape, extension
 from rlm.trajectory import Event, OnEvent
 
 PROGRESS_KINDS = ("turn", "call", "cell", "child", "limit")
 ANSWER_PIECE_CHARS = 4096
-# Seconds after which a silent stream says that it is alive; clients and proxies give up on one that is not.
+# Seconds after which a silent stream sends a comment, because clients and proxies give up on a silent connection.
 HEARTBEAT_S = 15.0
-MAX_BODY_BYTES = 256 << 20
 MAX_REQUESTS = 64
-BODY_TIMEOUT_S = 60.0
 
 Shape = ChatShape | ResponseShape
+Messages = list[dict[str, str]]
 
 
 class Served(Protocol):
-    """A method, as far as the server uses it."""
+    """The part of a method that the server uses."""
 
     limits: Limits
 
@@ -66,17 +59,19 @@ def make_app(
 ) -> Starlette:
     """An ASGI application that serves each method under its name, such as `rlm/gpt-5`.
 
-    Routes: POST /v1/chat/completions and /v1/responses, streaming too; GET /v1/models and /health. With an api_key,
-    requests must carry it as a bearer token; without one, those that a web page of another host sends are refused.
-    A request may lower the limits of its method by a field `rlm: {"limits": {...}}` and gets `rlm: {stop_reason,
-    cost_usd, ...}` back. A client that hangs up cancels its completion. max_requests: completions at a time; further
-    ones get status 429. body_timeout_s: seconds that a client may be silent while it sends. Raises ValueError.
+    Routes: POST /v1/chat/completions and /v1/responses, also as streams; GET /v1/models and /health. With an api_key,
+    requests must carry it as a bearer token. Without one, requests from web pages of other hosts are refused.
+    A request may lower the limits of its method by a field `rlm: {"limits": {...}}`; the response has a field
+    `rlm: {stop_reason, cost_usd, ...}`. A client that disconnects cancels its completion. max_requests: concurrent
+    completions; further requests get status 429. body_timeout_s: seconds that a client may be silent while it sends.
+    Raises ValueError.
 
-    `app.state.end_completions()` is for a server that shuts down: it ends those under way, and their clients are told.
+    A server that shuts down calls `app.state.end_completions()`: it ends the completions in progress, and their clients
+    get an error.
     """
     if api_key is not None and not api_key.strip():
         raise ValueError("api_key is empty")
-    service = _Service(dict(methods), api_key, max_body_bytes, max_requests, body_timeout_s)
+    service = _Service(dict(methods), api_key, Bodies(max_body_bytes, body_timeout_s), max_requests)
     routes = [
         Route("/v1/chat/completions", service.chat, methods=["POST"]),
         Route("/v1/responses", service.responses, methods=["POST"]),
@@ -92,19 +87,11 @@ def make_app(
 
 
 class _Service:
-    def __init__(
-        self,
-        methods: dict[str, Served],
-        api_key: str | None,
-        max_body_bytes: int,
-        max_requests: int,
-        body_timeout_s: float,
-    ) -> None:
+    def __init__(self, methods: dict[str, Served], api_key: str | None, bodies: Bodies, max_requests: int) -> None:
         self._methods = methods
         self._api_key = api_key
-        self._max_body_bytes = max_body_bytes
+        self._bodies = bodies
         self._max_requests = max_requests
-        self._body_timeout_s = body_timeout_s
         self._running: set[asyncio.Task[Completion]] = set()
         self._started = int(time.time())
 
@@ -126,50 +113,51 @@ class _Service:
         return _json(self._model(name))
 
     async def chat(self, request: Request) -> Response:
-        body = await self._body(request)
-        messages = chat_messages(body.get("messages"))
-        return await self._serve(request, body, messages, ChatShape(body["model"], _stream_usage(body)))
+        return await self._answer(request, _chat)
 
     async def responses(self, request: Request) -> Response:
-        body = await self._body(request)
-        messages = response_messages(body.get("input"), body.get("instructions"))
-        return await self._serve(request, body, messages, ResponseShape(body["model"]))
+        return await self._answer(request, _response)
 
-    async def _serve(
-        self, request: Request, body: Mapping[str, Any], messages: list[dict[str, str]], shape: Shape
-    ) -> Response:
-        method = self._method(body["model"])
-        limits = request_limits(body, method.limits)
+    async def _answer(self, request: Request, read: Callable[[Mapping[str, Any]], tuple[Messages, Shape]]) -> Response:
+        self._authorise(request)
+        body = await self._bodies.read(request.stream(), request.headers)
+        try:
+            check_request(body.content)
+            self._method(body.content["model"])
+            messages, shape = read(body.content)
+            return await self._serve(request, body, messages, shape)
+        except BaseException:
+            body.release()
+            raise
+
+    async def _serve(self, request: Request, body: Body, messages: Messages, shape: Shape) -> Response:
+        method = self._method(body.content["model"])
+        limits = request_limits(body.content, method.limits)
         if len(self._running) >= self._max_requests:
-            told = f"{len(self._running)} completions are running; try again later"
-            raise RequestError(429, told, "rate_limit_exceeded")
+            message = f"{len(self._running)} completions are running; try again later"
+            raise RequestError(429, message, "rate_limit_exceeded")
         events: asyncio.Queue[Event | None] = asyncio.Queue()
         work = asyncio.create_task(method.acompletion(messages, limits=limits, on_event=events.put_nowait))
         self._running.add(work)
         work.add_done_callback(self._running.discard)
         work.add_done_callback(lambda _: events.put_nowait(None))
-        if body.get("stream"):
+        # The messages stay in memory as long as the completion.
+        work.add_done_callback(lambda _: body.release())
+        if body.content.get("stream"):
             return _Stream(work, events, shape)
-        gone = asyncio.create_task(_disconnected(request))
+        disconnected = asyncio.create_task(_disconnected(request))
         try:
-            await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({work, disconnected}, return_when=asyncio.FIRST_COMPLETED)
             if not work.done():
                 raise ClientDisconnect
-            return _json(shape.whole(_result(work)))
+            return _json(shape.complete(_result(work)))
         finally:
-            await _end(gone, work)
-
-    async def _body(self, request: Request) -> dict[str, Any]:
-        self._authorise(request)
-        body = await read_body(request.stream(), self._max_body_bytes, self._body_timeout_s)
-        check_request(body)
-        self._method(body["model"])
-        return body
+            await _end(disconnected, work)
 
     def _method(self, name: str) -> Served:
         if name not in self._methods:
             known = ", ".join(self._methods)
-            raise RequestError(404, f"there is no model {name[:100]!r}; there are: {known}", "model_not_found", "model")
+            raise RequestError(404, f"there is no model {name[:100]!r}; known: {known}", "model_not_found", "model")
         return self._methods[name]
 
     def _model(self, name: str) -> dict[str, Any]:
@@ -177,10 +165,15 @@ class _Service:
 
     def _authorise(self, request: Request) -> None:
         if self._api_key is None:
-            # Any page in the user's browser can post to loopback, but not without saying where it comes from.
+            # Any page in the user's browser can post to loopback, but the browser then sends the page's origin, and the
+            # host that the page used, whose name may have been made to resolve to loopback.
             origin = request.headers.get("origin")
             if origin is not None and not is_loopback(_host(origin)):
                 raise RequestError(403, "requests from web pages need a server with a key (server.api_key_env)")
+            own = (request.scope.get("server") or ("", 0))[0]
+            host = request.headers.get("host", "")
+            if is_loopback(own) and not is_loopback(_host(f"//{host}")):
+                raise RequestError(403, f"Host is {host[:100]!r}: expected the name or address of loopback")
             return
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not hmac.compare_digest(
@@ -190,7 +183,7 @@ class _Service:
 
 
 class _Stream(StreamingResponse):
-    """The stream of a completion, which ends with it: also where the client has hung up, nothing goes on spending."""
+    """The stream of a completion; when it ends, also by a disconnect, the completion is cancelled."""
 
     def __init__(self, work: asyncio.Task[Completion], events: asyncio.Queue[Event | None], shape: Shape) -> None:
         super().__init__(_lines(work, events, shape), media_type="text/event-stream")
@@ -234,7 +227,7 @@ async def _lines(
 
 
 def _result(work: asyncio.Task[Completion]) -> Completion:
-    """The completion of a finished task; RequestError for what a model's endpoint would answer with an error."""
+    """The completion of a finished task. Raises RequestError if a model's endpoint would answer with an error."""
     try:
         result = work.result()
     except FatalModelError as error:
@@ -246,8 +239,8 @@ def _result(work: asyncio.Task[Completion]) -> Completion:
     if result.answer is not None:
         return result
     if result.stop_reason == StopReason.CONTEXT_OVERFLOW:
-        told = result.error or "the input does not fit the model's context window"
-        raise RequestError(400, told, "context_length_exceeded", "messages", rlm=extension(result))
+        message = result.error or "the input does not fit the model's context window"
+        raise RequestError(400, message, "context_length_exceeded", "messages", rlm=extension(result))
     if result.stop_reason == StopReason.ERROR:
         raise RequestError(502, result.error or "the model behind this endpoint failed", rlm=extension(result))
     return result
@@ -270,16 +263,24 @@ async def _error_response(request: Request, error: Exception) -> Response:
         return Response(status_code=499)
     if isinstance(error, HTTPException):
         headers = dict(error.headers or {})
-        told = {404: "there is no route", 405: "the route does not take"}.get(error.status_code, error.detail)
-        error = RequestError(error.status_code, f"{told} {request.method} {request.url.path}")
+        message = {404: "there is no route", 405: "the route does not accept"}.get(error.status_code, error.detail)
+        error = RequestError(error.status_code, f"{message} {request.method} {request.url.path}")
     elif not isinstance(error, RequestError):
         error = RequestError(500, f"internal error: {one_line(error)}")
     return _json(error.body, error.status, {**error.headers, **(headers or {})})
 
 
 def _json(body: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    # Escaped throughout, for an answer may hold lone surrogates, which no encoding takes.
+    # Non-ASCII characters are escaped, because an answer may hold lone surrogates, which have no encoding.
     return Response(json.dumps(body), status, headers, media_type="application/json")
+
+
+def _chat(body: Mapping[str, Any]) -> tuple[Messages, Shape]:
+    return chat_messages(body.get("messages")), ChatShape(body["model"], _stream_usage(body))
+
+
+def _response(body: Mapping[str, Any]) -> tuple[Messages, Shape]:
+    return response_messages(body.get("input"), body.get("instructions")), ResponseShape(body["model"])
 
 
 def _stream_usage(body: Mapping[str, Any]) -> bool:
@@ -295,7 +296,7 @@ def _host(origin: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name or address means this machine alone."""
+    """True for a host name or address of this machine's loopback interface."""
     if host == "localhost":
         return True
     try:

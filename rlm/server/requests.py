@@ -1,20 +1,17 @@
-"""Requests in OpenAI's shapes read into messages and limits; what cannot be honoured is refused, not passed over."""
+"""Requests in OpenAI's shapes, read into messages and limits; a field that cannot be honoured is refused by name."""
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
 from rlm.limits import Limits
 from rlm.prompt import message_text
+from rlm.validation import make
 
 ROLES = ("system", "developer", "user", "assistant")
-# What a client that was told that its body is too long may still send, so that it reads the answer.
-_DRAIN_S = 5.0
-# Fields by which a client asks for more than the text of an answer, and the values that ask for nothing.
+# Fields that ask for more than the text of an answer, and their values that ask for nothing.
 _REFUSED: dict[str, tuple[Any, ...]] = {
     "tools": (None, []),
     "tool_choice": (None, "auto", "none"),
@@ -23,7 +20,14 @@ _REFUSED: dict[str, tuple[Any, ...]] = {
     "web_search_options": (None,),
     "stop": (None, [], ""),
     "n": (None, 1),
+    "best_of": (None, 1),
     "logprobs": (None, False),
+    "top_logprobs": (None, 0),
+    "logit_bias": (None, {}),
+    "echo": (None, False),
+    "suffix": (None, ""),
+    "prediction": (None,),
+    "store": (None, False),
     "modalities": (None, ["text"]),
     "audio": (None,),
     "previous_response_id": (None,),
@@ -32,16 +36,21 @@ _REFUSED: dict[str, tuple[Any, ...]] = {
     "prompt": (None,),
 }
 _WHY = {
-    "tools": "methods run their own code, tools of the client cannot be called",
-    "functions": "methods run their own code, functions of the client cannot be called",
-    "stop": "answers are not cut at a word",
-    "n": "one choice is all that is offered",
-    "previous_response_id": "responses are not stored; send the whole conversation as input",
-    "conversation": "conversations are not stored; send the whole conversation as input",
+    "tools": "methods run their own code and do not call tools of the client",
+    "functions": "methods run their own code and do not call functions of the client",
+    "stop": "stop sequences are not supported",
+    "n": "only one choice is supported",
+    "best_of": "only one choice is supported",
+    "logit_bias": "methods do not pass it to their models",
+    "echo": "an answer does not repeat the prompt",
+    "suffix": "answers are not insertions",
+    "store": "responses are not stored",
+    "previous_response_id": "responses are not stored; send the complete conversation as input",
+    "conversation": "conversations are not stored; send the complete conversation as input",
     "background": "responses are not stored; use stream",
     "prompt": "there are no stored prompts; send input",
 }
-# Fields that are passed over, for they belong to the configuration, but not where they are nonsense.
+# Fields that belong to the configuration: their values are checked and have no effect.
 _NUMBERS = (
     "temperature", "top_p", "presence_penalty", "frequency_penalty", "seed", "max_tokens", "max_completion_tokens",
     "max_output_tokens",
@@ -50,9 +59,9 @@ _OBJECTS = ("stream_options", "text", "reasoning", "metadata")
 
 
 class RequestError(Exception):
-    """A request that cannot be served; told to the client in OpenAI's shape.
+    """A request that cannot be served; `body` is the answer in OpenAI's shape.
 
-    rlm: the field of that name, where a completion was paid for all the same.
+    rlm: the field of that name, if a completion was paid for before it failed.
     """
 
     def __init__(
@@ -70,57 +79,20 @@ class RequestError(Exception):
         self.body: dict[str, Any] = {"error": {"message": message, "type": kind, "param": param, "code": code}}
         if rlm is not None:
             self.body["rlm"] = rlm
-        # OpenAI's clients ask again after a failure unless they are told not to, and would pay for the tree again:
-        # its calls have been retried, each by itself.
+        # By default OpenAI's clients repeat a failed request, which would pay for the tree again, although each of its
+        # calls has been retried already.
         self.headers = {"x-should-retry": "false"} if status in (500, 502) else {}
 
 
-async def read_body(pieces: AsyncIterator[bytes], max_bytes: int, timeout_s: float) -> dict[str, Any]:
-    """The JSON object of a request's body. Raises RequestError: 400, 408 (too slow) or 413 (too long).
-
-    timeout_s: seconds that a client may be silent between two pieces.
-    """
-    body = bytearray()
-    while True:
-        try:
-            piece = await asyncio.wait_for(anext(pieces, None), timeout_s)
-        except TimeoutError:
-            raise RequestError(408, f"the body did not come: nothing for {timeout_s:g} s", "request_timeout") from None
-        if piece is None:
-            break
-        body += piece
-        if len(body) > max_bytes:
-            del body
-            await _drain(pieces)
-            raise RequestError(413, f"the body is longer than {max_bytes} bytes", "request_too_large")
-    try:
-        # In a thread, for a long body takes seconds.
-        parsed = await asyncio.to_thread(json.loads, body)
-    except (ValueError, RecursionError) as error:
-        raise RequestError(400, f"the body is not JSON: {error}") from error
-    if not isinstance(parsed, dict):
-        raise RequestError(400, "the body is not a JSON object")
-    return parsed
-
-
-async def _drain(pieces: AsyncIterator[bytes]) -> None:
-    try:
-        async with asyncio.timeout(_DRAIN_S):
-            async for _ in pieces:
-                pass
-    except TimeoutError:
-        pass
-
-
 def check_request(body: Mapping[str, Any]) -> None:
-    """Raise RequestError for a field that asks for what no method gives, or is not what it should be."""
+    """Raise RequestError for a field of the wrong type, or one that asks for something no method offers."""
     if not isinstance(body.get("model"), str):
-        raise RequestError(400, "model is missing, or no string", param="model")
+        raise RequestError(400, "model is missing or is not a string", param="model")
     for key, harmless in _REFUSED.items():
         if body.get(key) not in harmless:
-            raise RequestError(400, f"{key}: {_WHY.get(key, 'only the text of an answer is offered')}", param=key)
+            raise RequestError(400, f"{key} is not supported: {_WHY.get(key, 'an answer is text')}", param=key)
     if not isinstance(body.get("stream"), bool | None):
-        raise RequestError(400, "stream is neither true nor false", param="stream")
+        raise RequestError(400, "stream is not true or false", param="stream")
     for key in _NUMBERS:
         if not isinstance(body.get(key), int | float | None):
             raise RequestError(400, f"{key} is not a number", param=key)
@@ -130,41 +102,38 @@ def check_request(body: Mapping[str, Any]) -> None:
     text = body.get("text")
     formats = {"response_format": body.get("response_format")}
     formats["text.format"] = text.get("format") if isinstance(text, dict) else None
-    for key, wanted in formats.items():
-        if wanted is not None and (not isinstance(wanted, dict) or wanted.get("type") != "text"):
-            raise RequestError(400, f"{key}: answers are text; their form can be asked for in the prompt", param=key)
+    for key, value in formats.items():
+        if value is not None and (not isinstance(value, dict) or value.get("type") != "text"):
+            raise RequestError(400, f"{key} is not supported: describe the form of the answer in the prompt", param=key)
 
 
 def request_limits(body: Mapping[str, Any], allowed: Limits) -> Limits:
-    """The limits of a request: those of the method, lowered where its field `rlm.limits` says so.
-
-    Raises RequestError.
-    """
+    """The limits of a request: those of the method, lowered by its field `rlm.limits`. Raises RequestError."""
     section = body.get("rlm")
     if section is None:
         return allowed
     if not isinstance(section, dict) or not section.keys() <= {"limits"}:
-        raise RequestError(400, "rlm takes limits", param="rlm")
-    asked = section.get("limits")
-    if asked is None:
+        raise RequestError(400, "rlm is invalid: expected an object with the key limits", param="rlm")
+    limits = section.get("limits")
+    if limits is None:
         return allowed
-    known = [field.name for field in fields(Limits)]
-    if not isinstance(asked, dict) or not asked.keys() <= set(known):
-        raise RequestError(400, f"rlm.limits takes {', '.join(known)}", param="rlm.limits")
-    asked = {key: value for key, value in asked.items() if value is not None}
+    if not isinstance(limits, dict):
+        raise RequestError(400, "rlm.limits is not an object", param="rlm.limits")
+    given = {key: value for key, value in limits.items() if value is not None}
     try:
-        Limits(**asked)
+        asked: Limits = make(Limits, given, "rlm.limits")
     except ValueError as error:
         raise RequestError(400, str(error), param="rlm.limits") from error
-    return replace(allowed, **{key: _lower(getattr(allowed, key), value) for key, value in asked.items()})
+    names = [field.name for field in fields(Limits) if field.name in given]
+    return replace(allowed, **{name: _lower(getattr(allowed, name), getattr(asked, name)) for name in names})
 
 
-def _lower(ours: Any, theirs: Any) -> Any:
-    return theirs if ours is None else min(ours, theirs)
+def _lower(allowed: Any, asked: Any) -> Any:
+    return asked if allowed is None else min(allowed, asked)
 
 
 def chat_messages(messages: Any, where: str = "messages") -> list[dict[str, str]]:
-    """Messages of a chat request with their text parts joined. Raises RequestError for what is not text."""
+    """The messages of a chat request, with their text parts joined. Raises RequestError for anything but text."""
     if not isinstance(messages, list) or not messages:
         raise RequestError(400, f"{where} is missing or empty", param=where)
     plain = []
@@ -173,16 +142,16 @@ def chat_messages(messages: Any, where: str = "messages") -> list[dict[str, str]
         if not isinstance(message, dict) or message.get("role") not in ROLES:
             raise RequestError(400, f"{here}.role is not one of {', '.join(ROLES)}", param=here)
         if message.get("tool_calls") or message.get("function_call"):
-            raise RequestError(400, f"{here} calls a tool: {_WHY['tools']}", param=here)
+            raise RequestError(400, f"{here} has tool calls: {_WHY['tools']}", param=here)
         try:
             plain.append({"role": message["role"], "content": message_text(message.get("content"))})
         except TypeError as error:
             raise RequestError(400, f"{here}: {error}", param=f"{here}.content") from None
     asked = [message["content"] for message in plain if message["role"] == "user"]
     if not asked:
-        raise RequestError(400, f"{where} has no user turn to answer", param=where)
+        raise RequestError(400, f"{where} has no user message to answer", param=where)
     if not any(map(str.strip, asked)):
-        raise RequestError(400, f"{where} has no text in a user turn", param=where)
+        raise RequestError(400, f"{where} has no text in a user message", param=where)
     return plain
 
 
@@ -191,11 +160,11 @@ def response_messages(items: Any, instructions: Any) -> list[dict[str, str]]:
     if isinstance(items, str):
         items = [{"role": "user", "content": items}]
     if not isinstance(items, list):
-        raise RequestError(400, "input is neither a string nor a list of messages", param="input")
+        raise RequestError(400, "input is not a string or a list of messages", param="input")
     for place, item in enumerate(items):
         if isinstance(item, dict) and item.get("type", "message") != "message":
             where = f"input[{place}]"
-            raise RequestError(400, f"{where} is no message: its type is {str(item['type'])[:100]}", param=where)
+            raise RequestError(400, f"{where} has type {str(item['type'])[:100]!r}: expected message", param=where)
     if not isinstance(instructions, str | None):
         raise RequestError(400, "instructions is not a string", param="instructions")
     plain = chat_messages(items, "input")

@@ -1,4 +1,4 @@
-"""Completions written in OpenAI's shapes, whole and as streams."""
+"""Completions written in OpenAI's shapes, complete or as streams."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rlm.completion import Completion, StopReason
 from rlm.server.requests import RequestError
 from rlm.trajectory import Event
 
-# What a stream tells of the events of a completion, besides their kind, depth and time.
+# Fields of an event that a stream sends, besides its kind, depth and time.
 PROGRESS_FIELDS = ("turn", "role", "model", "status", "cost_usd", "prompt_tokens", "completion_tokens", "reason")
 
 
@@ -24,7 +24,7 @@ class ChatShape:
         self._head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": model}
         self._stream_usage = stream_usage
 
-    def whole(self, result: Completion) -> dict[str, Any]:
+    def complete(self, result: Completion) -> dict[str, Any]:
         message = {"role": "assistant", "content": result.answer or "", "refusal": None}
         choice = {"index": 0, "message": message, "finish_reason": _finish_reason(result), "logprobs": None}
         return {
@@ -70,7 +70,7 @@ class ResponseShape:
         }  # fmt: skip
         self._sequence = 0
 
-    def whole(self, result: Completion) -> dict[str, Any]:
+    def complete(self, result: Completion) -> dict[str, Any]:
         cut = {"length": "max_output_tokens", "content_filter": "content_filter"}.get(_finish_reason(result))
         return {
             **self._head,
@@ -99,18 +99,18 @@ class ResponseShape:
         return [self._event("response.output_text.delta", **self._place(), delta=text, logprobs=[])]
 
     def end(self, result: Completion) -> list[str]:
-        whole, text = self.whole(result), result.answer or ""
+        response, text = self.complete(result), result.answer or ""
         return [
             self._event("response.output_text.done", **self._place(), text=text, logprobs=[]),
             self._event("response.content_part.done", **self._place(), part=_output_text(text)),
-            self._event("response.output_item.done", output_index=0, item=whole["output"][0]),
-            self._event(f"response.{whole['status']}", response=whole),
+            self._event("response.output_item.done", output_index=0, item=response["output"][0]),
+            self._event(f"response.{response['status']}", response=response),
         ]
 
     def failed(self, error: RequestError) -> list[str]:
-        said = error.body["error"]
-        told = {"code": said["code"] or "server_error", "message": said["message"]}
-        failed = {**self._head, **error.body, "status": "failed", "error": told, "output": [], "usage": None}
+        cause = error.body["error"]
+        shown = {"code": cause["code"] or "server_error", "message": cause["message"]}
+        failed = {**self._head, **error.body, "status": "failed", "error": shown, "output": [], "usage": None}
         return [self._event("response.failed", response=failed)]
 
     def _message(self, text: str, status: str) -> dict[str, Any]:
@@ -128,7 +128,7 @@ class ResponseShape:
 
 
 def chat_usage(result: Completion) -> dict[str, Any]:
-    """Tokens of the whole tree, as chat completions report them."""
+    """The tokens of the complete call tree, as chat completions report them."""
     tokens = result.usage.tokens
     return {
         "prompt_tokens": tokens.prompt_tokens,
@@ -140,7 +140,7 @@ def chat_usage(result: Completion) -> dict[str, Any]:
 
 
 def response_usage(result: Completion) -> dict[str, Any]:
-    """Tokens of the whole tree, as responses report them."""
+    """The tokens of the complete call tree, as responses report them."""
     tokens = result.usage.tokens
     return {
         "input_tokens": tokens.prompt_tokens,
@@ -152,7 +152,7 @@ def response_usage(result: Completion) -> dict[str, Any]:
 
 
 def extension(result: Completion) -> dict[str, Any]:
-    """The field `rlm` of a response: how the completion ended and what its whole tree used."""
+    """The field `rlm` of a response: how the completion ended, and the usage of its call tree."""
     usage = result.usage
     counts = {key: value for key, value in asdict(usage).items() if isinstance(value, int)}
     return {
@@ -168,9 +168,9 @@ def extension(result: Completion) -> dict[str, Any]:
 
 
 def progress(event: Event) -> dict[str, Any]:
-    """What a stream tells of an event."""
-    told = {key: event[key] for key in ("kind", "depth", "at")}
-    return told | {key: event[key] for key in PROGRESS_FIELDS if event.get(key) is not None}
+    """An event as a stream sends it."""
+    always = {key: event[key] for key in ("kind", "depth", "at")}
+    return always | {key: event[key] for key in PROGRESS_FIELDS if event.get(key) is not None}
 
 
 def _finish_reason(result: Completion) -> str:

@@ -1,0 +1,141 @@
+"""Request bodies: read within bounds on size, time and structure, and parsed off the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rlm.server.requests import RequestError
+
+MAX_BODY_BYTES = 256 << 20
+BODY_TIMEOUT_S = 60.0
+# Bytes that the bodies of all requests in progress may have together, as a multiple of the longest single body.
+TOTAL_FACTOR = 2
+MAX_DEPTH = 50
+MAX_VALUES = 1_000_000
+# Seconds in which a client whose request is refused may go on sending, so that it reads the answer.
+_DRAIN_S = 5.0
+
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+# The inside of a string, matched in windows so that other threads get their turn.
+_INSIDE = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
+_WINDOW_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Body:
+    """A parsed body; `release` gives its bytes back to the total, and may be called more than once."""
+
+    content: dict[str, Any]
+    release: Callable[[], None]
+
+
+class Bodies:
+    """Reads bodies of at most max_bytes each, and TOTAL_FACTOR times as many for all requests in progress.
+
+    timeout_s: seconds that a client may be silent between two pieces.
+    """
+
+    def __init__(self, max_bytes: int = MAX_BODY_BYTES, timeout_s: float = BODY_TIMEOUT_S) -> None:
+        self._max_bytes = max_bytes
+        self._timeout_s = timeout_s
+        self._total = 0
+        # One at a time: a body takes several times its size while it is parsed.
+        self._parsing = asyncio.Lock()
+
+    async def read(self, pieces: AsyncIterator[bytes], headers: Mapping[str, str]) -> Body:
+        """The JSON object of a body. Raises RequestError: 400, 408 (too slow), 413 (too long) or 503 (too much)."""
+        if "content-length" in headers and "transfer-encoding" in headers:
+            raise RequestError(400, "the request has both Content-Length and Transfer-Encoding: expected one of them")
+        body, held = bytearray(), 0
+
+        def release() -> None:
+            nonlocal held
+            self._total, held = self._total - held, 0
+
+        try:
+            while (piece := await self._piece(pieces)) is not None:
+                body += piece
+                self._total, held = self._total + len(piece), held + len(piece)
+                self._check(len(body))
+            return Body(await self._parsed(body), release)
+        except RequestError:
+            body.clear()
+            release()
+            await _drain(pieces)
+            raise
+        except BaseException:
+            release()
+            raise
+
+    async def _piece(self, pieces: AsyncIterator[bytes]) -> bytes | None:
+        try:
+            return await asyncio.wait_for(anext(pieces, None), self._timeout_s)
+        except TimeoutError:
+            message = f"no part of the body was received for {self._timeout_s:g} s"
+            raise RequestError(408, message, "request_timeout") from None
+
+    def _check(self, size: int) -> None:
+        if size > self._max_bytes:
+            raise RequestError(413, f"the body is longer than {self._max_bytes} bytes", "request_too_large")
+        if self._total > TOTAL_FACTOR * self._max_bytes:
+            message = f"the requests in progress have more than {TOTAL_FACTOR * self._max_bytes} bytes; try again later"
+            raise RequestError(503, message, "server_overloaded")
+
+    async def _parsed(self, body: bytearray) -> dict[str, Any]:
+        try:
+            async with self._parsing:
+                parsed = await asyncio.to_thread(_parse, body)
+        except (ValueError, RecursionError) as error:
+            raise RequestError(400, f"the body cannot be read as JSON: {error}") from error
+        if not isinstance(parsed, dict):
+            raise RequestError(400, "the body is not a JSON object")
+        return parsed
+
+
+async def _drain(pieces: AsyncIterator[bytes]) -> None:
+    try:
+        async with asyncio.timeout(_DRAIN_S):
+            async for _ in pieces:
+                pass
+    except TimeoutError:
+        pass
+
+
+def _parse(body: bytearray) -> Any:
+    check_structure(body)
+    return json.loads(body)
+
+
+def check_structure(body: bytearray | bytes) -> None:
+    """Raise ValueError for JSON that is nested too deep or has too many values; the length of strings is free."""
+    at, depth, values = 0, 0, 0
+    while at < len(body):
+        quote = body.find(b'"', at)
+        gap = body[at : len(body) if quote < 0 else quote]
+        values += gap.count(b",") + gap.count(b"[") + gap.count(b"{")
+        if values > MAX_VALUES:
+            raise ValueError(f"it has more than {MAX_VALUES:,} values")
+        for bracket in gap.translate(None, _NOT_BRACKETS):
+            depth += 1 if bracket in b"[{" else -1
+            if depth > MAX_DEPTH:
+                raise ValueError(f"it is nested deeper than {MAX_DEPTH}")
+        if quote < 0:
+            return
+        at = _end_of_string(body, quote + 1)
+
+
+def _end_of_string(body: bytearray | bytes, at: int) -> int:
+    while at < len(body):
+        end = _INSIDE.match(body, at, at + _WINDOW_BYTES).end()
+        if body[end : end + 1] == b'"':
+            return end + 1
+        if end == at:
+            # A lone backslash at the end: json.loads reports it.
+            return len(body)
+        at = end
+    return at

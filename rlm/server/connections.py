@@ -1,0 +1,112 @@
+"""The HTTP server of `rlm-eval serve`: uvicorn with bounds on connections and on the time to send headers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import resource
+import socket
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import uvicorn
+    from starlette.applications import Starlette
+
+log = logging.getLogger(__name__)
+
+MAX_CONNECTIONS = 1000
+HEADER_TIMEOUT_S = 20.0
+# Connections that the kernel accepts ahead of the program.
+_BACKLOG = 128
+# Seconds that completions in progress have when the server is asked to end.
+_GRACE_S = 2
+_ACCEPT_ERROR_EVERY_S = 60.0
+
+
+def make_server(
+    app: Starlette,
+    *,
+    max_connections: int = MAX_CONNECTIONS,
+    header_timeout_s: float = HEADER_TIMEOUT_S,
+    log_level: str = "warning",
+) -> uvicorn.Server:
+    """A server for the application of `make_app`.
+
+    max_connections: open connections, at most half of the open files that this process may have. When there are more,
+    the one that has waited longest without a complete request is closed, else the new one. header_timeout_s: seconds
+    that a client may take to send the headers of a request.
+    """
+    import uvicorn
+    from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
+    class Server(uvicorn.Server):
+        async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+            asyncio.get_running_loop().set_exception_handler(_report_accept_errors_rarely())
+            await super().serve(sockets)
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            # First, so that clients get an answer and nothing more is paid; then uvicorn waits for their connections.
+            app.state.end_completions()
+            await super().shutdown(sockets)
+
+    most = min(max_connections, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
+    settings = uvicorn.Config(
+        app,
+        http=_bounded(AutoHTTPProtocol, most, header_timeout_s),
+        log_level=log_level,
+        access_log=False,
+        backlog=_BACKLOG,
+        timeout_graceful_shutdown=_GRACE_S,
+    )
+    return Server(settings)
+
+
+def _bounded(protocol: Any, max_connections: int, header_timeout_s: float) -> type:
+    """The HTTP protocol of uvicorn with both bounds."""
+    waiting: dict[Any, asyncio.TimerHandle] = {}
+
+    class BoundedProtocol(protocol):
+        def connection_made(self, transport: asyncio.Transport) -> None:
+            super().connection_made(transport)
+            self._wait()
+            if len(self.connections) > max_connections:
+                next(iter(waiting)).transport.abort()
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if self.cycle is None or self.cycle.response_complete:
+                self._wait()
+            else:
+                self._stop_waiting()
+
+        def connection_lost(self, error: Exception | None) -> None:
+            self._stop_waiting()
+            super().connection_lost(error)
+
+        def _wait(self) -> None:
+            if self not in waiting and not self.transport.is_closing():
+                waiting[self] = self.loop.call_later(header_timeout_s, self.transport.abort)
+
+        def _stop_waiting(self) -> None:
+            timer = waiting.pop(self, None)
+            if timer is not None:
+                timer.cancel()
+
+    return BoundedProtocol
+
+
+def _report_accept_errors_rarely() -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], None]:
+    """An exception handler that reports errors of accept(), such as too many open files, in one line a minute."""
+    reported = -_ACCEPT_ERROR_EVERY_S
+
+    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        nonlocal reported
+        if not str(context.get("message", "")).startswith("socket.accept()"):
+            loop.default_exception_handler(context)
+        elif time.monotonic() - reported >= _ACCEPT_ERROR_EVERY_S:
+            reported = time.monotonic()
+            log.warning("a connection could not be accepted: %s", context.get("exception"))
+
+    return handle
