@@ -13,8 +13,6 @@ from collections.abc import Sequence
 from benchmarks.config.compose import Config, ConfigError, compose, model_name
 
 SERVER_LIMITS = ("max_body_bytes", "max_requests", "body_timeout_s")
-# Seconds that completions under way have when the server is told to end.
-GRACE_S = 2
 
 
 def main(argv: Sequence[str]) -> int:
@@ -72,18 +70,11 @@ def bind(settings: Config) -> socket.socket:
 
 
 async def _serve(config: Config, bound: socket.socket, key: str | None) -> int:
-    import uvicorn
-
-    class Server(uvicorn.Server):
-        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-            # Before it waits for their connections: clients are told, and nothing is paid any more.
-            app.state.end_completions()
-            await super().shutdown(sockets)
-
     from benchmarks.config.build import build_methods
     from benchmarks.running.model_set import ModelSet
     from rlm.methods.method import Method
     from rlm.server.app import make_app
+    from rlm.server.connections import make_server
 
     models = ModelSet(config, None)
     try:
@@ -94,8 +85,7 @@ async def _serve(config: Config, bound: socket.socket, key: str | None) -> int:
         if not served:
             raise ConfigError("method: reference rows cannot be served; choose a method")
         app = make_app(served, api_key=key, **{name: config["server"][name] for name in SERVER_LIMITS})
-        settings = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE_S)
-        server = Server(settings)
+        server = make_server(app)
         running = asyncio.create_task(server.serve(sockets=[bound]))
         while not server.started and not running.done():
             await asyncio.sleep(0.01)

@@ -86,6 +86,13 @@ def client(base_url, key="any", **options):
 USER = [{"role": "user", "content": "Hello"}]
 
 
+@pytest.fixture(scope="module")
+def api():
+    """A client of one server of `base/echo` that tests share."""
+    with served(base_echo=PlainModel(model=Echo())) as url, client(url) as shared:
+        yield shared
+
+
 def test_a_chat_completion_has_the_answer_the_usage_of_the_tree_and_its_cost():
     with served(base_echo=PlainModel(model=Echo())) as url, client(url) as api:
         done = api.chat.completions.create(model="base/echo", messages=USER)
@@ -188,13 +195,15 @@ def test_a_conversation_of_200_long_turns_is_answered():
         ([], 400, None),
     ],
 )
-def test_bad_requests_get_errors_in_openais_shape(body, status, code):
-    with served(base_echo=PlainModel(model=Echo())) as url, client(url) as api:
-        answer = api._client.post(f"{url}/chat/completions", content=json.dumps(body))
-        assert answer.status_code == status
-        error = answer.json()["error"]
-        assert error["code"] == code and error["message"] and error["type"]
-        assert api._client.post(f"{url}/chat/completions", content=b"\xff{").status_code == 400
+def test_bad_requests_get_errors_in_openais_shape(api, body, status, code):
+    answer = api._client.post(f"{api.base_url}chat/completions", content=json.dumps(body))
+    assert answer.status_code == status
+    error = answer.json()["error"]
+    assert error["code"] == code and error["message"] and error["type"]
+
+
+def test_a_body_that_is_not_json_gets_400(api):
+    assert api._client.post(f"{api.base_url}chat/completions", content=b"\xff{").status_code == 400
 
 
 def test_an_endpoint_that_fails_is_an_error_and_not_an_answer():
@@ -337,9 +346,9 @@ def test_health_needs_no_key_and_names_no_model():
         ({"messages": [{"role": "assistant", "tool_calls": [{"id": "1"}]}, *USER]}, "messages[0]"),
     ],
 )
-def test_a_chat_that_asks_for_an_unsupported_field_is_refused(fields, param):
-    with served(base_echo=PlainModel(model=Echo())) as url, client(url) as api:
-        answer = api._client.post(f"{url}/chat/completions", json={"model": "base/echo", "messages": USER, **fields})
+def test_a_chat_that_asks_for_an_unsupported_field_is_refused(api, fields, param):
+    asked = {"model": "base/echo", "messages": USER, **fields}
+    answer = api._client.post(f"{api.base_url}chat/completions", json=asked)
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
 
 
@@ -359,9 +368,8 @@ def test_a_chat_that_asks_for_an_unsupported_field_is_refused(fields, param):
         ({"instructions": 5}, "instructions"),
     ],
 )
-def test_a_response_that_asks_for_an_unsupported_field_is_refused(fields, param):
-    with served(base_echo=PlainModel(model=Echo())) as url, client(url) as api:
-        answer = api._client.post(f"{url}/responses", json={"model": "base/echo", "input": "Hello", **fields})
+def test_a_response_that_asks_for_an_unsupported_field_is_refused(api, fields, param):
+    answer = api._client.post(f"{api.base_url}responses", json={"model": "base/echo", "input": "Hello", **fields})
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
 
 
