@@ -136,6 +136,14 @@ def test_links_and_pages_named_in_the_code_lead_somewhere():
             assert [page for page in named if not (ROOT / page).is_file()] == [], file
 
 
+def test_the_picture_of_the_rooms_names_every_room():
+    text = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    for package in ("benchmarks", "rlm"):
+        picture = re.search(rf"^ {package}/\n((?: [+|].*\n)+)", text, re.MULTILINE)[1]
+        rooms = {path.stem for path in (ROOT / package).iterdir() if path.is_dir() or path.suffix == ".py"}
+        assert rooms - {"__init__", "__pycache__"} - set(re.findall(r"\w+", picture)) == set()
+
+
 def is_override(word: str) -> bool:
     return re.match(r"[+~]?[\w./@]+=", word) is not None and not word.startswith("hydra")
 
