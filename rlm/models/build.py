@@ -1,23 +1,27 @@
-"""Models out of names and configurations: which provider stands for what, and whether its key is there."""
+"""Models built from names such as `openai/gpt-5` and from configurations."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Annotated, Any
+
+from annotated_types import Ge, MinLen
 
 from rlm.models.chat import ChatModel, FatalModelError, Sampling
-from rlm.models.client.endpoint import Endpoint
+from rlm.models.client.endpoint import Endpoint, with_current_names
 from rlm.models.client.model import OpenAIModel
 from rlm.models.prices import PriceTable
+from rlm.validation import SettingError, make, unknown
 
 ROLES = ("root", "sub", "compactor")
+KINDS = ("openai", "embedded", "scripted")
 
 
 @dataclass(frozen=True)
 class Provider:
-    """Address and key of a provider; base_url_env is a variable that overrides the address."""
+    """Address and key of a provider; base_url_env names a variable that replaces the address."""
 
     base_url: str
     api_key_env: str | None
@@ -44,7 +48,7 @@ PROVIDERS = {
 def model_of_name(name: str) -> ChatModel:
     """The model of a name such as `openai/gpt-5`, `openrouter/qwen/qwen3-coder` or `local`.
 
-    Raises ValueError for a provider that is not known, FatalModelError for a key that is not set.
+    Raises ValueError for an unknown provider, FatalModelError for a key that is not set.
     """
     if name == "local":
         from rlm.models.embedded.model import EmbeddedModel
@@ -53,9 +57,10 @@ def model_of_name(name: str) -> ChatModel:
     prefix, _, model = name.partition("/")
     if prefix not in PROVIDERS or not model:
         known = ", ".join(f"{provider}/NAME" for provider in PROVIDERS)
-        raise ValueError(f"there is no model {name!r}: wanted local or one of {known}")
+        raise ValueError(f"there is no model {name!r}: expected local or one of {known}")
     provider = PROVIDERS[prefix]
-    base_url = os.environ.get(provider.base_url_env or "") or provider.base_url
+    # A variable that is set but empty counts as unset.
+    base_url = os.environ.get(provider.base_url_env or "", "").strip() or provider.base_url
     endpoint = Endpoint(base_url, provider.api_key_env, free=provider.free)
     endpoint.api_key()
     return OpenAIModel(model, endpoint)
@@ -64,11 +69,11 @@ def model_of_name(name: str) -> ChatModel:
 def build_models(
     config: Mapping[str, Any], *, prices: Mapping[str, Any] | None = None, replay: bool = False
 ) -> dict[str, ChatModel]:
-    """The models of a configuration (conf/model/) by role: root, sub and compactor; absent roles are the root's model.
+    """The models of a configuration (conf/model/) by role: root, sub and compactor; missing roles use the root's model.
 
-    A judge is among them where the configuration has one. prices: overrides as in conf/prices.yaml, None for those
-    that come with the project. replay: no call will be made, so no key and no weights are needed. Raises
-    ValueError, one line, for a key that is not known, a value that is not wanted, or an API key that is not set.
+    The result has a judge if the configuration has one. prices: overrides as in conf/prices.yaml, None for the prices
+    that come with the project. replay: no call will be made, so no key and no weights are needed. Raises SettingError,
+    one line, for an unknown key, a value that does not fit, or an API key that is not set.
     """
     kind = config.get("kind", "openai")
     if kind == "embedded":
@@ -80,74 +85,53 @@ def build_models(
 
         return scripted.build(config)
     if kind != "openai":
-        raise ValueError(f"model.kind is {kind!r}: wanted openai, embedded or scripted")
+        raise SettingError(f"model.kind is {kind!r}: expected {', '.join(KINDS[:-1])} or {KINDS[-1]}")
     roles = (*ROLES, "judge")
-    _refuse_unknown(config, ("kind", "endpoint", *roles), "model")
-    endpoint = _endpoint(_section(config, "endpoint"))
+    keys = ("kind", "endpoint", *roles)
+    for key in config:
+        if key not in keys:
+            raise SettingError(unknown("key", f"model.{key}", [f"model.{known}" for known in keys]))
+    endpoint = _endpoint(config.get("endpoint"))
     if not replay:
         try:
-            endpoint.api_key()
+            endpoint.secrets()
         except FatalModelError as error:
-            raise ValueError(str(error)) from None
+            raise SettingError(str(error)) from None
+    if config.get("root") is None:
+        raise SettingError("model.root is missing: expected at least model.root.name")
     table = None if prices is None else PriceTable(prices)
-    given = {role: config[role] for role in roles if config.get(role) is not None}
-    models: dict[str, ChatModel] = {role: _model(role, given[role], endpoint, table) for role in given}
-    if "root" not in models:
-        raise ValueError("model.root is missing: wanted at least root.name")
+    models = {
+        role: _model(config[role], f"model.{role}", endpoint, table) for role in roles if config.get(role) is not None
+    }
     return {role: models.get(role, models["root"]) for role in ROLES} | models
 
 
-def _endpoint(section: Mapping[str, Any]) -> Endpoint:
-    _refuse_unknown(section, [field.name for field in fields(Endpoint)], "model.endpoint")
-    if not section.get("base_url"):
-        raise ValueError("model.endpoint.base_url is missing: wanted an address such as http://127.0.0.1:8000/v1")
-    try:
-        return Endpoint(**section)
-    except ValueError as error:
-        raise ValueError(f"model.{error}") from None
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings(Sampling):
+    """Settings of the model of one role, such as `model.root`."""
+
+    name: Annotated[str, MinLen(1)]
+    context_window: Annotated[int, Ge(1)] | None = None
 
 
-_SAMPLING = [field.name for field in fields(Sampling)]
-
-
-def _model(role: str, section: Any, endpoint: Endpoint, prices: PriceTable | None) -> OpenAIModel:
-    if not isinstance(section, Mapping):
-        raise ValueError(f"model.{role} is {section!r}: wanted a section with at least a name")
-    _refuse_unknown(section, ("name", "context_window", *_SAMPLING), f"model.{role}")
-    name = section.get("name")
-    if not isinstance(name, str) or not name:
-        raise ValueError(f"model.{role}.name is {name!r}: wanted the model's name at the endpoint")
-    settings = {key: section[key] for key in _SAMPLING if section.get(key) is not None}
-    for key, (kind, least, wanted) in _WANTED.items():
-        value = section.get(key)
-        fits = isinstance(value, kind) and not isinstance(value, bool) and (least is None or value >= least)
-        if value is not None and not fits:
-            raise ValueError(f"model.{role}.{key} is {value!r}: wanted {wanted}")
+def _model(section: object, where: str, endpoint: Endpoint, prices: PriceTable | None) -> ChatModel:
+    if isinstance(section, Mapping):
+        section = {key: value for key, value in section.items() if value is not None}
+    settings: ModelSettings = make(ModelSettings, section, where)
+    sampling = Sampling(**{field.name: getattr(settings, field.name) for field in fields(Sampling)})
     return OpenAIModel(
-        name, endpoint, context_window=section.get("context_window"), sampling=Sampling(**settings), prices=prices
+        settings.name, endpoint, context_window=settings.context_window, sampling=sampling, prices=prices
     )
 
 
-# Kind and smallest value of each key.
-_WANTED: dict[str, tuple[Any, float | None, str]] = {
-    "context_window": (int, 1, "a number of tokens, or null"),
-    "max_output_tokens": (int, 1, "a number of tokens, or null"),
-    "seed": (int, None, "a whole number, or null"),
-    "temperature": (int | float, 0, "a number of at least 0, or null"),
-    "top_p": (int | float, 0, "a number of at least 0, or null"),
-    "reasoning_effort": (str, None, "a word such as medium, or null"),
-    "extra": (Mapping, None, "a mapping of request fields"),
-}
-
-
-def _section(config: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    section = config.get(key)
-    if not isinstance(section, Mapping):
-        raise ValueError(f"model.{key} is {section!r}: wanted a section")
-    return section
-
-
-def _refuse_unknown(section: Mapping[str, Any], known: Any, where: str) -> None:
-    unknown = sorted(str(key) for key in section if key not in known)
-    if unknown:
-        raise ValueError(f"{where} has no key {unknown[0]!r}; it has {', '.join(known)}")
+def _endpoint(section: object) -> Endpoint:
+    if isinstance(section, Mapping):
+        section = with_current_names(section, "model.endpoint")
+        if not section.get("base_url"):
+            raise SettingError(
+                "model.endpoint.base_url is missing: expected an address such as http://127.0.0.1:8000/v1"
+            )
+        if section.get("headers") is None:
+            section.pop("headers", None)
+    endpoint: Endpoint = make(Endpoint, section, "model.endpoint")
+    return endpoint

@@ -1,8 +1,8 @@
-"""The open connections to an endpoint: one client and one limiter an event loop, shared by all models of the endpoint.
+"""Open connections to endpoints: one SDK client and one limiter per event loop, shared by all models of an endpoint.
 
-Requests go out by the HTTP client that the OpenAI SDK runs on, over aiohttp, without the SDK around it. Of that nothing
-could be used: the limiter has to know of each attempt, and endpoints that are only nearly compatible would not fit its
-types; and it took as much processor time as all the rest of a call.
+The OpenAI SDK sends the requests: it knows proxies, Azure, credentials and headers. Its retries are off and its
+responses stay raw, because retries, rate limits and accounting need every attempt, and because many compatible
+endpoints do not fit the SDK's response types.
 """
 
 from __future__ import annotations
@@ -10,23 +10,24 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import os
 from collections.abc import AsyncGenerator, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rlm.models.client.endpoint import Endpoint
 from rlm.models.client.faults import Fault, transport_fault
 from rlm.models.client.limiter import Limiter
+from rlm.models.client.redaction import Redactor
 
 if TYPE_CHECKING:
-    import httpx2
+    from openai import AsyncOpenAI
 
-# An idle connection is dropped before the usual server drops it, so that no request meets a closed one.
+# Idle connections are closed before the usual server closes them, so that no request meets a closed connection.
 KEEP_ALIVE_S = 4.0
-_HEADERS = {"Accept": "application/json", "Content-Type": "application/json", "User-Agent": "rlm-eval"}
 
 
 class Response(NamedTuple):
-    """Status, headers (in any case) and whole body of a response."""
+    """Status, headers (in any case) and complete body of a response."""
 
     status: int
     headers: Mapping[str, str]
@@ -36,45 +37,46 @@ class Response(NamedTuple):
 class Connection:
     """The client and the limiter of one endpoint on one event loop.
 
-    reached: whether the endpoint has ever sent a response here.
+    reached: the endpoint has sent a response on this connection. redactor: removes credentials from messages.
     """
 
-    def __init__(self, client: httpx2.AsyncClient, address: httpx2.URL, limiter: Limiter, key: str | None) -> None:
+    def __init__(self, client: AsyncOpenAI, limiter: Limiter, endpoint: Endpoint) -> None:
         self.limiter = limiter
+        self.redactor = Redactor(endpoint.secrets())
         self.reached = False
         self._client = client
-        self._address = address
-        self._key = key
+        self._headers = _request_headers(endpoint)
         self._users: set[int] = set()
         self._lifetime: AsyncGenerator[Connection, None] | None = None
 
-    async def post(self, endpoint: Endpoint, content: bytes) -> Response:
-        """Send a request body and take the whole response. Raises Fault where none comes."""
-        from httpx2 import Timeout
+    async def post(self, endpoint: Endpoint, body: Mapping[str, Any]) -> Response:
+        """Send a request and read the complete response. Raises Fault if no response arrives."""
+        import httpx2
+        from openai import APIStatusError
+        from openai._types import RequestOptions
 
-        timeout = Timeout(endpoint.first_byte_s, connect=endpoint.connect_s, pool=None)
+        timeout = httpx2.Timeout(endpoint.read_timeout_s, connect=endpoint.connect_s, pool=None)
+        options: RequestOptions = {"timeout": timeout, "headers": self._headers}
         try:
             async with asyncio.timeout(endpoint.total_s):
                 response = await self._client.post(
-                    self._address, content=content, timeout=timeout, follow_redirects=False
+                    "/chat/completions", cast_to=httpx2.Response, body=body, options=options
                 )
+        except APIStatusError as error:
+            response = error.response
         except Fault:
             raise
         except Exception as error:
-            # Which exceptions hostile bytes call forth is for the HTTP library to choose.
+            # Bytes that are not HTTP can make the libraries below raise anything.
             raise transport_fault(error, endpoint.total_s) from error
         self.reached = True
         return Response(response.status_code, response.headers, response.content)
 
-    def redact(self, body: bytes) -> bytes:
-        """A body without the key, which some endpoints repeat in their errors."""
-        return body.replace(self._key.encode(), b"***") if self._key else body
-
     @classmethod
     async def of(cls, endpoint: Endpoint, user: object) -> Connection:
-        """The running loop's connection to an endpoint, opened where there is none, for `user`.
+        """The running loop's connection to an endpoint, opened if there is none, for `user`.
 
-        It is closed when its last user leaves, or with the loop. Raises FatalModelError where the key is missing.
+        It is closed when its last user leaves or when the loop ends. Raises FatalModelError if the key is missing.
         """
         place = _place(endpoint)
         connection = _connections.get(place)
@@ -91,7 +93,7 @@ class Connection:
 
     @staticmethod
     async def leave(endpoint: Endpoint, user: object) -> None:
-        """Say that `user` needs the running loop's connection no more."""
+        """Record that `user` no longer needs the running loop's connection."""
         connection = _connections.get(_place(endpoint))
         if connection is not None:
             connection._users.discard(id(user))
@@ -99,49 +101,90 @@ class Connection:
                 await connection._lifetime.aclose()
 
 
-# Endpoints at one address with one key share connections and limiter, whatever else differs in their configuration.
-_Place = tuple[asyncio.AbstractEventLoop, str, str | None, str | None, str | None]
+# Endpoints with equal address and credentials share connections and limiter, whatever else their settings are.
+_Place = tuple[asyncio.AbstractEventLoop, tuple[Any, ...]]
 _connections: dict[_Place, Connection] = {}
 
 
 @atexit.register
 def _close_all() -> None:
-    """Close what is open on loops that still run in threads of their own when the program ends."""
-    for (loop, *_), connection in list(_connections.items()):
+    """Close connections on loops that still run in threads of their own when the program ends."""
+    for (loop, _), connection in list(_connections.items()):
         if loop.is_running() and connection._lifetime is not None:
             with contextlib.suppress(Exception):
                 asyncio.run_coroutine_threadsafe(connection._lifetime.aclose(), loop).result(timeout=1.0)
 
 
 def _place(endpoint: Endpoint) -> _Place:
-    loop = asyncio.get_running_loop()
-    return loop, endpoint.base_url, endpoint.api_key_env, endpoint.organization, endpoint.project
+    headers = tuple(sorted((endpoint.headers or {}).items()))
+    return asyncio.get_running_loop(), (
+        endpoint.base_url, endpoint.kind, endpoint.api_version, endpoint.api_key_env, endpoint.organization,
+        endpoint.project, headers,
+    )  # fmt: skip
 
 
 async def _lifetime(place: _Place, endpoint: Endpoint) -> AsyncGenerator[Connection, None]:
-    # A loop closes its asynchronous generators before it ends, so the client is closed even if nobody asks for it.
+    # A loop closes its asynchronous generators before it ends, so the client is closed even if nobody closes it.
+    client = _client(endpoint)
+    limiter = Limiter(endpoint.max_concurrency, endpoint.max_outage_wait_s, endpoint.backoff_s)
+    try:
+        connection = _connections[place] = Connection(client, limiter, endpoint)
+        yield connection
+    finally:
+        _connections.pop(place, None)
+        await client.close()
+
+
+def _client(endpoint: Endpoint) -> AsyncOpenAI:
     import httpx2
-    from openai import DefaultAioHttpClient
+    from openai import AsyncAzureOpenAI, AsyncOpenAI, DefaultAioHttpClient
 
     from rlm.models.client.bounded import bound
 
     key = endpoint.api_key()
-    optional = {
-        "Authorization": key and f"Bearer {key}",
-        "OpenAI-Organization": endpoint.organization,
-        "OpenAI-Project": endpoint.project,
-    }
-    client = DefaultAioHttpClient(
-        headers=_HEADERS | {name: value for name, value in optional.items() if value},
+    http_client = DefaultAioHttpClient(
         # 0 is no limit: the limiter bounds the connections.
         limits=httpx2.Limits(max_connections=0, keepalive_expiry=KEEP_ALIVE_S),
         event_hooks={"response": [bound]},
+        follow_redirects=False,
+        # These mounts take the place of those that HTTP_PROXY, HTTPS_PROXY and ALL_PROXY would add.
+        mounts={"http://": None, "https://": None, "all://": None} if endpoint.is_local else None,
     )
-    address = httpx2.URL(f"{endpoint.base_url.rstrip('/')}/chat/completions")
-    limiter = Limiter(endpoint.max_concurrency, endpoint.patience_s, endpoint.backoff_s)
-    try:
-        connection = _connections[place] = Connection(client, address, limiter, key)
-        yield connection
-    finally:
-        _connections.pop(place, None)
-        await client.aclose()
+    settings: dict[str, Any] = {
+        # An empty string keeps the SDK from reading OPENAI_API_KEY and the like, which belong to another endpoint.
+        "api_key": key or "",
+        "admin_api_key": "",
+        "organization": endpoint.organization,
+        "project": endpoint.project,
+        "webhook_secret": "",
+        "max_retries": 0,
+        "http_client": http_client,
+        "_enforce_credentials": False,
+    }
+    if endpoint.kind != "azure":
+        return AsyncOpenAI(base_url=endpoint.base_url, **settings)
+    # The SDK puts /openai behind the address of a resource, but not behind an address that has a path.
+    has_path = "/" in endpoint.base_url.rstrip("/").split("://", 1)[1]
+    address = {"base_url" if has_path else "azure_endpoint": endpoint.base_url}
+    return AsyncAzureOpenAI(**address, api_version=endpoint.api_version, **settings)
+
+
+def _request_headers(endpoint: Endpoint) -> dict[str, Any]:
+    """Headers of every request. Headers that the SDK would take from variables of another endpoint are omitted."""
+    from openai import Omit
+
+    headers: dict[str, Any] = {}
+    for line in os.environ.get("OPENAI_CUSTOM_HEADERS", "").splitlines():
+        headers[line.partition(":")[0].strip().lower()] = Omit()
+    key = endpoint.api_key()
+    headers |= {
+        "accept": "application/json",
+        "content-type": "application/json",
+        "user-agent": "rlm-eval",
+        "openai-organization": endpoint.organization or Omit(),
+        "openai-project": endpoint.project or Omit(),
+        "authorization": f"Bearer {key}" if key and endpoint.kind == "openai" else Omit(),
+    }
+    if key and endpoint.kind == "azure":
+        headers["api-key"] = key
+    return headers | {name.lower(): value for name, value in endpoint.header_values().items()}

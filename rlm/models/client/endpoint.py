@@ -1,78 +1,163 @@
-"""Where an endpoint that speaks OpenAI's protocol is, which key it takes, and how patiently it is asked."""
+"""Settings of an OpenAI-compatible endpoint: its address, its credentials, and how long it is tried."""
 
 from __future__ import annotations
 
-import math
 import os
-from dataclasses import dataclass, fields
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from annotated_types import Ge, Gt, MinLen
 
 from rlm.models.chat import FatalModelError
+
+Seconds = Annotated[float, Gt(0)]
+# Former names of settings; version 0.2 still accepts them.
+RENAMED = {"first_byte_s": "read_timeout_s", "patience_s": "max_outage_wait_s"}
+# A header value that starts with this is the name of an environment variable.
+FROM_ENVIRONMENT = "env:"
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where requests go and how patiently.
+    """Settings of one endpoint. Models with equal endpoints share connections and the limit on concurrent requests.
 
-    api_key_env: the environment variable with the key, None for an endpoint without one. connect_s, first_byte_s,
-    total_s: seconds for the connection, between two reads, and for one whole attempt. max_retries: further attempts
-    after faults that may pass. backoff_s, max_backoff_s: first and longest wait between attempts. patience_s: how
-    long an endpoint that refuses (429) or answers nobody is waited for. max_tokens_key: how the cap on output tokens
-    is called; None takes `max_completion_tokens` for OpenAI itself and `max_tokens` elsewhere. free: its calls cost
-    nothing.
+    kind: `azure` puts the model's name (its deployment) into the path and sends the key as `api-key`. api_key_env: the
+    environment variable that holds the key; None for an endpoint without a key. headers: further request headers; a
+    value `env:NAME` is read from an environment variable. stream: ask for a stream of events, since gateways close
+    connections that are silent for some minutes. connect_s, read_timeout_s, total_s: seconds to connect, between two
+    reads, and for one attempt. max_retries: further attempts after a failure that may pass. backoff_s, max_backoff_s:
+    first and longest wait between attempts. max_outage_wait_s: seconds that one call waits while the endpoint is rate
+    limited or down. max_tokens_key: the request field that caps output tokens; None takes `max_completion_tokens` for
+    OpenAI and Azure and `max_tokens` elsewhere. free: calls cost nothing.
     """
 
     base_url: str
-    api_key_env: str | None = None
-    organization: str | None = None
-    project: str | None = None
-    max_concurrency: int = 64
-    connect_s: float = 10.0
-    first_byte_s: float = 900.0
-    total_s: float = 1800.0
-    max_retries: int = 6
-    backoff_s: float = 0.5
-    max_backoff_s: float = 30.0
-    patience_s: float = 300.0
-    max_tokens_key: str | None = None
+    api_key_env: Annotated[str, MinLen(1)] | None = None
+    kind: Literal["openai", "azure"] = "openai"
+    api_version: Annotated[str, MinLen(1)] | None = None
+    organization: Annotated[str, MinLen(1)] | None = None
+    project: Annotated[str, MinLen(1)] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, hash=False)
+    stream: bool = False
+    max_concurrency: Annotated[int, Ge(1)] = 64
+    connect_s: Seconds = 10.0
+    read_timeout_s: Seconds = 900.0
+    total_s: Seconds = 1800.0
+    max_retries: Annotated[int, Ge(0)] = 6
+    backoff_s: Seconds = 0.5
+    max_backoff_s: Seconds = 30.0
+    max_outage_wait_s: Seconds = 300.0
+    max_tokens_key: Annotated[str, MinLen(1)] | None = None
     free: bool = False
 
     def __post_init__(self) -> None:
-        if not isinstance(self.base_url, str) or not self.base_url.startswith(("http://", "https://")):
-            raise ValueError(f"endpoint.base_url is {self.base_url!r}: wanted an address with http:// or https://")
-        for field in fields(self):
-            value = getattr(self, field.name)
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if field.type == "float" and not (number and 0 < value < math.inf):
-                raise ValueError(f"endpoint.{field.name} is {value!r}: wanted seconds above 0")
-            if field.type == "int" and not (number and isinstance(value, int) and value >= 0):
-                raise ValueError(f"endpoint.{field.name} is {value!r}: wanted a whole number of at least 0")
-            if field.type == "str | None" and value is not None and not (isinstance(value, str) and value.strip()):
-                raise ValueError(f"endpoint.{field.name} is {value!r}: wanted a text, or null")
-            if field.type == "bool" and not isinstance(value, bool):
-                raise ValueError(f"endpoint.{field.name} is {value!r}: wanted true or false")
+        _check_address(self.base_url)
+        if self.kind == "azure" and self.api_version is None:
+            raise ValueError("api_version is None: expected a version such as 2024-10-21 for kind azure")
+        if self.kind != "azure" and self.api_version is not None:
+            raise ValueError(f"api_version is {self.api_version!r}: expected null unless kind is azure")
         for name in ("organization", "project"):
             value = getattr(self, name)
             if value is not None and not _fits_header(value):
-                raise ValueError(f"endpoint.{name} is {value!r}: wanted printable ASCII, as a request can carry it")
-        if self.max_concurrency < 1:
-            raise ValueError("endpoint.max_concurrency is 0: wanted at least 1")
+                raise ValueError(f"{name} is {value!r}: expected printable ASCII characters")
+        for name, value in (self.headers or {}).items():
+            if not (_fits_header(name) and name and _fits_header(value)):
+                raise ValueError(f"headers.{name} is not a header: expected printable ASCII characters")
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.base_url).hostname or ""
+
+    @property
+    def is_local(self) -> bool:
+        """True if the endpoint is on this machine, so that no proxy is used."""
+        host = self.host
+        return host.startswith("127.") or host in ("::1", "0.0.0.0", "localhost") or host.endswith(".localhost")
 
     @property
     def output_limit_key(self) -> str:
         if self.max_tokens_key:
             return self.max_tokens_key
-        return "max_completion_tokens" if "api.openai.com" in self.base_url else "max_tokens"
+        return "max_completion_tokens" if self.kind == "azure" or self.host == "api.openai.com" else "max_tokens"
 
     def api_key(self) -> str | None:
-        """The key, None where none is wanted. Raises FatalModelError naming the variable where it is not one."""
+        """The key, None for an endpoint without one. Raises FatalModelError if the variable is unset or unusable."""
         if self.api_key_env is None:
             return None
         key = os.environ.get(self.api_key_env, "").strip()
         if not key:
             raise FatalModelError(f"no API key for {self.base_url}: set the environment variable {self.api_key_env}")
         if not _fits_header(key):
-            raise FatalModelError(f"{self.api_key_env} holds characters that no request can carry: it is not a key")
+            raise FatalModelError(f"{self.api_key_env} holds characters that no request header can carry: not a key")
         return key
+
+    def header_values(self) -> dict[str, str]:
+        """The further headers with their values. Raises FatalModelError for an environment variable that is unset."""
+        return {name: _header_value(name, value) for name, value in (self.headers or {}).items()}
+
+    def secrets(self) -> list[str]:
+        """Values that no message may show: the key, and headers that come from the environment."""
+        from_environment = [name for name, value in (self.headers or {}).items() if value.startswith(FROM_ENVIRONMENT)]
+        values = self.header_values() if from_environment else {}
+        return [secret for secret in (self.api_key(), *(values[name] for name in from_environment)) if secret]
+
+
+def with_current_names(settings: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Endpoint settings under their current names; former names are reported on standard error."""
+    renamed = {}
+    for key, value in settings.items():
+        if key in RENAMED:
+            _warn(f"{where}.{key} is deprecated: the key is now {where}.{RENAMED[key]}")
+        renamed[RENAMED.get(key, key)] = value
+    return renamed
+
+
+@cache
+def _warn(line: str) -> None:
+    # Once a process, however many models share the settings.
+    print(f"rlm-eval: {line}", file=sys.stderr)
+
+
+def _check_address(base_url: str) -> None:
+    shown = repr(base_url)
+    if not isinstance(base_url, str) or not base_url.startswith(("http://", "https://")):
+        raise ValueError(f"base_url is {shown}: expected an address that starts with http:// or https://")
+    try:
+        address = urlsplit(base_url)
+        host, _ = address.hostname, address.port
+    except ValueError as error:
+        raise ValueError(f"base_url is {shown}: expected a valid address ({error})") from None
+    if "@" in address.netloc:
+        # The address is written into manifests and messages: a password in it would be too.
+        raise ValueError(
+            "base_url holds a user name or password: expected an address without one; put the key into an "
+            "environment variable and name it in api_key_env, or send it in headers"
+        )
+    if not host or not base_url.isprintable() or " " in base_url:
+        raise ValueError(f"base_url is {shown}: expected an address with a host and without spaces")
+    if address.query or address.fragment or "?" in base_url:
+        raise ValueError(
+            f"base_url is {base_url.partition('?')[0]!r} with a query: expected an address without one; for "
+            "Azure set endpoint.kind=azure and endpoint.api_version"
+        )
+    if address.path.rstrip("/").endswith("/chat/completions"):
+        raise ValueError(f"base_url is {shown}: expected the address without /chat/completions")
+
+
+def _header_value(name: str, value: str) -> str:
+    if not value.startswith(FROM_ENVIRONMENT):
+        return value
+    variable = value.removeprefix(FROM_ENVIRONMENT)
+    found = os.environ.get(variable, "").strip()
+    if not found:
+        raise FatalModelError(f"no value for the header {name}: set the environment variable {variable}")
+    if not _fits_header(found):
+        raise FatalModelError(f"{variable} holds characters that no request header can carry")
+    return found
 
 
 def _fits_header(text: str) -> bool:

@@ -1,24 +1,29 @@
-"""What a failed request means: whether to try again, to give up, to stop the run, or that the prompt was too long."""
+"""Classification of failed requests: which are retried, which end the call, and which end the run."""
 
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from dataclasses import dataclass
 from enum import Enum, auto
 
 from rlm.models.chat import Cost, TokenUsage
+from rlm.models.client.error_body import MAX_TEXT, ErrorBody, read_error
+from rlm.models.client.output_cap import Room, read_room
+from rlm.models.client.redaction import Redactor
+from rlm.models.client.waits import wait_s
 
 MAX_MESSAGE = 300
-MAX_TEXT = 20_000
 
 
-class Verdict(Enum):
-    """RETRY: may work next time. LATER: the endpoint asks to be left alone. The others cannot work next time:
-    OVERFLOW (prompt too long), FILTERED (the provider refuses this content), GIVE_UP (this request), FATAL (any)."""
+class Action(Enum):
+    """What follows a failed request.
+
+    RETRY: it may work next time. LATER: the endpoint asks for a pause. OVERFLOW: the prompt is too long, or the cap on
+    output tokens leaves no room for it. FILTERED: the provider refuses the content. GIVE_UP: no retry of this call can
+    work. FATAL: no call can work, so the run stops.
+    """
 
     RETRY = auto()
     LATER = auto()
@@ -29,35 +34,66 @@ class Verdict(Enum):
 
 
 class Fault(Exception):
-    """An attempt that brought no reply. kind is one word for records; usage and cost are what it was billed."""
+    """A request without a usable reply.
 
-    def __init__(self, kind: str, message: str, verdict: Verdict, retry_after_s: float | None = None) -> None:
-        super().__init__(_one_line(message))
+    kind: one word for records. room: the numbers of an error about the window or the cap on output tokens. error: the
+    error body. silent: a gateway may have ended the request because nothing was sent for too long. usage, cost: what
+    the request was billed, as far as it is reported.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        message: str,
+        action: Action,
+        retry_after_s: float | None = None,
+        *,
+        room: Room | None = None,
+        error: ErrorBody | None = None,
+        silent: bool = False,
+    ) -> None:
+        super().__init__(message)
         self.kind = kind
-        self.verdict = verdict
+        self.message = message
+        self.action = action
         self.retry_after_s = retry_after_s
+        self.room = room
+        self.error = error or ErrorBody()
+        self.silent = silent
         self.usage = TokenUsage()
         self.cost = Cost()
 
+    def redact(self, redactor: Redactor) -> None:
+        """Remove credentials from the message, before it is cut, so that no part of one remains."""
+        self.message = redactor(self.message)
 
-# How endpoints say that a prompt is longer than the model's window: OpenAI, vLLM, SGLang, llama.cpp, TGI, Together,
-# Fireworks, Anthropic, Gemini, Vertex, Mistral, xAI, Groq, Cerebras, Bedrock, LM Studio, Cohere, Qwen, Moonshot, Zhipu,
-# MiniMax.
+    def __str__(self) -> str:
+        return " ".join(self.message.split())[:MAX_MESSAGE]
+
+
+# Codes and wordings of OpenAI, vLLM, SGLang, llama.cpp, Ollama, TGI, Together, Fireworks, Anthropic, Gemini, Vertex,
+# Mistral, xAI, Groq, Cerebras, Bedrock, LM Studio, Cohere, Qwen, Moonshot, Zhipu, MiniMax, DeepSeek, Poolside.
 _OVERFLOW_CODES = {
     "context_length_exceeded",
     "context_window_exceeded",
+    "model_context_window_exceeded",
     "exceed_context_size_error",
     "string_above_max_length",
     "max_prompt_length_exceeded",
+    "contextwindowexceedederror",
+    "input_too_long",
 }
 _OVERFLOW = re.compile(
-    r"maximum (context|prompt|sequence|input) length"
+    r"max(imum)? (allowed )?(context|prompt|sequence|input|model) length"
     r"|model'?s context (length|window|size)"
-    r"|exceed\w* (the )?(available |model'?s )?(context|max_model_len|maximum number of (input )?tokens)"
-    r"|exceed\w* (the )?max(imum)? (input|prompt) (length|tokens)"
+    r"|exceed\w* (the )?(available |model'?s )?(context (size|length|window|limit)|max_model_len|max_seq_len"
+    r"|maximum number of (input )?tokens)"
+    r"|exceed\w* (the )?max(imum)? (allowed )?(input|prompt|context) (length|tokens|size)"
     r"|context (length|window|size|limit) (is |was |has been |of \S+ )?(exceeded|overflow)"
     r"|longer than the (model'?s )?(maximum|context|max)"
-    r"|(prompt|input) is too long"
+    r"|(prompt|input)( is)? too long"
+    r"|prompt \([^)]{0,40}\) is too long"
+    r"|too long to fit"
     r"|prompt (contains|has) \S+ tokens.{0,80}too large"
     r"|reduce the length of the (messages|prompt|input)"
     r"|current length is \d+ while limit is"
@@ -66,11 +102,28 @@ _OVERFLOW = re.compile(
     r"|(prompt|input|context)\b.{0,40}\bexceed\w*.{0,40}\b(limit|length|tokens|window)"
     r"|exceed\w* (the )?(model )?token limit"
     r"|exceed\w* the max\w* .{0,20}(input|prompt) tokens"
-    r"|too many tokens|more than max tokens allowed"
+    r"|too many (input |prompt )?tokens|more than max tokens allowed"
     r"|range of input length"
     r"|context shift is disabled"
     r"|when context the overflows"
+    r"|max_tokens must be at least 1, got -"
     r"|context_length_exceeded",
+    re.IGNORECASE | re.DOTALL,
+)
+# A status of the server's own errors is an overflow in these words of llama.cpp and Ollama only.
+_OVERFLOW_OF_SERVER = re.compile(
+    r"exceeds the available context size|context shift is disabled|context_length_exceeded|exceeds the context window"
+    r"|input length exceeds the context length|maximum context length is \d+",
+    re.IGNORECASE,
+)
+_TIMED_OUT = re.compile(
+    r"deadline exceed|context deadline|context cancell?ed|time limit|gateway time"
+    r"|(request|upstream|connection|operation|server|response)[^.]{0,40}timed? ?out",
+    re.IGNORECASE,
+)
+_TOO_LARGE_CAP = re.compile(
+    r"max_?(new_|completion_|output_)?_?tokens.{0,80}(too (large|high|big)|exceed|less than|at most|valid range|"
+    r"supported range|must be|cannot be|can't be|> \d)|maximum tokens you requested|too (large|high|many).{0,20}output",
     re.IGNORECASE | re.DOTALL,
 )
 _NO_QUOTA_CODES = {
@@ -78,24 +131,55 @@ _NO_QUOTA_CODES = {
     "billing_hard_limit_reached",
     "billing_not_active",
     "insufficient_balance",
+    "insufficient_credits",
     "account_deactivated",
     "access_terminated",
+    "arrearage",
+    "payment_required",
 }
 _NO_QUOTA = re.compile(
-    r"credit balance is too low|insufficient (balance|credits|funds)|account is not active", re.IGNORECASE
+    r"credit balance is too low|insufficient (account )?(balance|credits|funds)|account is not active|out of credits"
+    r"|spend(ing)? limit (has been )?(reached|exceeded)|account.{0,20}(suspended|overdue|in arrears)",
+    re.IGNORECASE,
 )
-_NO_MODEL_CODES = {"model_not_found", "model_not_available", "invalid_model", "unknown_model", "deploymentnotfound"}
+_NO_MODEL_CODES = {
+    "model_not_found",
+    "model_not_available",
+    "invalid_model",
+    "unknown_model",
+    "deploymentnotfound",
+    "model_not_exist",
+}
 _NO_MODEL = re.compile(
-    r"model.{0,120}(does not exist|not exist|not found|is not a valid model|not supported by any provider)"
-    r"|not a valid model|invalid model name|unknown model|no such model",
+    r"\bmodels?\b[:\s/]*(?!parameter|param|field|argument|option|config|propert|template|input|key)"
+    r"(?:name )?(?:[`'\"\u201c]?[\w./:@+-]+[`'\"\u201d]?,? )?(?:is |was |could )?"
+    r"(?:does not exist|do not exist|not exist|not found|not be found|not a valid model|not supported by any provider)"
+    r"|not a valid model|invalid model name|unknown model\b|no such model|no endpoints found for",
+    re.IGNORECASE,
+)
+_PARAMETER = re.compile(r"\b(parameter|param|field|argument|property)\b", re.IGNORECASE)
+_BAD_KEY = re.compile(
+    r"(invalid|incorrect|missing|expired) (x-)?api[- _]?key|api[- _]?key (is )?(not valid|invalid|expired)",
+    re.IGNORECASE,
+)
+_FILTERED_CODE = re.compile(
+    r"content_?filter|content_?policy|content_?moderation|moderation_blocked|responsible_?ai|data_?inspection_?failed"
+    r"|sensitive_?content|contentdetected|sensitive_words|invalid_prompt|prohibited_?content|guardrail"
+    r"|policy_?violation|safety_?(check|violation|block|error)|^safety$|^blocklist$|high_risk|content_blocked"
+    r"|risk_control|unsafe_content|^censor"
+)
+# MiniMax and Zhipu have numbers.
+_FILTERED_NUMBERS = {"1026", "1027", "1301"}
+_FILTERED = re.compile(
+    r"flagged (as|by|for) .{0,40}(violat|moderation|safety|policy|harm|content)|content management policy"
+    r"|content filtering policy|usage (policy|policies|guidelines)|considered high risk|limited access to this content"
+    r"|(inappropriate|sensitive|unsafe|prohibited) (content|information)"
+    r"|blocked (by|due to|because of) .{0,30}(safety|content|guardrail|policy|moderation)"
+    r"|(prompt|response|request|content) (was |is |has been )?(blocked|filtered) (by|due)",
     re.IGNORECASE | re.DOTALL,
 )
-_BAD_KEY = re.compile(
-    r"(invalid|incorrect|missing|expired) (x-)?api[- _]?key|api[- _]?key (is )?(not valid|invalid)", re.IGNORECASE
-)
-_FILTERED_CODES = {"content_filter", "content_policy_violation", "content_moderation", "responsibleaipolicyviolation"}
 _BAD_PARAMETER_CODES = {"unsupported_parameter", "unsupported_value", "unknown_parameter", "invalid_value"}
-_MORE_THAN_A_MINUTE = re.compile(r"request too large", re.IGNORECASE)
+_EXCEEDS_TOKENS_PER_MINUTE = re.compile(r"request too large", re.IGNORECASE)
 
 
 def status_fault(status: int, headers: Mapping[str, str], body: bytes) -> Fault:
@@ -107,120 +191,109 @@ def status_fault(status: int, headers: Mapping[str, str], body: bytes) -> Fault:
 
 
 def error_fault(status: int, headers: Mapping[str, str], body: object) -> Fault:
-    """The fault of a status and of a parsed error body, or of its text where it is no JSON."""
-    error = _error_of(body)
+    """The fault of a status and a parsed error body, or the text of one that is not JSON.
+
+    Status and codes decide first; words decide only what they leave open.
+    """
+    error = read_error(body)
     message = f"HTTP {status}: {error.message or 'no message'}"
-    wait = retry_after(headers)
-    codes, text = error.codes, error.message
-    if "rate_limit_exceeded" in codes and _MORE_THAN_A_MINUTE.search(text):
-        return Fault("rate_limit", message, Verdict.GIVE_UP)
-    if codes & _OVERFLOW_CODES or (status >= 400 and status != 429 and _OVERFLOW.search(text)) or status == 413:
-        return Fault("context_overflow", message, Verdict.OVERFLOW)
-    if codes & _NO_QUOTA_CODES or status == 402 or (status < 500 and status != 429 and _NO_QUOTA.search(text)):
-        return Fault("no_quota", message, Verdict.FATAL)
-    if codes & _FILTERED_CODES or (status == 403 and error.moderated):
-        return Fault("content_filter", message, Verdict.FILTERED)
-    if status == 429:
-        return Fault("rate_limit", message, Verdict.LATER, wait)
-    if status >= 500 or status in (408, 409, 425):
-        return Fault("server_error", message, Verdict.RETRY if wait is None else Verdict.LATER, wait)
-    if status == 401 or (status in (400, 403) and _BAD_KEY.search(text)):
-        return Fault("bad_credentials", message, Verdict.FATAL)
-    if status == 404 or codes & _NO_MODEL_CODES or (status in (400, 422) and _NO_MODEL.search(text)):
-        return Fault("unknown_model", message, Verdict.FATAL)
-    if status in (403, 405) or 300 <= status < 400:
-        return Fault("refused", message, Verdict.FATAL)
-    if codes & _BAD_PARAMETER_CODES and error.param and not error.param.startswith("messages"):
-        return Fault("bad_request", message, Verdict.FATAL)
-    return Fault("bad_request", message, Verdict.GIVE_UP)
+    found = _Request(status, error, wait_s(headers, error) if _may_pass(status) else None)
+    kind, action = found.judge()
+    silent = status in (408, 504, 524) or bool(_TIMED_OUT.search(error.words)) or "stream=true" in error.words
+    room = read_room(error.words) if action is Action.OVERFLOW else None
+    wait = found.wait if action in (Action.LATER, Action.FATAL) else None
+    return Fault(kind, message, action, wait, room=room, error=error, silent=silent)
+
+
+@dataclass(frozen=True)
+class _Request:
+    """A refused or failed request."""
+
+    status: int
+    error: ErrorBody
+    wait: float | None
+
+    def judge(self) -> tuple[str, Action]:
+        """Kind of the fault and what follows."""
+        status, codes, words = self.status, self.error.codes, self.error.words
+        if "rate_limit_exceeded" in codes and _EXCEEDS_TOKENS_PER_MINUTE.search(words):
+            return "rate_limit", Action.GIVE_UP
+        if codes & _OVERFLOW_CODES:
+            return "context_overflow", Action.OVERFLOW
+        if codes & _NO_QUOTA_CODES or status == 402:
+            return "no_quota", Action.FATAL
+        if status != 429 and self._filtered():
+            return "content_filter", Action.FILTERED
+        if status == 429:
+            return "rate_limit", Action.LATER
+        if _may_pass(status):
+            if status == 500 and not _TIMED_OUT.search(words) and _OVERFLOW_OF_SERVER.search(words):
+                return "context_overflow", Action.OVERFLOW
+            return "server_error", Action.RETRY if self.wait is None else Action.LATER
+        if status == 413:
+            return "context_overflow", Action.OVERFLOW
+        if status == 401:
+            return "bad_credentials", Action.FATAL
+        return self._by_words()
+
+    def _by_words(self) -> tuple[str, Action]:
+        status, codes, words = self.status, self.error.codes, self.error.words
+        if status in (400, 403, 404, 422) and _TIMED_OUT.search(words) and not _PARAMETER.search(words):
+            return "server_error", Action.RETRY
+        if status in (400, 403) and _BAD_KEY.search(words):
+            return "bad_credentials", Action.FATAL
+        if _NO_QUOTA.search(words):
+            return "no_quota", Action.FATAL
+        if codes & _NO_MODEL_CODES or (status in (400, 404, 422) and _NO_MODEL.search(words)):
+            return "unknown_model", Action.FATAL
+        if status in (400, 404, 422) and (_OVERFLOW.search(words) or _TOO_LARGE_CAP.search(words)):
+            return "context_overflow", Action.OVERFLOW
+        if status == 404 and not _PARAMETER.search(words):
+            return "unknown_model", Action.FATAL
+        if status in (403, 405) or 300 <= status < 400:
+            return "refused", Action.FATAL
+        if codes & _BAD_PARAMETER_CODES and self.error.param and not self.error.param.startswith("messages"):
+            return "bad_request", Action.FATAL
+        return "bad_request", Action.GIVE_UP
+
+    def _filtered(self) -> bool:
+        error = self.error
+        if error.codes & _FILTERED_NUMBERS or any(_FILTERED_CODE.search(code) for code in error.codes):
+            return True
+        if self.status == 451 or (self.status == 403 and error.moderated):
+            return True
+        return self.status in (400, 403, 422) and bool(_FILTERED.search(error.words))
+
+
+def _may_pass(status: int) -> bool:
+    return status >= 500 or status in (408, 409, 425, 429, 499)
+
+
+def is_prompt_overflow(fault: Fault) -> bool:
+    """True if an overflow speaks of the prompt; false if its words speak of the cap on output tokens alone."""
+    words = fault.error.words
+    return bool(fault.error.codes & _OVERFLOW_CODES or _OVERFLOW.search(words)) or not _TOO_LARGE_CAP.search(words)
 
 
 def transport_fault(error: Exception, total_s: float) -> Fault:
-    """The fault of a request that ended without a whole response, from what aiohttp raised below it."""
+    """The fault of a request without a complete response, from the exception of aiohttp below the HTTP library."""
     import aiohttp
 
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, aiohttp.ClientError | TimeoutError | OSError):
         cause = cause.__cause__
     error = cause if isinstance(cause, Exception) else error
-    message = f"{type(error).__name__}: {error}"
+    message, silent = f"{type(error).__name__}: {error}", False
     if isinstance(error, aiohttp.ConnectionTimeoutError | aiohttp.ClientConnectorError):
         kind = "no_connection"
     elif isinstance(error, aiohttp.SocketTimeoutError):
-        kind, message = "timeout", "nothing was received for longer than first_byte_s"
+        kind, message, silent = "timeout", "nothing was received for longer than read_timeout_s", True
     elif isinstance(error, TimeoutError):
-        kind, message = "timeout", f"no whole reply within {total_s:g} s"
+        kind, message = "timeout", f"no complete reply within {total_s:g} s"
     elif isinstance(error, aiohttp.ClientPayloadError):
         kind = "half_body"
     elif isinstance(error, aiohttp.ClientConnectionError | OSError):
-        kind = "connection_reset"
+        kind, silent = "connection_reset", True
     else:
         kind = "bad_http"
-    return Fault(kind, message, Verdict.RETRY)
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds an endpoint asks to wait: `retry-after-ms`, or `retry-after` in seconds or as an HTTP date.
-
-    A date is compared with the response's own `date`, where it has one. None for none and for nonsense.
-    """
-    for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        value = headers.get(name)
-        if value is None:
-            continue
-        try:
-            seconds = float(value) * scale
-        except ValueError:
-            seconds = _until(value, headers.get("date")) if scale == 1.0 else math.nan
-        if math.isfinite(seconds) and seconds >= 0:
-            return seconds
-    return None
-
-
-def _until(value: str, now: str | None) -> float:
-    try:
-        then = parsedate_to_datetime(value)
-        start = parsedate_to_datetime(now) if now else datetime.now(UTC)
-        return max(0.0, (then - start).total_seconds())
-    except (ValueError, TypeError, OverflowError):
-        return math.nan
-
-
-class _Error:
-    """Message, codes and parameter of an error body, wherever a provider puts them."""
-
-    def __init__(self) -> None:
-        self.message = ""
-        self.codes: set[str] = set()
-        self.param = ""
-        self.moderated = False
-
-
-def _error_of(body: object) -> _Error:
-    found = _Error()
-    if isinstance(body, list) and body:
-        body = body[0]
-    if isinstance(body, str):
-        found.message = _one_line(re.sub(r"<[^>]*>", " ", body[:MAX_TEXT]))
-        return found
-    if not isinstance(body, Mapping):
-        return found
-    inner = body.get("error", body)
-    if isinstance(inner, str):
-        found.message = inner
-        return found
-    if not isinstance(inner, Mapping):
-        return found
-    texts = [inner.get(key) for key in ("message", "detail", "msg")]
-    metadata = inner.get("metadata")
-    if isinstance(metadata, Mapping):
-        texts.append(metadata.get("raw"))
-        found.moderated = "flagged_input" in metadata or "reasons" in metadata
-    found.message = " ".join(text for text in texts if isinstance(text, str))[:MAX_TEXT]
-    found.codes = {str(inner[key]).lower() for key in ("code", "type") if isinstance(inner.get(key), str)}
-    found.param = str(inner.get("param") or "")
-    return found
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())[:MAX_MESSAGE]
+    return Fault(kind, message, Action.RETRY, silent=silent)

@@ -1,25 +1,25 @@
-"""How many requests an endpoint gets at once: fewer when it refuses or fails, slowly more when it answers."""
+"""The number of concurrent requests to an endpoint: lowered when it refuses or fails, raised slowly when it answers."""
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections import deque
-from dataclasses import dataclass
+from collections import defaultdict, deque
+from collections.abc import Hashable
+from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import NamedTuple
 
-# Failures in a row, with no answer between, that are taken for an outage and not for bad luck.
+# Failures in a row that count as an outage.
 STORM = 5
-# What is left of the limit after the endpoint said that it gets too much.
+# Factor of the limit after a refusal.
 DECREASE = 0.7
 MAX_WAIT_S = 60.0
 # Seconds in which the number of requests doubles after an outage.
 RAMP_S = 0.5
 
 
-class Outcome(Enum):
-    """What a request told about its endpoint: it answers, it refuses the load, it fails, or nothing."""
+class RequestResult(Enum):
+    """What a request shows of its endpoint: it answers, it refuses the load, it fails, or nothing."""
 
     ANSWERED = auto()
     REFUSED = auto()
@@ -28,158 +28,280 @@ class Outcome(Enum):
 
 
 class EndpointDown(Exception):
-    """A call has waited for longer than the limiter's patience, and the endpoint answered nobody in that time."""
+    """A call has waited for max_outage_wait_s, and the endpoint has not answered any request in that time."""
 
 
 @dataclass(eq=False)
 class Slot:
-    """The right of a call to have one request on the wire; round tells which requests went out under one limit."""
+    """The right of a call to have one request on the wire. round: requests of one round went out under one limit."""
 
     call: object
+    kind: Hashable
     round: int
+    sent: float
 
 
-class _Turn(NamedTuple):
+@dataclass(eq=False)
+class _Turn:
+    """A call in the queue, since when it waits in all."""
+
     future: asyncio.Future[None]
+    kind: Hashable
     since: float
 
 
+@dataclass
+class _Kind:
+    """Requests of one kind since its last answer. at_fault: it fails while other kinds are answered."""
+
+    in_flight: int = 0
+    failures: int = 0
+    calls: set[object] = field(default_factory=set)
+    failing_since: float = 0.0
+    at_fault: bool = False
+
+    @property
+    def stormy(self) -> bool:
+        return self.failures >= STORM and len(self.calls) > 1
+
+
 class Limiter:
-    """Slots for the requests to one endpoint, for one event loop.
+    """Slots for the requests to one endpoint, on one event loop.
 
-    The limit starts at max_concurrency. A refusal (429) lowers it, once for all requests sent under it, and holds
-    everybody back for the time the endpoint asks for. Several failures in a row are an outage: one request goes out
-    at a time, after pauses that grow, until requests stop failing; then their number doubles every RAMP_S up to a
-    little less than it was. From there, and after a refusal, the limit grows by one for each round of answers. A call
-    that has waited for patience_s while nobody was answered gets EndpointDown.
+    The limit starts at max_concurrency. A refusal (429) lowers it, once for all requests sent under it, and delays
+    everybody for the time that the endpoint asks for. Several failures in a row are taken for an outage: one request
+    goes out at a time, after pauses that grow, until requests stop failing; then their number doubles every RAMP_S up
+    to a little less than it was. From there, and after a refusal, the limit grows by one for each round of answers.
 
-    Times are the event loop's own, so that a clock set back or forth changes nothing.
+    Requests have a kind, such as their model and system prompt. In an outage each kind may send a request at once, and
+    a kind that keeps failing while another kind is answered is at fault itself: from then on its failures delay nobody
+    else. A call that has waited for max_outage_wait_s in an outage raises EndpointDown; when an outage has lasted
+    longer than that, calls no longer wait for its end.
+
+    Times are those of the event loop, so changes of the system clock have no effect.
     """
 
-    def __init__(self, max_concurrency: int, patience_s: float, backoff_s: float = 0.5) -> None:
+    def __init__(self, max_concurrency: int, max_outage_wait_s: float, backoff_s: float = 0.5) -> None:
         self.max_concurrency = max_concurrency
-        self.patience_s = patience_s
+        self.max_outage_wait_s = max_outage_wait_s
         self.limit = float(max_concurrency)
         self.in_flight = 0
         self._backoff_s = backoff_s
         self._round = 0
         self._loop = asyncio.get_running_loop()
-        self._paused_until = 0.0
+        # Kinds that have a request on the wire or fail, and those of them that fail.
+        self._kinds: defaultdict[Hashable, _Kind] = defaultdict(_Kind)
+        self._failing_kinds: set[Hashable] = set()
         self._waiting: deque[_Turn] = deque()
+        # Until when the endpoint asks for a pause, and until when an outage is paused.
+        self._asked_until = 0.0
+        self._outage_until = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        # What happened since the last answer.
+        self._expiry: asyncio.TimerHandle | None = None
+        # Since the last answer.
         self._bad_rounds = 0
         self._failures = 0
         self._failing: set[object] = set()
         self._failing_since: float | None = None
-        # Where a restart after an outage stops to double; None when there is none.
+        # The limit before an outage, and where the doubling after it stops; None outside of one.
+        self._before_outage: float | None = None
         self._restart_to: float | None = None
 
-    async def acquire(self, call: object, *, ahead: bool = False) -> Slot:
-        """Wait for a slot; a call that is tried again goes `ahead` of those that wait for their first try.
+    async def acquire(
+        self, call: object, kind: Hashable = None, *, ahead: bool = False, since: float | None = None
+    ) -> Slot:
+        """Wait for a slot. A repeated call goes `ahead` of first attempts.
 
-        Raises EndpointDown. A cancelled caller leaves no slot taken.
+        since: when the call's waiting began, if it was before now. Raises EndpointDown. A cancelled caller takes no
+        slot.
         """
-        if self._waiting or not self._has_room():
-            turn = self._loop.create_future()
-            (self._waiting.appendleft if ahead else self._waiting.append)(_Turn(turn, self._loop.time()))
+        state = self._kinds[kind]
+        if self._may_probe(state) or (not self._waiting and self._has_room()):
+            self._take(kind)
+        else:
+            now = self._loop.time()
+            turn = _Turn(self._loop.create_future(), kind, now if since is None else min(since, now))
+            (self._waiting.appendleft if ahead and not state.at_fault else self._waiting.append)(turn)
             self._admit()
+            self._watch()
             try:
-                await turn
+                await turn.future
             except asyncio.CancelledError:
-                if turn.done() and not turn.cancelled() and turn.exception() is None:
-                    self.in_flight -= 1
+                if turn.future.done() and not turn.future.cancelled() and turn.future.exception() is None:
+                    self._give_back(kind)
                     self._admit()
                 raise
-        else:
-            self.in_flight += 1
-        return Slot(call, self._round)
+        return Slot(call, kind, self._round, self._loop.time())
 
-    def release(self, slot: Slot, outcome: Outcome, retry_after_s: float | None = None) -> None:
-        """Give a slot back and say how the request went; retry_after_s is what the endpoint asked for."""
-        self.in_flight -= 1
-        if outcome is Outcome.ANSWERED:
-            self._answered()
-        elif outcome in (Outcome.REFUSED, Outcome.FAILED):
-            self._troubled(slot, outcome, retry_after_s)
+    def release(self, slot: Slot, result: RequestResult, retry_after_s: float | None = None) -> None:
+        """Give a slot back with the result of its request; retry_after_s is the pause that the endpoint asks for."""
+        self._give_back(slot.kind)
+        if result is RequestResult.ANSWERED:
+            self._answered(slot)
+        elif result in (RequestResult.REFUSED, RequestResult.FAILED):
+            self._troubled(slot, result, retry_after_s)
         self._admit()
 
+    def in_outage(self, kind: Hashable = None) -> bool:
+        """True if the endpoint fails, and not only requests of this kind."""
+        return self._is_outage and not (kind in self._failing_kinds and self._kinds[kind].at_fault)
+
     @property
-    def in_outage(self) -> bool:
-        """Whether requests of several calls have failed in a row: it is the endpoint, not one call."""
-        return self._failures >= STORM and len(self._failing) > 1
+    def gave_up(self) -> bool:
+        """True if the endpoint has answered nobody for longer than max_outage_wait_s."""
+        down = self._failing_since is not None and self._loop.time() - self._failing_since > self.max_outage_wait_s
+        return down and self._is_outage
 
     def lower_to(self, max_concurrency: int) -> None:
         """Hold the limit at most at `max_concurrency`: two configurations of one endpoint share the smaller."""
         self.max_concurrency = min(self.max_concurrency, max_concurrency)
         self.limit = min(self.limit, self.max_concurrency)
 
-    def _answered(self) -> None:
+    @property
+    def _is_outage(self) -> bool:
+        return self._failures >= STORM and len(self._failing) > 1
+
+    def _take(self, kind: Hashable) -> None:
+        self.in_flight += 1
+        self._kinds[kind].in_flight += 1
+
+    def _give_back(self, kind: Hashable) -> None:
+        self.in_flight -= 1
+        self._kinds[kind].in_flight -= 1
+        if kind not in self._failing_kinds and not self._kinds[kind].in_flight:
+            del self._kinds[kind]
+
+    def _answered(self, slot: Slot) -> None:
+        if slot.kind in self._failing_kinds:
+            self._failing_kinds.discard(slot.kind)
+            self._kinds[slot.kind] = _Kind(self._kinds[slot.kind].in_flight)
+        blamed = False
+        for kind in self._failing_kinds:
+            state = self._kinds[kind]
+            # An answer to a request that went out before the failures began says nothing about them.
+            if state.stormy and slot.sent >= state.failing_since:
+                blamed |= not state.at_fault
+                state.at_fault = True
+        if blamed and self._before_outage is not None:
+            self.limit, self._restart_to = max(self.limit, self._before_outage), None
         self._failures, self._bad_rounds, self._failing_since = 0, 0, None
         self._failing.clear()
+        self._before_outage, self._outage_until = None, 0.0
+        self._cancel_timer()
         self.limit = min(self.limit + 1.0 / self.limit, float(self.max_concurrency))
 
-    def _troubled(self, slot: Slot, outcome: Outcome, retry_after_s: float | None) -> None:
-        now = self._loop.time()
+    def _troubled(self, slot: Slot, result: RequestResult, retry_after_s: float | None) -> None:
+        now, state = self._loop.time(), self._kinds[slot.kind]
+        if result is RequestResult.FAILED:
+            state.failing_since = state.failing_since if state.failures else now
+            state.failures += 1
+            state.calls.add(slot.call)
+            self._failing_kinds.add(slot.kind)
+            if state.at_fault:
+                return
         self._failures += 1
         self._failing.add(slot.call)
         if self._failing_since is None:
             self._failing_since = now
         if retry_after_s is not None:
-            self._pause(min(retry_after_s, self.patience_s))
-        if slot.round == self._round and (outcome is Outcome.REFUSED or self._failures >= STORM):
+            pause = min(retry_after_s, self.max_outage_wait_s)
+            self._asked_until = max(self._asked_until, now + _spread(pause))
+        if slot.round == self._round and (result is RequestResult.REFUSED or self._failures >= STORM):
             self._round += 1
-            self._lower(outcome, retry_after_s)
-        if now - self._failing_since > self.patience_s:
-            for turn in self._waiting:
-                if now - turn.since > self.patience_s and not turn.future.done():
-                    turn.future.set_exception(EndpointDown())
+            self._lower(result, retry_after_s)
+        self._dismiss(list(self._waiting) if self.gave_up else self._overdue())
+        self._watch()
 
-    def _lower(self, outcome: Outcome, retry_after_s: float | None) -> None:
+    def _lower(self, result: RequestResult, retry_after_s: float | None) -> None:
         lowered = max(1.0, self.limit * DECREASE)
-        if outcome is Outcome.REFUSED:
+        if result is RequestResult.REFUSED:
             self.limit, self._restart_to = lowered, None
         else:
-            # A request that fails while it is sent alone says nothing of how many the endpoint could take.
+            self._before_outage = self._before_outage or self.limit
+            # A request that fails while it is sent alone shows nothing of how many the endpoint could take.
             self._restart_to = lowered if self.limit > 1 else self._restart_to
             self.limit = 1.0
-            if self._timer is not None:
-                # It may be there to let more out, as if requests had stopped failing.
-                self._timer.cancel()
-                self._timer = None
-        # The first refused round without Retry-After only lowers the limit: each refused call waits for itself.
-        if retry_after_s is None and (outcome is Outcome.FAILED or self._bad_rounds):
-            # Those who wait are told when a request fails, so that one has to go out before their patience is over.
-            self._pause(min(backoff(self._bad_rounds, self._backoff_s), self.patience_s))
+            # The timer may be there to raise the limit, as if requests had stopped failing.
+            self._cancel_timer()
+        # The first refused round without Retry-After only lowers the limit: each refused call waits on its own.
+        if retry_after_s is None and (result is RequestResult.FAILED or self._bad_rounds):
+            # Calls that no longer wait for the end of an outage are not delayed by it either.
+            attempt = 0 if self.gave_up else self._bad_rounds
+            pause = min(backoff(attempt, self._backoff_s), self.max_outage_wait_s)
+            self._outage_until = max(self._outage_until, self._loop.time() + _spread(pause))
         self._bad_rounds += 1
 
-    def _pause(self, seconds: float) -> None:
-        # Some spread, so that several processes do not come back in the same instant.
-        until = self._loop.time() + seconds * random.uniform(1.0, 1.1)
-        self._paused_until = max(self._paused_until, until)
-
     def _has_room(self) -> bool:
-        return self.in_flight < int(self.limit) and self._loop.time() >= self._paused_until
+        return self.in_flight < int(self.limit) and self._pause_s() <= 0
+
+    def _pause_s(self) -> float:
+        return max(self._asked_until, self._outage_until) - self._loop.time()
+
+    def _may_probe(self, state: _Kind) -> bool:
+        """True if a kind that has not failed may send a request in an outage, to show that others are at fault."""
+        untried = state.failures == 0 and state.in_flight == 0 and self._asked_until <= self._loop.time()
+        return self._before_outage is not None and untried and self.in_flight < self.max_concurrency
 
     def _admit(self) -> None:
+        for turn in list(self._waiting) if self._before_outage is not None else ():
+            if not turn.future.done() and self._may_probe(self._kinds[turn.kind]):
+                self._waiting.remove(turn)
+                self._take(turn.kind)
+                turn.future.set_result(None)
         while self._waiting and self._has_room():
-            turn = self._waiting.popleft().future
-            if not turn.done():
-                self.in_flight += 1
-                turn.set_result(None)
-        pause = self._paused_until - self._loop.time()
+            turn = self._waiting.popleft()
+            if not turn.future.done():
+                self._take(turn.kind)
+                turn.future.set_result(None)
+        pause = self._pause_s()
         if self._waiting and self._timer is None and (pause > 0 or self._restart_to):
             self._timer = self._loop.call_later(pause if pause > 0 else RAMP_S, self._resume, pause <= 0)
 
     def _resume(self, ramp: bool) -> None:
         self._timer = None
-        if ramp and self._restart_to and self._loop.time() >= self._paused_until:
+        if ramp and self._restart_to and self._pause_s() <= 0:
             self.limit = min(self.limit * 2, max(self.limit, self._restart_to), float(self.max_concurrency))
             self._restart_to = None if self.limit >= self._restart_to else self._restart_to
         self._admit()
 
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _watch(self) -> None:
+        """Set a timer for the calls that wait: in an outage a request may hang for a long time."""
+        if self._expiry is None and self._waiting and self._is_outage:
+            first = min(self._waited_since(turn) for turn in self._waiting)
+            self._expiry = self._loop.call_at(first + self.max_outage_wait_s, self._expire)
+
+    def _expire(self) -> None:
+        self._expiry = None
+        if self._is_outage:
+            self._dismiss(self._overdue())
+            self._watch()
+
+    def _overdue(self) -> list[_Turn]:
+        latest = self._loop.time() - self.max_outage_wait_s + 1e-6
+        return [turn for turn in self._waiting if self._waited_since(turn) <= latest]
+
+    def _waited_since(self, turn: _Turn) -> float:
+        """Since when a call has waited without an answer to anybody."""
+        return turn.since if self._failing_since is None else max(turn.since, self._failing_since)
+
+    def _dismiss(self, turns: list[_Turn]) -> None:
+        for turn in turns:
+            self._waiting.remove(turn)
+            if not turn.future.done():
+                turn.future.set_exception(EndpointDown())
+
+
+def _spread(seconds: float) -> float:
+    # Several processes should not come back in the same instant.
+    return seconds * random.uniform(1.0, 1.1)
+
 
 def backoff(attempt: int, base_s: float, max_s: float = MAX_WAIT_S) -> float:
-    """Seconds to wait after failure number `attempt` (from 0): doubling, half of it drawn at random."""
+    """Seconds to wait after failure number `attempt` (from 0): doubling, with half of it random."""
     full = min(max_s, base_s * 2.0 ** min(attempt, 30))
     return full * random.uniform(0.5, 1.0)

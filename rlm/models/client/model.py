@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
+from typing import Any
 
 from rlm.models.chat import (
     ContextOverflow,
@@ -22,20 +22,25 @@ from rlm.models.chat import (
 )
 from rlm.models.client.connection import Connection
 from rlm.models.client.endpoint import Endpoint
-from rlm.models.client.faults import Fault, Verdict, status_fault
-from rlm.models.client.limiter import EndpointDown, Outcome, backoff
-from rlm.models.client.replies import Parsed, parse_reply
+from rlm.models.client.faults import Action, Fault, is_prompt_overflow, status_fault
+from rlm.models.client.limiter import EndpointDown, RequestResult
+from rlm.models.client.replies import ResponseBody, read_response
+from rlm.models.client.retries import RetryBudget
+from rlm.models.client.usage import CUT_CHARS_PER_TOKEN, is_prompt_cut, prompt_is_unreported, reply_is_unreported
+from rlm.models.client.waits import daily_quota, resumption
 from rlm.models.prices import PriceTable, default_prices
 from rlm.models.tokens import count_tokens
 
-_OUTCOMES = {Verdict.RETRY: Outcome.FAILED, Verdict.LATER: Outcome.REFUSED}
+# A text longer than this is counted in a thread.
+_LONG = 20_000
+_STREAM_HINT = "; gateways end requests that are silent for long: set model.endpoint.stream=true"
 
 
 class OpenAIModel:
     """A ChatModel over HTTP. Models with equal endpoints share its limiter and connections on each event loop.
 
-    prices: where None, the tables that come with the project. Safe to use from several event loops, one after the
-    other or at once; `aclose` gives back the connections of the loop it is called on.
+    prices: None takes the tables that come with the project. Safe to use from several event loops, one after the other
+    or at once; `aclose` closes the connections of the loop that it is called on.
     """
 
     def __init__(
@@ -58,7 +63,7 @@ class OpenAIModel:
 
     @property
     def address(self) -> str:
-        """The endpoint's address, by which the cache tells two endpoints that serve one model name apart."""
+        """The endpoint's address, by which the cache separates two endpoints that serve one model name."""
         return self.endpoint.base_url.rstrip("/")
 
     @cached_property
@@ -66,161 +71,271 @@ class OpenAIModel:
         return self._prices if self._prices is not None else default_prices()
 
     async def complete(self, messages: Sequence[Mapping[str, str]], *, epoch: int = 0, occurrence: int = 0) -> Reply:
-        """Answer, with as many attempts as the endpoint's settings allow.
+        """Answer the messages, with as many attempts as the endpoint's settings allow.
 
-        A seed is sent as it is for the first call and differs for each further epoch and occurrence, so that a model
-        which honours it can still answer differently when it is asked again. Where the endpoint reports no usage, the
-        tokens are counted here and the cost is an estimate with state unknown. Raises ContextOverflow, FatalModelError
-        (names the key's environment variable or the model) or ModelError.
+        The configured seed is sent with the first call and another one with each further epoch and occurrence, so that
+        a model that honours it can still answer differently when it is asked again. A cap on output tokens that the
+        endpoint rejects as too large is replaced once by one that fits. If the endpoint reports no usage, tokens are
+        counted here and the cost is an estimate with state unknown. Raises ContextOverflow, FatalModelError (it names
+        the variable of the key, or the model) or ModelError.
         """
-        connection = await Connection.of(self.endpoint, self)
-        request = partial(self._request, messages, epoch, occurrence)
-        failures: list[FailedAttempt] = []
-        budget = _RetryBudget(self.endpoint)
-        while True:
-            try:
-                parsed, latency_s = await self._attempt(connection, request, failures)
-                break
-            except EndpointDown:
-                last = f", last {failures[-1].kind}: {failures[-1].message}" if failures else ""
-                told = f"the endpoint answered nobody for {self.endpoint.patience_s:g} s{last}"
-                fault = Fault("endpoint_down", told, Verdict.GIVE_UP)
-            except Fault as caught:
-                fault = caught
-            if fault.verdict is Verdict.FILTERED:
-                return Reply("", "content_filter", model=self.name, failures=(*failures, _failed(fault, 0.0)))
-            # An endpoint that never answered is more likely a wrong address than an outage.
-            wait = budget.wait(fault, outage=connection.limiter.in_outage and connection.reached)
-            failures.append(_failed(fault, wait or 0.0))
-            if wait is None:
-                raise self._error(fault, failures, connection)
-            await asyncio.sleep(wait)
-        usage, cost = parsed.usage, self._cost(parsed)
-        if usage is None:
-            usage, cost = await self._estimate(messages, parsed)
-        finish_reason = parsed.finish_reason
-        if finish_reason == "unknown" and usage.completion_tokens >= (self.sampling.max_output_tokens or math.inf):
-            finish_reason = "length"
-        return Reply(
-            text=parsed.text,
-            finish_reason=finish_reason,
-            reasoning=parsed.reasoning,
-            usage=usage,
-            cost=cost,
-            model=parsed.model or self.name,
-            latency_s=latency_s,
-            failures=tuple(failures),
-        )
+        call = _Call(self, messages, await Connection.of(self.endpoint, self))
+        call.seed = _seed(self.sampling.seed, epoch, occurrence)
+        return await call.reply()
 
     async def aclose(self) -> None:
-        """Give back the connections of the running loop, unless another model uses them."""
+        """Close the connections of the running loop, unless another model uses them."""
         await Connection.leave(self.endpoint, self)
 
-    def _request(self, messages: Sequence[Mapping[str, str]], epoch: int, occurrence: int) -> bytes:
-        sampling = self.sampling
-        seed = sampling.seed
-        if seed is not None and (epoch or occurrence):
-            seed = (seed + 1_000_003 * epoch + 7_919 * occurrence) % 2**31
+
+class _Call:
+    """One call: its attempts until a reply or an error."""
+
+    def __init__(self, model: OpenAIModel, messages: Sequence[Mapping[str, str]], connection: Connection) -> None:
+        self.model = model
+        self.endpoint = model.endpoint
+        self.messages = messages
+        self.connection = connection
+        self.kind = _kind(model.name, messages)
+        self.seed: int | None = None
+        self.output_cap: int | None = None
+        self.failures: list[FailedAttempt] = []
+        self.budget = RetryBudget(model.endpoint)
+        self._prompt_tokens: int | None = None
+
+    async def reply(self) -> Reply:
+        while True:
+            try:
+                body, latency_s = await self._attempt()
+                return await self._finished(body, latency_s)
+            except EndpointDown:
+                last = f"; last failure: {self.failures[-1].message}" if self.failures else ""
+                message = f"no successful response for {self.endpoint.max_outage_wait_s:g} s{last}"
+                fault = Fault("endpoint_down", message, Action.GIVE_UP)
+            except Fault as caught:
+                fault = caught
+            fault = self._reconsidered(fault)
+            fault.redact(self.connection.redactor)
+            if fault.action is Action.FILTERED:
+                failures = (*self.failures, _failed(fault, 0.0))
+                return Reply("", "content_filter", model=self.model.name, failures=failures)
+            if fault.action is Action.OVERFLOW and await self._lower_cap(fault):
+                self.failures.append(_failed(fault, 0.0))
+                continue
+            wait = self._wait(fault)
+            if wait is None:
+                raise self._error(fault)
+            self.failures.append(_failed(fault, wait))
+            await asyncio.sleep(wait)
+
+    async def _attempt(self) -> tuple[ResponseBody, float]:
+        """One request and its seconds; a slot is held only while it is on the wire. Raises Fault or EndpointDown."""
+        loop, limiter = asyncio.get_running_loop(), self.connection.limiter
+        slot = await limiter.acquire(self, self.kind, ahead=bool(self.failures), since=self.budget.troubled_since)
+        sent = loop.time()
+        result, retry_after_s = RequestResult.UNKNOWN, None
+        try:
+            # The body is made only now: thousands of calls may wait, each with a prompt of many megabytes.
+            status, headers, content = await self.connection.post(self.endpoint, self._request())
+            if not 200 <= status < 300:
+                raise status_fault(status, headers, content)
+            body, fault = read_response(content, headers)
+            if fault is not None:
+                # A reply that cannot be used may have been billed.
+                if body.usage is not None:
+                    fault.usage, fault.cost = body.usage, self._cost(body)
+                raise fault
+            result = RequestResult.ANSWERED
+        except Fault as fault:
+            result, retry_after_s = _result(fault), fault.retry_after_s
+            raise
+        finally:
+            limiter.release(slot, result, retry_after_s)
+        return body, loop.time() - sent
+
+    def _request(self) -> dict[str, Any]:
+        sampling, endpoint = self.model.sampling, self.endpoint
         settings = {
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
-            self.endpoint.output_limit_key: sampling.max_output_tokens,
-            "seed": seed,
+            endpoint.output_limit_key: self._cap_sent(),
+            "seed": self.seed,
             "reasoning_effort": sampling.reasoning_effort,
         }
-        body = {"model": self.name, "messages": [dict(message) for message in messages]}
-        body |= {key: value for key, value in settings.items() if value is not None} | dict(sampling.extra)
-        # A lone surrogate has no UTF-8 form: it goes out as a question mark.
-        return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+        body: dict[str, Any] = {"model": self.model.name, "messages": [_encodable(one) for one in self.messages]}
+        body |= {key: value for key, value in settings.items() if value is not None}
+        if endpoint.stream:
+            body |= {"stream": True, "stream_options": {"include_usage": True}}
+        return body | {key: value for key, value in sampling.extra.items() if not self._replaced(key)}
 
-    async def _attempt(
-        self, connection: Connection, request: Callable[[], bytes], failures: list[FailedAttempt]
-    ) -> tuple[Parsed, float]:
-        """One request and its seconds; the slot is held only while it is on the wire. Raises Fault or EndpointDown."""
-        slot = await connection.limiter.acquire(id(failures), ahead=bool(failures))
-        sent = asyncio.get_running_loop().time()
-        outcome, retry_after_s = Outcome.UNKNOWN, None
-        try:
-            # Written only now: thousands of calls may wait, each with a prompt of many megabytes.
-            status, headers, body = await connection.post(self.endpoint, request())
-            if not 200 <= status < 300:
-                raise status_fault(status, headers, connection.redact(body))
-            parsed, fault = parse_reply(body, headers)
-            if fault is not None:
-                # Read again for what may be told of it.
-                fault = parse_reply(connection.redact(body), headers)[1] or fault
-                # A reply that cannot be used may have been billed all the same.
-                if parsed.usage is not None:
-                    fault.usage, fault.cost = parsed.usage, self._cost(parsed)
-                raise fault
-            outcome = Outcome.ANSWERED
-        except Fault as fault:
-            outcome, retry_after_s = _OUTCOMES.get(fault.verdict, Outcome.ANSWERED), fault.retry_after_s
-            raise
-        finally:
-            connection.limiter.release(slot, outcome, retry_after_s)
-        return parsed, asyncio.get_running_loop().time() - sent
+    def _cap_sent(self) -> int | None:
+        if self.output_cap is not None:
+            return self.output_cap
+        extra = self.model.sampling.extra.get(self.endpoint.output_limit_key)
+        return extra if isinstance(extra, int) else self.model.sampling.max_output_tokens
 
-    def _error(self, fault: Fault, failures: Sequence[FailedAttempt], connection: Connection) -> ModelError:
-        where = f"{self.name} at {self.endpoint.base_url}"
-        if fault.verdict is Verdict.OVERFLOW:
-            return ContextOverflow(f"{where}: the prompt does not fit: {fault}", failures)
-        if fault.verdict is Verdict.FATAL:
-            return FatalModelError(f"{where}: {self._hint(fault.kind)}: {fault}", failures)
-        if not connection.reached and fault.kind == "no_connection":
+    def _replaced(self, key: str) -> bool:
+        return self.output_cap is not None and key == self.endpoint.output_limit_key
+
+    def _reconsidered(self, fault: Fault) -> Fault:
+        """A refusal that lasts for the day stops the run: no retry of this run can succeed."""
+        if _result(fault) is not RequestResult.REFUSED:
+            return fault
+        if not daily_quota(fault.error, fault.retry_after_s, self.endpoint.max_outage_wait_s):
+            return fault
+        return Fault("daily_quota", fault.message, Action.FATAL, fault.retry_after_s, error=fault.error)
+
+    async def _lower_cap(self, fault: Fault) -> bool:
+        """Take a cap on output tokens that fits, once; False if there is none, so that the fault stands."""
+        sent, room = self._cap_sent(), fault.room
+        if self.output_cap is not None or sent is None or room is None:
+            return False
+        if not (room.prompt_fits or room.most_output or room.speaks_of_output):
+            return False
+        self.output_cap = room.cap(sent, await self._count_prompt(), self.model.context_window)
+        fault.kind = "output_cap" if self.output_cap is not None else fault.kind
+        return self.output_cap is not None
+
+    def _wait(self, fault: Fault) -> float | None:
+        limiter, reached = self.connection.limiter, self.connection.reached
+        # An endpoint that has never answered is more likely a wrong address than an outage.
+        outage = reached and limiter.in_outage(self.kind)
+        return self.budget.wait(fault, outage=outage, gave_up=limiter.gave_up)
+
+    def _error(self, fault: Fault) -> ModelError:
+        """The error that ends the call; its last attempt may have been billed, as far as nobody reports it."""
+        endpoint = self.endpoint
+        last = _failed(fault, 0.0)
+        if fault.action in (Action.RETRY, Action.LATER) and not endpoint.free and fault.kind != "no_connection":
+            last = replace(last, cost=replace(last.cost, state=CostState.UNKNOWN))
+        failures = [*self.failures, last]
+        where = f"{self.model.name} at {endpoint.base_url}"
+        hint = _STREAM_HINT if fault.silent and not endpoint.stream else ""
+        if fault.action is Action.OVERFLOW:
+            if is_prompt_overflow(fault):
+                return ContextOverflow(f"{where}: the prompt does not fit: {fault}", failures)
+            return ModelError(f"{where}: bad request: {fault}; set a smaller max_output_tokens", failures)
+        if fault.action is Action.FATAL:
+            return FatalModelError(f"{where}: {self._reason(fault)}: {fault}", failures)
+        if not self.connection.reached and fault.kind == "no_connection":
             return FatalModelError(f"{where}: nothing answers at endpoint.base_url: {fault}", failures)
-        tries = f" (attempt {len(failures)})" if len(failures) > 1 else ""
-        return ModelError(f"{where}: {fault.kind.replace('_', ' ')}{tries}: {fault}", failures)
+        attempts = f" (attempt {len(failures)})" if len(failures) > 1 else ""
+        return ModelError(f"{where}: {fault.kind.replace('_', ' ')}{attempts}: {fault}{hint}", failures)
 
-    def _hint(self, kind: str) -> str:
-        key = self.endpoint.api_key_env or "no key is configured (endpoint.api_key_env)"
+    def _reason(self, fault: Fault) -> str:
+        key = self.endpoint.api_key_env or "no key is configured in endpoint.api_key_env"
+        if fault.kind == "daily_quota":
+            return f"rate limit: the quota of this key is used up ({key}); {resumption(fault.retry_after_s)}"
         return {
             "bad_credentials": f"the API key is refused ({key})",
             "no_quota": f"the account has no quota or credit left ({key})",
             "unknown_model": "the endpoint does not know this model, or the address is wrong",
-        }.get(kind, "the endpoint refuses the request")
+        }.get(fault.kind, "the endpoint refuses the request")
 
-    def _cost(self, parsed: Parsed) -> Cost:
-        if self.endpoint.free:
-            return Cost()
-        if parsed.usage is None:
-            return Cost(parsed.charged_usd or 0.0, parsed.charged_usd or 0.0, CostState.UNKNOWN)
-        return self.prices.cost(self.name, parsed.usage, self.endpoint.base_url, parsed.charged_usd)
+    async def _finished(self, body: ResponseBody, latency_s: float) -> Reply:
+        usage, cost = await self._accounted(body)
+        finish_reason = body.finish_reason
+        if finish_reason == "unknown" and usage.completion_tokens >= (self._cap_sent() or math.inf):
+            finish_reason = "length"
+        return Reply(
+            text=body.text,
+            finish_reason=finish_reason,
+            reasoning=body.reasoning,
+            usage=usage,
+            cost=cost,
+            model=body.model or self.model.name,
+            latency_s=latency_s,
+            failures=tuple(self.failures),
+            provider=body.provider,
+            system_fingerprint=body.system_fingerprint,
+            output_cap=self.output_cap,
+            prompt_cut=await self._prompt_cut(body.usage),
+            tool_calls=body.tool_calls,
+        )
 
-    async def _estimate(self, messages: Sequence[Mapping[str, str]], parsed: Parsed) -> tuple[TokenUsage, Cost]:
-        texts = [str(message.get("content") or "") for message in messages]
-        prompt = sum([await asyncio.to_thread(count_tokens, text) for text in texts])
-        reasoning = count_tokens(parsed.reasoning)
-        usage = TokenUsage(prompt, 0, count_tokens(parsed.text) + reasoning, reasoning)
+    async def _accounted(self, body: ResponseBody) -> tuple[TokenUsage, Cost]:
+        """Usage and cost; tokens that the endpoint does not report, or reports as 0, are counted here."""
+        usage = body.usage or TokenUsage()
+        written = body.text + "".join(call.arguments for call in body.tool_calls)
+        no_prompt = prompt_is_unreported(body.usage) and bool(self.messages)
+        no_reply = reply_is_unreported(body.usage, written + body.reasoning)
+        if not (no_prompt or no_reply):
+            return usage, self._cost(body)
+        if no_prompt:
+            usage = replace(usage, prompt_tokens=await self._count_prompt())
+        if no_reply:
+            reasoning = count_tokens(body.reasoning)
+            usage = replace(usage, completion_tokens=count_tokens(written) + reasoning, reasoning_tokens=reasoning)
         if self.endpoint.free:
             return usage, Cost()
-        cost = self.prices.cost(self.name, usage, self.endpoint.base_url, parsed.charged_usd)
-        return usage, replace(cost, state=CostState.UNKNOWN)
+        cost = self.model.prices.cost(self.model.name, usage, self.endpoint.base_url, body.charged_usd or None)
+        return usage, cost if body.charged_usd else replace(cost, state=CostState.UNKNOWN)
+
+    def _cost(self, body: ResponseBody) -> Cost:
+        if self.endpoint.free:
+            return Cost()
+        if body.usage is None:
+            return Cost(body.charged_usd or 0.0, body.charged_usd or 0.0, CostState.UNKNOWN)
+        return self.model.prices.cost(self.model.name, body.usage, self.endpoint.base_url, body.charged_usd)
+
+    async def _prompt_cut(self, usage: TokenUsage | None) -> bool:
+        if usage is None or prompt_is_unreported(usage):
+            return False
+        reported = usage.prompt_tokens
+        length = sum(len(_content(message)) for message in self.messages)
+        # No text has so many characters in a token that the prompt need be counted to know that it was not cut.
+        if length <= reported * CUT_CHARS_PER_TOKEN:
+            return False
+        return is_prompt_cut(reported, await self._count_prompt(), "".join(map(_content, self.messages)))
+
+    async def _count_prompt(self) -> int:
+        """Tokens of the messages' texts by our own tokenizer."""
+        if self._prompt_tokens is None:
+            texts = [_content(message) for message in self.messages]
+            self._prompt_tokens = sum(
+                [
+                    await asyncio.to_thread(count_tokens, text) if len(text) > _LONG else count_tokens(text)
+                    for text in texts
+                ]
+            )
+        return self._prompt_tokens
 
 
-class _RetryBudget:
-    """How much longer one call is tried: max_retries for its own faults, patience_s for the endpoint's."""
+def _result(fault: Fault) -> RequestResult:
+    if fault.kind == "rate_limit" and fault.action is Action.LATER:
+        return RequestResult.REFUSED
+    return RequestResult.FAILED if fault.action in (Action.RETRY, Action.LATER) else RequestResult.ANSWERED
 
-    def __init__(self, endpoint: Endpoint) -> None:
-        self._endpoint = endpoint
-        self._own, self._all = 0, 0
-        self._waited_s = 0.0
 
-    def wait(self, fault: Fault, *, outage: bool) -> float | None:
-        """Seconds until the next attempt, None to give up. What fails in an outage is not held against the call."""
-        endpoint = self._endpoint
-        if fault.verdict not in (Verdict.RETRY, Verdict.LATER):
-            return None
-        theirs = outage or fault.verdict is Verdict.LATER
-        if not theirs and self._own >= endpoint.max_retries:
-            return None
-        wait = fault.retry_after_s
-        if wait is None:
-            wait = backoff(self._all if theirs else self._own, endpoint.backoff_s, endpoint.max_backoff_s)
-        self._all += 1
-        self._own += not theirs
-        self._waited_s += wait if theirs else 0.0
-        return wait if self._waited_s <= endpoint.patience_s else None
+def _kind(name: str, messages: Sequence[Mapping[str, str]]) -> Hashable:
+    """Requests of one kind are expected to fail together if the fault is their own and not the endpoint's.
+
+    The methods of a run differ in their model, in their system prompt and in the size of their prompts.
+    """
+    first = messages[0] if messages else {}
+    system = _content(first)[:200] if first.get("role") == "system" else ""
+    size = sum(len(_content(message)) for message in messages)
+    return name, system, size.bit_length() // 2
+
+
+def _seed(seed: int | None, epoch: int, occurrence: int) -> int | None:
+    if seed is None or not (epoch or occurrence):
+        return seed
+    return (seed + 1_000_003 * epoch + 7_919 * occurrence) % 2**31
+
+
+def _encodable(message: Mapping[str, str]) -> dict[str, Any]:
+    """A message whose texts have a UTF-8 form: a lone surrogate becomes a question mark."""
+    return {key: _utf8(value) if isinstance(value, str) else value for key, value in message.items()}
+
+
+def _utf8(text: str) -> str:
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _content(message: Mapping[str, str]) -> str:
+    content = message.get("content")
+    return content if isinstance(content, str) else str(content or "")
 
 
 def _failed(fault: Fault, wait_s: float) -> FailedAttempt:

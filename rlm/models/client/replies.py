@@ -1,4 +1,4 @@
-"""A response body read as a reply; what an endpoint sends is not trusted to have any shape."""
+"""Response bodies read as replies, whatever shape an endpoint gives them."""
 
 from __future__ import annotations
 
@@ -7,50 +7,64 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rlm.models.chat import TokenUsage
+from rlm.models.chat import TokenUsage, ToolCall
 from rlm.models.client.event_stream import is_stream, whole_reply
-from rlm.models.client.faults import Fault, Verdict, error_fault
+from rlm.models.client.faults import Action, Fault, error_fault
 from rlm.models.client.usage import provider_cost, token_usage
 
 _FINISH = {
-    "length": ("length", "max_tokens", "model_length", "max_output_tokens", "max_length"),
-    "stop": ("stop", "end_turn", "eos", "eos_token", "stop_sequence", "stop_token"),
-    "content_filter": ("content_filter", "refusal", "safety", "recitation", "prohibited_content", "blocklist"),
-}
+    "length": ("length", "max_tokens", "model_length", "max_output_tokens", "max_length", "max_completion_tokens"),
+    "stop": ("stop", "end_turn", "eos", "eos_token", "stop_sequence", "stop_token", "completed"),
+    "content_filter": (
+        "content_filter", "refusal", "safety", "recitation", "prohibited_content", "blocklist", "spii",
+        "content_filtered", "sensitive", "guardrail_intervened", "image_safety", "language",
+    ),
+}  # fmt: skip
 _FINISH_OF = {name: ours for ours, names in _FINISH.items() for name in names}
-# The endpoint gave up in the middle: OpenRouter, DeepSeek, vLLM.
-_BROKEN_OFF = {"error", "insufficient_system_resource", "abort"}
+# The endpoint gave up in the middle: OpenRouter, DeepSeek, vLLM, Zhipu.
+_BROKEN_OFF = {"error", "insufficient_system_resource", "abort", "network_error", "malformed_response"}
+# Headers in which routers name the provider that served a call.
+_PROVIDER_HEADERS = ("x-inference-provider", "x-provider", "x-upstream-provider", "x-litellm-model-id")
+_ERROR_KEYS = ("error", "errors", "detail", "error_msg", "err_msg", "base_resp", "error_code", "message")
 
 
 @dataclass(frozen=True)
-class Parsed:
-    """What a body says. usage is None where it says nothing of tokens; charged_usd likewise."""
+class ResponseBody:
+    """A response body, read. usage and charged_usd are None if the body does not report them."""
 
-    text: str
-    reasoning: str
-    finish_reason: str
-    model: str
-    usage: TokenUsage | None
-    charged_usd: float | None
+    text: str = ""
+    reasoning: str = ""
+    finish_reason: str = "error"
+    model: str = ""
+    usage: TokenUsage | None = None
+    charged_usd: float | None = None
+    provider: str = ""
+    system_fingerprint: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
 
 
-def parse_reply(content: bytes, headers: Mapping[str, str]) -> tuple[Parsed, Fault | None]:
-    """Read the body of a success; a Fault beside it says that it holds no reply (it can be billed all the same)."""
-    if is_stream(content):
-        body = whole_reply(content)
+def read_response(content: bytes, headers: Mapping[str, str]) -> tuple[ResponseBody, Fault | None]:
+    """Read the body of a response with a status of success.
+
+    A Fault beside it means that it holds no usable reply; it can be billed all the same.
+    """
+    if is_stream(content, headers.get("content-type") or ""):
+        body: object = whole_reply(content)
         if body is None:
-            return _NOTHING, Fault("half_body", "the response is a stream that breaks off", Verdict.RETRY)
-        return _parsed(body, headers)
-    try:
-        body = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        return _NOTHING, Fault("bad_json", f"the response is not JSON ({error}): {_start(content)}", Verdict.RETRY)
+            return ResponseBody(), Fault("half_body", "the response is a stream that breaks off", Action.RETRY)
+    else:
+        try:
+            body = json.loads(content)
+        except (ValueError, RecursionError) as error:
+            return ResponseBody(), Fault("bad_json", f"response is not JSON ({error}): {_start(content)}", Action.RETRY)
+    if isinstance(body, list) and len(body) == 1:
+        body = body[0]
     if not isinstance(body, Mapping):
-        return _NOTHING, Fault("bad_json", f"the response is no JSON object: {_start(content)}", Verdict.RETRY)
-    return _parsed(body, headers)
+        return ResponseBody(), Fault("bad_json", f"response is not a JSON object: {_start(content)}", Action.RETRY)
+    return _read(body, headers)
 
 
-def _parsed(body: Mapping[str, Any], headers: Mapping[str, str]) -> tuple[Parsed, Fault | None]:
+def _read(body: Mapping[str, Any], headers: Mapping[str, str]) -> tuple[ResponseBody, Fault | None]:
     choices = body.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], Mapping) else None
     message = choice.get("message") if choice else None
@@ -58,38 +72,54 @@ def _parsed(body: Mapping[str, Any], headers: Mapping[str, str]) -> tuple[Parsed
     finish = choice.get("finish_reason") if choice else None
     finish = finish.lower()[:50] if isinstance(finish, str) else ""
     text, reasoning = _text(message.get("content"))
-    reasoning = reasoning or _string(message.get("reasoning_content")) or _string(message.get("reasoning"))
+    if text is None and choice and isinstance(choice.get("text"), str):
+        text = choice["text"]
+    reasoning = reasoning or _reasoning(message)
     refusal = _string(message.get("refusal"))
     if refusal and not text:
         text, finish = refusal, "content_filter"
-    parsed = Parsed(
+    read = ResponseBody(
         text=text or "",
         reasoning=reasoning,
         finish_reason=_FINISH_OF.get(finish, finish or "unknown"),
-        model=" ".join(_string(body.get("model")).split())[:200],
+        model=_name(body.get("model")),
         usage=token_usage(body, headers),
         charged_usd=provider_cost(body),
+        provider=_provider(body, headers),
+        system_fingerprint=_name(body.get("system_fingerprint")),
+        tool_calls=_tool_calls(message),
     )
-    return parsed, _fault(body, choice, parsed, text, finish)
+    return read, _fault(body, choice, read, text, finish)
 
 
 def _fault(
-    body: Mapping[str, Any], choice: Mapping[str, Any] | None, parsed: Parsed, text: str | None, finish: str
+    body: Mapping[str, Any], choice: Mapping[str, Any] | None, read: ResponseBody, text: str | None, finish: str
 ) -> Fault | None:
-    error = (choice or {}).get("error") or (None if choice else body.get("error"))
+    error = (choice or {}).get("error") or (
+        None if choice else next((body[k] for k in _ERROR_KEYS if body.get(k)), None)
+    )
     if error:
-        code = error.get("code") if isinstance(error, Mapping) else None
-        status = int(code) if isinstance(code, int | float) and 400 <= code < 600 else 500
-        return error_fault(status, {}, {"error": error})
+        wrapped = {"error": error} if choice or body.get("error") else body
+        return error_fault(_status_of(error if isinstance(error, Mapping) else body), {}, wrapped)
     if choice is None:
-        return Fault("no_choices", "the response has no choices", Verdict.RETRY)
+        return Fault("no_choices", "the response has no choices", Action.RETRY)
     if finish in _BROKEN_OFF:
-        return Fault("broken_off", f"the endpoint ended the reply with finish_reason {finish!r}", Verdict.RETRY)
-    if text is None and not (parsed.usage and parsed.usage.completion_tokens):
-        if parsed.finish_reason in ("length", "content_filter"):
+        return Fault("broken_off", f"the endpoint ended the reply with finish_reason {finish!r}", Action.RETRY)
+    if text is None and not (read.usage and read.usage.completion_tokens) and not (read.reasoning or read.tool_calls):
+        if read.finish_reason in ("length", "content_filter"):
             return None
-        return Fault("no_content", "the reply has no content", Verdict.RETRY)
+        return Fault("no_content", "the reply has no content", Action.RETRY)
     return None
+
+
+def _status_of(error: Mapping[str, Any]) -> int:
+    """The HTTP status that an error in a response of success gives as its code; 500 if it gives none."""
+    for key in ("code", "status", "status_code"):
+        code = error.get(key)
+        code = int(code) if isinstance(code, str) and code.isdecimal() and len(code) == 3 else code
+        if isinstance(code, int | float) and not isinstance(code, bool) and 400 <= code < 600:
+            return int(code)
+    return 500
 
 
 def _text(content: object) -> tuple[str | None, str]:
@@ -103,11 +133,66 @@ def _text(content: object) -> tuple[str | None, str]:
         if isinstance(part, str):
             texts.append(part)
         elif isinstance(part, Mapping):
-            if part.get("type") == "thinking":
-                thoughts.append(_text(part.get("thinking"))[0] or "")
-            else:
+            kind = part.get("type")
+            if kind in ("thinking", "reasoning", "thought") or part.get("thought") is True:
+                thoughts.append(_text(part.get("thinking") or part.get("reasoning") or part.get("text"))[0] or "")
+            elif kind != "tool_use":
                 texts.append(_string(part.get("text")) or _string(part.get("refusal")))
     return ("".join(texts) if texts else None), "".join(thoughts)
+
+
+def _reasoning(message: Mapping[str, Any]) -> str:
+    for key in ("reasoning_content", "reasoning", "thinking", "reasoning_text"):
+        value = message.get(key)
+        text = value if isinstance(value, str) else _text(value)[0] or ""
+        if isinstance(value, Mapping):
+            text = _string(value.get("content")) or _string(value.get("text"))
+        if text:
+            return text
+    details = message.get("reasoning_details")
+    parts = [one for one in details if isinstance(one, Mapping)] if isinstance(details, list) else []
+    return "".join(_string(one.get("text")) or _string(one.get("summary")) for one in parts)
+
+
+def _tool_calls(message: Mapping[str, Any]) -> tuple[ToolCall, ...]:
+    """Tool calls in OpenAI's present and former shape, and in Anthropic's parts of a content."""
+    found: list[tuple[object, object]] = []
+    calls = message.get("tool_calls")
+    for call in calls if isinstance(calls, list) else ():
+        inner = call.get("function") if isinstance(call, Mapping) else None
+        inner = inner if isinstance(inner, Mapping) else call
+        if isinstance(inner, Mapping):
+            arguments = next((inner[key] for key in ("arguments", "input", "parameters") if key in inner), "")
+            found.append((inner.get("name"), arguments))
+    former = message.get("function_call")
+    if isinstance(former, Mapping):
+        found.append((former.get("name"), former.get("arguments", "")))
+    content = message.get("content")
+    for part in content if isinstance(content, list) else ():
+        if isinstance(part, Mapping) and part.get("type") == "tool_use":
+            found.append((part.get("name"), part.get("input", "")))
+    return tuple(ToolCall(_name(name), _arguments(arguments)) for name, arguments in found)
+
+
+def _arguments(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return ""
+
+
+def _provider(body: Mapping[str, Any], headers: Mapping[str, str]) -> str:
+    provider = body.get("provider") or body.get("provider_name")
+    if isinstance(provider, Mapping):
+        provider = provider.get("name") or provider.get("slug") or provider.get("id")
+    return _name(provider) or next((_name(headers[key]) for key in _PROVIDER_HEADERS if headers.get(key)), "")
+
+
+def _name(value: object) -> str:
+    """A name in one line."""
+    return " ".join(_string(value).split())[:200]
 
 
 def _string(value: object) -> str:
@@ -116,6 +201,3 @@ def _string(value: object) -> str:
 
 def _start(content: bytes) -> str:
     return content[:120].decode("utf-8", "replace")
-
-
-_NOTHING = Parsed("", "", "error", "", None, None)

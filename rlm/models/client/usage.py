@@ -1,4 +1,4 @@
-"""Token counts out of the response bodies of many providers, which report them in many shapes."""
+"""Token counts from response bodies, which providers report in many shapes."""
 
 from __future__ import annotations
 
@@ -10,13 +10,22 @@ from rlm.models.chat import TokenUsage
 
 # No model reads or writes this many tokens in one call: a count above it is a provider's error.
 MAX_TOKENS = 1_000_000_000
+# A prompt counts as cut if the endpoint reports less than this part of the tokens that were sent, by our own count.
+# Tokenizers differ by less for text in ASCII, and by more for other scripts, which some have few tokens for; a chat
+# template only adds tokens; cached tokens are included in the reported ones.
+CUT_PART_ASCII = 0.6
+CUT_PART_OTHER = 0.4
+# A prompt of fewer tokens is never counted as cut.
+CUT_LEAST_TOKENS = 500
+# Up to so many characters for each reported token the prompt need not be counted.
+CUT_CHARS_PER_TOKEN = 5.0
 
 
 def token_usage(body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> TokenUsage | None:
-    """Tokens of one call, from its response body and headers; None where the body reports none.
+    """Tokens of one call, from its response body and headers; None if the body reports none.
 
-    prompt_tokens always includes cached_tokens, completion_tokens always includes reasoning_tokens, whatever the
-    provider's own convention; where that is ambiguous its `total_tokens` decides. Impossible counts (negative, not
+    prompt_tokens always includes cached_tokens and completion_tokens always includes reasoning_tokens, whatever the
+    provider's own convention is; if that is ambiguous, its `total_tokens` decides. Impossible counts (negative, not
     numbers, more cached than sent) are corrected and set `clamped`. Never raises.
     """
     usage = _mapping(body.get("usage"))
@@ -49,9 +58,9 @@ def token_usage(body: Mapping[str, Any], headers: Mapping[str, str] | None = Non
 
 
 def provider_cost(body: Mapping[str, Any]) -> float | None:
-    """Dollars the provider itself says the call cost, None where it says nothing usable.
+    """Dollars that the provider reports for the call, None if it reports nothing usable.
 
-    OpenRouter sends `usage.cost`, its own fee alone where the user's upstream key pays (`is_byok`).
+    OpenRouter sends `usage.cost`; with a key of the user for the upstream provider (`is_byok`) it is its own fee alone.
     """
     usage = _mapping(body.get("usage"))
     cost = usage.get("cost")
@@ -63,8 +72,25 @@ def provider_cost(body: Mapping[str, Any]) -> float | None:
     return dollars
 
 
+def prompt_is_unreported(usage: TokenUsage | None) -> bool:
+    """True if no prompt tokens are reported; no prompt has 0."""
+    return usage is None or usage.prompt_tokens == 0
+
+
+def reply_is_unreported(usage: TokenUsage | None, text: str) -> bool:
+    """True if no completion tokens are reported although there is a text."""
+    return usage is None or (usage.completion_tokens == 0 and bool(text))
+
+
+def is_prompt_cut(reported: int, counted: int, text: str) -> bool:
+    """True if the reported prompt tokens are so far below our own count that a part of the prompt was dropped."""
+    others = 0 if text.isascii() else len(text) - len(text.encode("ascii", "ignore"))
+    part = CUT_PART_ASCII if others * 20 <= len(text) else CUT_PART_OTHER
+    return counted >= CUT_LEAST_TOKENS and reported < part * counted
+
+
 class _Reader:
-    """Reads counts and remembers whether one of them was impossible."""
+    """Reads counts and records impossible ones."""
 
     def __init__(self) -> None:
         self.clamped = False
@@ -88,7 +114,7 @@ class _Reader:
 
 
 def _anthropic_shape(usage: Mapping[str, Any], read: _Reader) -> int | None:
-    # Anthropic counts what was read from and written to the cache beside input_tokens, not in them.
+    # Anthropic counts tokens read from and written to the cache beside input_tokens, not in them.
     prompt = read.count(usage, "input_tokens")
     if prompt is None:
         return None

@@ -13,10 +13,10 @@ LOCAL = ["model=local", "benchmark=[sniah]", "method=[base]"]
     ("words", "key"),
     [
         *((OPENAI, f"model.endpoint.{key}=1") for key in (
-            "max_concurrency", "connect_s", "first_byte_s", "total_s", "max_retries", "backoff_s", "max_backoff_s",
-            "patience_s", "api_key_env",
+            "max_concurrency", "connect_s", "read_timeout_s", "total_s", "max_retries", "backoff_s", "max_backoff_s",
+            "max_outage_wait_s", "api_key_env",
         )),
-        (OPENAI, "judge.endpoint.patience_s=1"),
+        (OPENAI, "judge.endpoint.max_outage_wait_s=1"),
         (LOCAL, "model.slots=1"),
         (LOCAL, "model.threads=1"),
         *((LOCAL, key) for key in (

@@ -11,7 +11,7 @@ from benchmarks.running.run_folder import read_trajectory
 
 WORDS = [
     "model=openai", "benchmark=[sniah]", "benchmark.sniah.lengths=[512]", "method=[base]", "concurrency.samples=8",
-    "model.endpoint.connect_s=2", "model.endpoint.first_byte_s=0.5", "model.endpoint.total_s=1",
+    "model.endpoint.connect_s=2", "model.endpoint.read_timeout_s=0.5", "model.endpoint.total_s=1",
     "model.endpoint.backoff_s=0.02", "model.endpoint.max_backoff_s=0.2", "model.endpoint.max_retries=12",
     "run_dir=run",
 ]  # fmt: skip
@@ -62,7 +62,7 @@ def test_a_storm_of_every_fault_leaves_no_trace_in_the_results(go, server, in_fo
 )  # fmt: skip
 def test_a_fault_without_end_is_a_failure_and_no_wrong_answer(go, server, in_folder, fault, status, told):
     fake = server({"random": {"seed": 1, "faults": {fault: 1.0}}})
-    short = ["model.endpoint.max_retries=1", "model.endpoint.patience_s=0.5", "benchmark.sniah.samples=2"]
+    short = ["model.endpoint.max_retries=1", "model.endpoint.max_outage_wait_s=0.5", "benchmark.sniah.samples=2"]
     assert go(fake, *WORDS, *short).state == "finished"
     samples = table(in_folder)
     assert set(samples["status"]) == set(samples["stop_reason"]) == {status}
@@ -72,7 +72,7 @@ def test_a_fault_without_end_is_a_failure_and_no_wrong_answer(go, server, in_fol
 
 def test_samples_that_failed_in_an_outage_are_right_after_it(go, server, in_folder):
     fake = server({"random": {"seed": 1, "faults": {"500": 1.0}, "first": 6}})
-    words = [*WORDS, "benchmark.sniah.samples=6", "model.endpoint.max_retries=0", "model.endpoint.patience_s=0.2"]
+    words = [*WORDS, "benchmark.sniah.samples=6", "model.endpoint.max_retries=0", "model.endpoint.max_outage_wait_s=0.2"]
     assert go(fake, *words).state == "finished"
     before = Counter(table(in_folder)["status"])
     assert before["error"] > 0

@@ -73,7 +73,7 @@ def test_floods_are_parsed_at_once():
 def configuration(url: str, **root) -> dict:
     return {
         "kind": "openai",
-        "endpoint": {"base_url": url, "max_retries": 1, "backoff_s": 0.01, "patience_s": 0.2, "free": True},
+        "endpoint": {"base_url": url, "max_retries": 1, "backoff_s": 0.01, "max_outage_wait_s": 0.2, "free": True},
         "root": {"name": "judge-model", "temperature": 0.7, "top_p": 0.8, "extra": {"top_k": 20}} | root,
         "prompt": "judge-v1",
         "limits": None,

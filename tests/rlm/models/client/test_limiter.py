@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rlm.models.chat import ModelError
 from rlm.models.client.endpoint import Endpoint
-from rlm.models.client.limiter import EndpointDown, Limiter, Outcome, backoff
+from rlm.models.client.limiter import EndpointDown, Limiter, RequestResult, backoff
 from rlm.models.client.model import OpenAIModel
 
 
@@ -19,49 +19,49 @@ async def take(limiter, count):
 
 
 async def test_a_refusal_lowers_the_limit_once_for_all_requests_sent_under_it():
-    limiter = Limiter(10, patience_s=60)
+    limiter = Limiter(10, max_outage_wait_s=60)
     slots = await take(limiter, 10)
     for slot in slots:
-        limiter.release(slot, Outcome.REFUSED)
+        limiter.release(slot, RequestResult.REFUSED)
     assert limiter.limit == pytest.approx(7)
     for slot in await take(limiter, 7):
-        limiter.release(slot, Outcome.REFUSED)
+        limiter.release(slot, RequestResult.REFUSED)
     assert limiter.limit == pytest.approx(4.9)
 
 
 async def test_answers_raise_the_limit_by_one_a_round_up_to_the_most_allowed():
-    limiter = Limiter(10, patience_s=60)
+    limiter = Limiter(10, max_outage_wait_s=60)
     for slot in await take(limiter, 10):
-        limiter.release(slot, Outcome.REFUSED)
+        limiter.release(slot, RequestResult.REFUSED)
     for slot in await take(limiter, 7):
-        limiter.release(slot, Outcome.ANSWERED)
+        limiter.release(slot, RequestResult.ANSWERED)
     assert limiter.limit == pytest.approx(8, abs=0.1)
     for _ in range(100):
-        limiter.release(await limiter.acquire(0), Outcome.ANSWERED)
+        limiter.release(await limiter.acquire(0), RequestResult.ANSWERED)
     assert limiter.limit == 10
 
 
 async def test_retry_after_holds_everybody_back():
-    limiter = Limiter(4, patience_s=60)
-    limiter.release(await limiter.acquire(0), Outcome.REFUSED, 0.1)
+    limiter = Limiter(4, max_outage_wait_s=60)
+    limiter.release(await limiter.acquire(0), RequestResult.REFUSED, 0.1)
     before = asyncio.get_running_loop().time()
     await asyncio.gather(limiter.acquire(1), limiter.acquire(2))
     assert asyncio.get_running_loop().time() - before >= 0.1
 
 
 async def test_a_single_failure_changes_nothing():
-    limiter = Limiter(4, patience_s=60)
+    limiter = Limiter(4, max_outage_wait_s=60)
     slots = await take(limiter, 4)
-    limiter.release(slots[0], Outcome.FAILED)
-    limiter.release(slots[1], Outcome.ANSWERED)
+    limiter.release(slots[0], RequestResult.FAILED)
+    limiter.release(slots[1], RequestResult.ANSWERED)
     assert limiter.limit == 4
 
 
 async def test_after_an_outage_one_request_goes_out_and_then_twice_as_many_again_and_again():
-    limiter = Limiter(40, patience_s=60, backoff_s=0.01)
+    limiter = Limiter(40, max_outage_wait_s=60, backoff_s=0.01)
     for slot in await take(limiter, 40):
-        limiter.release(slot, Outcome.FAILED)
-    assert limiter.in_outage
+        limiter.release(slot, RequestResult.FAILED)
+    assert limiter.in_outage()
     waiting = [asyncio.create_task(limiter.acquire(call)) for call in range(100)]
     seen = []
     while limiter.in_flight < 28:
@@ -74,45 +74,45 @@ async def test_after_an_outage_one_request_goes_out_and_then_twice_as_many_again
 
 
 async def test_the_failures_of_one_call_alone_are_no_outage():
-    limiter = Limiter(4, patience_s=60, backoff_s=0.001)
+    limiter = Limiter(4, max_outage_wait_s=60, backoff_s=0.001)
     for _ in range(8):
-        limiter.release(await limiter.acquire("one"), Outcome.FAILED)
-    assert not limiter.in_outage
+        limiter.release(await limiter.acquire("one"), RequestResult.FAILED)
+    assert not limiter.in_outage()
 
 
 async def test_who_waited_beyond_all_patience_is_told():
-    limiter = Limiter(2, patience_s=0.05, backoff_s=0.001)
+    limiter = Limiter(2, max_outage_wait_s=0.05, backoff_s=0.001)
     slots = await take(limiter, 2)
     waiting = [asyncio.create_task(limiter.acquire(call)) for call in range(5)]
-    limiter.release(slots[0], Outcome.FAILED)
+    limiter.release(slots[0], RequestResult.FAILED)
     await asyncio.sleep(0.1)
-    limiter.release(slots[1], Outcome.FAILED)
+    limiter.release(slots[1], RequestResult.FAILED)
     results = await asyncio.gather(*waiting[1:], return_exceptions=True)
     assert {type(result) for result in results} == {EndpointDown}
     assert limiter.in_flight == 1
 
 
 async def test_a_call_tried_again_goes_ahead():
-    limiter = Limiter(1, patience_s=60)
+    limiter = Limiter(1, max_outage_wait_s=60)
     slot = await limiter.acquire(0)
     first, again = asyncio.create_task(limiter.acquire(1)), asyncio.create_task(limiter.acquire(2, ahead=True))
     await asyncio.sleep(0)
-    limiter.release(slot, Outcome.ANSWERED)
+    limiter.release(slot, RequestResult.ANSWERED)
     await asyncio.wait([first, again], return_when=asyncio.FIRST_COMPLETED)
     assert again.done() and not first.done()
-    limiter.release(again.result(), Outcome.ANSWERED)
+    limiter.release(again.result(), RequestResult.ANSWERED)
     await first
 
 
 async def test_a_smaller_configuration_of_the_same_endpoint_counts():
-    limiter = Limiter(10, patience_s=60)
+    limiter = Limiter(10, max_outage_wait_s=60)
     limiter.lower_to(3)
     limiter.lower_to(5)
     assert limiter.limit == limiter.max_concurrency == 3
 
 
 async def test_ten_thousand_callers_all_get_their_turn():
-    limiter = Limiter(100, patience_s=60)
+    limiter = Limiter(100, max_outage_wait_s=60)
     most = 0
 
     async def call(number):
@@ -120,20 +120,20 @@ async def test_ten_thousand_callers_all_get_their_turn():
         slot = await limiter.acquire(number)
         most = max(most, limiter.in_flight)
         await asyncio.sleep(0)
-        limiter.release(slot, Outcome.ANSWERED)
+        limiter.release(slot, RequestResult.ANSWERED)
 
     await asyncio.gather(*map(call, range(10_000)))
     assert (most, limiter.in_flight) == (100, 0)
 
 
-OUTCOMES = st.sampled_from([Outcome.ANSWERED, Outcome.REFUSED, Outcome.FAILED, Outcome.UNKNOWN])
+OUTCOMES = st.sampled_from([RequestResult.ANSWERED, RequestResult.REFUSED, RequestResult.FAILED, RequestResult.UNKNOWN])
 
 
 @settings(deadline=None, max_examples=40)
 @given(st.integers(1, 6), st.lists(st.tuples(OUTCOMES, st.booleans()), min_size=1, max_size=40), st.randoms())
 def test_whatever_happens_no_slot_is_lost_and_none_is_given_twice(most, script, chance):
     async def run():
-        limiter = Limiter(most, patience_s=60, backoff_s=1e-4)
+        limiter = Limiter(most, max_outage_wait_s=60, backoff_s=1e-4)
         held = 0
 
         async def call(number, outcome):
@@ -144,7 +144,7 @@ def test_whatever_happens_no_slot_is_lost_and_none_is_given_twice(most, script, 
             try:
                 await asyncio.sleep(chance.random() * 1e-3)
             except asyncio.CancelledError:
-                outcome = Outcome.UNKNOWN
+                outcome = RequestResult.UNKNOWN
                 raise
             finally:
                 held -= 1

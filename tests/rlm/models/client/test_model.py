@@ -16,7 +16,7 @@ from rlm.models.prices import PriceTable
 
 ASK = [{"role": "user", "content": "how many words"}]
 KEY = "sk-very-secret-0123456789"
-QUICK = {"backoff_s": 0.01, "max_backoff_s": 0.05, "connect_s": 2, "first_byte_s": 1, "total_s": 2, "patience_s": 3}
+QUICK = {"backoff_s": 0.01, "max_backoff_s": 0.05, "connect_s": 2, "read_timeout_s": 1, "total_s": 2, "max_outage_wait_s": 3}
 DOLLAR_A_TOKEN = PriceTable({"m": {"input": 1e6, "output": 1e6, "cached": 5e5}})
 
 
@@ -74,7 +74,7 @@ TRANSIENT = {
 
 @pytest.mark.parametrize(("fault", "kind"), TRANSIENT.items())
 async def test_what_may_pass_is_tried_again_and_stays_in_the_record(ask, fault, kind):
-    reply, server = await ask(fault, first_byte_s=0.3, total_s=0.6)
+    reply, server = await ask(fault, read_timeout_s=0.3, total_s=0.6)
     assert reply.text.startswith("reply ")
     assert [failure.kind for failure in reply.failures] == [kind]
     assert server.requests == 2
@@ -91,7 +91,7 @@ async def test_what_does_not_pass_ends_as_an_error_after_the_retries(ask, fault)
 
 async def test_a_refusal_without_end_is_an_error_when_patience_is_over(ask):
     with pytest.raises(ModelError, match=r"rate.limit"):
-        await ask(*["429"] * 500, patience_s=0.3)
+        await ask(*["429"] * 500, max_outage_wait_s=0.3)
 
 
 NEVER = {
@@ -404,7 +404,7 @@ async def test_models_of_one_endpoint_share_its_limit_and_requests_wait_for_a_sl
 
 async def test_a_cancelled_caller_gives_its_slot_back(fake_openai):
     async with fake_openai.FakeOpenAI(["hang"] * 3) as server:
-        model = model_at(server, max_concurrency=3, first_byte_s=60, total_s=60)
+        model = model_at(server, max_concurrency=3, read_timeout_s=60, total_s=60)
         hanging = [asyncio.create_task(model.complete(ASK)) for _ in range(3)]
         while server.requests < 3:
             await asyncio.sleep(0.01)
@@ -464,7 +464,7 @@ async def test_an_endpoint_that_sends_without_end_is_cut_off(ask, monkeypatch):
 async def test_a_prompt_of_many_megabytes_arrives_whole(fake_openai):
     text = "äöü" * 1_000_000
     async with fake_openai.FakeOpenAI() as server:
-        model = model_at(server, total_s=60, first_byte_s=60)
+        model = model_at(server, total_s=60, read_timeout_s=60)
         await model.complete([{"role": "user", "content": text}])
         await model.aclose()
         assert server.log[0].body["messages"][0]["content"] == text
@@ -485,7 +485,7 @@ async def test_a_storm_of_faults_ends_with_every_call_answered_once(fake_openai)
     faults = dict.fromkeys(names, 0.04)
     script = {"random": {"seed": 3, "faults": faults}}
     async with fake_openai.FakeOpenAI(script, latency_s=0.002) as server:
-        model = model_at(server, max_concurrency=16, max_retries=12, patience_s=30)
+        model = model_at(server, max_concurrency=16, max_retries=12, max_outage_wait_s=30)
         asked = [[{"role": "user", "content": str(number)}] for number in range(200)]
         replies = await asyncio.gather(*map(model.complete, asked))
         await model.aclose()

@@ -1,0 +1,139 @@
+"""Messages, codes and details of error bodies, which every provider shapes in its own way."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+# Longer texts are not searched.
+MAX_TEXT = 20_000
+_MAX_DEPTH = 6
+# Where an error is found in a body, outermost first. Azure, LiteLLM and gateways wrap the error of a provider.
+_WRAPPERS = ("error", "errors", "innererror", "inner_error", "metadata", "raw", "details", "detail", "fault", "cause",
+             "provider_specific_fields", "base_resp", "upstream", "violations", "output")  # fmt: skip
+_MESSAGES = ("message", "Message", "msg", "error_msg", "err_msg", "errmsg", "error_message", "errorMessage", "detail",
+             "error_description", "status_msg", "faultstring", "reason", "title", "description", "raw")  # fmt: skip
+_CODES = ("code", "type", "status", "reason", "error_code", "err_code", "errorCode", "status_code", "error_type",
+          "quotaId", "quota_limit", "finish_reason", "__type")  # fmt: skip
+
+
+@dataclass
+class ErrorBody:
+    """What an error body holds.
+
+    message: for people. words: the endpoint's own sentences, which classification may search; no part of the request is
+    in them. codes: in lower case, also those of wrapped errors. param: the request field that is wrong. details: every
+    mapping of the error, for times to wait. moderated: a gateway reports that its moderation flagged the prompt.
+    """
+
+    message: str = ""
+    words: str = ""
+    codes: set[str] = field(default_factory=set)
+    param: str = ""
+    details: list[Mapping[str, Any]] = field(default_factory=list)
+    moderated: bool = False
+
+
+def read_error(body: object) -> ErrorBody:
+    """Read a parsed error body, or the text of one that is not JSON. Never raises."""
+    if isinstance(body, str):
+        text = " ".join(re.sub(r"<(style|script)\b.*?</\1>|<[^>]*>", " ", body[:MAX_TEXT], flags=re.S | re.I).split())
+        return ErrorBody(message=text, words=text)
+    found = ErrorBody()
+    sentences: list[str] = []
+    for holder in _mappings(body, 0):
+        found.details.append(holder)
+        found.codes |= {code for key in _CODES if (code := _code(holder.get(key)))}
+        found.moderated |= "flagged_input" in holder
+        if not found.param and isinstance(holder.get("param"), str):
+            found.param = holder["param"]
+        sentences += [text for key in _MESSAGES if (text := _sentence(holder, key))]
+    sentences += _bare_texts(body)
+    # A wrapper often repeats the message of the error that it wraps.
+    kept = [text for place, text in enumerate(sentences) if not any(text in other for other in sentences[:place])]
+    # vLLM repeats the request behind `input` in the text of its message.
+    found.words = re.sub(r"['\"]input['\"]\s*:.*", "", " ".join(kept), flags=re.S)[:MAX_TEXT]
+    found.message = found.words or _shortened(body)
+    return found
+
+
+def _mappings(value: object, depth: int) -> Iterator[Mapping[str, Any]]:
+    """The mappings of an error: the body itself, then what it wraps."""
+    if depth > _MAX_DEPTH:
+        return
+    if isinstance(value, list):
+        for one in value[:20]:
+            yield from _mappings(one, depth + 1)
+    elif isinstance(value, str):
+        if value.lstrip()[:1] in ("{", "["):
+            yield from _mappings(_parsed(value), depth + 1)
+    elif isinstance(value, Mapping):
+        yield value
+        for key in (*_WRAPPERS, "message"):
+            if isinstance(value.get(key), Mapping | list | str):
+                yield from _mappings(value[key], depth + 1)
+
+
+def _sentence(holder: Mapping[str, Any], key: str) -> str:
+    text = holder.get(key)
+    if not isinstance(text, str) or not text.strip():
+        return ""
+    if isinstance(_parsed(text), Mapping | list):
+        # It is read as a wrapped error.
+        return ""
+    if key in ("reason", "title", "description") and any(holder.get(other) for other in ("message", "msg", "detail")):
+        return ""
+    where = holder.get("loc")
+    if key == "msg" and isinstance(where, list | tuple) and where:
+        return f"{'.'.join(map(str, where))}: {text}"
+    return text
+
+
+def _bare_texts(body: object) -> list[str]:
+    """Errors that are a text and not a mapping: `{"error": "..."}`, `{"errors": ["..."]}`."""
+    texts = []
+    for holder in body if isinstance(body, list) else [body]:
+        if isinstance(holder, str):
+            texts.append(holder)
+        for key in ("error", "errors"):
+            value = holder.get(key) if isinstance(holder, Mapping) else None
+            texts += [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, str)]
+    return [text for text in texts if text.strip() and not isinstance(_parsed(text), Mapping | list)]
+
+
+def _parsed(text: str) -> object:
+    if text.lstrip()[:1] not in ("{", "["):
+        return None
+    try:
+        return json.loads(text[:MAX_TEXT])
+    except (ValueError, RecursionError):
+        return None
+
+
+def _code(value: object) -> str:
+    if isinstance(value, str) and value and len(value) <= 100 and " " not in value.strip():
+        return value.strip().lower()
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) and abs(value) > 999 else ""
+
+
+def _shortened(body: object) -> str:
+    """The body itself, for people: it has no message that could be shown instead."""
+    try:
+        text = json.dumps(_without_input(body, 0), ensure_ascii=False, default=str)
+    except (ValueError, RecursionError):
+        return ""
+    return "" if text in ("null", "{}") else text[:200]
+
+
+def _without_input(value: object, depth: int) -> object:
+    """Without `input`, in which FastAPI repeats the prompt."""
+    if depth > _MAX_DEPTH:
+        return "..."
+    if isinstance(value, list):
+        return [_without_input(one, depth + 1) for one in value[:5]]
+    if isinstance(value, Mapping):
+        return {key: _without_input(one, depth + 1) for key, one in list(value.items())[:20] if key != "input"}
+    return value[:200] if isinstance(value, str) else value

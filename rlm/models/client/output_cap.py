@@ -1,0 +1,106 @@
+"""Caps on output tokens that are larger than the model allows or than the prompt leaves room for."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+_NUMBER = r"(\d[\d,_]*)"
+_CAP = r"max_(?:\w+_)?tokens`?"
+# The model's window, in the wordings of vLLM, OpenAI, SGLang, TGI, Anthropic, OpenRouter and DeepSeek.
+_WINDOW = re.compile(
+    rf"(?:maximum|max) (?:context|sequence|model|total) length (?:is |of )(?:only )?{_NUMBER}"
+    rf"|context (?:length|window|size)(?: limit)? (?:is |of )(?:only )?{_NUMBER}"
+    rf"|max_(?:seq|model)_len(?:gth)?\W{{0,3}}(?:is |of )?{_NUMBER}"
+    rf"|max_new_tokens`? must be (?:<=|less than or equal to) {_NUMBER}"
+    rf"|\d[\d,_]* \+ \d[\d,_]* > {_NUMBER}"
+    rf"|> {_NUMBER} - \d",
+    re.I,
+)
+# Tokens of the prompt; `at least` marks a count that stopped at the window.
+_PROMPT = re.compile(
+    rf"(at least )?{_NUMBER} (?:tokens )?(?:in|of|from) (?:the |your )?(?:messages|prompt|text input|input)"
+    rf"|(?:request has|prompt (?:contains|has)|passed|given:?) (at least )?{_NUMBER} (?:`?inputs?`? |prompt )?tokens"
+    rf"|(?:context limit|exceed \w+ limit): {_NUMBER} \+"
+    rf"|prompt length \(?{_NUMBER}"
+    rf"|(?:messages|prompt) (?:resulted in|have|has) {_NUMBER}",
+    re.I,
+)
+# The most output tokens of the model itself.
+_MOST = re.compile(
+    rf"(?:at most|no more than|up to|a maximum of) {_NUMBER} (?:completion|output|new|generated)?\s*tokens"
+    rf"|{_CAP}.{{0,60}}?range[^\[\d]{{0,40}}\[?\d+(?:,| to) ?{_NUMBER}"
+    rf"|range is from \d+ \(inclusive\) to {_NUMBER} \(exclusive\)"
+    rf"|{_CAP}\"?:? \d[\d,_]* > {_NUMBER}"
+    rf"|(?<!\+ `)(?<!\+ ){_CAP} (?:must|should|cannot|can't) be (?:less than or equal to|<=|at most"
+    rf"|(?:no )?(?:more|greater|larger) than) `?{_NUMBER}"
+    rf"|maximum tokens you requested exceeds the model limit of {_NUMBER}"
+    rf"|(?:maximum|max) (?:allowed )?(?:number of )?(?:output|completion) tokens(?: is|:| of)? {_NUMBER}",
+    re.I | re.S,
+)
+_SPEAKS_OF_OUTPUT = re.compile(
+    r"in the (?:completion|output)|(?:output|completion|new|generated) tokens|max_?(?:\w+_)?tokens|or completion"
+    r"|for the completion|output length",
+    re.I,
+)
+
+
+@dataclass(frozen=True)
+class Room:
+    """What an error reports: the model's window, the prompt's tokens (exact, or at least so many), the most output."""
+
+    window: int | None = None
+    prompt: int | None = None
+    exact: bool = True
+    most_output: int | None = None
+    speaks_of_output: bool = False
+
+    @property
+    def prompt_fits(self) -> bool:
+        """True if the numbers show that the prompt alone fits the window."""
+        return self.window is not None and self.prompt is not None and self.prompt < self.window
+
+    def cap(self, sent: int | None, counted: int, window: int | None) -> int | None:
+        """A cap on output tokens that fits; None if there is none, or if the prompt does not fit.
+
+        sent: the cap of the request, None if it had none. counted: the prompt's tokens by our own count. window: the
+        configured window of the model.
+        """
+        if sent is None:
+            return None
+        if self.most_output is not None and self.most_output < sent:
+            return self.most_output
+        window = self.window or window
+        if window is None:
+            return None
+        if self.prompt is not None and self.exact:
+            room = window - self.prompt
+        else:
+            # Templates add tokens to each message, and other tokenizers count some more than ours.
+            likely = max(math.ceil(counted * 1.15) + 64, math.ceil((self.prompt or 0) * 1.01))
+            room = window - likely if likely < window else (window - counted) // 2
+        return min(sent, room) if 0 < room < sent else None
+
+
+def read_room(words: str) -> Room:
+    """The numbers that an error message reports. A prompt that is reported as `at least` n tokens is not exact."""
+    window, most = _first(_WINDOW, words), _first(_MOST, words)
+    if most is not None and "(exclusive)" in words:
+        most -= 1
+    prompt, exact = None, True
+    if found := _PROMPT.search(words):
+        prompt = next(_integer(group) for group in found.groups() if group and group[:1].isdigit())
+        exact = not any(group and not group[:1].isdigit() for group in found.groups())
+    if re.search(r"\b(?:about|approximately|around) \d", words):
+        exact = False
+    return Room(window, prompt, exact, most, bool(_SPEAKS_OF_OUTPUT.search(words)))
+
+
+def _first(pattern: re.Pattern[str], text: str) -> int | None:
+    found = pattern.search(text)
+    return next((_integer(group) for group in found.groups() if group), None) if found else None
+
+
+def _integer(digits: str) -> int:
+    return int(re.sub(r"[,_]", "", digits))

@@ -1,0 +1,179 @@
+"""Times to wait that endpoints ask for, in headers and in bodies, and quotas that last for the day."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from rlm.models.client.error_body import ErrorBody
+
+# A wait as long as this means that a quota is used up.
+QUOTA_WAIT_S = 3600.0
+_MAX_S = 366 * 86_400.0
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+_DURATION = re.compile(
+    r"(\d+(?:\.\d+)?)\s*(milliseconds?|ms|minutes?|mins?|m|hours?|hrs?|h|days?|d|seconds?|secs?|s)(?![a-z])", re.I
+)
+# The words before a wait, such as `Please try again in 7m12.5s`, `retry after 20 seconds`.
+_WAIT = re.compile(
+    r"(?:try(?:ing)?(?: your request)? again|retry(?:ing)?(?: your request| the request)?|wait|available again|resets?|"
+    r"come back|renews?)"
+    r"(?: (?:the request|for|in|after|at least|about|another|until))*:?\s*(?=\d)",
+    re.I,
+)
+_SECONDS = ("retry_after", "retryAfter", "retry_after_seconds", "retry_after_s", "retry-after", "Retry-After",
+            "retryDelay", "retry_delay", "wait_seconds", "reset_after")  # fmt: skip
+_MILLISECONDS = ("retry_after_ms", "retryAfterMs", "retry-after-ms")
+_RESETS = ("x-ratelimit-reset", "ratelimit-reset", "x-ratelimit-reset-requests", "x-ratelimit-reset-tokens",
+           "anthropic-ratelimit-requests-reset", "anthropic-ratelimit-tokens-reset",
+           "anthropic-ratelimit-input-tokens-reset")  # fmt: skip
+_DAILY_WORDS = re.compile(
+    r"\bper[- ]day\b|\b(?:RPD|TPD)\b|\bdaily\b.{0,40}\b(?:limit|quota|cap)|"
+    r"\b(?:limit|quota)\b.{0,40}\b(?:for )?(?:today|the day)\b|\bper 24 ?h",
+    re.I,
+)
+_DAILY_CODES = re.compile(r"per_?day|daily")
+
+
+def wait_s(headers: Mapping[str, str], error: ErrorBody) -> float | None:
+    """Seconds that a refusal asks to wait: by `retry-after`, in the body, or by the headers of its rate limit.
+
+    None if it asks for nothing, or for nonsense.
+    """
+    asked = retry_after(headers)
+    if asked is None:
+        asked = _in_body(error)
+    return _reset(headers) if asked is None else asked
+
+
+def daily_quota(error: ErrorBody, wait: float | None, most_s: float) -> bool:
+    """True if a quota is used up for longer than `most_s`, the time that a call waits."""
+    if any(_DAILY_CODES.search(code) for code in error.codes):
+        # Gemini asks to wait some seconds, however long its daily quota is used up.
+        return True
+    if wait is not None:
+        return (wait >= QUOTA_WAIT_S and wait > most_s) or (wait > most_s and bool(_DAILY_WORDS.search(error.words)))
+    return bool(_DAILY_WORDS.search(error.words))
+
+
+def resumption(wait: float | None) -> str:
+    """When a run that is stopped by a quota can go on, in words."""
+    if wait is None or wait < 60:
+        return "the endpoint gives no time; such quotas are usually renewed at midnight, UTC or Pacific time"
+    then = datetime.now(UTC) + timedelta(seconds=wait)
+    return f"run again after {then:%Y-%m-%d %H:%M} UTC, in {_in_words(wait)}"
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds of the headers `retry-after-ms` and `retry-after`, which has seconds or a date; None for nonsense.
+
+    A date is compared with the response's own `date`, if it has one.
+    """
+    for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        value = headers.get(name)
+        if value is None:
+            continue
+        try:
+            seconds = float(value) * scale
+        except ValueError:
+            seconds = _until(value, headers.get("date")) if scale == 1.0 else math.nan
+        if math.isfinite(seconds) and seconds >= 0:
+            return seconds
+    return None
+
+
+def _in_body(error: ErrorBody) -> float | None:
+    for details in error.details:
+        for keys, scale in ((_MILLISECONDS, 0.001), (_SECONDS, 1.0)):
+            for key in keys:
+                if (seconds := _seconds(details.get(key), scale)) is not None:
+                    return seconds
+        headers = details.get("headers")
+        if isinstance(headers, Mapping):
+            lowered = {str(name).lower(): str(value) for name, value in headers.items()}
+            found = retry_after(lowered)
+            if found is None:
+                found = _reset(lowered)
+            if found is not None:
+                return found
+    if start := _WAIT.search(error.words):
+        return _duration(error.words[start.end() : start.end() + 60])
+    return None
+
+
+def _seconds(value: Any, scale: float) -> float | None:
+    if isinstance(value, Mapping):
+        value = value.get("seconds")
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return _duration(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value * scale <= _MAX_S:
+        return None
+    return value * scale
+
+
+def _duration(text: str) -> float | None:
+    """Seconds of a text that begins with a duration such as `1h2m3.5s`, `350ms`, `2 minutes` or `20`."""
+    total, place = 0.0, 0
+    while found := _DURATION.match(text, place):
+        total += float(found[1]) * _UNITS[_unit(found[2])]
+        place = found.end()
+        place += len(re.match(r"(?:\s*(?:,|and))?\s*", text[place:])[0])  # type: ignore[index]
+    if not place:
+        bare = re.match(r"\d+(?:\.\d+)?(?=\s*(?:$|[.,;)]))", text)
+        total = float(bare[0]) if bare else math.nan
+    return total if 0 <= total <= _MAX_S else None
+
+
+def _unit(word: str) -> str:
+    word = word.lower()
+    return "ms" if word.startswith(("ms", "mil")) else word[0]
+
+
+def _reset(headers: Mapping[str, str]) -> float | None:
+    """The wait in the headers of a rate limit, whose values are durations, seconds or points in time."""
+    waits = []
+    for name in _RESETS:
+        value = str(headers.get(name) or "").strip()
+        if value and (seconds := _reset_s(value)) is not None:
+            waits.append(seconds)
+    return max(waits) if waits else None
+
+
+def _reset_s(value: str) -> float | None:
+    try:
+        number = float(value)
+    except ValueError:
+        if re.match(r"\d{4}-\d\d-\d\dT", value):
+            try:
+                then = datetime.fromisoformat(value.replace("Z", "+00:00"))
+                return max(0.0, (then - datetime.now(then.tzinfo)).total_seconds())
+            except (ValueError, TypeError):
+                return None
+        return _duration(value)
+    if number > 1e11:
+        number /= 1000
+    if number > 1e8:
+        number -= datetime.now(UTC).timestamp()
+    return number if 0 <= number <= _MAX_S else None
+
+
+def _until(value: str, now: str | None) -> float:
+    try:
+        then = parsedate_to_datetime(value)
+        start = parsedate_to_datetime(now) if now else datetime.now(UTC)
+        return max(0.0, (then - start).total_seconds())
+    except (ValueError, TypeError, OverflowError):
+        return math.nan
+
+
+def _in_words(seconds: float) -> str:
+    minutes = math.ceil(seconds / 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
