@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmarks.config.compose import explain, resolve
 from benchmarks.config.plugins import conf_dir, register
+from benchmarks.config.renamed import words_today
 
 EXIT_CODES = {"finished": 0, "failed": 1, "budget": 1, "interrupted": 130}
 
@@ -40,7 +41,7 @@ def main(argv: Sequence[str]) -> int:
     register()
     # The completion that Hydra writes for a shell is registered under this name, which must be one word.
     completing = any(word in ("-sc", "--shell-completion") for word in argv)
-    before, sys.argv = sys.argv, ["rlm-eval" if completing else "rlm-eval run", *argv]
+    before, sys.argv = sys.argv, ["rlm-eval" if completing else "rlm-eval run", *words_today(argv)]
     try:
         job()
     except Exception as error:

@@ -6,15 +6,17 @@ import difflib
 import hashlib
 import json
 import math
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.config.plugins import conf_dir, conf_dirs, conf_files, register
-from benchmarks.config.renamed import first, today, today_with_warning, with_targets
+from benchmarks.config.renamed import first, today, today_with_warning, with_targets, words_today
 from benchmarks.sources.settings import MOST, whole
 from rlm.limits import Limits
+from rlm.models.client.endpoint import RENAMED
 from rlm.repl.protocol import ReplSettings
 from rlm.validation import SettingError, make
 
@@ -26,8 +28,8 @@ OPERATIONAL = (
     "report", "prices", "server",
 )  # fmt: skip
 OPERATIONAL_ENDPOINT = (
-    "max_concurrency", "connect_s", "first_byte_s", "total_s", "max_retries", "backoff_s", "max_backoff_s",
-    "patience_s", "api_key_env",
+    "kind", "api_version", "headers", "stream", "max_concurrency", "connect_s", "read_timeout_s", "total_s",
+    "max_retries", "backoff_s", "max_backoff_s", "max_outage_wait_s", "api_key_env", *RENAMED,
 )  # fmt: skip
 # Sections that a choice fills.
 CHOSEN = ("model", "judge", "repl", "executor")
@@ -47,7 +49,7 @@ def compose(overrides: Sequence[str]) -> Config:
     register()
     try:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-            composed = hydra_compose("config", overrides=list(overrides))
+            composed = hydra_compose("config", overrides=words_today(overrides))
         return resolve(composed)
     except ConfigError:
         raise
@@ -60,6 +62,9 @@ def resolve(composed: Any) -> Config:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    for name in [name for name, value in os.environ.items() if name.endswith("_BASE_URL") and not value.strip()]:
+        # An address that is set but empty counts as unset.
+        del os.environ[name]
     try:
         plain = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:

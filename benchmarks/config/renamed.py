@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
+
+from rlm.models.client.endpoint import RENAMED
 
 # The dotted names that `_target_` had in version 0.1, with those of today.
 TARGETS = {
@@ -25,6 +28,20 @@ TARGETS = {
     "rlm.methods.retrieval.BaseBm25": "rlm.methods.base.BaseBm25",
 }
 _FIRST = {new: old for old, new in TARGETS.items()}
+
+
+def words_today(words: Sequence[str]) -> list[str]:
+    """Overrides of a command line with keys under their current names; former names are reported on standard error."""
+    return [_word_today(word) for word in words]
+
+
+def _word_today(word: str) -> str:
+    found = re.match(r"([+~]*(?:model|judge)\.endpoint\.)(\w+)(?==|$)", word)
+    if found is None or found[2] not in RENAMED:
+        return word
+    key = found[1].lstrip("+~")
+    _warn(f"{key}{found[2]} is deprecated: the key is now {key}{RENAMED[found[2]]}")
+    return found[1] + RENAMED[found[2]] + word[found.end() :]
 
 
 def today(name: str) -> str:

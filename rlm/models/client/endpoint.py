@@ -57,7 +57,7 @@ class Endpoint:
     def __post_init__(self) -> None:
         _check_address(self.base_url)
         if self.kind == "azure" and self.api_version is None:
-            raise ValueError("api_version is None: expected a version such as 2024-10-21 for kind azure")
+            raise ValueError("api_version is null: expected a version such as 2024-10-21 for kind azure")
         if self.kind != "azure" and self.api_version is not None:
             raise ValueError(f"api_version is {self.api_version!r}: expected null unless kind is azure")
         for name in ("organization", "project"):

@@ -14,7 +14,7 @@ LOCAL = ["model=local", "benchmark=[sniah]", "method=[base]"]
     [
         *((OPENAI, f"model.endpoint.{key}=1") for key in (
             "max_concurrency", "connect_s", "read_timeout_s", "total_s", "max_retries", "backoff_s", "max_backoff_s",
-            "max_outage_wait_s", "api_key_env",
+            "max_outage_wait_s", "api_key_env", "first_byte_s", "patience_s",
         )),
         (OPENAI, "judge.endpoint.max_outage_wait_s=1"),
         (LOCAL, "model.slots=1"),
@@ -78,11 +78,11 @@ def test_what_determines_the_results_is(words, key):
         ("repl.cell_s=soon", "repl.cell_s is 'soon': expected a number above 0"),
         ("repl.memory_bytes=-1", "repl.memory_bytes is -1: expected an integer above 0"),
         ("+repl.memory=1", "there is no key 'repl.memory'; did you mean 'repl.memory_bytes'?"),
-        ("model.root.context_window=-1", "model.root.context_window is -1: wanted a number of tokens"),
-        ("model.root.max_output_tokens=0", "model.root.max_output_tokens is 0: wanted a number of tokens"),
-        ("model.sub.temperature=-0.5", "model.sub.temperature is -0.5: wanted a number of at least 0"),
+        ("model.root.context_window=-1", "model.root.context_window is -1: expected an integer of at least 1"),
+        ("model.root.max_output_tokens=0", "model.root.max_output_tokens is 0: expected an integer of at least 1"),
+        ("model.sub.temperature=-0.5", "model.sub.temperature is -0.5: expected a number of at least 0"),
         ("executor._target_=nowhere.Executor", "executor._target_ is 'nowhere.Executor'"),
-        ("model.endpoint.free=maybe", "model.endpoint.free is 'maybe': wanted true or false"),
+        ("model.endpoint.free=maybe", "model.endpoint.free is 'maybe': expected true or false"),
     ],
 )
 def test_a_value_of_the_wrong_kind_is_one_clear_line(word, told, tmp_path, monkeypatch):
@@ -103,3 +103,15 @@ def test_a_store_that_is_something_else_is_one_clear_line(content, tmp_path, mon
     assert "\n" not in str(caught.value)
     assert (tmp_path / "store.sqlite").read_bytes() == content
     assert not (tmp_path / "results").exists()
+
+
+def test_former_endpoint_keys_are_accepted_with_a_warning(capsys):
+    config = compose([*OPENAI, "model.endpoint.first_byte_s=7", "++judge.endpoint.patience_s=8"])
+    assert config["model"]["endpoint"]["read_timeout_s"] == 7
+    assert config["judge"]["endpoint"]["max_outage_wait_s"] == 8
+    assert "the key is now judge.endpoint.max_outage_wait_s" in capsys.readouterr().err
+
+
+def test_an_address_variable_that_is_set_but_empty_counts_as_unset(monkeypatch):
+    monkeypatch.setenv("OPENAI_BASE_URL", "")
+    assert compose(OPENAI)["model"]["endpoint"]["base_url"] == "https://api.openai.com/v1"

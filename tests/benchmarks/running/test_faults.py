@@ -72,7 +72,12 @@ def test_a_fault_without_end_is_a_failure_and_no_wrong_answer(go, server, in_fol
 
 def test_samples_that_failed_in_an_outage_are_right_after_it(go, server, in_folder):
     fake = server({"random": {"seed": 1, "faults": {"500": 1.0}, "first": 6}})
-    words = [*WORDS, "benchmark.sniah.samples=6", "model.endpoint.max_retries=0", "model.endpoint.max_outage_wait_s=0.2"]
+    words = [
+        *WORDS,
+        "benchmark.sniah.samples=6",
+        "model.endpoint.max_retries=0",
+        "model.endpoint.max_outage_wait_s=0.2",
+    ]
     assert go(fake, *words).state == "finished"
     before = Counter(table(in_folder)["status"])
     assert before["error"] > 0

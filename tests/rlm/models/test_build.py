@@ -58,7 +58,7 @@ def test_openai_base_url_is_honoured(monkeypatch):
 
 @pytest.mark.parametrize("name", ["gpt-5", "opnai/gpt-5", "openai/", "", "/"])
 def test_an_unknown_name_is_refused_with_the_known_providers(name):
-    with pytest.raises(ValueError, match=r"wanted local or one of openai/NAME, openrouter/NAME"):
+    with pytest.raises(ValueError, match=r"expected local or one of openai/NAME, openrouter/NAME"):
         load_model(name)
 
 
@@ -99,20 +99,24 @@ ENDPOINT = PLAIN["endpoint"]
 @pytest.mark.parametrize(
     ("config", "told"),
     [
-        ({"kind": "openia", **PLAIN}, "model.kind is 'openia': wanted openai, embedded or scripted"),
-        ({"root": {"name": "m"}}, "model.endpoint is None"),
-        ({**PLAIN, "rot": {}}, "model has no key 'rot'"),
+        ({"kind": "openia", **PLAIN}, "model.kind is 'openia': expected openai, embedded or scripted"),
+        ({"root": {"name": "m"}}, "model.endpoint is null: expected a section"),
+        ({**PLAIN, "rot": {}}, "there is no key 'model.rot'; did you mean 'model.root'?"),
         ({"endpoint": ENDPOINT}, "model.root is missing"),
-        ({"endpoint": ENDPOINT, "root": {}}, "model.root.name is None"),
-        ({"endpoint": ENDPOINT, "root": "gpt-5"}, "model.root is 'gpt-5'"),
-        ({"endpoint": ENDPOINT, "root": {"name": "m", "temprature": 1}}, "model.root has no key 'temprature'"),
+        ({"endpoint": ENDPOINT, "root": {}}, "model.root.name is missing"),
+        ({"endpoint": ENDPOINT, "root": "gpt-5"}, "model.root is 'gpt-5': expected a section"),
+        ({"endpoint": ENDPOINT, "root": {"name": "m", "temprature": 1}}, "did you mean 'model.root.temperature'?"),
         ({"endpoint": ENDPOINT, "root": {"name": "m", "temperature": "hot"}}, "model.root.temperature is 'hot'"),
         ({"endpoint": ENDPOINT, "root": {"name": "m", "max_output_tokens": 1.5}}, "max_output_tokens is 1.5"),
+        ({"endpoint": ENDPOINT, "root": {"name": "m", "max_output_tokens": 0}}, "expected an integer of at least 1"),
         ({"endpoint": {}, "root": {"name": "m"}}, "model.endpoint.base_url is missing"),
         ({"endpoint": {"base_url": "localhost:8000"}, "root": {"name": "m"}}, "model.endpoint.base_url is 'localhost"),
         ({"endpoint": ENDPOINT | {"total_s": 0}, "root": {"name": "m"}}, "model.endpoint.total_s is 0"),
         ({"endpoint": ENDPOINT | {"max_concurrency": 0}, "root": {"name": "m"}}, "model.endpoint.max_concurrency is 0"),
-        ({"endpoint": ENDPOINT | {"retries": 3}, "root": {"name": "m"}}, "model.endpoint has no key 'retries'"),
+        ({"endpoint": ENDPOINT | {"retries": 3}, "root": {"name": "m"}}, "there is no key 'model.endpoint.retries'"),
+        ({"endpoint": ENDPOINT | {"kind": "azure"}, "root": {"name": "m"}}, "model.endpoint.api_version is null"),
+        ({"endpoint": ENDPOINT | {"headers": {"a": 1}}, "root": {"name": "m"}}, "model.endpoint.headers"),
+        ({"endpoint": ENDPOINT | {"headers": {"a": "env:NO_SUCH"}}, "root": {"name": "m"}}, "set the environment"),
     ],
 )
 def test_a_wrong_configuration_is_refused_by_its_key(config, told):
@@ -140,3 +144,41 @@ def test_every_shipped_configuration_builds(request, monkeypatch):
 def test_the_shipped_override_file_is_empty(request):
     path = request.config.rootpath / "conf" / "prices.yaml"
     assert yaml.safe_load(path.read_text()) == {"prices": {}}
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("https://a.openai.azure.com/openai?api-version=2024-10-21", "set endpoint.kind=azure"),
+        ("http://host/v1/chat/completions", "without /chat/completions"),
+        ("http:///v1", "with a host"),
+        ("http://host:port/v1", "valid address"),
+        ("http://ho st/v1", "without spaces"),
+    ],
+)
+def test_an_address_that_cannot_work_is_refused(address, expected):
+    with pytest.raises(ValueError, match=expected):
+        build_models(PLAIN | {"endpoint": {"base_url": address}})
+
+
+def test_a_password_in_the_address_is_refused_and_not_repeated():
+    with pytest.raises(ValueError, match="expected an address without one") as caught:
+        build_models(PLAIN | {"endpoint": {"base_url": "http://user:hunter2@host/v1"}})
+    assert "hunter2" not in str(caught.value)
+
+
+def test_former_names_of_endpoint_settings_are_accepted_with_a_warning(capsys):
+    models = build_models(PLAIN | {"endpoint": ENDPOINT | {"first_byte_s": 7, "patience_s": 8}})
+    endpoint = models["root"].endpoint
+    assert (endpoint.read_timeout_s, endpoint.max_outage_wait_s) == (7, 8)
+    assert len(capsys.readouterr().err.splitlines()) <= 2
+
+
+@pytest.mark.parametrize("value", ["", "  "])
+def test_a_variable_that_is_set_but_empty_counts_as_unset(monkeypatch, value):
+    monkeypatch.setenv("OPENAI_BASE_URL", value)
+    monkeypatch.setenv("OPENAI_API_KEY", value)
+    with pytest.raises(FatalModelError, match="set the environment variable OPENAI_API_KEY"):
+        load_model("openai/gpt-5")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-1")
+    assert load_model("openai/gpt-5").endpoint.base_url == "https://api.openai.com/v1"

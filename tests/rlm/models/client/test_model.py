@@ -16,7 +16,14 @@ from rlm.models.prices import PriceTable
 
 ASK = [{"role": "user", "content": "how many words"}]
 KEY = "sk-very-secret-0123456789"
-QUICK = {"backoff_s": 0.01, "max_backoff_s": 0.05, "connect_s": 2, "read_timeout_s": 1, "total_s": 2, "max_outage_wait_s": 3}
+QUICK = {
+    "backoff_s": 0.01,
+    "max_backoff_s": 0.05,
+    "connect_s": 2,
+    "read_timeout_s": 1,
+    "total_s": 2,
+    "max_outage_wait_s": 3,
+}
 DOLLAR_A_TOKEN = PriceTable({"m": {"input": 1e6, "output": 1e6, "cached": 5e5}})
 
 
