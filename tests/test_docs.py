@@ -1,6 +1,6 @@
 """The documentation holds: its commands run, its commands that need more than is here parse, its shown output is real.
 
-A comment before a fenced block of README.md or docs/*.md says what becomes of it:
+A comment before a fenced block of README.md, CONTRIBUTING.md or docs/*.md says what becomes of it:
 
 - `<!-- run -->`: run in a folder of the page, after the blocks before it. Commands of model=openai and openai/NAME
   reach a scripted server on loopback. `<!-- run: exit 1 -->`: the last command ends with that code.
@@ -33,7 +33,7 @@ from benchmarks.cli import COMMANDS, main
 from benchmarks.config.compose import compose
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 RUNNABLE = ("bash", "sh", "shell", "console", "python")
 MARKS = ("run", "not run", "file", "copy of", "output")
 
