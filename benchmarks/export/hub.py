@@ -10,8 +10,7 @@ from benchmarks.export.tables import RunTables, empty_folder, read_run
 from benchmarks.report.about import NOTES
 from benchmarks.report.runs import load_runs
 from benchmarks.report.tables.formats import markdown
-from benchmarks.report.tables.scores import scores_table
-from benchmarks.report.tables.terminal import scores_display
+from benchmarks.report.tables.scores import scores_display, scores_table
 from benchmarks.sources.protect import PREFIX
 
 _CARD = """---

@@ -13,21 +13,18 @@ from benchmarks.report.about import NOTES, about
 from benchmarks.report.figures.all import write_figures
 from benchmarks.report.page.html import write_page
 from benchmarks.report.runs import Runs, load_calls, load_runs, pooled, with_replayed_time
-from benchmarks.report.tables.behaviour import behaviour_table, calls_table, decomposition_table, stops_table
+from benchmarks.report.tables.behaviour import behaviour_table, decomposition_table, stops_table
+from benchmarks.report.tables.calls import calls_table
+from benchmarks.report.tables.cost import cost_table
+from benchmarks.report.tables.details import details_display, details_table, judge_table
+from benchmarks.report.tables.display import tidy, without_common_model
+from benchmarks.report.tables.epochs import epoch_table
 from benchmarks.report.tables.formats import latex, markdown, write_csv
-from benchmarks.report.tables.groups import details_table, epoch_table, group_table, judge_table
-from benchmarks.report.tables.length import crossover_lengths, effective_lengths, length_table
-from benchmarks.report.tables.pairs import choose_baseline, paired_table
-from benchmarks.report.tables.scores import cost_table, scores_table
-from benchmarks.report.tables.terminal import (
-    crossover_display,
-    details_display,
-    effective_display,
-    pairs_display,
-    scores_display,
-    tidy,
-    without_common_model,
-)
+from benchmarks.report.tables.groups import group_table
+from benchmarks.report.tables.length import length_table
+from benchmarks.report.tables.pairs import choose_baseline, paired_table, pairs_display
+from benchmarks.report.tables.reach import crossover_display, crossover_lengths, effective_display, effective_lengths
+from benchmarks.report.tables.scores import scores_display, scores_table
 from benchmarks.running.run_folder import write_whole
 
 if TYPE_CHECKING:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
 
 # Rows made on the scorer's side: no method, nothing called, nothing paid.
 REFERENCE = ("oracle", "floor")
+# Flags of a row that change the meaning of its score.
+MARKS = ("prompt_cut", "answer_cut", "untagged")
 SAMPLE_KEY = ("benchmark", "method", "sample_id", "epoch")
 CALL_COLUMNS = (
     "call_id", "benchmark", "method", "sample_id", "epoch", "depth", "role", "model", "prompt_tokens", "cached_tokens",
@@ -179,6 +180,10 @@ def prepare(samples: pd.DataFrame) -> pd.DataFrame:
     table["score"] = pd.to_numeric(table["score"], errors="coerce")
     table["unscored"] = table["score"].isna() & (table["status"] == "ok")
     table["score"] = table["score"].fillna(0.0)
+    table["failed"] = table["unscored"] | (table["status"] == "error")
+    for name in MARKS:
+        given = table.get(name, False)
+        table[name] = pd.Series(given, index=table.index).astype("boolean").fillna(False).astype(bool)
     for name in ("length", "context_limit", "max_depth"):
         table[name] = pd.to_numeric(table[name], errors="coerce").astype("float64")
     for name in ("truncated", "format_ok"):
@@ -208,17 +213,7 @@ def without_reference(samples: pd.DataFrame) -> pd.DataFrame:
     return samples[~samples["method"].isin(REFERENCE)]
 
 
-def tokens(length: float) -> str:
-    """A length as it is said: 8192 is 8K, 1048576 is 1M, 700 is 700; empty for none."""
-    if length is None or math.isnan(length):
-        return ""
-    for size, letter in ((2**20, "M"), (2**10, "K")):
-        if length >= size:
-            return f"{length / size:.3g}{letter}"
-    return f"{length:.0f}"
-
-
-# Values of columns that a table lacks; `run` and the last three are added by reports.
+# Values of the columns that a table lacks; the last four are columns of reports.
 _DEFAULTS = defaults(SampleRow) | {"run": 0, "max_depth": None, "documents": None, "as_published": True}
 
 

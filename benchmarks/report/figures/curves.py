@@ -15,9 +15,10 @@ from benchmarks.report.figures.style import (
     values_axis,
     wrapped,
 )
-from benchmarks.report.runs import REFERENCE, without_reference
+from benchmarks.report.runs import REFERENCE, pooled, without_reference
+from benchmarks.report.tables.cells import cells
+from benchmarks.report.tables.display import count_texts
 from benchmarks.report.tables.length import length_table
-from benchmarks.report.tables.scores import cells, interval_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +30,7 @@ MAX_BANDS = 3
 
 
 def score_by_length(plt: Any, samples: pd.DataFrame, baseline: str | None) -> tuple[Figure, pd.DataFrame] | None:
-    """Score against input length, a panel a benchmark, with 95% bands; past the model's window is shaded."""
+    """Score against input length, one panel a benchmark, with 95% bands; lengths past the model's window are shaded."""
     table = _several(length_table(samples), "length")
     if table is None:
         return None
@@ -37,8 +38,9 @@ def score_by_length(plt: Any, samples: pd.DataFrame, baseline: str | None) -> tu
     for axes, (benchmark, group) in zip(panels, table.groupby("benchmark", sort=False), strict=True):
         _lines(axes, group, table, "length", "score")
         _bands(axes, group, table, "length")
-        length_axis(axes, list(group["length"]))
-        _score_axis(axes, benchmark)
+        length_axis(axes, list(group["length"].dropna()))
+        _score_axis(axes)
+        _title(axes, benchmark, group, "length")
         _shade_window(axes, group)
     legend_below(figure, panels)
     return figure, table
@@ -46,15 +48,16 @@ def score_by_length(plt: Any, samples: pd.DataFrame, baseline: str | None) -> tu
 
 def cost_by_length(plt: Any, samples: pd.DataFrame, baseline: str | None) -> tuple[Figure, pd.DataFrame] | None:
     """Mean cost of a sample against input length, both axes logarithmic."""
-    table = length_table(without_reference(samples))
-    table = _several(table[table["cost_mean_usd"] > 0] if len(table) else table, "length")
-    if table is None:
+    table = _several(length_table(without_reference(samples)), "length")
+    paid = None if table is None else _several(table[table["cost_mean_usd"] > 0], "length")
+    if table is None or paid is None:
         return None
-    figure, panels = grid(plt, table["benchmark"].nunique())
-    for axes, (benchmark, group) in zip(panels, table.groupby("benchmark", sort=False), strict=True):
-        _lines(axes, group, table, "length", "cost_mean_usd")
-        length_axis(axes, list(group["length"]))
-        axes.set_title(wrapped(benchmark, 36))
+    table = table[table["benchmark"].isin(set(paid["benchmark"]))]
+    figure, panels = grid(plt, paid["benchmark"].nunique())
+    for axes, (benchmark, group) in zip(panels, paid.groupby("benchmark", sort=False), strict=True):
+        _lines(axes, group, paid, "length", "cost_mean_usd")
+        length_axis(axes, list(group["length"].dropna()))
+        _title(axes, benchmark, group, "length")
         dollar_axis(axes, "y")
         axes.set_ylabel("mean cost of a sample")
         _shade_window(axes, group)
@@ -73,13 +76,13 @@ def score_and_cost_by_documents(
     for i, (benchmark, group) in enumerate(table.groupby("benchmark", sort=False)):
         score, cost = panels[2 * i : 2 * i + 2]
         for axes in (score, cost):
-            values_axis(axes, list(group["documents"]), "documents")
+            values_axis(axes, list(group["documents"].dropna()), "documents")
+            _title(axes, benchmark, group, "documents")
         _lines(score, group, table, "documents", "score")
         _bands(score, group, table, "documents")
-        _score_axis(score, benchmark)
+        _score_axis(score)
         paid = group[group["cost_mean_usd"] > 0]
         _lines(cost, paid, table, "documents", "cost_mean_usd")
-        cost.set_title(wrapped(benchmark, 36))
         cost.set_ylabel("mean cost of a sample")
         if len(paid):
             dollar_axis(cost, "y")
@@ -90,57 +93,69 @@ def score_and_cost_by_documents(
 def _by_documents(samples: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
+    table = pooled(samples)
+    table = table[table["documents"].notna().groupby(table["benchmark"]).transform("any").astype(bool)]
     rows = []
-    for group in cells(samples[samples["documents"].notna()], "documents"):
-        interval, first = interval_of(group), group.iloc[0]
-        paid = group.loc[group["cost_state"] != "unknown", "cost_usd"]
-        rows.append({
-            "benchmark": first["benchmark"], "method": first["method"], "model": first["model"],
-            "documents": int(first["documents"]), "n": len(group), "score": 100 * interval.estimate,
-            "low": 100 * interval.low, "high": 100 * interval.high,
-            "cost_mean_usd": paid.mean() if len(paid) else math.nan,
-        })  # fmt: skip
-    return pd.DataFrame(rows)
+    for cell in cells(table, "documents"):
+        paid = cell.rows.loc[cell.rows["cost_state"] != "unknown", "cost_usd"]
+        cost = {"cost_mean_usd": paid.mean() if len(paid) else math.nan}
+        rows.append(cell.arm | {"documents": cell.first["documents"]} | cell.counts | cell.score() | cost)
+    found = pd.DataFrame(rows)
+    return found.astype({"documents": "Int64"}) if len(found) else found
 
 
 def _several(table: pd.DataFrame, column: str) -> pd.DataFrame | None:
-    """The benchmarks with more than one value on the axis, None if there is none."""
+    """The benchmarks with several values on the axis, None if there is none."""
     if table.empty:
         return None
     table = table[table.groupby("benchmark")[column].transform("nunique") > 1]
     return arm_names(table) if len(table) else None
 
 
+def _title(axes: Any, benchmark: str, group: pd.DataFrame, column: str) -> None:
+    """The name of the benchmark, the n of a point, and the number of samples that have no place on the axis."""
+    placed = group[group[column].notna()]
+    counts = sorted(set(placed["n"]))
+    if len(counts) == 1 and len(texts := set(map(str, count_texts(placed)))) == 1:
+        about = f"n={texts.pop()} a point"
+    else:
+        about = f"n={counts[0]} to {counts[-1]} a point"
+    left_out = int(group.loc[group[column].isna(), "n"].sum())
+    lines = [wrapped(benchmark, 36), about] + ([f"{left_out} without {column} not shown"] if left_out else [])
+    axes.set_title("\n".join(lines), fontsize=9)
+
+
 def _lines(axes: Any, group: pd.DataFrame, table: pd.DataFrame, x: str, y: str) -> None:
     styles = looks(list(dict.fromkeys(table["arm"])))
-    for arm, rows in group.groupby("arm", sort=False):
+    for arm, rows in group[group[x].notna()].groupby("arm", sort=False):
         look, rows = styles[arm], rows.sort_values(x)
-        places = rows[x] * _beside(group, arm)
+        places = rows[x].astype(float) * _beside(group, arm)
         axes.plot(places, rows[y], label=arm, color=look.colour, marker=look.marker, linestyle=look.line, zorder=3)
 
 
 def _bands(axes: Any, group: pd.DataFrame, table: pd.DataFrame, x: str) -> None:
-    """95% intervals: bands of up to three methods, of more, which bands would hide, bars through their points."""
+    """95% intervals: bands for up to MAX_BANDS methods, bars through the points for more."""
     styles = looks(list(dict.fromkeys(table["arm"])))
-    arms = list(group[~group["method"].isin(REFERENCE)].groupby("arm", sort=False))
+    shown = group[group[x].notna() & ~group["method"].isin(REFERENCE)]
+    arms = list(shown.groupby("arm", sort=False))
     for arm, rows in arms:
         rows, colour = rows.sort_values(x), styles[arm].colour
+        places = rows[x].astype(float) * _beside(group, arm)
         if len(arms) <= MAX_BANDS:
-            axes.fill_between(rows[x], rows["low"], rows["high"], color=colour, alpha=0.13, linewidth=0)
+            axes.fill_between(places, rows["low"], rows["high"], color=colour, alpha=0.13, linewidth=0)
         else:
-            axes.vlines(rows[x] * _beside(group, arm), rows["low"], rows["high"], color=colour, linewidth=1, alpha=0.6)
+            axes.vlines(places, rows["low"], rows["high"], color=colour, linewidth=1, alpha=0.6)
 
 
 def _beside(group: pd.DataFrame, arm: Any) -> float:
-    """By what the points of one of more than MAX_BANDS methods are moved, so that equal ones do not hide each other."""
+    """The factor that moves the points of one of more than MAX_BANDS methods, so that equal points stay visible."""
     arms = list(dict.fromkeys(group.loc[~group["method"].isin(REFERENCE), "arm"]))
     if len(arms) <= MAX_BANDS or arm not in arms:
         return 1.0
     return float(1.035 ** (arms.index(arm) - (len(arms) - 1) / 2))
 
 
-def _score_axis(axes: Any, title: str) -> None:
-    axes.set_title(wrapped(title, 36))
+def _score_axis(axes: Any) -> None:
     axes.set_ylim(-4, 104)
     axes.set_ylabel("score (%)")
 

@@ -1,4 +1,4 @@
-"""Figures of what samples cost and how long they took: quantiles by method, and histograms."""
+"""Figures of the cost and runtime of samples: quantiles by method, and histograms."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from benchmarks.report.figures.style import (
     wrapped,
 )
 from benchmarks.report.runs import methods_in_order, without_reference
-from benchmarks.report.tables.scores import QUANTILES
+from benchmarks.report.tables.cells import Counts
+from benchmarks.report.tables.cost import QUANTILES
+from benchmarks.report.tables.display import count_texts
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-# Its costs are those of inputs a hundred times the others', so that the paper leaves it out of its quantiles.
+# Its inputs, and so its costs, are a hundred times larger; the paper leaves it out of its quantiles too.
 OUTSIZED = "browsecomp_plus"
-# Opaque to transparent: from the middle of the distribution out to its tail.
 _MARKS = {"p25": ("|", 9), "p50": ("o", 6), "p75": ("|", 9), "p95": ("D", 4)}
 
 
 def cost_quantiles(plt: Any, samples: pd.DataFrame, baseline: str | None) -> tuple[Figure, pd.DataFrame] | None:
     """Cost of a sample at p25, p50, p75 and p95 by method, over all benchmarks but BrowseComp-Plus."""
-    table = samples[(samples["cost_state"] != "unknown") & (samples["benchmark"] != OUTSIZED)]
-    found = _quantiles(table, "cost_usd")
+    found = _quantiles(samples[samples["benchmark"] != OUTSIZED], "cost_usd")
     if found is None:
         return None
     apart = f", {OUTSIZED} left out" if (samples["benchmark"] == OUTSIZED).any() else ""
@@ -48,61 +48,71 @@ def runtime_quantiles(plt: Any, samples: pd.DataFrame, baseline: str | None) -> 
 
 
 def cost_histograms(plt: Any, samples: pd.DataFrame, baseline: str | None) -> tuple[Figure, pd.DataFrame] | None:
-    """Histogram of cost, a row of panels a method and a column a benchmark, all over the same logarithmic bins."""
+    """Histogram of cost: one row of panels a method, one column a benchmark, the same logarithmic bins in all.
+
+    In the table, n counts the rows of a panel and left_out those without a positive, known cost.
+    """
     import pandas as pd
 
-    table = arm_names(_costs(samples, "cost_usd"))
-    if table.empty:
+    table = arm_names(without_reference(samples))
+    shown = _positive(table, "cost_usd")
+    if not shown.any():
         return None
-    benchmarks, arms = list(dict.fromkeys(table["benchmark"])), list(dict.fromkeys(table["arm"]))
-    low, high = np.log10(table["value"].min()), np.log10(table["value"].max())
+    benchmarks, arms = list(dict.fromkeys(table["benchmark"])), list(dict.fromkeys(table.loc[shown, "arm"]))
+    low, high = np.log10(table.loc[shown, "cost_usd"].min()), np.log10(table.loc[shown, "cost_usd"].max())
     edges = np.logspace(low - 0.05, high + 0.05, 21)
     styles, rows = looks(arms), []
     figure, panels = grid(plt, len(benchmarks) * len(arms), columns=len(benchmarks), width=2.4, height=1.7)
     cells = [(arm, benchmark) for arm in arms for benchmark in benchmarks]
     for axes, (arm, benchmark) in zip(panels, cells, strict=True):
-        values = table.loc[(table["benchmark"] == benchmark) & (table["arm"] == arm), "value"]
+        cell = (table["benchmark"] == benchmark) & (table["arm"] == arm)
+        values = table.loc[cell & shown, "cost_usd"]
         counts, _ = np.histogram(values, bins=edges)
         axes.stairs(counts, edges, fill=True, facecolor=styles[arm].colour, alpha=0.85)
         if len(values):
             axes.axvline(values.median(), color="white", linewidth=2)
             axes.axvline(values.median(), color="black", linewidth=1, linestyle=":")
         dollar_axis(axes, "x")
-        axes.set_title(f"{wrapped(benchmark, 32)}\n{wrapped(arm, 32)}", fontsize=8)
+        n = Counts.of(table[cell & shown])
+        axes.set_title(f"{wrapped(benchmark, 32)}\n{wrapped(f'{arm} (n={n})', 32)}", fontsize=8)
         if benchmark == benchmarks[0]:
             axes.set_ylabel("samples")
+        about = {"benchmark": benchmark, "method": arm} | n.columns() | {"left_out": int((cell & ~shown).sum())}
         rows += [
-            {"benchmark": benchmark, "method": arm, "from_usd": low, "to_usd": high, "samples": int(count)}
+            about | {"from_usd": low, "to_usd": high, "count": int(count)}
             for low, high, count in zip(edges[:-1], edges[1:], counts, strict=True)
         ]
     figure.supxlabel("cost of a sample (dotted: median)", fontsize=9)
     return figure, pd.DataFrame(rows)
 
 
-def _costs(samples: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Samples of methods with a positive value, since the axes are logarithmic."""
-    table = without_reference(samples)
-    table = table[table["cost_state"] != "unknown"] if column.startswith("cost") else table
-    return table.assign(value=table[column].astype(float))[lambda rows: rows["value"] > 0]
+def _positive(table: pd.DataFrame, column: str) -> pd.Series:
+    """True for rows with a positive, known value: the axes are logarithmic."""
+    known = table["cost_state"] != "unknown" if column.startswith("cost") else True
+    return (table[column].astype(float) > 0) & known
 
 
 def _quantiles(samples: pd.DataFrame, column: str) -> pd.DataFrame | None:
+    """One row a method: quantiles over n rows; left_out counts the others."""
     import pandas as pd
 
-    table = arm_names(_costs(samples, column))
-    if table.empty:
-        return None
-    found = table.groupby("arm")["value"].quantile(list(QUANTILES.values())).unstack()
-    found.columns = list(QUANTILES)
-    order = list(dict.fromkeys(_in_order(table)["arm"]))
-    rows = found.loc[order].reset_index(names="method")
-    counts = table.groupby("arm").size()
-    return pd.DataFrame(rows.assign(n=rows["method"].map(counts)))
+    table = arm_names(without_reference(samples))
+    shown = _positive(table, column)
+    rows = []
+    for method in methods_in_order(table):
+        for arm in dict.fromkeys(table.loc[table["method"] == method, "arm"]):
+            of = table["arm"] == arm
+            values = table.loc[of & shown, column].astype(float)
+            if len(values):
+                quantiles = {name: values.quantile(share) for name, share in QUANTILES.items()}
+                counts = Counts.of(_one_id(table[of & shown])).columns()
+                rows.append({"method": arm} | quantiles | counts | {"left_out": int(of.sum()) - len(values)})
+    return pd.DataFrame(rows) if rows else None
 
 
-def _in_order(table: pd.DataFrame) -> pd.DataFrame:
-    order = {method: i for i, method in enumerate(methods_in_order(table))}
-    return table.sort_values("method", key=lambda names: names.map(order), kind="stable")
+def _one_id(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with ids that differ between benchmarks."""
+    return rows.assign(sample_id=rows["benchmark"] + "/" + rows["sample_id"])
 
 
 def _quantile_figure(plt: Any, found: pd.DataFrame, label: str, axis: Any) -> Figure:
@@ -118,7 +128,8 @@ def _quantile_figure(plt: Any, found: pd.DataFrame, label: str, axis: Any) -> Fi
         if name != "p75":
             axes.plot([], [], marker=marker, markersize=size, color="#444444", linestyle="none",
                       label="p25, p75" if name == "p25" else name)  # fmt: skip
-    names = [wrapped(f"{row['method']} (n={row['n']})", NAME_WIDTH) for row in found.to_dict("records")]
+    methods = zip(found["method"], count_texts(found), strict=True)
+    names = [wrapped(f"{method} (n={n})", NAME_WIDTH) for method, n in methods]
     axes.set_yticks(range(len(found)), names)
     axes.set_ylim(len(found) - 0.5, -0.5)
     axes.grid(axis="y", visible=False)

@@ -1,20 +1,21 @@
-"""Figures of who solved what, and of sub-calls by correct and incorrect answers."""
+"""Figures of samples solved by one method or both, and of sub-calls by correct and incorrect answers."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.report.figures.style import NAME_WIDTH, arm_names, grid, legend_below, wrapped
-from benchmarks.report.runs import pooled
+from benchmarks.report.runs import pooled, without_reference
 from benchmarks.report.tables.behaviour import behaviour_table
+from benchmarks.report.tables.cells import Counts
+from benchmarks.report.tables.display import count_texts, settings
 from benchmarks.report.tables.pairs import choose_baseline, paired_table
-from benchmarks.report.tables.terminal import setting
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-# Dark, middle, light and white with hatches: told apart in grey.
+# Shades and hatches that differ in grey.
 _PARTS = (
     ("only_method", "solved by the method alone", "#0072B2", ""),
     ("both", "by both", "#56B4E9", "..."),
@@ -25,17 +26,22 @@ _OUTCOMES = (("correct", "#0072B2", ""), ("incorrect", "#E69F00", "///"))
 
 
 def solved_by(plt: Any, samples: pd.DataFrame, baseline: str | None) -> tuple[Figure, pd.DataFrame] | None:
-    """Bars, one a benchmark and method: samples solved by the method alone, by both, by the baseline alone."""
+    """A bar for each benchmark and method: samples solved by the method alone, by both, by the baseline alone.
+
+    Comparisons that are refused, as of cells in which too many samples failed, have no bar.
+    """
     table = paired_table(pooled(samples), baseline=baseline)
-    if table.empty or not (table["n"] > 0).any():
+    if table.empty:
         return None
-    table = table[table["n"] > 0]
+    table = table[(table["n"] > 0) & ~table["verdict"].str.startswith(("refused", "not comparable"))]
+    if table.empty:
+        return None
     models = table["model"].nunique() > 1
     figure, axes = plt.subplots(figsize=(7.2, 1.5 + 0.32 * len(table)))
     for i, row in enumerate(table.to_dict("records")):
         start = 0.0
         for name, label, colour, hatch in _PARTS:
-            share = 100 * row[name] / row["n"]
+            share = 100 * row[name] / row["samples"]
             axes.barh(i, share, left=start, color=colour, hatch=hatch, edgecolor="white" if hatch else colour,
                       linewidth=0.5, height=0.72, label=label)  # fmt: skip
             if share >= 6:
@@ -45,8 +51,8 @@ def solved_by(plt: Any, samples: pd.DataFrame, baseline: str | None) -> tuple[Fi
                           bbox={"facecolor": colour, "edgecolor": "none", "pad": 1})  # fmt: skip
             start += share
     labels = [
-        f"{setting(row)}: {row['method']}{', ' + row['model'] if models else ''} (n={row['n']})"
-        for row in table.to_dict("records")
+        f"{setting}: {row['method']}{', ' + row['model'] if models else ''} (n={n})"
+        for row, setting, n in zip(table.to_dict("records"), settings(table), count_texts(table), strict=True)
     ]
     axes.set_yticks(range(len(table)), [wrapped(label, NAME_WIDTH) for label in labels])
     axes.set_ylim(len(table) - 0.4, -0.6)
@@ -54,12 +60,13 @@ def solved_by(plt: Any, samples: pd.DataFrame, baseline: str | None) -> tuple[Fi
     axes.grid(axis="y", visible=False)
     axes.set_xlabel(wrapped(f"samples (%), against {choose_baseline(samples, baseline)}", NAME_WIDTH))
     legend_below(figure, [axes])
-    columns = ["benchmark", "model", "method", "baseline", "n", *(name for name, *_ in _PARTS)]
+    parts = [name for name, *_ in _PARTS]
+    columns = ["benchmark", "model", "method", "baseline", "n", "samples", "epochs", "unpaired", *parts, "verdict"]
     return figure, table[columns]
 
 
 def subcalls_by_outcome(plt: Any, samples: pd.DataFrame, baseline: str | None) -> tuple[Figure, pd.DataFrame] | None:
-    """Mean sub-calls, and where there were any the share of samples with a syntax error, by right and wrong answers."""
+    """Mean sub-calls, and the share of samples with a syntax error if there are any, by outcome."""
     table = behaviour_table(pooled(samples))
     if table.empty:
         return None
@@ -82,11 +89,16 @@ def subcalls_by_outcome(plt: Any, samples: pd.DataFrame, baseline: str | None) -
                 text = f" {height:.3g}" if row in values.index else f" none {outcome}"
                 axes.text(height, place, text, va="center", fontsize=7)
         axes.set_ylim(len(rows) - 0.5, -0.5)
-        # Room for the numbers beside the bars.
+        # The numbers stand beside the bars.
         axes.set_xlim(0, 1.25 * float(table[column].max()))
         axes.grid(axis="y", visible=False)
         axes.set_xlabel(label)
         axes.set_yticks(range(len(rows)), [""] * len(rows))
-    panels[0].set_yticks(range(len(rows)), [wrapped(f"{benchmark}: {arm}", NAME_WIDTH) for arm, benchmark in rows])
+    every = arm_names(without_reference(samples))
+    names = [
+        f"{benchmark}: {arm} (n={Counts.of(every[(every['arm'] == arm) & (every['benchmark'] == benchmark)])})"
+        for arm, benchmark in rows
+    ]
+    panels[0].set_yticks(range(len(rows)), [wrapped(name, NAME_WIDTH) for name in names])
     legend_below(figure, panels)
     return figure, table.drop(columns=["arm"])

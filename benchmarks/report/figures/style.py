@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.report.runs import REFERENCE, tokens
+from benchmarks.report.runs import REFERENCE
+from benchmarks.report.tables.formats import tokens
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,4 +1,4 @@
-"""Tables as text: numbers as people write them, and whole tables as Markdown, LaTeX and CSV."""
+"""Text of numbers and cells, and tables as Markdown, LaTeX and CSV."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """A Markdown table with columns padded to equal width, numbers to the right."""
+    """A Markdown table with padded columns; numbers are right-aligned."""
     if table.empty:
         return "(no rows)\n"
     shown = as_text(table)
@@ -33,7 +33,7 @@ def markdown(table: pd.DataFrame) -> str:
     return "\n".join([line(names), line(rule), *map(line, rows)]) + "\n"
 
 
-# What pandas leaves and LaTeX's fonts lack or show as something else.
+# Characters that pandas does not escape and LaTeX does not print as they stand.
 _LATEX = {
     "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "\"": r"\textquotedbl{}", "±": r"$\pm$",
     "≥": r"$\geq$", "≤": r"$\leq$", "∞": r"$\infty$", "†": r"\textdagger{}",
@@ -41,7 +41,7 @@ _LATEX = {
 
 
 def latex(table: pd.DataFrame) -> str:
-    """A LaTeX tabular with booktabs rules; every character of a cell stands for itself."""
+    """A LaTeX tabular with booktabs rules; special characters are escaped."""
     if not len(table.columns):
         return "% (no rows)\n"
     shown = as_text(table).map(one_line)
@@ -49,13 +49,13 @@ def latex(table: pd.DataFrame) -> str:
     layout = "".join("r" if _is_numeric(table[name]) else "l" for name in table.columns)
     made = shown.to_latex(index=False, escape=True, column_format=layout)
     made = "".join(_LATEX.get(character, character) for character in made)
-    # A row that begins with a bracket or an asterisk would be an argument of the line end before it.
+    # LaTeX would read a leading bracket or asterisk as an argument of the line break before it.
     made = re.sub(r"^([\[*])", r"{\1}", made, flags=re.MULTILINE)
     return "% needs \\usepackage[T1]{fontenc} and \\usepackage{booktabs}\n" + made
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> Path:
-    """The table's own values; cells that a spreadsheet would take for a formula get a leading apostrophe."""
+    """Write the values of a table; text that a spreadsheet would run as a formula gets a leading apostrophe."""
     safe = table.copy(deep=False)
     for name in safe.columns:
         if not _is_numeric(safe[name]):
@@ -65,7 +65,7 @@ def write_csv(table: pd.DataFrame, path: Path) -> Path:
 
 
 def as_text(table: pd.DataFrame) -> pd.DataFrame:
-    """The same table with every cell as text."""
+    """The table with every cell as text."""
     shown = table.copy(deep=False)
     for name in shown.columns:
         shown[name] = [number(value, str(name)) for value in table[name]]
@@ -73,7 +73,7 @@ def as_text(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def number(value: Any, column: str = "") -> str:
-    """A value as it is shown: money with enough digits to tell it from 0, percentages with one, missing as nothing."""
+    """Format a value by its type and the name of its column; a missing value is an empty text."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, str):
@@ -100,14 +100,28 @@ def number(value: Any, column: str = "") -> str:
 
 
 def money(dollars: float) -> str:
-    """Dollars: two digits from one cent up, two significant ones below."""
+    """Format dollars: two decimals from one cent on, two significant digits below."""
     if dollars == 0:
         return "$0"
     return f"${dollars:,.2f}" if abs(dollars) >= 0.01 else f"${float(f'{dollars:.2g}'):f}".rstrip("0")
 
 
+def tokens(length: float) -> str:
+    """Format a number of tokens: 8192 is `8K`, 1048576 is `1M`, 39000 is `39,000`; empty for NaN.
+
+    Different numbers get different texts: only exact multiples are shortened.
+    """
+    if length is None or math.isnan(length):
+        return ""
+    for size, letter in ((2**20, "M"), (2**10, "K")):
+        shown = f"{length / size:.4g}"
+        if length >= size and "e" not in shown and float(shown) * size == length:
+            return f"{shown}{letter}"
+    return f"{length:,.0f}" if length > 9999 else f"{length:.0f}"
+
+
 def with_interval(score: float, low: float, high: float, mark: str = "") -> str:
-    """`56.0* [42.3, 68.8]`; nothing for a score that does not exist."""
+    """`56.0* [42.3, 68.8]`; an empty text for NaN."""
     return "" if math.isnan(score) else f"{score:.1f}{mark} [{low:.1f}, {high:.1f}]"
 
 
@@ -117,12 +131,12 @@ def dagger(scope: str) -> str:
 
 
 def markdown_cell(text: str) -> str:
-    """Text as the cell of a Markdown table: shown as it is, never taken for markup."""
+    """Text as a cell of a Markdown table, with markup escaped."""
     return one_line(text).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
 
 
 def one_line(text: str) -> str:
-    """One line without control characters."""
+    """Text on one line, without control characters."""
     return " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]", " ", text).split())
 
 

@@ -1,54 +1,33 @@
-"""Tables arranged for reading: fewer columns, score and interval in one cell, and the one-screen table of a run."""
+"""Layout of the scores for the terminal: methods by benchmarks on one screen."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.report.runs import REFERENCE, tokens
-from benchmarks.report.tables.formats import dagger, markdown, money, with_interval
+from benchmarks.report.runs import REFERENCE
+from benchmarks.report.tables.cells import Counts
+from benchmarks.report.tables.display import NO_LENGTH, missing
+from benchmarks.report.tables.formats import markdown, money, tokens
+from benchmarks.report.tables.scores import KINDS, NOT_STATED, marks
 
 if TYPE_CHECKING:
     import pandas as pd
 
-KINDS = (
-    ("context_overflow", "over window"), ("limit", "limit"), ("error", "error"), ("unscored", "unscored"),
-    ("no_answer", "no answer"), ("truncated", "truncated"), ("wrong_format", "wrong format"),
-)  # fmt: skip
-Columns = list[tuple[str, list[str]]]
-
-
-def scores_display(scores: pd.DataFrame) -> pd.DataFrame:
-    """Table 1 for reading, from `scores_table`."""
-    import pandas as pd
-
-    rows = []
-    for row in scores.to_dict("records"):
-        verdict = row["verdict"]
-        if not missing(row["samples_to_tell"]):
-            verdict += f" ({row['samples_to_tell']:.0f} would)"
-        rows.append({
-            "benchmark": setting(row),
-            "method": row["method"],
-            "model": row["model"],
-            "score [95% interval]": score_cell(row),
-            "n": row["n"],
-            "windows": row["windows"],
-            "failures": failures_cell(row),
-            "cost mean ± sd": cost_cell(row),
-            "paper": paper_cell(row),
-            "verdict": verdict,
-        })  # fmt: skip
-    table = pd.DataFrame(rows)
-    return table if table.empty or table["paper"].any() else table.drop(columns=["paper", "verdict"])
+# A column: its heading and its cells.
+Column = tuple[str, list[str]]
+_LEGEND = {
+    "*": "* hit the context limit",
+    "†": "† one or two context windows: the interval holds for these only",
+    "‡": "‡ a server cut prompts: the scores are of shorter inputs than those that were sent",
+}
 
 
 def compact(scores: pd.DataFrame, width: int = 100) -> str:
-    """Methods by benchmarks on one screen: `score* [interval] cost`, n in the heading or, if it differs, in the cell.
+    """Methods by benchmarks: `score* [interval] cost`, with n in the heading, or in the cell if it differs.
 
-    A benchmark of several lengths, or numbers of documents, has a block of its own with a column each. What does not
-    fit beside each other within `width` characters follows in further blocks.
+    A benchmark with several lengths, or numbers of documents, has a block of its own with a column for each. Columns
+    that do not fit into `width` characters follow in further blocks. The closing lines explain marks and failures.
     """
     import pandas as pd
 
@@ -57,202 +36,62 @@ def compact(scores: pd.DataFrame, width: int = 100) -> str:
     arms = list(dict.fromkeys(zip(scores["method"], scores["model"], strict=True)))
     models = {model for _, model in arms if model}
     labels = [f"{method}, {model}" if len(models) > 1 and model else method for method, model in arms]
-    beside: Columns = []
-    blocks: list[tuple[str, Columns]] = [("method", beside)]
+    beside: list[Column] = []
+    blocks: list[tuple[str, list[Column]]] = [("method", beside)]
     for benchmark, group in scores.groupby("benchmark", sort=False):
         if group["size"].isna().all():
             beside.append(_column(str(benchmark), group, arms))
         else:
-            counts = sorted(set(group["n"]))
-            corner = f"{benchmark} (n={'-'.join(map(str, counts[:1] + counts[1:][-1:]))})"
-            by_size = group.groupby("size")
-            blocks.append((corner, [_size_column(size, part, arms) for size, part in by_size]))
+            counts = sorted({_counts(row) for row in group.to_dict("records")})
+            corner = f"{benchmark} (n={counts[0]} each)" if len(counts) == 1 else str(benchmark)
+            by_size = group.groupby("size", dropna=False)
+            blocks.append((corner, [_size_column(size, part, arms, len(counts) > 1) for size, part in by_size]))
     shown = [
         markdown(pd.DataFrame({corner: labels} | dict(part)))
         for corner, columns in blocks
         for part in _fitting(corner, labels, columns, width)
     ]
-    return "\n".join(shown) + _notes(scores, models)
+    return "\n".join(shown) + "\n".join(_notes(scores, models)) + "\n"
 
 
-def pairs_display(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Table 3 for reading, from `paired_table`."""
-    import pandas as pd
-
-    rows = []
-    for row in pairs.to_dict("records"):
-        mark = dagger(row["scope"])
-        rows.append({
-            "benchmark": setting(row),
-            "method": row["method"],
-            "model": row["model"],
-            "difference [95% interval]": with_interval(row["difference"], row["low"], row["high"], mark),
-            "p": row["p"],
-            "p (Holm)": row["p_holm"],
-            "detectable": ">100" if row["detectable"] > 100 else row["detectable"],
-            "n": row["n"],
-            "unpaired": row["unpaired"],
-            "solved alone": row["only_method"],
-            "by baseline alone": row["only_baseline"],
-            "by both": row["both"],
-            "by neither": row["neither"],
-            "verdict": row["verdict"],
-        })  # fmt: skip
-    return pd.DataFrame(rows)
-
-
-def effective_display(lengths: pd.DataFrame) -> pd.DataFrame:
-    """Effective context lengths for reading, from `effective_lengths`."""
-    import pandas as pd
-
-    rows = []
-    for row in lengths.to_dict("records"):
-        bars = {"threshold": f"{row['bar_score']:.1f}", "own": f"{row['bar_score']:.1f} (share of its own)"}
-        rows.append({
-            "benchmark": row["benchmark"], "method": row["method"], "model": row["model"], "bar": bars[row["bar"]],
-            "effective length [95% interval]": said_length(row, "effective_length"), "n": row["n"],
-        })  # fmt: skip
-    return pd.DataFrame(rows)
-
-
-def crossover_display(lengths: pd.DataFrame) -> pd.DataFrame:
-    """Crossover lengths for reading, from `crossover_lengths`."""
-    import pandas as pd
-
-    rows = []
-    for row in lengths.to_dict("records"):
-        cell = {name: row[name] for name in ("benchmark", "method", "model")}
-        said = said_length(row, "crossover")
-        rows.append(cell | {f"overtakes {row['baseline']} at [95% interval]": said, "n": row["n"]})
-    return pd.DataFrame(rows)
-
-
-def said_length(row: dict[str, Any], column: str) -> str:
-    """A length with its interval: `16K [8K, 32K]`, `below 8K`, `1M or more`, `not reached`."""
-
-    def say(value: float) -> str:
-        if value == 0:
-            return f"below {tokens(row['shortest'])}"
-        if math.isinf(value):
-            return "not reached"
-        if column == "effective_length" and value == row["longest"]:
-            return f"{tokens(value)} or more"
-        if column == "crossover" and value == row["shortest"]:
-            return f"{tokens(value)} or less"
-        return tokens(value)
-
-    return f"{say(row[column])} [{say(row['low'])}, {say(row['high'])}]"
-
-
-def tidy(table: pd.DataFrame) -> pd.DataFrame:
-    """The table for reading: lengths as they are said, scores with their interval, no column that is empty."""
-    import pandas as pd
-
-    shown = table.copy(deep=False)
-    for name in ("length", "size", "context_limit"):
-        if name in shown:
-            shown[name] = ["" if pd.isna(value) else tokens(value) for value in shown[name]]
-    if {"score", "low", "high", "scope"} <= set(shown.columns):
-        parts = (shown["score"], shown["low"], shown["high"], shown["scope"].map(dagger))
-        cells = [with_interval(*values) for values in zip(*parts, strict=True)]
-        shown.insert(shown.columns.get_loc("score"), "score [95% interval]", cells)
-        shown = shown.drop(columns=["score", "low", "high", "scope"])
-    shown = shown.drop(columns=[name for name in shown.columns if _says_nothing(shown[name])])
-    return shown.rename(columns={name: str(name).replace("_", " ").replace(" usd", ", USD") for name in shown.columns})
-
-
-def details_display(details: pd.DataFrame) -> pd.DataFrame:
-    """What scorers told, a row a benchmark and method and a column a detail, from `details_table`.
-
-    A cell that is not of all samples of its row has its own n behind it.
-    """
-    import pandas as pd
-
-    if details.empty:
-        return details
-    rows = []
-    for cell, group in details.groupby(["benchmark", "method", "model"], sort=False):
-        told = dict(zip(("benchmark", "method", "model"), cell, strict=True)) | {"n": int(group["n"].max())}
-        for row in group.to_dict("records"):
-            heading = row["detail"] + (" %" if row["unit"] == "%" else "")
-            told[heading] = f"{row['mean']:.1f}" + ("" if row["n"] == told["n"] else f" (n={row['n']})")
-        rows.append(told)
-    return pd.DataFrame(rows).fillna("")
-
-
-def without_common_model(table: pd.DataFrame) -> pd.DataFrame:
-    """The table without the column of models if all rows are of one, which the head of the report names."""
-    if "model" not in table or len(set(table["model"]) - {""}) > 1:
-        return table
-    return table.drop(columns=["model"])
-
-
-def setting(row: dict[str, Any]) -> str:
-    """Benchmark and, where it has several, length or number of documents: `oolong 8K`."""
-    return f"{row['benchmark']} {tokens(row['size'])}".strip()
-
-
-def score_cell(row: dict[str, Any]) -> str:
-    """Score with interval, the asterisk of the context limit and the dagger of too few context windows."""
-    return with_interval(row["score"], row["low"], row["high"], _marks(row))
-
-
-def failures_cell(row: dict[str, Any]) -> str:
-    """`3 over window, 1 error`; kinds without a case are left out."""
-    return ", ".join(f"{row[kind]} {name}" for kind, name in KINDS if row[kind])
-
-
-def cost_cell(row: dict[str, Any]) -> str:
-    """Mean and standard deviation of the cost of a sample, `free`, or `unknown`."""
-    if row["cost_state"] == "free":
-        return "" if row["method"] in REFERENCE else "free"
-    if missing(row["cost_mean_usd"]):
-        return "unknown"
-    spread = "" if missing(row["cost_sd_usd"]) else f" ± {money(row['cost_sd_usd']).lstrip('$')}"
-    return money(row["cost_mean_usd"]) + spread + (" (part unknown)" if row["cost_state"] == "unknown" else "")
-
-
-def paper_cell(row: dict[str, Any]) -> str:
-    """The paper's figure: `24.0* (n=50, $0.13)`, with its asterisk of the context limit and its mean cost."""
-    if missing(row["published"]):
-        return ""
-    cost = "" if missing(row["published_cost_usd"]) else f", {money(row['published_cost_usd'])}"
-    asterisk = "*" if row["published_hit_context_limit"] is True else ""
-    return f"{row['published']:.1f}{asterisk} (n={row['published_n']:.0f}{cost})"
-
-
-def missing(value: Any) -> bool:
-    """Whether a cell of a table holds nothing."""
-    return value is None or (isinstance(value, float) and math.isnan(value))
-
-
-def _says_nothing(column: pd.Series) -> bool:
-    """Whether a column is empty, or holds costs of which none is paid and none unknown."""
-    if column.isna().all() or (column == "").all():
-        return True
-    return any(word in str(column.name) for word in ("cost", "unknown")) and bool((column.fillna(0) == 0).all())
-
-
-def _column(heading: str, group: pd.DataFrame, arms: Sequence[tuple[str, str]]) -> tuple[str, list[str]]:
-    same = group["n"].nunique() == 1
+def _column(heading: str, group: pd.DataFrame, arms: Sequence[tuple[str, str]]) -> Column:
+    rows = group.to_dict("records")
+    counts = [_counts(row) for row in rows]
     cells = {}
-    for row in group.to_dict("records"):
-        score = f"{row['score']:.1f}{_marks(row)} [{row['low']:.0f}, {row['high']:.0f}]"
+    for row, n in zip(rows, counts, strict=True):
         cost = {"free": "", "unknown": " $?", "known": f" {money(row['cost_mean_usd'])}"}[row["cost_state"]]
-        cells[row["method"], row["model"]] = score + cost + ("" if same else f" n={row['n']}")
-    return f"{heading} (n={group['n'].iloc[0]})" if same else heading, [cells.get(arm, "") for arm in arms]
+        text = _score(row, 1) + cost + ("" if len(set(counts)) == 1 else f" n={n}")
+        cells[row["method"], row["model"]] = text
+    heading = f"{heading} (n={counts[0]})" if len(set(counts)) == 1 else heading
+    return heading, [cells.get(arm, "") for arm in arms]
 
 
-def _size_column(size: float, group: pd.DataFrame, arms: Sequence[tuple[str, str]]) -> tuple[str, list[str]]:
+def _size_column(size: float, group: pd.DataFrame, arms: Sequence[tuple[str, str]], counted: bool) -> Column:
+    rows = group.to_dict("records")
+    counts = [_counts(row) for row in rows]
+    same = len(set(counts)) == 1
     cells = {
-        (row["method"], row["model"]): f"{row['score']:.0f}{_marks(row)} [{row['low']:.0f},{row['high']:.0f}]"
-        for row in group.to_dict("records")
+        (row["method"], row["model"]): _score(row, 0) + ("" if same else f" n={n}")
+        for row, n in zip(rows, counts, strict=True)
     }
-    return tokens(size), [cells.get(arm, "") for arm in arms]
+    name = NO_LENGTH if missing(size) else tokens(size)
+    return f"{name} (n={counts[0]})" if same and counted else name, [cells.get(arm, "") for arm in arms]
 
 
-def _fitting(corner: str, labels: Sequence[str], columns: Columns, width: int) -> list[Columns]:
-    parts: list[Columns] = []
+def _score(row: dict[str, Any], digits: int) -> str:
+    if row["not_stated"]:
+        return NOT_STATED
+    comma = ", " if digits else ","
+    return f"{row['score']:.{digits}f}{marks(row)} [{row['low']:.0f}{comma}{row['high']:.0f}]"
+
+
+def _counts(row: dict[str, Any]) -> str:
+    return str(Counts(row["n"], row["samples"], row["epochs"]))
+
+
+def _fitting(corner: str, labels: Sequence[str], columns: Sequence[Column], width: int) -> list[list[Column]]:
+    """The columns in blocks that fit into the width."""
+    parts: list[list[Column]] = []
     start = max(map(len, [*labels, corner])) + 4
     used = width + 1
     for heading, cells in columns:
@@ -265,21 +104,23 @@ def _fitting(corner: str, labels: Sequence[str], columns: Columns, width: int) -
     return parts
 
 
-def _marks(row: dict[str, Any]) -> str:
-    return ("*" if row["hit_context_limit"] else "") + dagger(row["scope"])
-
-
-def _notes(scores: pd.DataFrame, models: set[str]) -> str:
+def _notes(scores: pd.DataFrame, models: set[str]) -> list[str]:
     paid = (scores["cost_state"] == "known").any() and scores["size"].isna().any()
     notes = ["score in percent [95% interval]" + (", mean cost of a sample" if paid else "")]
     if len(models) == 1:
         notes.append(f"model: {next(iter(models))}")
-    failed = {name: int(scores[kind].sum()) for kind, name in KINDS}
-    if any(failed.values()):
-        told = ", ".join(f"{count} {name}" for name, count in failed.items() if count)
-        notes.append(f"all samples count in n; among them: {told}")
-    if scores["hit_context_limit"].any():
-        notes.append("* hit the context limit")
-    if (scores["scope"] != "population").any():
-        notes.append("† one or two context windows: the interval holds for these only")
-    return "\n".join(notes) + "\n"
+    counts = {name: int(scores[kind].sum()) for kind, name in KINDS.items()}
+    if any(counts.values()):
+        found = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+        notes.append(f"all samples count in n; among them: {found}")
+    texts = "".join(marks(row) for row in scores.to_dict("records") if not row["not_stated"])
+    notes += [legend for mark, legend in _LEGEND.items() if mark in texts]
+    failed = scores[scores["not_stated"] != ""]
+    if len(failed):
+        notes.append(f"{NOT_STATED}: more than a tenth of the samples of a cell ended in errors:")
+        for row in failed.to_dict("records"):
+            size = "" if missing(row["size"]) else f" {tokens(row['size'])}"
+            notes.append(f"  {row['benchmark']}{size}, {row['method']}: {row['not_stated']}")
+            if row["method"] in REFERENCE:
+                notes[-1] += " (a reference row: the scorer or its judge failed)"
+    return notes

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.report.tables.length import crossover_lengths, effective_lengths, length_table
-from benchmarks.report.tables.terminal import crossover_display, effective_display
+from benchmarks.report.tables.length import length_table
+from benchmarks.report.tables.reach import crossover_display, crossover_lengths, effective_display, effective_lengths
 
 LENGTHS = [2**k for k in range(13, 18)]
 

@@ -9,8 +9,7 @@ from benchmarks.report.published import (
     published_rows,
 )
 from benchmarks.report.runs import load_runs
-from benchmarks.report.tables.scores import scores_table
-from benchmarks.report.tables.terminal import scores_display
+from benchmarks.report.tables.scores import scores_display, scores_table
 from benchmarks.statistics import mean_interval
 
 
@@ -117,4 +116,4 @@ def test_the_papers_cell_has_its_asterisk_n_and_cost(make_rows):
     assert shown["paper"] == "24.0* (n=50, $0.13)"
     assert shown["verdict"] == "higher"
     few = scores_display(scores_table(make_rows("base", [1.0, 0.0, 0.0], benchmark="codeqa"))).iloc[0]
-    assert few["verdict"] == "too few samples to tell (50 would)"
+    assert few["verdict"] == "too few samples to tell (50 needed)"

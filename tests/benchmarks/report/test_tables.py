@@ -7,11 +7,16 @@ import pandas as pd
 import pytest
 
 from benchmarks.report.runs import pooled
-from benchmarks.report.tables.behaviour import behaviour_table, calls_table, decomposition_table, stops_table
-from benchmarks.report.tables.groups import details_table, epoch_table, group_table, judge_table
+from benchmarks.report.tables.behaviour import behaviour_table, decomposition_table, stops_table
+from benchmarks.report.tables.calls import calls_table
+from benchmarks.report.tables.cost import cost_table
+from benchmarks.report.tables.details import details_display, details_table, judge_table
+from benchmarks.report.tables.display import tidy
+from benchmarks.report.tables.epochs import epoch_table
+from benchmarks.report.tables.groups import group_table
 from benchmarks.report.tables.length import length_table
-from benchmarks.report.tables.scores import cost_table, scores_table
-from benchmarks.report.tables.terminal import compact, details_display, scores_display, tidy
+from benchmarks.report.tables.scores import scores_display, scores_table
+from benchmarks.report.tables.terminal import compact
 from benchmarks.statistics import mean_interval
 
 
@@ -42,20 +47,21 @@ def test_scores_that_share_windows_have_wider_intervals(make_rows):
 def test_failures_count_in_n_by_their_kind(make_rows):
     table = make_rows(
         "base",
-        [1.0, 0.0, 0.0, math.nan, math.nan, 0.0, 1.0],
-        status=["ok", "limit", "context_overflow", "error", "ok", "ok", "ok"],
-        stop_reason=["answer", "max_turns", "context_overflow", "error", "answer", "no_answer", "answer"],
-        format_ok=[True, False, False, False, True, False, False],
-        truncated=[False, False, False, False, False, False, True],
+        [1.0, 0.0, 0.0, math.nan, math.nan, 0.0, 1.0] + [0.0] * 13,
+        status=["ok", "limit", "context_overflow", "error", "ok", "ok", "ok"] + ["ok"] * 13,
+        stop_reason=["answer", "max_turns", "context_overflow", "error", "answer", "no_answer", "answer"]
+        + ["answer"] * 13,
+        format_ok=[True, False, False, False, True, False, False] + [True] * 13,
+        truncated=[False, False, False, False, False, False, True] + [False] * 13,
     )
     row = only(scores_table(table))
-    assert row["n"] == 7
-    assert row["score"] == pytest.approx(100 * 2 / 7)
+    assert row["n"] == 20
+    assert row["score"] == pytest.approx(10.0)
     kinds = ("limit", "context_overflow", "error", "unscored", "no_answer", "truncated", "wrong_format")
     assert [row[kind] for kind in kinds] == [1, 1, 1, 1, 1, 1, 2]
     assert row["hit_context_limit"]
     shown = scores_display(scores_table(table)).iloc[0]
-    assert shown["score [95% interval]"].startswith("28.6* [")
+    assert shown["score [95% interval]"].startswith("10.0* [")
     assert "1 over window, 1 limit, 1 error, 1 unscored, 1 no answer" in shown["failures"]
 
 

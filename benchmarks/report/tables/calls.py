@@ -1,0 +1,42 @@
+"""Model calls by method, role and model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benchmarks.report.runs import methods_in_order, prepare, without_reference
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_PERCENT = ("cost_unknown", "replayed", "cut", "failed")
+
+
+def calls_table(samples: pd.DataFrame, calls: pd.DataFrame) -> pd.DataFrame:
+    """One row for each method, role and model: calls, tokens and dollars.
+
+    Replayed calls count with their original cost. replayed, cut (by the output cap) and failed are in percent.
+    """
+    import pandas as pd
+
+    if calls.empty:
+        return pd.DataFrame()
+    counts = without_reference(prepare(samples)).groupby("method").size()
+    order = {method: place for place, method in enumerate(methods_in_order(prepare(samples)))}
+    made = calls.assign(
+        unknown=calls["cost_state"] == "unknown",
+        cut=calls["finish_reason"] == "length",
+        failed=calls["finish_reason"] == "error",
+    )
+    table = made.groupby(["method", "role", "model"], observed=True, dropna=False).agg(
+        calls=("call_id", "size"), prompt_tokens=("prompt_tokens", "sum"), cached_tokens=("cached_tokens", "sum"),
+        completion_tokens=("completion_tokens", "sum"), cost_usd=("cost_usd", "sum"), cost_unknown=("unknown", "mean"),
+        replayed=("cache_hit", "mean"), retries=("retries", "sum"), cut=("cut", "mean"), failed=("failed", "mean"),
+        median_latency_s=("latency_s", "median"),
+    ).reset_index()  # fmt: skip
+    for column in _PERCENT:
+        table[column] = 100 * table[column].astype(float)
+    table["method"] = table["method"].astype(str)
+    per_sample = table["calls"] / table["method"].map(counts).astype(float)
+    table.insert(4, "calls_per_sample", per_sample)
+    return table.sort_values("method", key=lambda names: names.map(order), kind="stable")
