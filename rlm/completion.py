@@ -1,4 +1,4 @@
-"""What every method returns: the answer, why it stopped and what it used."""
+"""Completion: what every method returns. It holds the answer, the stop reason and the usage."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class StopReason(StrEnum):
-    """Why a completion ended. Those that begin with max_ name the key of Limits that was hit."""
+    """Why a completion ended. A reason that begins with max_ is the key of the limit that was reached."""
 
     ANSWER = "answer"
     NO_ANSWER = "no_answer"
@@ -39,7 +39,7 @@ _LOOPS = (StopReason.REPEATED_CELLS, StopReason.VERIFICATION_LOOP)
 
 
 class Status(StrEnum):
-    """The state of a finished sample: answered (rightly or not), stopped by a limit, too long, or failed."""
+    """The state of a finished sample: answered (correctly or not), stopped by a limit, too long, or failed."""
 
     OK = "ok"
     LIMIT = "limit"
@@ -49,7 +49,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens, dollars and counts of a whole call tree."""
+    """Tokens, dollars and counts of a call tree."""
 
     tokens: TokenUsage = field(default_factory=TokenUsage)
     cost: Cost = field(default_factory=Cost)
@@ -64,11 +64,13 @@ class Usage:
 
 @dataclass(frozen=True)
 class Completion:
-    """What a method made of a prompt.
+    """The result of a method on one prompt.
 
-    answer: None when there is none; an empty string is never an answer.
+    answer: None if there is none; an empty string is never an answer.
     truncated: the answer, or the input of the call that gave it, was cut.
-    error: one line, where stop_reason is `error`.
+    error: one line, if stop_reason is `error` or `context_overflow`.
+    untagged: the answer is a forced last reply in prose, without the form by which the method gives answers.
+    prompt_cut: the server read less of a root call's prompt than was sent.
     """
 
     answer: str | None
@@ -79,6 +81,8 @@ class Completion:
     truncated: bool = False
     error: str | None = None
     wall_s: float = 0.0
+    untagged: bool = False
+    prompt_cut: bool = False
 
     @property
     def status(self) -> Status:

@@ -15,16 +15,17 @@ from rlm.completion import StopReason
 from rlm.models.chat import Cost, TokenUsage
 from rlm.validation import check_fields
 
-# Counts are added to from several threads where a budget is shared or a tool makes completions of its own.
+# Threads add to the same counts when completions share a budget or a tool starts completions.
 _adding = threading.Lock()
 
 
 @dataclass(frozen=True)
 class Limits:
-    """The limits of one completion, over all depths and roles together. None is no limit; 0 is a limit of 0.
+    """What one completion may use, at any depth and in any role together. None is no limit; 0 is a limit of 0.
 
-    max_output_chars bounds the output of one cell that the root is shown. reserve is the fraction of cost and tokens
-    that is kept for the root's last call. Raises SettingError for a value that does not fit.
+    max_turns and max_consecutive_errors hold for each loop. max_output_chars bounds the output of one cell that is
+    shown to the root. reserve is the fraction of cost and tokens that is kept for the root's last call. Raises
+    SettingError for a value that does not fit.
     """
 
     max_cost_usd: Annotated[float, Ge(0)] | None = None
@@ -34,7 +35,7 @@ class Limits:
     max_depth: Annotated[int, Ge(0)] | None = 8
     max_turns: Annotated[int, Ge(0)] | None = 50
     max_wall_s: Annotated[float, Ge(0)] | None = 4 * 3600.0
-    max_consecutive_errors: Annotated[int, Ge(1)] | None = 10
+    max_consecutive_errors: Annotated[int, Ge(0)] | None = 10
     max_output_chars: Annotated[int, Ge(0)] = 20_000
     reserve: Annotated[float, Ge(0), Lt(1)] = 0.05
 
@@ -43,7 +44,7 @@ class Limits:
 
 
 class LimitReached(Exception):
-    """A limit stops the call tree; `reason` says which."""
+    """A limit stops the call tree; `reason` names the limit."""
 
     def __init__(self, reason: StopReason, message: str) -> None:
         super().__init__(message)
@@ -51,7 +52,7 @@ class LimitReached(Exception):
 
 
 class Budget:
-    """Dollars that all completions of a run share. Charged by every Meter that is given it."""
+    """Dollars that all completions of a run share. Every Meter that is given the budget charges it."""
 
     def __init__(self, max_cost_usd: float | None = None) -> None:
         self.max_cost_usd = max_cost_usd
@@ -59,18 +60,18 @@ class Budget:
 
     @property
     def spent(self) -> bool:
-        return self.max_cost_usd is not None and self.cost.usd >= self.max_cost_usd
+        return _used_up(self.cost.usd, self.max_cost_usd)
 
     def charge(self, cost: Cost) -> None:
         self.cost += cost
 
 
 class Meter:
-    """Counts what a call tree uses and refuses the call that would pass a limit.
+    """Counts what a call tree uses and refuses a call that would exceed a limit.
 
-    Counts of calls are exact, those on the wire included. Cost and tokens are known only afterwards, so they can pass
-    their limit by what is on the wire at that moment. Once a limit was hit, only a call with `last=True` is let
-    through, once: the root's last chance to answer.
+    Counts of calls are exact and include calls in flight. Cost and tokens are known only after a call, so they can
+    exceed their limit by the calls that are in flight at that moment. After a limit was reached, only a call with
+    `last=True` is admitted: the root's last chance to answer.
     """
 
     def __init__(
@@ -92,15 +93,30 @@ class Meter:
 
     @property
     def remaining_s(self) -> float | None:
-        """Seconds until max_wall_s, at least 0; None without such a limit."""
+        """Seconds until max_wall_s, at least 0; None if there is no such limit."""
         limit = self.limits.max_wall_s
         return None if limit is None else max(0.0, limit - self.wall_s)
 
-    def admit(self, *, sub: bool, depth: int = 0, last: bool = False) -> None:
-        """Count a call that is about to be made, or raise LimitReached; `sub` is a call that is not the root's own."""
-        self.check(last=last)
-        keep = 0 if last else 1
-        if _over(self.calls + 1 + keep, self.limits.max_calls):
+    @property
+    def exceeded(self) -> StopReason | None:
+        """The limit that calls already made have exceeded, if any."""
+        limits = self.limits
+        used = (
+            (StopReason.MAX_COST, self.cost.usd, limits.max_cost_usd),
+            (StopReason.MAX_TOKENS, self.tokens.total, limits.max_tokens),
+            (StopReason.MAX_WALL, self.wall_s, limits.max_wall_s),
+        )
+        return next((reason for reason, amount, limit in used if _over(amount, limit)), None)
+
+    def admit(self, *, sub: bool, depth: int = 0, closing: bool = False, last: bool = False) -> None:
+        """Count a call that is about to be made, or raise LimitReached.
+
+        sub: the call is not the root's own. closing: no later call depends on this one, so nothing is kept for one.
+        last: the root's one call past a limit, which is closing too.
+        """
+        closing = closing or last
+        self.check(closing=closing, last=last)
+        if _over(self.calls + (1 if closing else 2), self.limits.max_calls):
             self.stop(StopReason.MAX_CALLS, self.limits.max_calls)
         if sub and _over(self.sub_calls + 1, self.limits.max_sub_calls):
             self.stop(StopReason.MAX_SUB_CALLS, self.limits.max_sub_calls)
@@ -110,14 +126,14 @@ class Meter:
             self.calls += 1
             self.sub_calls += sub
 
-    def check(self, *, last: bool = False) -> None:
+    def check(self, *, closing: bool = False, last: bool = False) -> None:
         """Raise LimitReached if the tree has stopped or has used up its cost, tokens or time."""
         if self.stopped and not last:
             raise LimitReached(self.stopped, f"the completion was stopped by {self.stopped}")
-        limits, share = self.limits, 1.0 if last else 1.0 - self.limits.reserve
+        limits, share = self.limits, 1.0 if closing or last else 1.0 - self.limits.reserve
         if self.budget and self.budget.spent:
             self.stop(StopReason.MAX_RUN_COST, self.budget.max_cost_usd)
-        if limits.max_cost_usd is not None and self.cost.usd >= limits.max_cost_usd * share:
+        if _used_up(self.cost.usd, limits.max_cost_usd, share):
             self.stop(StopReason.MAX_COST, limits.max_cost_usd)
         if limits.max_tokens is not None and self.tokens.total >= limits.max_tokens * share:
             self.stop(StopReason.MAX_TOKENS, limits.max_tokens)
@@ -125,7 +141,7 @@ class Meter:
             self.stop(StopReason.MAX_WALL, limits.max_wall_s)
 
     def charge(self, usage: TokenUsage, cost: Cost) -> None:
-        """Add what a call used, failed or not."""
+        """Add what a call used, whether it failed or not."""
         with _adding:
             self.tokens += usage
             self.cost += cost
@@ -135,14 +151,14 @@ class Meter:
     def stop(self, reason: StopReason, limit: object = None) -> None:
         """Stop the tree for `reason`, unless it has stopped already, and raise LimitReached."""
         self.stopped = self.stopped or reason
-        told = f"{reason} ({limit}) is reached" if limit is not None else f"stopped: {reason}"
-        raise LimitReached(self.stopped, told)
+        message = f"{reason} ({limit}) is reached" if limit is not None else f"stopped: {reason}"
+        raise LimitReached(self.stopped, message)
 
 
 class LoopGuard:
-    """Watches one loop of turns, a root's or a child's: turns, failures in a row, cells that are run again and again.
+    """Watches one loop of turns: their number, consecutive failures, and cells that repeat earlier ones.
 
-    A child's loop that is stopped so ends the child, not the tree.
+    A limit that stops a child's loop ends the child, not the tree.
     """
 
     def __init__(self, limits: Limits, max_repeats: int = 3) -> None:
@@ -150,27 +166,31 @@ class LoopGuard:
         self.turns = 0
         self._max_repeats = max_repeats
         self._failures = 0
-        # A loop of a few cells in turn is a loop too.
+        # Four cells, because a few cells that alternate are a loop too.
         self._last_cells: deque[str] = deque(maxlen=4)
         self._repeats = 0
 
     def turn(self) -> None:
-        """Count a turn that is about to be made; raises LimitReached (max_turns)."""
+        """Count a turn that is about to be made. Raises LimitReached (max_turns)."""
         if _over(self.turns + 1, self.limits.max_turns):
             raise LimitReached(StopReason.MAX_TURNS, f"max_turns ({self.limits.max_turns}) is reached")
         self.turns += 1
 
-    def outcome(self, *, failed: bool) -> None:
-        """Note whether a turn failed: nothing ran, or the cell raised. Raises LimitReached (max_consecutive_errors)."""
+    def ended(self, *, failed: bool) -> None:
+        """Record the end of a turn; it failed if nothing ran or a cell raised.
+
+        Raises LimitReached (max_consecutive_errors) at the limit's number of consecutive failures, and for a limit of 0
+        at the first.
+        """
         self._failures = self._failures + 1 if failed else 0
         limit = self.limits.max_consecutive_errors
-        if limit is not None and self._failures >= limit:
+        if failed and limit is not None and self._failures >= limit:
             raise LimitReached(StopReason.MAX_CONSECUTIVE_ERRORS, f"{self._failures} turns in a row failed")
 
     def repeated(self, code: str, output: str) -> bool:
-        """Whether this cell, with this output, is one of the four before it.
+        """Record a cell with its output, and return True the first time that it equals one of the four before it.
 
-        True is for telling the model once; raises LimitReached (repeated_cells) when it goes on.
+        Raises LimitReached (repeated_cells) when cells keep repeating.
         """
         cell = f"{code.strip()}\0{output}"
         self._repeats = self._repeats + 1 if cell in self._last_cells else 0
@@ -180,5 +200,10 @@ class LoopGuard:
         return self._repeats == 1
 
 
-def _over(count: int, limit: int | None) -> bool:
-    return limit is not None and count > limit
+def _over(amount: float, limit: float | None) -> bool:
+    return limit is not None and amount > limit
+
+
+def _used_up(dollars: float, limit: float | None, share: float = 1.0) -> bool:
+    # A limit of 0 admits free models: only dollars that were spent can use it up.
+    return limit is not None and dollars >= limit * share and (dollars > 0 or limit > 0)

@@ -1,4 +1,4 @@
-"""CallTree: the one way from a method to its models, through the meter and into the trajectory."""
+"""CallTree: every model call of a method goes through it, to be metered and recorded in the trajectory."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from itertools import count
 from typing import Any, TypeVar
 
 from rlm.completion import StopReason
-from rlm.limits import LoopGuard, Meter
-from rlm.models.chat import ChatModel, Cost, FailedAttempt, ModelError, Reply, TokenUsage
+from rlm.limits import LimitReached, LoopGuard, Meter
+from rlm.models.chat import ChatModel, Cost, FailedAttempt, FatalModelError, ModelError, Reply, TokenUsage
 from rlm.trajectory import CallRecord, Trajectory, prompt_sha256
 
 ROOT, SUB, COMPACTOR, JUDGE = "root", "sub", "compactor", "judge"
 
 T = TypeVar("T")
-# Tools may make completions in threads of their own.
+# Tools may make completions in their own threads.
 _counting = threading.Lock()
 _POLL_S = 0.05
 
 
 @dataclass(frozen=True)
 class ParentCall:
-    """From where a completion is made inside another one: the tree of the tool that makes it, its event, its depth."""
+    """The enclosing call tree, event and depth of a nested completion."""
 
     tree: CallTree
     parent: int | None
     depth: int
 
 
-# Set while a tool runs: the completions that it makes are charged to the one that called it.
+# Set while a tool runs, so that completions that the tool makes are charged to the calling completion.
 calling_tool: ContextVar[ParentCall | None] = ContextVar("calling_tool", default=None)
 
 
 @dataclass
 class Counts:
-    """What the loops of a tree did, children included."""
+    """Totals over all loops of a tree, children included."""
 
     turns: int = 0
     cells: int = 0
@@ -51,9 +51,9 @@ class Counts:
 class CallTree:
     """All model calls of one completion, at any depth and in any role.
 
-    Every call is admitted by the meter first and charged after, whether it succeeds, fails or was retried; every call
-    leaves a CallRecord and an event. prompt_file_sha256: of the prompt file that all of them go back to.
-    The calls of a completion that a tool of another one makes are that other one's too: as sub-calls, in its meter.
+    The meter admits every call before it is made and charges it afterwards, also if it fails or was retried. Every call
+    leaves a CallRecord and an event. prompt_file_sha256: hash of the method's prompt file, if it has one.
+    Calls of a completion that a tool makes are also charged and recorded in the calling completion, as sub-calls.
     """
 
     def __init__(
@@ -65,35 +65,37 @@ class CallTree:
         self.prompt_file_sha256 = prompt_file_sha256
         self.calls: list[CallRecord] = []
         self.counts = Counts()
-        self._within = calling_tool.get()
-        if self._within and meter.budget is self._within.tree.meter.budget:
+        # The server cut the prompt of a root call.
+        self.prompt_cut = False
+        self._parent_call = calling_tool.get()
+        if self._parent_call and meter.budget is self._parent_call.tree.meter.budget:
             meter.budget = None
         self._ids = count()
         self._occurrences: Counter[tuple[str, str]] = Counter()
         self._latest: dict[tuple[int | None, str], tuple[int, list[Mapping[str, str]]]] = {}
         self._called: dict[int, tuple[int, int]] = {}
-        self._on_the_wire: set[asyncio.Task[Any]] = set()
+        self._in_flight: set[asyncio.Task[Any]] = set()
         self._tools_calls = 0
 
     def loop(self) -> LoopGuard:
         """A guard for a loop of turns of its own."""
         return LoopGuard(self.meter.limits)
 
-    async def to_its_end(self, work: Coroutine[Any, Any, T]) -> T:
-        """Await work that pays, such as a call: it goes on, and is charged, where who waits for it is cancelled."""
+    async def shielded(self, work: Coroutine[Any, Any, T]) -> T:
+        """Shield billable work: it completes and is charged even if the awaiting task is cancelled."""
         task = asyncio.ensure_future(work)
-        self._on_the_wire.add(task)
-        task.add_done_callback(self._on_the_wire.discard)
+        self._in_flight.add(task)
+        task.add_done_callback(self._in_flight.discard)
         return await asyncio.shield(task)
 
     async def settle(self) -> None:
-        """End: no further call is made, by tools that go on neither, and what is on the wire is awaited.
+        """Admit no further call, from tools that are still running either, and await the calls in flight.
 
-        What is there when this is cancelled is dropped.
+        If cancelled, in-flight calls are dropped.
         """
         self._end()
         try:
-            await asyncio.gather(*self._on_the_wire, return_exceptions=True)
+            await asyncio.gather(*self._in_flight, return_exceptions=True)
             while self._tools_calls:
                 await asyncio.sleep(_POLL_S)
         except asyncio.CancelledError:
@@ -101,9 +103,9 @@ class CallTree:
             raise
 
     async def drop(self) -> None:
-        """End, and give up what is on the wire."""
+        """Admit no further call, and cancel the calls in flight."""
         self._end()
-        left = list(self._on_the_wire)
+        left = list(self._in_flight)
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
@@ -119,16 +121,18 @@ class CallTree:
         role: str = ROOT,
         depth: int = 0,
         parent: int | None = None,
+        closing: bool = False,
         last: bool = False,
     ) -> Reply:
         """Make a model call.
 
         depth: 0 for the root's own calls, 1 for what it calls, and so on. parent: the event that the call belongs to;
-        the record's parent_id is the call behind that event. last: the root's one call past a limit.
-        Raises LimitReached before the call is made, and what ChatModel.complete raises.
+        the record's parent_id is the call behind that event. closing: the reply is the answer, so that no call and no
+        budget is kept for a later one. last: the root's one call past a limit, see `last_call`.
+        Raises LimitReached before the call is made, and whatever ChatModel.complete raises.
         """
         digest = prompt_sha256(messages)
-        self._admit(sub=role != ROOT or depth > 0, depth=depth, last=last)
+        self._admit(sub=role != ROOT or depth > 0, depth=depth, closing=closing, last=last)
         occurrence = self._occurrences[model.name, digest]
         self._occurrences[model.name, digest] += 1
         call_id = next(self._ids)
@@ -139,6 +143,7 @@ class CallTree:
         try:
             reply = await model.complete(messages, epoch=self.epoch, occurrence=occurrence)
             failures = reply.failures
+            self.prompt_cut |= depth == 0 and role == ROOT and reply.prompt_cut
             return reply
         except ModelError as caught:
             failures, error = caught.failures, str(caught)
@@ -158,19 +163,44 @@ class CallTree:
             )  # fmt: skip
             self._keep(record, messages, reply, parent)
 
-    def _admit(self, *, sub: bool, depth: int, last: bool = False) -> None:
-        self.meter.admit(sub=sub, depth=depth, last=last)
+    async def last_call(
+        self,
+        model: ChatModel,
+        messages: Sequence[Mapping[str, str]],
+        limit: LimitReached,
+        *,
+        depth: int = 0,
+        parent: int | None = None,
+    ) -> Reply | None:
+        """The one call after a limit was reached, which asks for the answer.
+
+        Returns None if the limits leave no room for it or if it fails. Only the root may exceed a limit of the tree.
+        Raises FatalModelError.
+        """
+        self.trajectory.record("limit", parent=parent, depth=depth, reason=str(limit.reason), text=str(limit))
+        call = self.call(
+            model, messages, role=SUB if depth else ROOT, depth=depth, parent=parent, closing=not depth, last=not depth
+        )
+        try:
+            return await self.shielded(call)
+        except FatalModelError:
+            raise
+        except (LimitReached, ModelError):
+            return None
+
+    def _admit(self, *, sub: bool, depth: int, closing: bool = False, last: bool = False) -> None:
+        self.meter.admit(sub=sub, depth=depth, closing=closing, last=last)
         self.counts.max_depth = max(self.counts.max_depth, depth)
-        if self._within:
-            outer = self._within.tree
-            outer._admit(sub=True, depth=self._within.depth + depth)
+        if self._parent_call:
+            outer = self._parent_call.tree
+            outer._admit(sub=True, depth=self._parent_call.depth + depth)
             with _counting:
                 outer._tools_calls += 1
 
     def _keep(
         self, record: CallRecord, messages: Sequence[Mapping[str, str]], reply: Reply, parent: int | None
     ) -> None:
-        """Charge a call and write it down, here and in the completion that this one is made within."""
+        """Charge and record a call, here and in the calling completion."""
         usage, cost = record.usage, record.cost
         self.meter.charge(usage, cost)
         self.calls.append(record)
@@ -183,8 +213,12 @@ class CallTree:
             cached_tokens=usage.cached_tokens, completion_tokens=usage.completion_tokens,
             cost_usd=cost.usd, latency_s=record.latency_s, cache_hit=reply.cache_hit, **_flags(reply),
         )  # fmt: skip
-        if self._within:
-            outer, event, depth = self._within.tree, self._within.parent, self._within.depth + record.depth
+        if self._parent_call:
+            outer, event, depth = (
+                self._parent_call.tree,
+                self._parent_call.parent,
+                self._parent_call.depth + record.depth,
+            )
             call_id = next(outer._ids)
             caller = outer._caller(event, call_id, depth)
             outer._keep(
@@ -194,7 +228,7 @@ class CallTree:
                 outer._tools_calls -= 1
 
     def _caller(self, event: int | None, call_id: int, depth: int) -> int | None:
-        """The call whose reply led to this one: of less depth, under the same event or the nearest above it."""
+        """The call whose reply led to this one: the nearest call of less depth under the same event or one above it."""
         above, caller = event, None
         while above is not None and caller is None:
             made, at_depth = self._called.get(above, (None, depth))
@@ -207,17 +241,17 @@ class CallTree:
     def _new_messages(
         self, call_id: int, messages: Sequence[Mapping[str, str]], parent: int | None
     ) -> dict[str, object]:
-        # A loop sends its whole history each turn: what an earlier call of it sent is named, not written again.
+        # A loop sends its history with each call. The event names the earlier call and holds only the new messages.
         sent = list(messages)
         if len(sent) < 2:
             return {"messages": [dict(message) for message in sent]}
-        # Children may begin with the same messages: a loop is told by what its turns belong to as well.
+        # Children may begin with the same messages, so the event above the turn identifies a loop too.
         owner = None if parent is None else self.trajectory.events[parent]["parent"]
         loop = owner, prompt_sha256(sent[:2])
-        before, said = self._latest.get(loop, (None, []))
+        before, earlier = self._latest.get(loop, (None, []))
         self._latest[loop] = call_id, sent
-        if said and sent[: len(said)] == said:
-            return {"after_call": before, "messages": [dict(message) for message in sent[len(said) :]]}
+        if earlier and sent[: len(earlier)] == earlier:
+            return {"after_call": before, "messages": [dict(message) for message in sent[len(earlier) :]]}
         return {"messages": [dict(message) for message in sent]}
 
 

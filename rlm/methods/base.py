@@ -1,10 +1,13 @@
-"""base and base_truncated: one plain call over the whole prompt, or over as much of it as fits."""
+"""base, base_truncated and base_bm25: one plain call over the whole prompt, a cut context, or retrieved passages."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Ge
 
 from rlm.completion import StopReason
 from rlm.limits import LimitReached
@@ -12,7 +15,7 @@ from rlm.methods.bm25 import MAX_HITS, Hit, Passage, Search, passages
 from rlm.methods.method import Answer, Method
 from rlm.methods.thinking import after_thinking
 from rlm.methods.window import Window, fit
-from rlm.models.chat import ChatModel, ContextOverflow, FatalModelError, ModelError, Reply
+from rlm.models.chat import ChatModel, ContextOverflow, Reply
 from rlm.models.tokens import count_tokens, encoder
 from rlm.prompt import Prompt
 from rlm.tree import CallTree
@@ -23,21 +26,21 @@ _QUERY_CHARS = 500
 
 @dataclass(kw_only=True)
 class PlainModel(Method):
-    """The whole prompt in one call, laid out as the benchmark lays it out, without a system prompt of our own."""
+    """The whole prompt in one call, in the benchmark's own layout, without a system prompt."""
 
     async def answer(self, prompt: Prompt, tree: CallTree) -> Answer:
-        return read_answer(await tree.call(self.model, prompt.messages()))
+        return read_answer(await tree.call(self.model, prompt.messages(), closing=True))
 
 
 @dataclass(kw_only=True)
 class BaseTruncated(Method):
-    """The base model on a context cut in the middle to what fits its window, head and tail in equal parts.
+    """The base model on a context that is cut in the middle to fit its window; head and tail have equal parts.
 
-    output_tokens: of the window, kept for the reply; None takes the model's max_output_tokens.
+    output_tokens: the part of the window that is kept for the reply; None takes the model's max_output_tokens.
     The cut is recorded in an event `truncation` and in Completion.truncated.
     """
 
-    output_tokens: int | None = None
+    output_tokens: Annotated[int, Ge(1)] | None = None
 
     async def answer(self, prompt: Prompt, tree: CallTree) -> Answer:
         window = Window(self.model, self.output_tokens)
@@ -49,7 +52,7 @@ class BaseTruncated(Method):
             if cut:
                 tree.trajectory.record("truncation", what="context", tokens=len(ids), cut_tokens=len(ids) - room)
             try:
-                return read_answer(await tree.call(self.model, messages), truncated=cut)
+                return read_answer(await tree.call(self.model, messages, closing=True), truncated=cut)
             except ContextOverflow:
                 window.refused(messages)
                 room = window.room(prompt.messages(""))
@@ -59,46 +62,40 @@ class BaseTruncated(Method):
 
 @dataclass(kw_only=True)
 class BaseBm25(Method):
-    """The base model over what one BM25 query returns, the query being the prompt's own.
+    """The base model over the passages that BM25 finds for the prompt's query.
 
-    The best passages are taken while they fit the window, k of them at most, and shown in the order of the context.
-    k: None is as many as fit. passage_chars: of a context that is one string. output_tokens: of the window, kept for
-    the reply; None takes the model's max_output_tokens.
+    The best passages are taken while they fit the window and shown in the order of the context. k: the maximum number
+    of passages; None takes as many as fit. passage_chars: the length of a passage if the context is one string.
+    output_tokens: the part of the window that is kept for the reply; None takes the model's max_output_tokens.
     """
 
-    k: int | None = None
-    passage_chars: int = 2000
-    output_tokens: int | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.passage_chars < 100:
-            raise ValueError(f"passage_chars is {self.passage_chars}: wanted at least 100")
-        if self.k is not None and self.k < 1:
-            raise ValueError(f"k is {self.k}: wanted at least 1, or null")
+    k: Annotated[int, Ge(1)] | None = None
+    passage_chars: Annotated[int, Ge(100)] = 2000
+    output_tokens: Annotated[int, Ge(1)] | None = None
 
     async def answer(self, prompt: Prompt, tree: CallTree) -> Answer:
         window = Window(self.model, self.output_tokens)
+        room = window.room(prompt.messages(""))
         search = Search(lambda: passages(prompt.context, self.passage_chars))
         hits = await search.find(prompt.query or prompt.context_text[-_QUERY_CHARS:], self.k or MAX_HITS)
         while True:
-            room = window.room(prompt.messages(""))
             taken, cut = _taken(hits, room)
             messages = prompt.messages("\n\n".join(part.text for part in taken))
             tree.trajectory.record("search", query=prompt.query, found=len(hits), taken=len(taken))
             try:
-                return read_answer(await tree.call(self.model, messages), truncated=cut)
+                return read_answer(await tree.call(self.model, messages, closing=True), truncated=cut)
             except ContextOverflow:
                 window.refused(messages)
-                if window.room(prompt.messages("")) < _FEWEST_TOKENS:
+                room = window.room(prompt.messages(""))
+                if room < _FEWEST_TOKENS:
                     raise
 
 
 def read_answer(reply: Reply, *, truncated: bool = False) -> Answer:
-    """The answer that a plain reply gives; truncated: its input was cut.
+    """The answer of a plain reply. truncated: the input of its call was cut.
 
-    A reply that was cut by its output limit keeps its text and ends with `truncated`; one that the provider filtered
-    or refused has no answer.
+    A reply that its output limit cut keeps its text and the stop reason `truncated`. A reply that the model refused or
+    the provider filtered has no answer.
     """
     if reply.refused:
         return Answer(None, StopReason.REFUSAL, truncated)
@@ -111,20 +108,10 @@ def read_answer(reply: Reply, *, truncated: bool = False) -> Answer:
 async def last_answer(
     model: ChatModel, tree: CallTree, messages: Sequence[Mapping[str, str]], limit: LimitReached
 ) -> Answer:
-    """The root's one call past a limit, if the reserve allows it; the limit stays the stop_reason.
-
-    Raises FatalModelError.
-    """
-    tree.trajectory.record("limit", reason=str(limit.reason), text=str(limit))
-    try:
-        said = read_answer(await tree.call(model, messages, last=True))
-    except LimitReached:
-        return Answer(None, limit.reason)
-    except FatalModelError:
-        raise
-    except ModelError:
-        return Answer(None, limit.reason)
-    return Answer(said.text, limit.reason, said.truncated)
+    """The answer of a plain last call after a limit, with the limit as its stop_reason. Raises FatalModelError."""
+    reply = await tree.last_call(model, messages, limit)
+    answer = Answer(None) if reply is None else read_answer(reply)
+    return Answer(answer.text, limit.reason, answer.truncated)
 
 
 def _encode(text: str) -> list[int]:
@@ -139,7 +126,10 @@ def _head_and_tail(ids: list[int], tokens: int) -> str:
 
 
 def _taken(hits: Sequence[Hit], room: int | None) -> tuple[list[Passage], bool]:
-    """The best passages that fit together, in the context's order; or the start of the best, cut, if it is too long."""
+    """The best passages that fit together, in the order of the context, and whether a passage was cut.
+
+    If even the best passage is too long, its start is taken.
+    """
     taken: list[Passage] = []
     for hit in hits:
         part = hit.passage

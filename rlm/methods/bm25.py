@@ -15,7 +15,7 @@ MAX_HITS = 100
 
 @dataclass(frozen=True)
 class Passage:
-    """A searchable part of a context. index: of its document; start: its first character in it."""
+    """A searchable part of a context. index: the index of its document; start: its offset in the document."""
 
     index: int
     start: int
@@ -24,21 +24,21 @@ class Passage:
 
 @dataclass(frozen=True)
 class Hit:
-    """A passage that was found, with its BM25 score."""
+    """A passage that a search found, with its BM25 score."""
 
     passage: Passage
     score: float
 
 
 def passages(context: str | Sequence[str], passage_chars: int) -> list[Passage]:
-    """The documents of a context; a context that is one string is cut into passages of at most `passage_chars`."""
+    """The documents of a context as passages; a single string is cut into passages of at most `passage_chars`."""
     if isinstance(context, str):
         return cut_passages([context], passage_chars)
     return [Passage(index, 0, document) for index, document in enumerate(context)]
 
 
 def cut_passages(documents: Sequence[str], passage_chars: int) -> list[Passage]:
-    """The documents in passages of at most `passage_chars`, cut behind paragraphs, lines or sentences."""
+    """The documents in passages of at most `passage_chars`, cut after paragraphs, lines or sentences."""
     found = []
     for index, document in enumerate(documents):
         at = 0
@@ -50,12 +50,12 @@ def cut_passages(documents: Sequence[str], passage_chars: int) -> list[Passage]:
 
 
 class Bm25:
-    """A BM25 index in memory (bm25s; Lucene's variant, k1 1.5, b 0.75, English stop words left out)."""
+    """A BM25 index in memory: bm25s with Lucene's variant, k1 1.5, b 0.75, without English stop words."""
 
     def __init__(self, parts: Sequence[Passage]) -> None:
         import bm25s
 
-        # The library logs at debug level by itself.
+        # The library logs at debug level by default.
         logging.getLogger("bm25s").setLevel(logging.WARNING)
         self.parts = list(parts)
         self._tokenize = bm25s.tokenize
@@ -66,7 +66,7 @@ class Bm25:
             self._index.index(tokens, show_progress=False)
 
     def search(self, query: str, k: int) -> list[Hit]:
-        """The best k passages that share a word with the query, best first; equal scores in the context's order."""
+        """The best k passages that share a word with the query, best first; ties are in the order of the context."""
         words = self._tokenize([query], return_ids=False, show_progress=False)[0]
         if self._index is None or not words:
             return []
@@ -76,7 +76,7 @@ class Bm25:
 
 
 class Search:
-    """BM25 over the passages that a function gives, indexed when it is first asked."""
+    """BM25 over the passages that a function returns, indexed at the first search."""
 
     def __init__(self, parts: Callable[[], Sequence[Passage]]) -> None:
         self._parts = parts
@@ -92,12 +92,12 @@ class Search:
 
 
 def search_function(search: Search) -> HostFunction:
-    """`search(query, k)` for a REPL; its docstring is what a model is told of it."""
+    """The function `search(query, k)` for a REPL; its docstring is shown to the model."""
 
     async def search_context(query, k=10):
-        """BM25 search: the k parts of the context that fit the query best, each a dict {index, start, score, text}.
+        """BM25 search: the k parts of the context that match the query best, each a dict {index, start, score, text}.
 
-        `text` is `context[index]`, or `context[start:start + len(text)]` where the context is one string.
+        `text` is `context[index]`, or `context[start:start + len(text)]` if the context is one string.
         """
         if not isinstance(query, str) or isinstance(k, bool) or not isinstance(k, int) or k < 1:
             raise ValueError("search takes a string and a number of results of at least 1: search(query, k)")

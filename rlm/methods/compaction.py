@@ -1,9 +1,11 @@
-"""compaction: read the context piece by piece, carry a summary from window to window, answer at the end."""
+"""compaction: a summary is carried through the context piece by piece, and the root answers at the end."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import Annotated, ClassVar
+
+from annotated_types import Ge
 
 from rlm.limits import LimitReached
 from rlm.methods.base import last_answer, read_answer
@@ -23,18 +25,18 @@ _EXCERPT_CHARS = 300
 class Compaction(Method):
     """The summary agent of the paper: sub_model compacts, model answers.
 
-    While what is left does not fit the root's window together with the summary, the compactor's window is filled with
-    the next piece, and its summary replaces the one before. A context that fits at once is answered in one plain call.
-    prompt: file with the parts `compact` and `context`. output_tokens: of the window, kept for a reply; None takes the
-    model's max_output_tokens. summary_tokens: longest summary carried on; None is a quarter of the compactor's window,
-    or its max_output_tokens if that is less.
+    While the unread text does not fit the root's window together with the summary, the compactor reads the next piece,
+    as long as its window allows, and its new summary replaces the old one. A context that fits at once takes one plain
+    call. prompt: a file with the parts `compact` and `context`. output_tokens: the part of a window kept for the reply;
+    None takes the model's max_output_tokens. summary_tokens: the maximum length of a summary; None is a quarter of the
+    smaller window, or the compactor's max_output_tokens if that is less.
     """
 
     sub_role: ClassVar[str] = COMPACTOR
 
     prompt: str = "compaction/default-v1"
-    output_tokens: int | None = None
-    summary_tokens: int | None = None
+    output_tokens: Annotated[int, Ge(1)] | None = None
+    summary_tokens: Annotated[int, Ge(1)] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -52,7 +54,8 @@ class Compaction(Method):
                     continue
                 messages = self._final(prompt, summary, rest) if reader.started else prompt.messages()
                 try:
-                    return read_answer(await tree.call(self.model, messages))
+                    answer = read_answer(await tree.call(self.model, messages, closing=True))
+                    return replace(answer, truncated=answer.truncated or compactor.skipped)
                 except ContextOverflow:
                     if reader.ended:
                         raise
@@ -61,12 +64,12 @@ class Compaction(Method):
             return await last_answer(self.model, tree, self._final(prompt, summary, ""), limit)
 
     def _final(self, prompt: Prompt, summary: str, rest: str) -> list[dict[str, str]]:
-        """The benchmark's own messages over the summary and the rest in place of the context."""
+        """The benchmark's own messages, with the summary and the rest in place of the context."""
         return prompt.messages(load_prompt(self.prompt).render("context", summary=summary, rest=rest))
 
 
 class Compactor:
-    """Makes one summary after another with the sub_model of a Compaction."""
+    """Makes one summary after another with the sub_model of a Compaction. skipped: a piece was not summarised."""
 
     def __init__(self, method: Compaction, prompt: Prompt, tree: CallTree) -> None:
         self._model = method.sub_model
@@ -77,17 +80,20 @@ class Compactor:
         self._tree = tree
         self._window = Window(self._model, method.output_tokens)
         self._longest = method.summary_tokens or _summary_tokens(method)
+        self.skipped = False
 
     async def compact(self, reader: Reader, summary: str) -> str:
-        """The summary of `summary` and of the next piece, which is as long as the window allows.
+        """A new summary that replaces `summary` and covers the next piece, which is as long as the window allows.
 
-        Raises ContextOverflow where not even a short piece fits.
+        Raises ContextOverflow if not even a short piece fits.
         """
         start = reader.position
         while True:
             room = self._window.room(self._messages(summary, ""))
             if room is not None and room < _FEWEST_TOKENS:
-                raise ContextOverflow(f"beside query and summary, {self._model.name} has no room for the context")
+                raise ContextOverflow(
+                    f"query and summary leave no room for the context in the window of {self._model.name}"
+                )
             reader.position = start
             messages = self._messages(summary, reader.take(room))
             try:
@@ -95,10 +101,15 @@ class Compactor:
             except ContextOverflow:
                 self._window.refused(messages)
             else:
-                return self._carried_on(reply) or summary
+                return self._kept(reply) or summary
 
-    def _carried_on(self, reply: Reply) -> str:
-        text = read_answer(reply).text or ""
+    def _kept(self, reply: Reply) -> str | None:
+        """The summary in a reply, cut to its maximum length; None, which is recorded, if the reply has none."""
+        text = read_answer(reply).text
+        if text is None:
+            self.skipped = True
+            self._tree.trajectory.record("truncation", what="piece", depth=1, finish_reason=reply.finish_reason)
+            return None
         kept = text[: fit(text, 0, self._longest)]
         if reply.truncated or len(kept) < len(text):
             tokens = count_tokens(text)

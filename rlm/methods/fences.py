@@ -11,31 +11,34 @@ from functools import cached_property
 from rlm.syntax import parsed
 
 CODE_LABELS = frozenset({"repl", "python", "py", "python3"})
-# The text in blocks of these labels is read like text outside blocks.
+# Text in blocks with these labels is read like text outside blocks.
 TEXT_LABELS = frozenset({"", "final", "answer", "text", "txt", "plaintext"})
 _NESTING_LABELS = frozenset({"markdown", "md"})
 
 _FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})(.*)")
-# Code that begins behind text on the same line, as in `Let me look: ```repl`.
+# Code that begins after text on the same line, as in `Let me look: ```repl`.
 _OPENING_WITHIN = re.compile(r"[^`]*(`{3,})[ \t]*(repl|python|py|python3)[ \t]*$", re.IGNORECASE)
 _FINAL = re.compile(r"[ \t*`>]*FINAL(?:_VAR)? ?\(")
+_TAG_LINE = re.compile(r"^FINAL(?:_VAR)? ?\(", re.MULTILINE)
+_LONE_WORD = re.compile(r"FINAL ?\(\s*[A-Za-z_]\w*\s*\)")
 _PYTHON_TOKEN = re.compile(r"\"\"\"|'''|[\"'#\n]|\\.|`{3,}|~{3,}|<\|", re.DOTALL)
 _PARENTHESIS = re.compile(r"[()]")
-# Marks of chat templates: they end what counts where they begin a line.
+# Marks of chat templates. At the beginning of a line, a mark ends the reply.
 _CHAT_MARK = re.compile(r"<[|｜][\w▁]{1,40}[|｜]>|</?s>|<(?:start|end)_of_turn>|\[/?INST\]")
 _END_MARK = re.compile(
     r"(?<![\"'`])(?:<[|｜](?:im_end|eot_id|eom_id|end|endoftext|end_of_text|end▁of▁sentence)[|｜]>|</s>|<end_of_turn>)"
     r"(?=\s*(?:<|$))"
 )
-# How a harness begins its own turn: in a model's reply it is a turn the model has made up.
+# The beginning of a harness's own turn, which a model invents when its reply holds one. A line such as `User: 44436`
+# is an answer and not a turn.
 _HARNESS_TURN = re.compile(
     r"[ \t]*(?:[#*>\[]+[ \t]*)?(?:"
     r"(?:code executed|(?:repl|execution|cell) (?:output|result)s?(?: \(?\d+\)?)?"
-    r"|user|human|assistant|observation)(?:\]?[*]*[ \t]*:|\])"
+    r"|(?:user|human)(?![*]*[ \t]*:[*_`\[ \t]*\d)|assistant|observation)(?:\]?[*]*[ \t]*:|\])"
     r"|(?:user|human|assistant)[ \t]*$|(?:iteration|turn) \d+ (?:of|/) \d+|</?tool_response>)",
     re.IGNORECASE,
 )
-# What may stand behind a label beside code: attributes such as title="x".
+# Attributes that may follow a label, such as title="x".
 _ATTRIBUTES = re.compile(r"""(?:\w+=(?:"[^"]*"|'[^']*'|\S+)\s*)+""")
 _LABEL = re.compile(r"[\s{.]*([\w+#-]+)(?=[\s:;,.(){}\[\]]|$)")
 _CODE_MARK = re.compile(
@@ -50,32 +53,43 @@ _PARSED_CHARS = 200_000
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block. label: in lower case, empty without one; closed: it ends with a fence of its own."""
+    """A fenced block.
+
+    label: in lower case, or empty. closed: the block ends with a fence. shares_fence: the fence that opens the block
+    also closes the one before it.
+    """
 
     label: str
     text: str
     closed: bool = True
+    shares_fence: bool = False
 
     @cached_property
     def is_code(self) -> bool:
-        """Whether this is Python to run: by its label unless it holds only prose, without a label by what it holds."""
+        """Whether this is Python to run.
+
+        A block with a label of Python is, unless it holds only prose. A block without a label is if it holds Python.
+        """
+        if self.shares_fence and parsed(self.text) is None:
+            # The fence was meant to close the block before; the text repeats parts of it or of its output.
+            return False
         if self.label in CODE_LABELS:
             return _has_code(self.text)
-        # A final answer in a plain block is an answer, though it reads like a call.
+        # A final answer in a plain block is not code, although it reads like a call.
         return self.label == "" and not _FINAL.match(self.text) and _does_something(self.text)
 
 
 @dataclass(frozen=True)
 class Reading:
-    """A reply taken apart.
+    """The parts of a reply.
 
-    blocks: in order. text: what is outside them, with that of blocks that hold text. said: the reply up to where a
-    turn begins that the model has made up for somebody else.
+    blocks: in order. text: the text outside them and in blocks that hold text. own: the reply up to the first turn that
+    the model invented for another party.
     """
 
     blocks: tuple[Block, ...]
     text: str
-    said: str
+    own: str
 
     @property
     def cells(self) -> tuple[Block, ...]:
@@ -83,11 +97,12 @@ class Reading:
 
 
 def read_fences(reply: str) -> Reading:
-    """Take a reply apart, in time linear in its length; a turn that the model made up for the harness ends it.
+    """Split a reply into blocks and text, in time linear in its length.
 
-    A fence opens a block at the start of a line. Of a Python block three backticks outside a string close it, wherever
-    they stand and whatever follows: they are no Python. Any other block ends with a line that begins with a fence, or
-    where a Python block begins.
+    The reply ends at a turn that the model invented for the harness. A fence at the start of a line opens a block.
+    Three backticks outside a string close a Python block wherever they stand and whatever follows, because they are not
+    Python. Any other block ends with a line that begins with a fence, or where a Python block begins. Tags of a final
+    answer at the end of a Python block are text if they are not Python.
     """
     return _Reader(reply.replace("\r\n", "\n")).read()
 
@@ -102,6 +117,7 @@ class _Reader:
         self.look_ahead = len(reply)
         self.open_finals = 0
         self.answered = False
+        self.shared_fence = -1
 
     def read(self) -> Reading:
         while self.at < self.end:
@@ -110,8 +126,9 @@ class _Reader:
             if opening and self._one_line(line):
                 self.at += len(line) + 1
             elif opening:
+                shares = self.at == self.shared_fence
                 self.at += len(line) + 1
-                self._block(opening[2], opening[1])
+                self._block(opening[2], opening[1], shares_fence=shares)
             elif self._is_cut(line):
                 self.end = self.at
             elif _FINAL.match(line):
@@ -130,7 +147,7 @@ class _Reader:
         return self.reply[start : self.end if stop < 0 else stop]
 
     def _final(self, line: str) -> None:
-        # A final answer may hold fences of its own: they belong to the answer.
+        # Fences inside a final answer belong to the answer.
         stop = None
         if self.open_finals < 4:
             stop = closing_parenthesis(self.reply, self.at + _FINAL.match(line).end(), self.end)
@@ -141,7 +158,7 @@ class _Reader:
         self.at += len(taken) + 1
 
     def _up_to_end_mark(self, line: str, start: int) -> str:
-        """The line at `start`, or what stands before the mark of the end of the turn in it, which ends the reply."""
+        """The line at `start` up to a mark of the end of the turn, which ends the reply."""
         mark = _END_MARK.search(line)
         if mark is None:
             return line
@@ -155,7 +172,7 @@ class _Reader:
         return bool(mark) or ((self.answered or bool(self.blocks)) and _HARNESS_TURN.match(line) is not None)
 
     def _one_line(self, line: str) -> bool:
-        # ```repl print(1)``` on one line is a block of its own; any other line with two fences is text.
+        # ```repl print(1)``` on one line is a block; any other line with two fences is text.
         inside = _FENCE.match(line)[2].rstrip()
         if "```" not in inside:
             return False
@@ -166,21 +183,22 @@ class _Reader:
             self.text.append(line)
         return True
 
-    def _block(self, info: str, fence: str) -> None:
+    def _block(self, info: str, fence: str, *, shares_fence: bool = False) -> None:
         label = _label(info)
         if label in CODE_LABELS:
             stop, after, closed = self._own_end(fence) or self._python_end(self.at)
-            code = _cell(info, self.reply[self.at : stop])
+            code, tags = _without_tags(_cell(info, self.reply[self.at : stop]))
+            self.text += [tags] if tags else []
         else:
             stop, after, closed = self._other_end(fence, nesting=label in _NESTING_LABELS)
             code = _unindented(self.reply[self.at : stop])
-        self.blocks.append(Block(label, code, closed))
+        self.blocks.append(Block(label, code, closed, shares_fence))
         if label in TEXT_LABELS and not self.blocks[-1].is_code:
             self.text.append(self.reply[self.at : stop])
         self.at = after
 
     def _own_end(self, fence: str) -> tuple[int, int, bool] | None:
-        """The end of a Python block opened by another fence than three backticks, where the next such fence is bare."""
+        """The end of a Python block that another fence than three backticks opened, if the next such fence is bare."""
         if fence == "```":
             return None
         found = re.compile(rf"^[ \t]*{fence}[`~]*(.*)\n?", re.MULTILINE).search(self.reply, self.at, self.end)
@@ -189,7 +207,7 @@ class _Reader:
         return found.start(), found.end(), True
 
     def _python_end(self, start: int) -> tuple[int, int, bool]:
-        """Where the code stops, where reading goes on, and whether a fence closed it."""
+        """The end of the code, the position after its fence, and whether a fence closed it."""
         quote, comment, held, glued, fences = "", False, None, None, 0
         for token in _PYTHON_TOKEN.finditer(self.reply, start, self.end):
             mark = token[0]
@@ -204,7 +222,7 @@ class _Reader:
             elif comment or (fence and len(quote) == 1):
                 glued, fences = (token, fences + 1) if fence else (glued, fences)
             elif fence and quote:
-                # A fence in a string that goes on behind it: right only if the code as a whole makes sense.
+                # A fence in a string that continues after it, which is right only if all of the code is Python.
                 held = token if held is None and self._begins_line(token.start()) else held
             elif fence:
                 if held and not self._makes_sense(start, token.start(), held):
@@ -231,7 +249,7 @@ class _Reader:
         return not before[2].strip() and (bool(before[1]) or position <= 80)
 
     def _makes_sense(self, start: int, stop: int, held: re.Match[str]) -> bool:
-        # What is read twice is counted, so that all looking ahead together stays linear.
+        # The sum of all text that is read twice is bounded, which keeps parsing linear.
         self.look_ahead -= stop - held.start()
         return stop - start <= _PARSED_CHARS and parsed(_unindented(self.reply[start:stop])) is not None
 
@@ -239,7 +257,8 @@ class _Reader:
         rest = self._line(fence.end())
         begins_next = self._begins_line(fence.start()) and _label(rest) in CODE_LABELS
         if begins_next:
-            return fence.start(), self.reply.rfind("\n", 0, fence.start()) + 1, True
+            self.shared_fence = self.reply.rfind("\n", 0, fence.start()) + 1
+            return fence.start(), self.shared_fence, True
         after = fence.end() + len(rest) + 1
         if _CHAT_MARK.match(rest.lstrip()):
             self.end = after = fence.end()
@@ -266,7 +285,7 @@ class _Reader:
 
 
 def closing_parenthesis(text: str, start: int, end: int) -> int | None:
-    """The position just behind the parenthesis that closes the one before `start`, or None."""
+    """The position after the parenthesis that closes the one before `start`, or None."""
     depth = 1
     for found in _PARENTHESIS.finditer(text, start, end):
         depth += 1 if found[0] == "(" else -1
@@ -281,7 +300,7 @@ def _label(info: str) -> str:
 
 
 def _cell(info: str, text: str) -> str:
-    """The code of a Python block, with what stands behind the label if that is code, without the label once more."""
+    """The code of a Python block, with code that follows the label on its line, and without a repeated label."""
     code = _unindented(text)
     first, _, rest = code.partition("\n")
     code = rest if first.strip().lower() in CODE_LABELS else code
@@ -289,8 +308,22 @@ def _cell(info: str, text: str) -> str:
     return f"{behind}\n{code}".rstrip() if _does_something(behind) and not _ATTRIBUTES.fullmatch(behind) else code
 
 
+def _without_tags(code: str) -> tuple[str, str]:
+    """The code of a Python block, and the tags of a final answer at its end that are not meant as calls.
+
+    They are those that are not Python, such as FINAL(Sansa Stark), and a FINAL(word) that is alone in its block.
+    """
+    tag = _TAG_LINE.search(code)
+    if tag is None or len(code) > _PARSED_CHARS:
+        return code, ""
+    before = code[: tag.start()].rstrip()
+    if parsed(code) is None and parsed(before) is not None:
+        return before, code[tag.start() :]
+    return ("", code) if _LONE_WORD.fullmatch(code.strip()) else (code, "")
+
+
 def _unindented(code: str) -> str:
-    """The code without the indentation that all of it has, or that only its first line has."""
+    """The code without its common indentation, or without that of the first line if no other line has it."""
     code = code.strip("\n").rstrip()
     if code[:1] in (" ", "\t"):
         code = textwrap.dedent(code).strip()
@@ -305,11 +338,11 @@ def _has_code(code: str) -> bool:
 
 
 def _does_something(code: str) -> bool:
-    """Whether the text is Python with more to it than words, numbers and lists of them, which are Python too."""
+    """Whether the text is Python that does something: words, numbers and lists of them are Python too."""
     module = parsed(code) if len(code) <= _PARSED_CHARS else None
     if module is None:
         return False
-    # `Paris (France)` is a call in Python, though nobody writes one so.
+    # `Paris (France)` is a call in Python, but calls are not written with a space.
     calls = _CALL_MARK.search(code) is not None
     return any(
         not isinstance(statement, ast.Expr | ast.AnnAssign)

@@ -1,4 +1,4 @@
-"""What all methods share: building the call tree, and turning every way it can end into a Completion."""
+"""Method: the base class of every method. It builds the call tree and turns each way to end into a Completion."""
 
 from __future__ import annotations
 
@@ -18,26 +18,28 @@ from rlm.prompts import PromptError, load_prompt
 from rlm.repl.protocol import ReplError
 from rlm.trajectory import CallRecord, OnEvent, Trajectory
 from rlm.tree import ROOT, SUB, CallTree
+from rlm.validation import setting_types, validate
 
 
 @dataclass(frozen=True)
 class Answer:
-    """How a method's own loop ended: its answer, if any, and why it stopped."""
+    """The answer of a method, if any, and why the method stopped; see Completion for truncated and untagged."""
 
     text: str | None
     stop_reason: StopReason = StopReason.ANSWER
     truncated: bool = False
+    untagged: bool = False
 
 
 @dataclass(kw_only=True)
 class Method:
-    """Base of every method: a subclass sets its settings as fields and writes `answer`.
+    """Base class of every method: a subclass declares its settings as fields and implements `answer`.
 
-    model, sub_model: a ChatModel or a name such as `openai/gpt-5`; without a sub_model, model takes its part.
-    limits: the defaults of each completion.
+    The fields' annotations are checked when a method is made. model, sub_model: a ChatModel or a name such as
+    `openai/gpt-5`; sub_model is model by default. limits: the default limits of each completion.
     """
 
-    # Which entry of a model configuration the runner hands in as sub_model.
+    # The entry of a model configuration that the runner passes as sub_model.
     sub_role: ClassVar[str] = SUB
 
     model: ChatModel | str
@@ -45,12 +47,17 @@ class Method:
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
+        settings = {
+            name: getattr(self, name) for name in setting_types(type(self)) if name not in ("model", "sub_model")
+        }
+        for name, value in validate(type(self), settings).items():
+            setattr(self, name, value)
         self.model = load_model(self.model)
         self.sub_model = self.model if self.sub_model is None else load_model(self.sub_model)
 
     @property
     def prompt_file_sha256(self) -> str | None:
-        """Hash of the prompt file that the field `prompt` names, None for a method without one."""
+        """Hash of the prompt file that the field `prompt` names; None for a method without one."""
         name = getattr(self, "prompt", None)
         try:
             return load_prompt(name).sha256 if name else None
@@ -58,7 +65,7 @@ class Method:
             return None
 
     async def answer(self, prompt: Prompt, tree: CallTree) -> Answer:
-        """Answer the prompt with calls through `tree`; what it raises ends the completion with a stop_reason."""
+        """Answer the prompt with calls through `tree`. An exception ends the completion with a stop_reason."""
         raise TypeError(f"{type(self).__name__} does not define answer(prompt, tree)")
 
     async def acompletion(
@@ -71,16 +78,17 @@ class Method:
         budget: Budget | None = None,
         on_event: OnEvent | None = None,
     ) -> Completion:
-        """Answer `query` over `prompt`; see Prompt.of for what a prompt may be.
+        """Answer `query` over `prompt`; Prompt.of documents the types that a prompt may have.
 
-        limits: in place of the method's own. epoch: which of several completions of one prompt this is; recorded
-        responses are kept apart by it. budget: dollars shared with other completions. on_event: called with each event
-        of the trajectory as it happens (turns, model calls, cells, children), on the event loop: it must not block.
+        limits: replace the method's own. epoch: the number of this repetition of the prompt, which keeps its recorded
+        responses apart from those of other repetitions. budget: dollars shared with other completions. on_event: called
+        on the event loop with each event of the trajectory when it happens (turns, model calls, cells, children); it
+        must not block.
 
-        Limits, an input that is too long, endpoints that fail and a method's own faults end in a Completion with a
-        stop_reason, so that what was paid is told. Raises FatalModelError (no later call can succeed) and what is wrong
-        with the arguments. Cancellation passes through, after the calls on the wire have been dropped and the session's
-        processes ended.
+        A limit, an input that is too long, a failed endpoint or a fault of the method ends in a Completion with a
+        stop_reason, which reports what was paid. Raises FatalModelError if no later call can succeed, and ValueError or
+        TypeError for invalid arguments. Cancellation propagates after the calls in flight were dropped and the
+        session's processes have ended.
         """
         prompt = Prompt.of(prompt, query)
         meter = Meter(limits or self.limits, budget)
@@ -88,7 +96,7 @@ class Method:
         tree.trajectory.record("completion", method=type(self).__name__, chars=prompt.chars, query=prompt.query)
         error = None
         try:
-            result = await self.answer(prompt, tree)
+            result = _within_limits(await self.answer(prompt, tree), tree)
         except asyncio.CancelledError:
             await tree.drop()
             raise
@@ -104,7 +112,7 @@ class Method:
         except Exception as fault:
             result, error = Answer(None, StopReason.ERROR), one_line(fault)
             tree.trajectory.record("error", traceback=traceback.format_exc())
-        # What was on the wire when a cell was stopped is paid for too.
+        # Calls that were in flight when a cell was stopped are paid for too.
         await tree.settle()
         return _completion(result, error, tree)
 
@@ -118,12 +126,23 @@ class Method:
         budget: Budget | None = None,
         on_event: OnEvent | None = None,
     ) -> Completion:
-        """Like acompletion, for code that is not asynchronous; also where an event loop already runs, as in a notebook.
+        """Like acompletion, for synchronous code; it also works while an event loop is running, as in a notebook.
 
-        on_event is called in a thread of its own. KeyboardInterrupt cancels the whole completion before it passes.
+        on_event is called in another thread. KeyboardInterrupt cancels the completion before it propagates.
         """
         work = self.acompletion(prompt, query, limits=limits, epoch=epoch, budget=budget, on_event=on_event)
         return run_blocking(work)
+
+
+def _within_limits(result: Answer, tree: CallTree) -> Answer:
+    """The answer, with the limit as its stop_reason if the calls that led to it have exceeded one."""
+    exceeded = tree.meter.exceeded
+    if exceeded is None or result.stop_reason not in (StopReason.ANSWER, StopReason.TRUNCATED):
+        return result
+    tree.trajectory.record(
+        "limit", reason=str(exceeded), text=f"{exceeded} was exceeded before the answer was complete"
+    )
+    return replace(result, stop_reason=exceeded)
 
 
 def _completion(result: Answer, error: str | None, tree: CallTree) -> Completion:
@@ -136,7 +155,7 @@ def _completion(result: Answer, error: str | None, tree: CallTree) -> Completion
     roots = sum(call.role == ROOT and call.depth == 0 for call in calls)
     usage = Usage(
         tokens=tree.meter.tokens,
-        # Sums that do not depend on which of several calls at once ended first.
+        # Exact sums do not depend on the order in which concurrent calls ended.
         cost=Cost(
             math.fsum(call.cost.usd for call in calls),
             math.fsum(call.cost.uncached_usd for call in calls),
@@ -150,11 +169,14 @@ def _completion(result: Answer, error: str | None, tree: CallTree) -> Completion
         syntax_errors=tree.counts.syntax_errors,
         model_s=math.fsum(call.latency_s for call in calls),
     )
-    return Completion(text, reason, usage, tree.trajectory, calls, result.truncated, error, tree.meter.wall_s)
+    return Completion(
+        text, reason, usage, tree.trajectory, calls, result.truncated, error, tree.meter.wall_s,
+        untagged=result.untagged and text is not None, prompt_cut=tree.prompt_cut,
+    )  # fmt: skip
 
 
 def _in_order(tree: CallTree) -> tuple[CallRecord, ...]:
-    """The calls of a tree, numbered as the events of its trajectory are once these are in order."""
+    """The calls of a tree, numbered like the events of its trajectory after these were put in order."""
     numbers = tree.trajectory.put_in_order()
     calls = (
         replace(

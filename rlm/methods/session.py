@@ -1,46 +1,98 @@
-"""A method's REPL session: its settings, its cells in the trajectory, and their output as the model sees it."""
+"""Session: a method's REPL, whose cells are counted and recorded, and their output as the model sees it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from rlm.limits import Limits
+from rlm.methods.subcalls import PaidReplies
 from rlm.repl import open_repl
 from rlm.repl.protocol import CellResult, CellStatus, HostFunction, Repl, ReplSettings
+from rlm.syntax import parsed
 from rlm.tree import CallTree
 
 NO_OUTPUT = "(no output)"
 
 
-async def start_session(
-    settings: ReplSettings | Mapping[str, Any],
-    limits: Limits,
-    context: str | Sequence[str],
-    functions: Mapping[str, HostFunction],
-    **options: Any,
-) -> Repl:
-    """open_repl with the settings of a method; options: `answer` and `data`. Raises ReplError."""
-    checked = ReplSettings.of(settings, limits.max_output_chars)
-    return await open_repl(context, functions, limits=checked, confinement=checked.confinement, **options)
+class Session:
+    """The REPL of one loop. paid: the store that the session's functions use for their replies."""
 
+    def __init__(self, repl: Repl, tree: CallTree, paid: PaidReplies) -> None:
+        self.repl = repl
+        self._tree = tree
+        self._paid = paid
 
-async def run_cell(
-    repl: Repl, tree: CallTree, code: str, *, parent: int | None, depth: int = 0, timeout_s: float | None = None
-) -> CellResult:
-    """Run a cell, count it and record it as an event `cell`. timeout_s: None is what is left of the tree's time."""
-    result = await repl.run(code, timeout_s=tree.meter.remaining_s if timeout_s is None else timeout_s)
-    tree.counts.cells += 1
-    tree.counts.syntax_errors += result.status == CellStatus.SYNTAX_ERROR
-    tree.trajectory.record(
-        "cell", parent=parent, depth=depth, code=code, status=str(result.status), stdout=result.stdout,
-        stderr=result.stderr, error=result.error, stdout_chars=result.stdout_chars, stderr_chars=result.stderr_chars,
-        variables=dict(result.variables), final=result.final, notice=result.notice, wall_s=result.wall_s,
-    )  # fmt: skip
-    return result
+    @classmethod
+    async def open(
+        cls,
+        settings: ReplSettings | Mapping[str, Any],
+        limits: Limits,
+        tree: CallTree,
+        paid: PaidReplies,
+        context: str | Sequence[str],
+        functions: Mapping[str, HostFunction],
+        *,
+        answer: str = "none",
+        data: Mapping[str, Any] | None = None,
+    ) -> Session:
+        """Start a REPL with a method's settings; `open_repl` documents answer and data. Raises ReplError."""
+        checked = ReplSettings.of(settings, limits.max_output_chars)
+        repl = await open_repl(
+            context, functions, limits=checked, confinement=checked.confinement, answer=answer, data=data
+        )
+        return cls(repl, tree, paid)
+
+    async def run(
+        self,
+        code: str,
+        *,
+        parent: int | None,
+        depth: int = 0,
+        timeout_s: float | None = None,
+        tool_code: str | None = None,
+    ) -> CellResult:
+        """Run a cell, count it and record it as an event `cell`.
+
+        timeout_s: by default the time that the tree has left. tool_code: the code of the reply's tool call, if it had
+        one; a cell with this code is recorded as such.
+        """
+        remaining = self._tree.meter.remaining_s
+        try:
+            result = await self.repl.run(code, timeout_s=remaining if timeout_s is None else timeout_s)
+        except BaseException:
+            self._paid.cell_ended(failed=True)
+            raise
+        self._paid.cell_ended(failed=result.status != CellStatus.OK)
+        self._tree.counts.cells += 1
+        self._tree.counts.syntax_errors += result.status == CellStatus.SYNTAX_ERROR
+        self._tree.trajectory.record(
+            "cell", parent=parent, depth=depth, code=code, status=str(result.status), stdout=result.stdout,
+            stderr=result.stderr, error=result.error, stdout_chars=result.stdout_chars,
+            stderr_chars=result.stderr_chars, variables=dict(result.variables), final=result.final,
+            notice=result.notice, wall_s=result.wall_s, **({"tool_call": True} if code == tool_code else {}),
+        )  # fmt: skip
+        return result
+
+    async def run_until_failure(self, codes: Sequence[str], **options: Any) -> AsyncIterator[CellResult]:
+        """Run the cells of one reply in order, up to the first that fails.
+
+        A cell that is not Python does not stop the ones after it if one of these is Python: replies quote faulty code
+        before they correct it. options: those of `run`.
+        """
+        for number, code in enumerate(codes, 1):
+            result = await self.run(code, **options)
+            yield result
+            quoted = result.status == CellStatus.SYNTAX_ERROR and any(parsed(later) for later in codes[number:])
+            if result.status != CellStatus.OK and not quoted:
+                return
+
+    async def aclose(self) -> None:
+        """End the session's process."""
+        await self.repl.aclose()
 
 
 def shown_output(result: CellResult) -> str:
-    """What a cell printed and raised, as the model is shown it."""
+    """The text that a cell printed and raised, as the model sees it."""
     parts = [result.stdout, result.stderr, result.error or "", result.notice or ""]
     return "\n".join(part.rstrip() for part in parts if part.strip()) or NO_OUTPUT

@@ -8,66 +8,94 @@ from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from rlm.limits import LimitReached
+from rlm.methods.thinking import after_thinking
 from rlm.models.chat import ChatModel, FatalModelError, Reply
 from rlm.repl.protocol import HostFunction
 from rlm.tree import SUB, CallTree
 
 T = TypeVar("T")
+# The number of failed calls whose reasons stand in the message of a failed batch.
+_SHOWN_FAILURES = 5
+_REASON_CHARS = 200
+# Characters for a sub-model with an unknown window.
+_UNKNOWN_CAPACITY = 150_000
 
 
 class SubCallFailed(Exception):
-    """A sub-call that gave no answer; its message is for the model that made it."""
+    """A sub-call without an answer; its message is shown to the model that made the call."""
 
 
-class Batch:
-    """Runs the calls of a batch together.
+class PaidReplies:
+    """The replies that one session has paid for, so that a repeated request after a failure costs nothing.
 
-    What a batch has paid for before one of its calls failed is kept, and given to the next batch that asks it again.
+    The replies of a failed batch are kept at once, and those of a failed cell when it ends. Each kept reply answers one
+    equal request.
     """
 
     def __init__(self) -> None:
-        # A batch may ask the same several times.
+        # A list for each request, because one cell may ask the same several times.
         self._kept: dict[Hashable, list[str]] = {}
+        self._of_cell: dict[Hashable, list[str]] = {}
 
-    async def run(self, requests: Sequence[Hashable], ask: Callable[[Any], Awaitable[str]]) -> list[str]:
-        """The answers in the order of the requests, when no call is under way any more.
+    async def reply(self, request: Hashable, ask: Callable[[Any], Awaitable[str]]) -> str:
+        """A kept reply to the request, or that of `ask`."""
+        kept = self._kept.get(request)
+        text = kept.pop(0) if kept else await ask(request)
+        self._of_cell.setdefault(request, []).append(text)
+        return text
 
-        Raises what `run_all` raises, and SubCallFailed if some calls failed.
+    async def replies(
+        self, requests: Sequence[Hashable], ask: Callable[[Any], Awaitable[str]], *, return_exceptions: bool = False
+    ) -> list[str | Exception]:
+        """The replies in the order of the requests, after all calls have ended.
+
+        return_exceptions: an exception takes the place of the reply of each failed call, as in asyncio.gather; by
+        default SubCallFailed is raised. Raises what `run_all` raises.
         """
-
-        async def one(request: Hashable) -> str:
-            kept = self._kept.get(request)
-            return kept.pop(0) if kept else await ask(request)
-
-        results = await run_all([functools.partial(one, request) for request in requests])
-        failed = [result for result in results if isinstance(result, Exception)]
-        if not failed:
+        results = await run_all([functools.partial(self.reply, request, ask) for request in requests])
+        failed = {index: result for index, result in enumerate(results) if isinstance(result, Exception)}
+        if not failed or return_exceptions:
             return results
         for request, result in zip(requests, results, strict=True):
             if isinstance(result, str):
+                self._of_cell[request].remove(result)
                 self._kept.setdefault(request, []).append(result)
+        reasons = [f"index {index}: {_reason(error)}" for index, error in list(failed.items())[:_SHOWN_FAILURES]]
+        more = len(failed) - len(reasons)
         raise SubCallFailed(
-            f"{len(failed)} of {len(requests)} calls failed, the first with: {failed[0]}. The other answers are kept: "
-            "call again with the same list to pay only for those that failed"
+            f"{len(failed)} of {len(requests)} calls failed ({'; '.join(reasons)}{f'; {more} more' if more else ''}). "
+            "The other replies are kept: call again with the same list to pay only for the calls that failed, or with "
+            "return_exceptions=True to get the replies with an exception in the place of each failed call"
         )
+
+    def cell_ended(self, *, failed: bool) -> None:
+        """Keep the replies of a cell that failed, for it may be run again; forget those of any other."""
+        for request, replies in self._of_cell.items() if failed else ():
+            self._kept.setdefault(request, []).extend(replies)
+        self._of_cell = {}
 
 
 class SubCalls:
-    """Plain calls to one sub-model, at most `concurrency` of them on the wire at a time."""
+    """Plain calls to one sub-model, of which at most `concurrency` are in flight."""
 
     def __init__(self, tree: CallTree, model: ChatModel, concurrency: int) -> None:
         self._tree = tree
         self._model = model
         self._slots = asyncio.Semaphore(concurrency)
-        self._batch = Batch()
 
     async def ask(self, prompt: str, *, depth: int, parent: int | None) -> str:
-        """One call. Raises LimitReached before it is made, and ModelError or SubCallFailed."""
+        """Make one call and return its text without reasoning.
+
+        Raises LimitReached before the call is made, SubCallFailed for a reply that is no answer, and ModelError.
+        """
         await self._slots.acquire()
-        reply = await self._tree.to_its_end(self._call(prompt, depth, parent))
-        if reply.truncated and not reply.text.strip():
-            raise SubCallFailed("the sub-model used up its output tokens before it answered: ask for less at a time")
-        return reply.text
+        reply = await self._tree.shielded(self._call(prompt, depth, parent))
+        if reply.refused:
+            raise SubCallFailed("the provider filtered this call or the sub-model refused it: change the prompt")
+        text = after_thinking(reply.text, truncated=reply.truncated)
+        if reply.truncated and not text.strip():
+            raise SubCallFailed("the sub-model reached its limit on output tokens before it answered: ask for less")
+        return text
 
     async def _call(self, prompt: str, depth: int, parent: int | None) -> Reply:
         try:
@@ -77,15 +105,12 @@ class SubCalls:
         finally:
             self._slots.release()
 
-    async def ask_all(self, prompts: Sequence[str], *, depth: int, parent: int | None) -> list[str]:
-        """The answers in the order of the prompts; raises like Batch.run."""
-        return await self._batch.run(prompts, functools.partial(self.ask, depth=depth, parent=parent))
-
 
 async def run_all(work: Sequence[Callable[[], Awaitable[T]]]) -> list[T | Exception]:
-    """Run all at once and wait for all, so that what is on the wire is charged; a failure stands in its place.
+    """Run everything concurrently and wait for all of it, so that calls in flight are charged.
 
-    Raises the LimitReached or the FatalModelError that one of them raised, when all have ended.
+    The exception of a failed item takes the place of its result. If an item raised FatalModelError or LimitReached,
+    that exception is raised after all items have ended.
     """
     results = await asyncio.gather(*(each() for each in work), return_exceptions=True)
     for kind in (FatalModelError, LimitReached):
@@ -99,36 +124,41 @@ async def run_all(work: Sequence[Callable[[], Awaitable[T]]]) -> list[T | Except
 
 
 def sub_call_functions(
-    tree: CallTree,
-    model: ChatModel,
-    *,
-    parent: Callable[[], int | None] = lambda: None,
-    depth: int = 1,
-    concurrency: int = 16,
+    calls: SubCalls, paid: PaidReplies, *, parent: Callable[[], int | None] = lambda: None, depth: int = 1
 ) -> Mapping[str, HostFunction]:
-    """llm_query(prompt) and llm_query_batched(prompts) for a REPL.
+    """llm_query and llm_query_batched for one REPL; several REPLs may share `calls`.
 
-    parent: gives the event under which a call is recorded, asked at each call. depth: that of the calls, 1 for those
-    that the root's own code makes.
+    parent: returns the event under which a call is recorded. depth: the depth of the calls, 1 for those of the root's
+    code.
     """
-    return plain_functions(SubCalls(tree, model, concurrency), parent=parent, depth=depth)
 
+    async def ask(prompt: str) -> str:
+        return await calls.ask(prompt, depth=depth, parent=parent())
 
-def plain_functions(calls: SubCalls, *, parent: Callable[[], int | None], depth: int) -> Mapping[str, HostFunction]:
-    """The same functions over SubCalls that several REPLs share."""
-
-    # Models name a model they know, though there is one sub-model only: the name is taken and changes nothing.
+    # Models pass the name of a model that they know. It is accepted and ignored, as there is only one sub-model.
     async def llm_query(prompt: Any, model: Any = None) -> str:
-        return await calls.ask(one_text(prompt, "llm_query"), depth=depth, parent=parent())
+        return await paid.reply(one_text(prompt, "llm_query"), ask)
 
-    async def llm_query_batched(prompts: Any, model: Any = None) -> list[str]:
-        return await calls.ask_all(texts(prompts, "llm_query_batched"), depth=depth, parent=parent())
+    async def llm_query_batched(
+        prompts: Any, model: Any = None, return_exceptions: Any = False
+    ) -> list[str | Exception]:
+        requests = texts(prompts, "llm_query_batched")
+        return await paid.replies(requests, ask, return_exceptions=bool(return_exceptions))
 
     return {"llm_query": llm_query, "llm_query_batched": llm_query_batched}
 
 
+def capacity(model: ChatModel) -> int:
+    """The characters that are said to fit into a sub-call: as in the paper, 500,000 for a window of 400,000 tokens."""
+    if model.context_window is None:
+        return _UNKNOWN_CAPACITY
+    chars = model.context_window * 5 // 4
+    unit = 10 ** max(0, len(str(chars)) - 2)
+    return max(1, chars // unit * unit)
+
+
 def one_text(value: Any, function: str) -> str:
-    """The value if it is a string with something in it; else SubCallFailed with a message for the model."""
+    """The value if it is a string with text in it. Otherwise raises SubCallFailed with a message for the model."""
     if not isinstance(value, str):
         raise SubCallFailed(f"{function} takes one string, not {_kind(value)}; put all that it needs into that string")
     if not value.strip():
@@ -137,7 +167,7 @@ def one_text(value: Any, function: str) -> str:
 
 
 def texts(value: Any, function: str) -> list[str]:
-    """The value if it is a list of strings; else SubCallFailed with a message for the model."""
+    """The value if it is a list of strings. Otherwise raises SubCallFailed with a message for the model."""
     if isinstance(value, str) or not isinstance(value, Sequence):
         raise SubCallFailed(f"{function} takes a list of strings, not {_kind(value)}")
     return [one_text(item, f"{function}, item {number},") for number, item in enumerate(value)]
@@ -145,3 +175,7 @@ def texts(value: Any, function: str) -> list[str]:
 
 def _kind(value: Any) -> str:
     return f"a {type(value).__name__}" if value is not None else "None"
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:_REASON_CHARS] or type(error).__name__

@@ -1,4 +1,4 @@
-"""Reasoning that a model writes before its reply, and how it is set apart."""
+"""Separation of a reply from the reasoning that a model writes before it."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ from collections import deque
 
 _THINKING_END = re.compile(r"</(?:\w+:)?think(?:ing)?>|<\|channel\|>final<\|message\|>", re.IGNORECASE)
 _THINKING = re.compile(r"\s*<(?:\w+:)?think(?:ing)?>", re.IGNORECASE)
-# Other marks of thinking count at the beginning of a reply alone: elsewhere a prompt in code may ask for them.
+# Other marks of reasoning count only at the beginning of a reply: elsewhere they may be part of a prompt in code.
 _OTHER_THINKING = re.compile(
     r"\s*(?:<(?P<tag>(?:\w+:)?(?:thoughts?|reasoning|reflection|analysis|scratchpad))>|\[THINK\]|◁think▷)",
     re.IGNORECASE,
 )
-# Attempts that may scan the rest of a reply in vain are limited, which keeps parsing linear.
+# Some servers remove the markers of the Harmony format but not the names of its channels: `analysis...assistantfinal`.
+_CHANNEL = re.compile(r"\s*(?:(?:assistant\n?)?(?:analysis|commentary)|assistant\n?final|final(?=[A-Z0-9]))")
+_FINAL_CHANNEL = re.compile(r"assistant\n?final")
+# The number of attempts that may scan the rest of a reply in vain is limited, which keeps parsing linear.
 _MAX_LOOKS = 4
 
 
 def after_thinking(reply: str, *, truncated: bool = False) -> str:
-    """The reply behind its last `</think>` that is not in a string; nothing where the thinking was cut."""
+    """The reply after its reasoning; an empty string if the reply was cut within it."""
     opened = _OTHER_THINKING.match(reply)
     if opened:
         end = f"</{opened['tag']}>" if opened["tag"] else "[/THINK]" if "[" in opened[0] else "◁/think▷"
@@ -26,10 +29,24 @@ def after_thinking(reply: str, *, truncated: bool = False) -> str:
             reply = reply[found + len(end) :]
         elif truncated:
             return ""
-    for end in reversed(deque(_THINKING_END.finditer(reply), _MAX_LOOKS)):
-        if not _in_string(reply, end):
-            return reply[end.end() :]
-    return "" if truncated and _THINKING.match(reply) else reply
+    for mark in reversed(deque(_THINKING_END.finditer(reply), _MAX_LOOKS)):
+        if not _in_string(reply, mark):
+            return reply[mark.end() :]
+    if truncated and _THINKING.match(reply):
+        return ""
+    channel = _CHANNEL.match(reply)
+    return reply if channel is None else _final_channel(reply, channel, truncated)
+
+
+def _final_channel(reply: str, first: re.Match[str], truncated: bool) -> str:
+    """The last final channel of a reply whose first channel is given."""
+    finals = deque(_FINAL_CHANNEL.finditer(reply), 1)
+    if finals:
+        return reply[finals[0].end() :]
+    if first[0].endswith("final"):
+        return reply[first.end() :]
+    glued = reply[first.end() : first.end() + 1].isupper()
+    return "" if truncated and glued else reply
 
 
 def _in_string(text: str, found: re.Match[str]) -> bool:
@@ -38,7 +55,7 @@ def _in_string(text: str, found: re.Match[str]) -> bool:
     before, behind = before.replace("```", ""), behind.replace("```", "")
     if any(before.count(quote) % 2 and quote in behind for quote in "\"'`"):
         return True
-    # A string of several lines, in the block that is open there.
+    # The string may span several lines of the block that is open at this position.
     block = text.rfind("```", 0, found.start())
     return block >= 0 and any(
         text.count(quote, block, found.start()) % 2 and quote in text[found.end() :] for quote in ('"""', "'''")

@@ -1,4 +1,4 @@
-"""How many tokens of text a model's context window takes, and taking that much of a text."""
+"""The room in a model's context window in tokens, and text cut to it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from rlm.models.chat import ChatModel
 from rlm.models.tokens import count_tokens, encoder
 
-# What a chat template adds to a message, and what it adds once.
+# Tokens that a chat template adds to each message, and once to a request.
 _MESSAGE_TOKENS = 8
 _TEMPLATE_TOKENS = 48
 _GUESSED_CHARS = 6
@@ -16,10 +16,10 @@ _BOUNDARIES = (re.compile(r"\n\s*\n"), re.compile(r"\n"), re.compile(r"[.!?][\"'
 
 
 class Window:
-    """Tokens that a model's input may have, by our count.
+    """The number of tokens that a model's input may have, counted with `o200k_base`.
 
-    The model may count more tokens than we do: a twentieth is left free, and after a refused input the window is
-    smaller than that input. Where the window is not known, there is no limit until an input was refused.
+    The model's own tokenizer may count more, so a twentieth is left free, and after a refused input the window becomes
+    smaller than that input. If the window is unknown, there is no limit until an input is refused.
     """
 
     def __init__(self, model: ChatModel, output_tokens: int | None = None) -> None:
@@ -29,32 +29,32 @@ class Window:
             self.tokens = max(0, int((model.context_window - kept) * 0.95) - _TEMPLATE_TOKENS)
 
     def room(self, messages: Sequence[Mapping[str, str]]) -> int | None:
-        """Tokens that may be added to these messages, possibly below 0; None is no limit."""
+        """The number of tokens that may be added to these messages, possibly negative; None is no limit."""
         return None if self.tokens is None else self.tokens - count_messages(messages)
 
     def refused(self, messages: Sequence[Mapping[str, str]]) -> None:
-        """Note that these messages did not fit."""
+        """Record that these messages did not fit."""
         counted = count_messages(messages)
         self.tokens = int(0.8 * (counted if self.tokens is None else min(counted, self.tokens)))
 
 
 def reply_tokens(model: ChatModel, output_tokens: int | None = None) -> int:
-    """Tokens of the window that are kept for the reply: as configured, else an eighth of the window up to 16,384."""
-    wanted = output_tokens or model.sampling.max_output_tokens
+    """The tokens of the window kept for the reply: as configured, by default an eighth of the window up to 16,384."""
+    configured = output_tokens or model.sampling.max_output_tokens
     if model.context_window is None:
-        return wanted or 0
-    return min(wanted or min(model.context_window // 8, 16_384), model.context_window // 2)
+        return configured or 0
+    return min(configured or min(model.context_window // 8, 16_384), model.context_window // 2)
 
 
 def count_messages(messages: Sequence[Mapping[str, str]]) -> int:
-    """Tokens of a list of messages, by our count."""
+    """The tokens of a list of messages, with those that a chat template adds."""
     return sum(count_tokens(message["content"]) + _MESSAGE_TOKENS for message in messages)
 
 
 def fit(text: str, start: int, tokens: int) -> int:
-    """Where the longest piece of `text` from `start` with at most `tokens` tokens ends.
+    """The end of the longest piece of `text` that begins at `start` and has at most `tokens` tokens.
 
-    Only about that much of the text is read, so that walking through a text takes time linear in its length.
+    It reads little more than the piece, so that a walk through a text takes time linear in its length.
     """
     size = max(1, tokens) * _GUESSED_CHARS
     while True:
@@ -68,9 +68,9 @@ def fit(text: str, start: int, tokens: int) -> int:
 
 
 def boundary(text: str, start: int, end: int) -> int:
-    """A place to cut between `start` and `end`, as near to `end` as it can be.
+    """The position between `start` and `end` at which to cut the text.
 
-    Taken is the best there is in the last quarter: behind a paragraph, a line, a sentence, a word, else `end` itself.
+    It is the last end of a paragraph in the last quarter, otherwise of a line, of a sentence, of a word, or `end`.
     """
     if end >= len(text):
         return len(text)
@@ -83,7 +83,7 @@ def boundary(text: str, start: int, end: int) -> int:
 
 
 class Reader:
-    """Reads a context piece by piece: whole documents while they fit, a longer one in chunks."""
+    """Reads a context piece by piece: complete documents while they fit, a longer document in chunks."""
 
     def __init__(self, context: str | Sequence[str]) -> None:
         self._documents = [context] if isinstance(context, str) else list(context)
@@ -100,7 +100,7 @@ class Reader:
 
     @property
     def position(self) -> tuple[int, int]:
-        """Where reading goes on; set it to a value it had before to read a piece again."""
+        """The position of the next piece; setting it to an earlier value reads that piece again."""
         return self._index, self._at
 
     @position.setter
@@ -108,7 +108,7 @@ class Reader:
         self._index, self._at = position
 
     def take(self, tokens: int | None) -> str:
-        """The next piece of at most `tokens` tokens, None for all; at least one character of what is left."""
+        """The next piece, of at most `tokens` tokens (None is no limit) and at least one character."""
         taken: list[str] = []
         if tokens is None:
             taken, self._index = [self.rest(None)], len(self._documents)
@@ -125,7 +125,7 @@ class Reader:
         return "\n\n".join(taken)
 
     def rest(self, tokens: int | None) -> str | None:
-        """All that is left, or None if that is more than `tokens` tokens. Does not read on."""
+        """The unread text, or None if it has more than `tokens` tokens. The position does not change."""
         left: list[str] = []
         at = self._at
         for document in self._documents[self._index :]:

@@ -120,7 +120,7 @@ class Calls:
                 cancelled = _failed("failed", "the call was cancelled")
                 self._channel.write(wire.encode({"t": "result", "id": number} | cancelled))
             raise
-        if result["kind"] != "value":
+        if result["kind"] not in ("value", "mixed"):
             await asyncio.sleep(_FAILURE_S)
         if number not in self._unanswered:
             return
@@ -140,7 +140,7 @@ class Calls:
             return _failed("stop", str(self._stop))
         try:
             self._signatures[name].bind(*args, **kwargs)
-            return {"kind": "value", "value": await self._functions[name](*args, **kwargs)}
+            return _returned(await self._functions[name](*args, **kwargs))
         except (LimitReached, FatalModelError) as stop:
             if self._stop is None:
                 self._stop = stop
@@ -150,6 +150,14 @@ class Calls:
             return _failed("type", f"{name}(): {error}")
         except Exception as error:
             return _failed("failed", _told(error))
+
+
+def _returned(value: Any) -> dict[str, Any]:
+    """The message of a result; exceptions in a list become exceptions in the session too."""
+    if isinstance(value, list) and any(isinstance(one, Exception) for one in value):
+        return {"kind": "mixed", "items": [_failed("failed", _told(one)) if isinstance(one, Exception) else
+                                           {"kind": "value", "value": one} for one in value]}  # fmt: skip
+    return {"kind": "value", "value": value}
 
 
 def _told(error: Exception) -> str:

@@ -91,11 +91,11 @@ def test_turns_of_a_loop_are_limited():
 
 def test_failures_in_a_row_end_a_loop_and_a_success_starts_the_count_again():
     guard = LoopGuard(Limits(max_consecutive_errors=2))
-    guard.outcome(failed=True)
-    guard.outcome(failed=False)
-    guard.outcome(failed=True)
+    guard.ended(failed=True)
+    guard.ended(failed=False)
+    guard.ended(failed=True)
     with pytest.raises(LimitReached):
-        guard.outcome(failed=True)
+        guard.ended(failed=True)
 
 
 def test_a_repeated_cell_is_told_once_and_then_ends_the_loop():

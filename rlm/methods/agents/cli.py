@@ -1,4 +1,4 @@
-"""agent_cli: any command-line agent as a method, given the prompt as text or the context as a file."""
+"""agent_cli: any command-line agent as a method, which gets the prompt as text or the context as a file."""
 
 from __future__ import annotations
 
@@ -11,82 +11,79 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from annotated_types import Gt, Len
 
 from rlm.completion import StopReason
 from rlm.limits import LimitReached
-from rlm.methods.agents.output import Said, read_output, read_rules
-from rlm.methods.agents.process import Finished, run_command
+from rlm.methods.agents.output import AgentOutput, read_output, read_rules
+from rlm.methods.agents.process import CommandResult, run_command
 from rlm.methods.base import read_answer
 from rlm.methods.method import Answer, Method
 from rlm.models.chat import ContextOverflow, FailedAttempt, ModelError, Reply, Sampling
 from rlm.prompt import Prompt
 from rlm.tree import CallTree
 
-PROMPT, FILE = "prompt", "file"
-# The kernel takes no longer argument of a command.
+# The kernel rejects a longer argument of a command.
 _LONGEST_ARGUMENT = 131_071
 
 
 class AgentTimedOut(ModelError):
-    """The agent did not end in time and was killed; `failures` holds what it had told of its usage."""
+    """The agent timed out and was killed; `failures` holds the usage that it had reported."""
 
 
 @dataclass(kw_only=True)
 class AgentCli(Method):
-    """Runs an agent once, in an empty folder of its own that is deleted afterwards.
+    """Runs an agent once, in an empty folder that is deleted afterwards.
 
-    command: its arguments, in which `{prompt}`, `{query}`, `{context_file}`, `{folder}` and `{model}` are filled in;
-    a command without `{prompt}` gets the prompt on its standard input. context: `prompt`, the context stands in the
-    prompt, in the benchmark's layout; `file`, it lies in context_file, and the prompt names the file in its place.
-    agent_model: the model's name as the agent knows it; None is the configured model's. environment: names of the
-    variables that the agent gets; it gets no others. timeout_s: seconds until it is killed, at most what the
-    completion has left. output: where answer and usage stand in what it prints, see agent_output.read_rules.
-    overflow_pattern: a regular expression for the message of a failed agent whose prompt was too long.
+    The agent's own calls are not visible: they count as one root call with the tokens and dollars that it reports.
 
-    The agent's own calls are not seen: they count as one call of the root, with the tokens and dollars that it tells.
+    command: the program and its arguments, in which `{prompt}`, `{query}`, `{context_file}`, `{folder}` and `{model}`
+    are filled in; a command without `{prompt}` gets the prompt on standard input. context: `prompt` puts the context
+    into the prompt, in the benchmark's layout; `file` writes it to context_file, which the prompt names. agent_model:
+    the agent's name for the model; None is the configured model's name. environment: the names of the variables that
+    the agent gets. timeout_s: seconds until the agent is killed, at most the time that the completion has left. output:
+    the rules that read its output, see `read_rules`. overflow_pattern: a regular expression for the error message of an
+    agent whose prompt was too long.
     """
 
-    command: Sequence[str]
-    context: str = PROMPT
+    command: Annotated[Sequence[str], Len(1)]
+    context: Literal["prompt", "file"] = "prompt"
     context_file: str = "context.txt"
     agent_model: str | None = None
     environment: Sequence[str] = ("PATH", "HOME")
-    timeout_s: float = 3600.0
+    timeout_s: Annotated[float, Gt(0)] = 3600.0
     output: Mapping[str, Any] = field(default_factory=dict)
     overflow_pattern: str = r"(?i)(prompt|input|context)[\w ]* (is )?too (long|large)|context[_ ](length|window)"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if isinstance(self.command, str) or not self.command:
-            raise ValueError(f"command is {self.command!r}: wanted a list of arguments")
-        program, *arguments = map(str, self.command)
-        # A path is meant from here, and the agent runs in a folder of its own.
+        program, *arguments = self.command
+        # A path is relative to the current folder, and the agent runs in another one.
         program = str(Path(program).expanduser().absolute()) if os.sep in program else program
         self.command = (program, *arguments)
-        if self.context not in (PROMPT, FILE):
-            raise ValueError(f"context is {self.context!r}: wanted {PROMPT} or {FILE}")
         if Path(self.context_file).name != self.context_file:
-            raise ValueError(f"context_file is {self.context_file!r}: wanted the name of a file, without a folder")
-        if self.timeout_s <= 0:
-            raise ValueError(f"timeout_s is {self.timeout_s}: wanted a number above 0")
+            raise ValueError(f"context_file is {self.context_file!r}: expected the name of a file, without a folder")
         try:
             re.compile(self.overflow_pattern)
         except re.error as error:
-            raise ValueError(f"overflow_pattern is {self.overflow_pattern!r}: {error}") from error
+            raise ValueError(
+                f"overflow_pattern is {self.overflow_pattern!r}: expected a regular expression ({error})"
+            ) from error
         self.format, self.rules = read_rules(self.output)
 
     async def answer(self, prompt: Prompt, tree: CallTree) -> Answer:
         folder = Path(tempfile.mkdtemp(prefix="rlm-agent-"))
         try:
             messages = prompt.messages()
-            if self.context == FILE:
+            if self.context == "file":
                 (folder / self.context_file).write_text(prompt.context_text, encoding="utf-8", errors="replace")
                 messages = prompt.messages(f"[The text is in the file {self.context_file} in the current folder.]")
             remaining = tree.meter.remaining_s
             timeout_s = self.timeout_s if remaining is None else min(self.timeout_s, remaining)
             agent = Agent(self, prompt.question, folder, timeout_s)
-            return read_answer(await tree.call(agent, messages))
+            return read_answer(await tree.call(agent, messages, closing=True))
         except AgentTimedOut as late:
             raise LimitReached(StopReason.MAX_WALL, str(late)) from late
         finally:
@@ -94,7 +91,7 @@ class AgentCli(Method):
 
 
 class Agent:
-    """A ChatModel whose one call is a run of the agent."""
+    """A ChatModel that makes one call by running the agent."""
 
     context_window = None
     sampling = Sampling()
@@ -113,8 +110,8 @@ class Agent:
         command = [self._filled(argument, text) for argument in self._method.command]
         if max(len(argument.encode("utf-8", "replace")) for argument in command) > _LONGEST_ARGUMENT:
             raise ModelError(
-                "the prompt is too long for an argument of a command: leave {prompt} out of `command`, so that it "
-                "comes by standard input"
+                "the prompt is too long for an argument of a command: remove {prompt} from `command`, and the agent "
+                "gets the prompt on standard input"
             )
         environment = {name: os.environ[name] for name in self._method.environment if name in os.environ}
         started = time.perf_counter()
@@ -125,29 +122,29 @@ class Agent:
             )  # fmt: skip
         except (OSError, ValueError) as error:
             raise ModelError(f"the agent {command[0]!r} could not be started: {error}") from error
-        # In a thread, for an agent may print very much.
-        said = await asyncio.to_thread(read_output, self._method.format, self._method.rules, finished.stdout)
-        self._check(finished, said)
+        # In a thread, because the output may be very long.
+        output = await asyncio.to_thread(read_output, self._method.format, self._method.rules, finished.stdout)
+        self._check(finished, output)
         return Reply(
-            said.answer or "", said.finish_reason, usage=said.usage, cost=said.cost, model=said.model or self.name,
-            latency_s=time.perf_counter() - started,
+            output.answer or "", output.finish_reason, usage=output.usage, cost=output.cost, model=output.model or
+            self.name, latency_s=time.perf_counter() - started,
         )  # fmt: skip
 
     async def aclose(self) -> None:
-        """There is nothing to give back."""
+        """Do nothing: an agent holds no resources between calls."""
 
-    def _check(self, finished: Finished, said: Said) -> None:
-        """Raise what a failed run means, with what it was billed."""
+    def _check(self, finished: CommandResult, output: AgentOutput) -> None:
+        """Raise the error of a failed run, with the cost that it reported."""
         if finished.returncode is None:
             message, kind = f"the agent did not end within {self._timeout_s:.0f} s", AgentTimedOut
-        elif finished.returncode or said.error:
+        elif finished.returncode or output.error:
             last = (finished.stderr.strip() or finished.stdout.strip() or "it printed nothing").splitlines()[-1][:300]
-            message = f"the agent ended with exit code {finished.returncode}: {said.error or last}"
-            told = f"{said.error or ''}\n{said.answer or ''}\n{finished.stderr}"
-            kind = ContextOverflow if re.search(self._method.overflow_pattern, told) else ModelError
+            message = f"the agent ended with exit code {finished.returncode}: {output.error or last}"
+            text = f"{output.error or ''}\n{output.answer or ''}\n{finished.stderr}"
+            kind = ContextOverflow if re.search(self._method.overflow_pattern, text) else ModelError
         else:
             return
-        raise kind(message, [FailedAttempt("agent", message, usage=said.usage, cost=said.cost)])
+        raise kind(message, [FailedAttempt("agent", message, usage=output.usage, cost=output.cost)])
 
     def _filled(self, argument: str, text: str) -> str:
         values = {

@@ -1,4 +1,4 @@
-"""What a command-line agent prints, read by rules: its answer, the tokens it used, what it cost, whether it failed."""
+"""Rules that read the output of a command-line agent: its answer, tokens, cost and error."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from itertools import islice
 from typing import Any
 
 from rlm.models.chat import Cost, CostState, TokenUsage
+from rlm.validation import SettingError, unknown
 
 FORMATS = ("text", "json", "jsonl")
 _TOKENS = ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens")
 _FIELDS = ("answer", "cost_usd", "model", "error", "finish_reason", *_TOKENS)
+_RULE_KEYS = ("path", "where", "pattern")
 _MOST_TOKENS = 10**12
 _JSON_START = re.compile(r"^\s*([{\[])", re.MULTILINE)
 _MOST_STARTS = 50
@@ -21,11 +23,11 @@ _MOST_STARTS = 50
 
 @dataclass(frozen=True)
 class Rule:
-    """Where a value stands in an agent's output.
+    """The location of a value in an agent's output.
 
-    paths: from the root of a JSON object, such as `usage.input_tokens`; of several the values are added up.
-    where: what the object must hold at other paths, such as `{type: result}`. pattern: for output that is plain text, a
-    regular expression whose first group is the value.
+    paths: paths in a JSON object, such as `usage.input_tokens`; the values of several paths are added. where: values
+    that the object must have at other paths, such as `{type: result}`. pattern: for plain text, a regular expression
+    whose first group is the value.
     """
 
     paths: tuple[str, ...] = ()
@@ -38,7 +40,7 @@ class Rule:
 
     def in_object(self, item: Any) -> Any:
         """The value in one JSON object, or None."""
-        if any(at(item, path) != wanted for path, wanted in (self.where or {}).items()):
+        if any(at(item, path) != expected for path, expected in (self.where or {}).items()):
             return None
         found = [value for path in self.paths if (value := at(item, path)) is not None]
         if len(self.paths) > 1 and found and all(isinstance(value, int | float) for value in found):
@@ -47,8 +49,8 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Said:
-    """An agent's output as read. cost is unknown unless the agent told it; error: what it says went wrong."""
+class AgentOutput:
+    """The parsed output of an agent. cost: unknown unless the agent reported it. error: the agent's own message."""
 
     answer: str | None
     usage: TokenUsage
@@ -61,27 +63,27 @@ class Said:
 def read_rules(output: Mapping[str, Any]) -> tuple[str, dict[str, Rule]]:
     """Format and rules of a configuration {format, answer, prompt_tokens, ...}.
 
-    A rule is a path, or a mapping {path, where} or {pattern}. Raises ValueError naming the key.
+    A rule is a path, or a mapping {path, where} or {pattern}. Raises SettingError.
     """
     rules = {}
     kind = output.get("format", "text")
     if kind not in FORMATS:
-        raise ValueError(f"output.format is {kind!r}: wanted {', '.join(FORMATS)}")
+        raise SettingError(f"output.format is {kind!r}: expected {' or '.join(FORMATS)}")
     for key, given in output.items():
         if key == "format" or given is None:
             continue
         if key not in _FIELDS:
-            raise ValueError(f"output.{key} is not known; there are: format, {', '.join(_FIELDS)}")
+            raise SettingError(unknown("key", f"output.{key}", [f"output.{name}" for name in ("format", *_FIELDS)]))
         rules[key] = _rule(f"output.{key}", given, text=kind == "text")
     if kind != "text" and "answer" not in rules:
-        raise ValueError(f"output.answer is missing: with format {kind} it says where the answer stands")
+        raise SettingError(f"output.answer is missing: expected the path of the answer, as output.format is {kind}")
     return kind, rules
 
 
-def read_output(kind: str, rules: Mapping[str, Rule], stdout: str) -> Said:
-    """Read an agent's output. Never raises: what is missing or of a wrong type is left out.
+def read_output(kind: str, rules: Mapping[str, Rule], stdout: str) -> AgentOutput:
+    """Read an agent's output. Never raises: missing values and values of a wrong type are ignored.
 
-    The answer is the last value its rule finds; numbers are added up over all objects that fit.
+    The answer is the last value that its rule finds. Numbers are added over all matching objects.
     """
     found = {key: rule.in_text(stdout) for key, rule in rules.items()}
     for item in _objects(kind, stdout):
@@ -93,7 +95,7 @@ def read_output(kind: str, rules: Mapping[str, Rule], stdout: str) -> Said:
     if "answer" not in rules and kind == "text":
         answers = [stdout.strip()]
     failures = [value for value in found.get("error", ()) if value]
-    return Said(
+    return AgentOutput(
         answer=answers[-1].strip() if answers and answers[-1] else None,
         usage=_usage(found),
         cost=_cost(found.get("cost_usd", ())),
@@ -119,31 +121,31 @@ def at(item: Any, path: str) -> Any:
 
 def _rule(key: str, given: Any, *, text: bool) -> Rule:
     given = given if isinstance(given, Mapping) else {"pattern" if text else "path": given}
-    unknown = set(given) - {"path", "where", "pattern"}
-    if unknown:
-        raise ValueError(f"{key}.{sorted(unknown)[0]} is not known; there are: path, where, pattern")
+    other = set(given) - set(_RULE_KEYS)
+    if other:
+        raise SettingError(unknown("key", f"{key}.{sorted(other)[0]}", [f"{key}.{name}" for name in _RULE_KEYS]))
     paths = given.get("path") or ()
     paths = (paths,) if isinstance(paths, str) else tuple(paths)
     pattern = given.get("pattern")
     try:
         compiled = re.compile(pattern, re.MULTILINE) if pattern else None
     except (re.error, TypeError) as error:
-        raise ValueError(f"{key}.pattern is {pattern!r}: {error}") from error
+        raise SettingError(f"{key}.pattern is {pattern!r}: expected a regular expression ({error})") from error
     if compiled and not compiled.groups:
-        raise ValueError(f"{key}.pattern is {pattern!r}: wanted a group in parentheses for the value")
+        raise SettingError(f"{key}.pattern is {pattern!r}: expected a group in parentheses, which is the value")
     if not paths and not compiled:
-        raise ValueError(f"{key} has neither a path nor a pattern")
+        raise SettingError(f"{key} is {given!r}: expected a path or a pattern")
     return Rule(paths, given.get("where"), compiled)
 
 
 def _objects(kind: str, stdout: str) -> Iterator[Any]:
     if kind == "json":
-        whole = _first_object(stdout)
-        yield whole
-        if isinstance(whole, list):
-            yield from whole
+        document = _first_object(stdout)
+        yield document
+        if isinstance(document, list):
+            yield from document
     elif kind == "jsonl":
-        # Only a line end ends a line: JSON may hold other characters that str.splitlines takes for one.
+        # Not str.splitlines: it also splits at other characters, which JSON may contain.
         for line in stdout.split("\n"):
             try:
                 yield json.loads(line)
@@ -152,7 +154,7 @@ def _objects(kind: str, stdout: str) -> Iterator[Any]:
 
 
 def _first_object(stdout: str) -> Any:
-    """The JSON that an agent prints, though there may be a warning before it and more behind it; None without any."""
+    """The first JSON document in an output, which may have other text before and after it; None if there is none."""
     decode = json.JSONDecoder().raw_decode
     starts = [0, *(found.start(1) for found in islice(_JSON_START.finditer(stdout), _MOST_STARTS))]
     for start in starts:
@@ -180,7 +182,7 @@ def _usage(found: Mapping[str, Sequence[Any]]) -> TokenUsage:
 
 
 def _cost(values: Sequence[Any]) -> Cost:
-    """Agents report 0 where they know no price, so only a cost above 0 is one."""
+    """The sum of the reported costs; 0 counts as unknown, because agents report it if they know no price."""
     dollars = sum(number for value in values if (number := _number(value)) is not None and number > 0)
     return Cost(dollars, dollars, CostState.KNOWN) if 0 < dollars < 1e6 else Cost(state=CostState.UNKNOWN)
 

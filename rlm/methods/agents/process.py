@@ -1,4 +1,4 @@
-"""Runs a command in a process group of its own, with bounded time and output, and ends all of it."""
+"""Execution of a command in its own process group, with bounded time and output."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _GRACE_S = 2.0
 
 
 @dataclass(frozen=True)
-class Finished:
-    """How a command ended. returncode: negative is a signal, None where it did not end in time and was killed."""
+class CommandResult:
+    """The result of a command. returncode: negative for a signal, None if the command timed out and was killed."""
 
     returncode: int | None
     stdout: str
@@ -27,15 +27,16 @@ class Finished:
 
 async def run_command(
     command: Sequence[str], *, stdin: str, folder: Path, environment: Mapping[str, str], timeout_s: float
-) -> Finished:
-    """Run a command; when it ends, times out or is cancelled, every process of its group is ended.
+) -> CommandResult:
+    """Run a command. On exit, timeout or cancellation, all processes of its group are ended.
 
-    Of an output beyond 48 MB only its beginning and its end are kept. Raises OSError where it cannot be started.
+    Of an output of more than 48 MB, only the beginning and the end are kept. Raises OSError if the command cannot be
+    started.
     """
     with tempfile.TemporaryFile() as given:
         given.write(stdin.encode("utf-8", "replace"))
         given.seek(0)
-        # Pipes of our own: asyncio's would make `wait` wait for a child of the command that holds them open.
+        # With the pipes of asyncio, `wait` would wait for a child of the command that holds them open.
         readers, ends = zip(os.pipe(), os.pipe(), strict=True)
         try:
             process = await asyncio.create_subprocess_exec(
@@ -63,11 +64,11 @@ async def run_command(
         _, late = await asyncio.wait(reading, timeout=_GRACE_S)
         for task in late:
             task.cancel()
-    return Finished(returncode, *(output.text() for output in outputs))
+    return CommandResult(returncode, *(output.text() for output in outputs))
 
 
 class Output:
-    """The beginning and the end of what a command prints."""
+    """The beginning and the end of a command's output."""
 
     def __init__(self) -> None:
         self._head, self._tail = bytearray(), bytearray()
@@ -82,7 +83,7 @@ class Output:
             del self._tail[:-_KEPT_EACH]
 
     def text(self) -> str:
-        # What stands at the cut is whole on neither side: it is set apart by a line end.
+        # A line break at the cut keeps the incomplete lines on both sides apart.
         parts = [self._head, self._tail]
         return (b"\n" if self._cut else b"").join(parts).decode("utf-8", "replace")
 

@@ -4,54 +4,51 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Annotated, Any, Literal, get_args
+
+from annotated_types import Ge
 
 from rlm.completion import StopReason
 from rlm.limits import LimitReached, LoopGuard
 from rlm.methods.bm25 import Hit, Search, cut_passages
-from rlm.methods.codeact.reply import Turn, last_words, read_turn
+from rlm.methods.codeact.reply import Turn, answer_form, last_words, read_turn
 from rlm.methods.method import Answer, Method
-from rlm.methods.session import run_cell, shown_output, start_session
-from rlm.methods.subcalls import sub_call_functions
-from rlm.models.chat import FatalModelError, ModelError
+from rlm.methods.session import Session, shown_output
+from rlm.methods.subcalls import PaidReplies, SubCalls, capacity, sub_call_functions
+from rlm.models.chat import Reply
 from rlm.prompt import Prompt
 from rlm.prompts import load_prompt
-from rlm.repl.protocol import CellStatus, Repl, ReplSettings
+from rlm.repl.protocol import CellStatus, ReplSettings
 from rlm.tree import CallTree
 
-PYTHON, SEARCH, LLM_QUERY = "python", "search", "llm_query"
-ACTIONS = (PYTHON, SEARCH, LLM_QUERY)
-_CHARS_PER_TOKEN = 4
+Action = Literal["python", "search", "llm_query"]
+PYTHON, SEARCH, LLM_QUERY = ACTIONS = get_args(Action)
 
 
 @dataclass(kw_only=True)
 class CodeAct(Method):
-    """Think, act, observe, until the model answers.
+    """A loop of thought, action and observation, until the model answers.
 
-    actions: `python` (a session that keeps its variables), `search` (BM25 over the documents of the context, where it
-    has documents: the model then sees what its searches find, not all of them, as in the paper, whose CodeAct is not
-    stopped by the 6M tokens of BrowseComp-Plus), `llm_query` (sub-calls in the session). search_k: passages a search
-    shows, of max_output_chars together.
-    concurrency: sub-calls on the wire at a time. repl: settings of the session, see conf/repl.
+    actions: `python` runs code in a session that keeps its variables. `search` is BM25 over the documents of the
+    context, if it has documents: the model then sees what its searches find and not the documents, because the paper's
+    CodeAct also works on inputs of 6M tokens. `llm_query` offers sub-calls in the session.
+    search_k: the passages that a search shows, of max_output_chars together. concurrency: sub-calls in flight.
+    sub_context_chars: the characters that are stated to fit into a sub-call; None derives them from the sub-model's
+    window. repl: settings of the session, see conf/repl.
     """
 
-    actions: Sequence[str] = (PYTHON, SEARCH)
+    actions: Sequence[Action] = (PYTHON, SEARCH)
     prompt: str = "codeact/default-v1"
-    search_k: int = 5
-    concurrency: int = 16
-    repl: ReplSettings | Mapping[str, Any] = field(default_factory=dict)
+    search_k: Annotated[int, Ge(1)] = 5
+    concurrency: Annotated[int, Ge(1)] = 16
+    sub_context_chars: Annotated[int, Ge(1)] | None = None
+    repl: ReplSettings | Mapping[str, Any] = field(default_factory=ReplSettings)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         load_prompt(self.prompt)
-        ReplSettings.of(self.repl)
-        unknown = [action for action in self.actions if action not in ACTIONS]
-        if unknown:
-            raise ValueError(f"actions has {unknown[0]!r}: wanted some of {', '.join(ACTIONS)}")
         if LLM_QUERY in self.actions and PYTHON not in self.actions:
-            raise ValueError("actions has llm_query without python: sub-calls are made by code")
-        if self.search_k < 1 or self.concurrency < 1:
-            raise ValueError("search_k and concurrency are numbers of at least 1")
+            raise ValueError(f"actions is {list(self.actions)}: expected python too, as code calls llm_query")
 
     async def answer(self, prompt: Prompt, tree: CallTree) -> Answer:
         loop = _Loop(self, prompt, tree)
@@ -76,7 +73,8 @@ class _Loop:
         self._search = (
             Search(lambda: cut_passages(prompt.context, self._shown_chars)) if SEARCH in self._actions else None
         )
-        self._repl: Repl | None = None
+        self._form = answer_form(prompt.question or prompt.context_text)
+        self._session: Session | None = None
         self._turn: int | None = None
         self._messages = self._first_messages(prompt)
 
@@ -88,29 +86,24 @@ class _Loop:
                 return Answer(None, StopReason.REFUSAL)
             if turn.acts:
                 await self._act(turn, guard)
-            elif len(turn.answers) == 1 and turn.answers[0] and turn.whole:
+            elif len(turn.answers) == 1 and turn.answers[0] and turn.complete:
                 return Answer(turn.answers[0])
             else:
                 self._say(self._reminder(turn))
-                guard.outcome(failed=True)
+                guard.ended(failed=True)
 
     async def last_turn(self, limit: LimitReached) -> Answer:
-        """The root's one call past a limit, if the reserve allows it; the limit stays the stop_reason."""
-        self._tree.trajectory.record("limit", parent=self._turn, reason=str(limit.reason), text=str(limit))
+        """The answer of one more call after a limit; the limit is the stop_reason."""
         self._say(self._text.render("last"))
-        try:
-            reply = await self._tree.call(self._method.model, self._messages, parent=self._turn, last=True)
-        except FatalModelError:
-            raise
-        except (LimitReached, ModelError):
+        reply = await self._tree.last_call(self._method.model, self._messages, limit, parent=self._turn)
+        if reply is None or reply.refused:
             return Answer(None, limit.reason)
-        if reply.refused:
-            return Answer(None, limit.reason)
-        return Answer(last_words(read_turn(reply.text, truncated=reply.truncated)), limit.reason, reply.truncated)
+        text, untagged = last_words(self._read(reply))
+        return Answer(text, limit.reason, reply.truncated, untagged)
 
     async def aclose(self) -> None:
-        if self._repl:
-            await self._repl.aclose()
+        if self._session:
+            await self._session.aclose()
 
     async def _ask(self, guard: LoopGuard) -> Turn | None:
         guard.turn()
@@ -119,17 +112,20 @@ class _Loop:
         reply = await self._tree.call(self._method.model, self._messages, parent=self._turn)
         if reply.refused:
             return None
-        turn = read_turn(reply.text, truncated=reply.truncated)
+        turn = self._read(reply)
         self._messages.append({"role": "assistant", "content": turn.text or "(empty)"})
         return turn
+
+    def _read(self, reply: Reply) -> Turn:
+        tool_code = reply.tool_code if PYTHON in self._actions else None
+        return read_turn(reply.text, truncated=reply.truncated, form=self._form, tool_code=tool_code)
 
     async def _act(self, turn: Turn, guard: LoopGuard) -> None:
         outputs, failed, repeated = [], False, False
         if turn.cells and PYTHON not in self._actions:
             outputs, failed = ["There is no Python here."], True
         elif turn.cells:
-            ran, failed = await self._run_cells(turn.cells)
-            outputs = [*ran]
+            outputs, failed = await self._run_cells(turn)
             repeated = guard.repeated("\n\n".join(turn.cells), "\n".join(outputs))
         if turn.searches and self._search is None:
             outputs, failed = [*outputs, "There are no documents to search."], True
@@ -140,39 +136,35 @@ class _Loop:
         if repeated:
             outputs.append(self._text.render("repeated"))
         self._say(self._text.render("observation", text="\n\n".join(outputs)), kind=None)
-        guard.outcome(failed=failed)
+        guard.ended(failed=failed)
 
-    async def _run_cells(self, cells: Sequence[str]) -> tuple[list[str], bool]:
-        """The outputs of the cells, in order, up to the first that fails; and whether one did."""
-        outputs = []
-        repl = await self._session()
-        for code in cells:
-            result = await run_cell(repl, self._tree, code, parent=self._turn)
+    async def _run_cells(self, turn: Turn) -> tuple[list[str], bool]:
+        """The outputs of the cells, in order, up to the first that fails; and whether one failed."""
+        outputs, failed = [], False
+        session = await self._open()
+        async for result in session.run_until_failure(turn.cells, parent=self._turn, tool_code=turn.tool_code):
             if result.status == CellStatus.KILLED:
-                await self._hide_context(repl)
+                await self._hide_context(session)
                 result = replace(result, notice=self._text.render("session_lost"))
-            # The limit that a sub-call met has stopped the tree, whatever the cell made of it.
+            # A limit that a sub-call reached has stopped the tree, even if the cell caught its exception.
             self._tree.meter.check()
             outputs.append(shown_output(result))
-            if result.status != CellStatus.OK:
-                return outputs, True
-        return outputs, False
+            failed = result.status != CellStatus.OK
+        return outputs, failed
 
-    async def _session(self) -> Repl:
-        if self._repl is None:
-            method, functions = self._method, {}
+    async def _open(self) -> Session:
+        if self._session is None:
+            method, tree, paid, functions = self._method, self._tree, PaidReplies(), {}
             if LLM_QUERY in self._actions:
-                functions = sub_call_functions(
-                    self._tree, method.sub_model, parent=lambda: self._turn, concurrency=method.concurrency
-                )
-            limits = self._tree.meter.limits
-            self._repl = await start_session(method.repl, limits, "", functions, answer="none")
-            await self._hide_context(self._repl)
-        return self._repl
+                calls = SubCalls(tree, method.sub_model, method.concurrency)
+                functions = sub_call_functions(calls, paid, parent=lambda: self._turn)
+            self._session = await Session.open(method.repl, tree.meter.limits, tree, paid, "", functions)
+            await self._hide_context(self._session)
+        return self._session
 
-    async def _hide_context(self, repl: Repl) -> None:
-        """Every session begins with a variable `context`; here the context is in the model's own."""
-        await repl.run("del context")
+    async def _hide_context(self, session: Session) -> None:
+        """Delete the variable `context`, which every session has: here the context is in the model's own window."""
+        await session.repl.run("del context")
 
     async def _found(self, query: str) -> str:
         hits = await self._search.find(query, self._method.search_k)
@@ -182,7 +174,7 @@ class _Loop:
         return f"SEARCH({query}):\n" + ("\n\n".join(map(_shown, hits)) or "nothing found")
 
     def _reminder(self, turn: Turn) -> str:
-        if not turn.whole:
+        if not turn.complete:
             return self._text.render("remind_cut")
         if len(turn.answers) > 1:
             return self._text.render("remind_several_answers")
@@ -194,7 +186,7 @@ class _Loop:
         if kind:
             self._tree.trajectory.record(kind, parent=self._turn, text=text)
         if self._messages[-1]["role"] == "user":
-            # Some chat templates refuse two user messages in a row.
+            # Some chat templates refuse consecutive user messages.
             text = f"{self._messages.pop()['content']}\n\n{text}"
         self._messages.append({"role": "user", "content": text})
 
@@ -202,8 +194,7 @@ class _Loop:
         return self._text.render("documents", count=len(prompt.context), chars=prompt.chars)
 
     def _first_messages(self, prompt: Prompt) -> list[dict[str, str]]:
-        window = self._method.sub_model.context_window
-        sub_chars = window * _CHARS_PER_TOKEN * 3 // 4 if window else None
+        sub_chars = self._method.sub_context_chars or capacity(self._method.sub_model)
         system = self._text.render("system", actions=self._actions, sub_chars=sub_chars)
         messages = prompt.messages(self._documents_note(prompt) if self._search else None)
         if messages and messages[0]["role"] == "system":

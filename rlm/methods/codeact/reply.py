@@ -1,4 +1,4 @@
-"""What a reply in a CodeAct loop asks for: cells to run, searches, an answer, or a reminder of what it lacks."""
+"""The parts of a reply in a CodeAct loop: cells to run, searches and answers."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from rlm.methods.thinking import after_thinking
 
 _FENCE = re.compile(r"\s*(?:`{3,}|~{3,})")
 _LEAD = r"^[ \t]*(?:[-*>#]{1,6}[ \t]+)?[*_`]{0,3}"
-# How the harness's turns begin: in a reply, they were made up.
-_MADE_UP = re.compile(
-    _LEAD + r"(?:observations?|(?:search|execution|code|python) (?:results?|output)|user|human)[*_ ]{0,3}:"
+# The beginning of a turn of the harness, which the model has invented. `User: 44436` is an answer and not a turn.
+_INVENTED = re.compile(
+    _LEAD + r"(?:observations?|(?:search|execution|code|python) (?:results?|output)"
+    r"|(?:user|human)(?![*_ ]{0,3}:[*_`\[ ]*\d))[*_ ]{0,3}:"
     r"|\s*<\|(?:im_start|im_end|eot_id|end|user|assistant)\|>",
     re.IGNORECASE,
 )
@@ -23,32 +24,48 @@ _LAX_ANSWER = re.compile(_ANSWER.pattern, re.MULTILINE | re.IGNORECASE)
 _THINK = re.compile(_LEAD + r"THINK[*_ ]{0,3}:", re.MULTILINE)
 _EMPHASIS = re.compile(r"[*_`]+(?=\w)")
 _ARGUMENT_NAME = re.compile(r"query\s*=\s*")
+# The form in which some questions ask for the answer, as in `Answer: X is more common than Y`.
+_FORM = re.compile(r"\banswer:", re.IGNORECASE)
+_LABELLED = re.compile(r"\w+:")
 _MAX_SEARCHES = 8
 
 
 @dataclass(frozen=True)
 class Turn:
-    """A reply taken apart.
+    """The parts of a reply.
 
-    text: the reply without thinking and without what it made up for the harness. cells, searches: to be done in order.
-    answers: the different answers it gives; an answer beside an action does not count. whole: the reply was not cut.
+    text: the reply without reasoning and without invented turns; prose: the text outside its code. cells, searches: the
+    actions, in order. answers: the different answers of the reply; an answer beside an action does not count.
+    complete: the limit on output tokens did not cut the reply. tool_code: the last cell, if it came in a tool call.
     """
 
     text: str
+    prose: str = ""
     cells: tuple[str, ...] = ()
     searches: tuple[str, ...] = ()
     answers: tuple[str, ...] = ()
-    whole: bool = True
+    complete: bool = True
+    tool_code: str | None = None
 
     @property
     def acts(self) -> bool:
         return bool(self.cells or self.searches)
 
 
-def read_turn(reply: str, *, truncated: bool = False) -> Turn:
-    """Take a reply apart; never raises. truncated: it was cut by the limit on output tokens."""
-    said = _without_made_up(after_thinking(reply, truncated=truncated))
-    reading = read_fences(said)
+def answer_form(question: str) -> str | None:
+    """The mark that a question asks to put before the answer, such as `Answer:`, or None."""
+    found = _FORM.search(question)
+    return found[0] if found else None
+
+
+def read_turn(reply: str, *, truncated: bool = False, form: str | None = None, tool_code: str | None = None) -> Turn:
+    """Split a reply into its parts. Never raises.
+
+    truncated: the limit on output tokens cut the reply. form: see `answer_form`; answers keep it. tool_code: Python in
+    a tool call of the reply; it runs like a block at the end.
+    """
+    text = _without_invented(after_thinking(reply, truncated=truncated))
+    reading = read_fences(text)
     cells, searches = [], []
     for block in reading.cells:
         if not block.closed and truncated:
@@ -57,35 +74,41 @@ def read_turn(reply: str, *, truncated: bool = False) -> Turn:
         searches.extend(found)
         if not found:
             cells.append(block.text)
+    if tool_code and tool_code.strip() and tool_code not in cells:
+        cells.append(tool_code)
+        text = f"{text.rstrip()}\n\n```python\n{tool_code}\n```"
     searches.extend(_searches(reading.text))
-    answers = tuple(dict.fromkeys(_answers(reading.text)))
-    return Turn(said.strip(), tuple(cells), tuple(dict.fromkeys(searches))[:_MAX_SEARCHES], answers, not truncated)
+    answers = tuple(dict.fromkeys(_answers(reading.text, form)))
+    searches = tuple(dict.fromkeys(searches))[:_MAX_SEARCHES]
+    return Turn(text.strip(), reading.text.strip(), tuple(cells), searches, answers, not truncated, tool_code)
 
 
-def last_words(turn: Turn) -> str | None:
-    """The answer of a reply that was asked for nothing else: its last ANSWER, or all of it if it is no action."""
+def last_words(turn: Turn) -> tuple[str | None, bool]:
+    """The answer of a forced last reply, and whether it is untagged: prose without the mark of an answer."""
     given = [answer for answer in turn.answers if answer]
     if given:
-        return given[-1]
-    if turn.answers or turn.acts or "```" in turn.text:
-        return None
-    return _THINK.sub("", turn.text, count=1).strip() or None
+        return given[-1], False
+    if turn.answers or (turn.acts and _THINK.search(turn.prose)):
+        return None, False
+    outside = "\n".join(line for line in turn.prose.split("\n") if not _SEARCH.match(line)).strip()
+    text = outside if turn.acts else _THINK.sub("", turn.text, count=1).strip()
+    return (text, True) if text and not text.startswith("```") else (None, False)
 
 
-def _without_made_up(reply: str) -> str:
-    # Inside a fence such a line is code or data.
+def _without_invented(reply: str) -> str:
+    # Inside a fence, such a line is code or data.
     kept, fenced = [], False
     for line in reply.split("\n"):
         if _FENCE.match(line):
             fenced = not fenced
-        elif not fenced and _MADE_UP.match(line) and "".join(kept).strip():
+        elif not fenced and _INVENTED.match(line) and "".join(kept).strip():
             break
         kept.append(line)
     return "\n".join(kept)
 
 
 def _search_lines(code: str) -> str:
-    """The searches of a cell that does nothing else, one a line; nothing for any other cell."""
+    """The searches of a cell that does nothing else, one a line; empty for any other cell."""
     lines = [_SEARCH_LINE.match(line) for line in code.splitlines() if line.strip()]
     return "\n".join(line[1] for line in lines) if all(lines) else ""
 
@@ -102,14 +125,17 @@ def _searches(text: str) -> list[str]:
     return found
 
 
-def _answers(text: str) -> list[str]:
+def _answers(text: str, form: str | None) -> list[str]:
     marks = list(_ANSWER.finditer(text))
     if not marks:
         marks = list(_LAX_ANSWER.finditer(text))[:1]
+        # Without ANSWER, the mark belongs to the form in which the model writes the answer.
+        form = form or (answer_form(marks[0][0].replace("*", "")) if marks else None)
     ends = [mark.start() for mark in marks[1:]] + [len(text)]
-    return [
+    bare = (
         _bare(_THINK.split(text[mark.end() : end])[0].strip(), mark[0]) for mark, end in zip(marks, ends, strict=False)
-    ]
+    )
+    return [f"{form} {answer}" if form and answer and not _LABELLED.match(answer) else answer for answer in bare]
 
 
 def _bare(answer: str, mark: str) -> str:

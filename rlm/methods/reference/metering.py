@@ -1,4 +1,4 @@
-"""The metering endpoint: a call tree's models on loopback, in OpenAI's shape, for code that runs in another process."""
+"""The metering endpoint: a call tree's models, served in OpenAI's format on loopback to another process."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from rlm.trajectory import OnEvent, Trajectory
 from rlm.tree import ROOT, SUB, CallTree
 
 ROOT_MODEL, SUB_MODEL = "root", "sub"
-# How many calls are on the wire is for the client of the models to say.
+# Concurrency is limited by the model client.
 _MANY = 100_000
 
 
 class MeteredCalls:
-    """The calls that come in, each made through the tree: those to `root` at depth 0, those to `sub` at depth 1.
+    """Makes the incoming calls through the tree: calls to `root` at depth 0, calls to `sub` at depth 1.
 
-    ended: set when no later call can succeed; `end` is why. overflow: the last call of the root was too long.
+    ended: set when no later call can succeed; `end` is the reason. overflow: set if the root's last call was too long.
     """
 
     def __init__(self, tree: CallTree, root: ChatModel, sub: ChatModel) -> None:
@@ -39,11 +39,11 @@ class MeteredCalls:
         self._turns = 0
 
     async def call(self, name: str, messages: Sequence[Message]) -> Completion:
-        """Make one call; a failure is a completion without an answer, which the server tells as an error.
+        """Make one call. A failure is a completion without an answer, which the server reports as an error.
 
-        A client that hangs up does not end its call, which is paid for by then.
+        The call continues if its client disconnects, because it is already paid for.
         """
-        return await self.tree.to_its_end(self._call(name, messages))
+        return await self.tree.shielded(self._call(name, messages))
 
     async def _call(self, name: str, messages: Sequence[Message]) -> Completion:
         is_root = name == ROOT_MODEL
@@ -54,7 +54,10 @@ class MeteredCalls:
             self.overflow = None
         role, depth = (ROOT, 0) if is_root else (SUB, 1)
         try:
-            reply = await self.tree.call(self.models[name], messages, role=role, depth=depth, parent=self._turn)
+            # There is no last call of ours, so no call and no budget is kept for one.
+            reply = await self.tree.call(
+                self.models[name], messages, role=role, depth=depth, parent=self._turn, closing=True
+            )
         except (LimitReached, FatalModelError) as end:
             self.end = self.end or end
             self.ended.set()
@@ -64,15 +67,16 @@ class MeteredCalls:
             return _failed(StopReason.CONTEXT_OVERFLOW, overflow)
         except ModelError as error:
             return _failed(StopReason.ERROR, error)
-        said = read_answer(reply)
+        answer = read_answer(reply)
         return Completion(
-            reply.text or None, said.stop_reason, Usage(reply.usage, reply.cost), Trajectory(), truncated=said.truncated
-        )
+            reply.text or None, answer.stop_reason, Usage(reply.usage, reply.cost), Trajectory(),
+            truncated=answer.truncated,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Endpoint:
-    """Where the calls are taken. base_url ends in /v1."""
+class MeteringEndpoint:
+    """The address and key of a metering endpoint, and its calls. base_url ends in /v1."""
 
     base_url: str
     api_key: str
@@ -80,17 +84,17 @@ class Endpoint:
 
 
 @contextlib.asynccontextmanager
-async def metering_endpoint(tree: CallTree, root: ChatModel, sub: ChatModel) -> AsyncIterator[Endpoint]:
-    """Serve the models `root` and `sub` on a free port of 127.0.0.1, under a key of its own, until the block ends."""
+async def metering_endpoint(tree: CallTree, root: ChatModel, sub: ChatModel) -> AsyncIterator[MeteringEndpoint]:
+    """Serve the models `root` and `sub` on a free port of 127.0.0.1, with a new key, until the block ends."""
     import uvicorn
 
     from rlm.server.app import make_app
 
     calls, key = MeteredCalls(tree, root, sub), secrets.token_hex(16)
-    methods = {name: _Through(calls, name) for name in calls.models}
+    methods = {name: _OneCall(calls, name) for name in calls.models}
     app = make_app(methods, api_key=key, max_requests=_MANY)
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off", access_log=False))
-    # The run's own handling of Ctrl-C stays.
+    # Keep the run's handling of Ctrl-C.
     server.capture_signals = _no_signals
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -98,7 +102,7 @@ async def metering_endpoint(tree: CallTree, root: ChatModel, sub: ChatModel) -> 
         try:
             while not (server.started or serving.done()):
                 await asyncio.sleep(0.005)
-            yield Endpoint(f"http://127.0.0.1:{listener.getsockname()[1]}/v1", key, calls)
+            yield MeteringEndpoint(f"http://127.0.0.1:{listener.getsockname()[1]}/v1", key, calls)
         finally:
             server.should_exit = server.force_exit = True
             await serving
@@ -108,8 +112,8 @@ def _failed(reason: StopReason, error: Exception) -> Completion:
     return Completion(None, reason, Usage(), Trajectory(), error=one_line(error))
 
 
-class _Through:
-    """What the server takes for a method: each completion is one call of the tree."""
+class _OneCall:
+    """A method for the server: each completion is one call of the tree."""
 
     limits = Limits()
 

@@ -1,4 +1,4 @@
-"""reference: RLM implementations by others, each in an environment of its own, on our models and under our meter."""
+"""reference: other RLM implementations, each in its own environment, with our models and our meter."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
+
+from annotated_types import Ge
 
 from rlm.completion import StopReason
 from rlm.limits import LimitReached
-from rlm.methods.agents.process import Finished, run_command
+from rlm.methods.agents.process import CommandResult, run_command
 from rlm.methods.method import Answer, Method
-from rlm.methods.reference.metering import ROOT_MODEL, SUB_MODEL, Endpoint, metering_endpoint
+from rlm.methods.reference.metering import ROOT_MODEL, SUB_MODEL, MeteringEndpoint, metering_endpoint
 from rlm.models.chat import ModelError
 from rlm.prompt import Prompt
 from rlm.tree import CallTree
 
-LIBRARIES = ("rlms", "dspy")
 _DRIVERS = Path(__file__).parent / "drivers"
 _NO_LIMIT_S = 1e8
 _MANY = 1_000_000
@@ -27,44 +29,44 @@ _MANY = 1_000_000
 
 @dataclass(kw_only=True)
 class Reference(Method):
-    """Another implementation of the RLM, driven in a process of its own; scripts/setup_reference makes it ready.
+    """Another implementation of the RLM, run in its own process; scripts/setup_reference installs it.
 
-    library: `rlms`, the reference implementation of the paper's authors, or `dspy`, dspy.RLM.
-    Its calls come to a metering endpoint on loopback, so that models, limits and records are ours; when a limit is hit
-    the process is ended, without a last call. Its own prompts and answer protocol stay as they are.
+    Its calls go to a metering endpoint on loopback, so that models, limits and records are ours. At a limit, the
+    process is ended without a last call. Its prompts and its answer protocol are unchanged.
 
-    confinement: must be `unsafe`, since both run model-written code without a sandbox (dspy with its interpreter
-    LocalInterpreter: the default one needs Deno). python: of the environment; None is where setup_reference puts it.
-    max_depth: of rlms; dspy has depth 1. max_iterations: of the root; None is the library's default.
+    library: `rlms`, the reference implementation of the paper's authors, or `dspy`, dspy.RLM. confinement: must be
+    `unsafe`, because both run model-written code without a sandbox (dspy with LocalInterpreter, as its default one
+    needs Deno). python: the interpreter of the environment; None is that of setup_reference. max_depth: the
+    depth of rlms; dspy has depth 1. max_iterations: the root's iterations; None is the library's default.
     """
 
-    library: str
+    library: Literal["rlms", "dspy"]
     confinement: str = "confined"
     python: str | None = None
-    max_depth: int = 1
-    max_iterations: int | None = None
+    max_depth: Annotated[int, Ge(0)] = 1
+    max_iterations: Annotated[int, Ge(1)] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.library not in LIBRARIES:
-            raise ValueError(f"library is {self.library!r}: wanted one of {', '.join(LIBRARIES)}")
         if self.confinement != "unsafe":
             raise ValueError(
-                f"confinement is {self.confinement!r}: {self.library} runs model-written code without a sandbox, "
-                "so it needs confinement=unsafe"
+                f"confinement is {self.confinement!r}: expected unsafe, because {self.library} runs model-written code "
+                "without a sandbox"
             )
         if self.library == "dspy" and self.max_depth != 1:
-            raise ValueError(f"max_depth is {self.max_depth}: dspy.RLM has depth 1 only")
+            raise ValueError(f"max_depth is {self.max_depth}: expected 1, because dspy.RLM has no other depth")
         if not self.interpreter.is_file():
             raise ValueError(
-                f"there is no {self.interpreter}: run scripts/setup_reference {self.library}, or set python"
+                f"python is {str(self.interpreter)!r}: expected an existing file; run scripts/setup_reference "
+                f"{self.library}, or set python"
             )
 
     @property
     def interpreter(self) -> Path:
         """The Python of the library's environment."""
         if self.python:
-            # Absolute, for the process has a folder of its own; not resolved, for a link is what makes an environment.
+            # Absolute, because the process has another working directory. Not resolved, because the link to the
+            # interpreter makes the environment.
             return Path(self.python).expanduser().absolute()
         cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
         return cache / "rlm-eval" / "reference" / self.library / "bin" / "python"
@@ -78,8 +80,8 @@ class Reference(Method):
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    async def _drive(self, prompt: Prompt, tree: CallTree, endpoint: Endpoint, folder: Path) -> Finished:
-        """Run the driver to its end, or until no later call can succeed: then raise why."""
+    async def _drive(self, prompt: Prompt, tree: CallTree, endpoint: MeteringEndpoint, folder: Path) -> CommandResult:
+        """Run the driver until it ends. If no later call can succeed, end it and raise the reason."""
         limits = tree.meter.limits
         job = {
             "context": prompt.context if isinstance(prompt.context, str) else list(prompt.context),
@@ -90,7 +92,7 @@ class Reference(Method):
             "sub": SUB_MODEL,
             "max_depth": self.max_depth,
             "max_iterations": self.max_iterations,
-            "max_sub_calls": limits.max_sub_calls or _MANY,
+            "max_sub_calls": _MANY if limits.max_sub_calls is None else limits.max_sub_calls,
         }
         driver = _DRIVERS / f"{self.library}_driver.py"
         environment = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
@@ -112,13 +114,13 @@ class Reference(Method):
             await asyncio.wait({run, ended})
 
 
-def _answer(library: str, finished: Finished, endpoint: Endpoint) -> Answer:
+def _answer(library: str, finished: CommandResult, endpoint: MeteringEndpoint) -> Answer:
     if finished.returncode is None:
         raise LimitReached(StopReason.MAX_WALL, f"{library} did not end in time")
     lines = finished.stdout.strip().splitlines()
     try:
-        said = json.loads(lines[-1])
-        answer, error = said.get("answer"), said.get("error")
+        result = json.loads(lines[-1])
+        answer, error = result.get("answer"), result.get("error")
     except (IndexError, ValueError, AttributeError):
         last = (finished.stderr.strip().splitlines() or ["it printed nothing"])[-1]
         answer, error = None, f"its driver ended with exit code {finished.returncode}: {last[:300]}"

@@ -1,4 +1,4 @@
-"""Which of the answers that an RLM's root gives counts: its words and its variables, held against its session."""
+"""Acceptance of an RLM's answers: each one that the root gives is compared with its session."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from rlm.methods.rlm.strategy import Strategy
 from rlm.models.chat import Reply
 from rlm.repl.protocol import Repl, ReplError, UnknownVariable
 
-# How Python writes what has no text of its own: functions, modules, generators.
+# The text that Python shows for values without a text, such as functions, modules and generators.
 _OBJECT = re.compile(r"<(?:module|class|function|built-in|(?:bound )?method|[\w.]+ object)\b[^\n]*>")
 
 
 class Acceptance:
-    """Takes or refuses the answers of one loop; where one is refused, a note in the conversation says why.
+    """Accepts or rejects the answers of one loop; a note in the conversation gives the reason for a rejection.
 
-    An explicit final answer counts even where a variable of the session says otherwise: `contradicts` notes that.
-    source: where the answer came from. repl: set once the session is open.
+    An explicit final answer counts even if a variable of the session differs from it, which `contradicts` records.
+    source: where the accepted answer came from. repl: set when the session is open.
     """
 
     def __init__(self, talk: Conversation, strategy: Strategy) -> None:
@@ -32,25 +32,25 @@ class Acceptance:
         self._asked_about: set[str] = set()
         self._unproven: Final | None = None
 
-    def take(self, text: str, source: str, *, truncated: bool = False) -> Answer:
-        """An answer that counts."""
+    def accept(self, text: str, source: str, *, truncated: bool = False, untagged: bool = False) -> Answer:
+        """Accept an answer."""
         self.source = source
-        return Answer(text, truncated=truncated)
+        return Answer(text, truncated=truncated, untagged=untagged)
 
     async def of_cell(self) -> Answer | None:
         """The answer that a cell has set."""
         text = await self._value(self.repl.final())
-        return None if text is None else self.take(text, "cell")
+        return None if text is None else self.accept(text, "cell")
 
     async def beside_code(self, final: Final, reply: Reply, *, failed: bool) -> Answer | None:
-        """A final answer in the same reply as code, which has run, counts where it names what the code has made.
+        """A final answer in the same reply as code, which has been run.
 
-        One that is written out was made up before the code's output was there; given again, it is borne out.
+        It counts if it names a variable. A literal answer predates the output; it is accepted only if it is repeated.
         """
-        written = isinstance(final, FinalText) and not (final.name and await self._exists(final.text))
+        literal = isinstance(final, FinalText) and not (final.name and await self._exists(final.text))
         if failed:
             self._talk.note("note_failed_final")
-        elif written and final != self._unproven:
+        elif literal and final != self._unproven:
             self._unproven = final
             self._talk.note("note_invented_final")
         else:
@@ -58,7 +58,9 @@ class Acceptance:
         return None
 
     async def of_reply(self, final: Final, reply: Reply, *, last: bool = False) -> Answer | None:
-        """The answer that a reply gives. last: there is no further turn in which to ask about it."""
+        """The answer of a reply. last: no further turn follows in which the root could be asked about it."""
+        if last and isinstance(final, Reminder) and final.last_final:
+            final = final.last_final
         if isinstance(final, Reminder):
             self._talk.note(f"remind_{final.reason}")
             return None
@@ -68,24 +70,24 @@ class Acceptance:
         if isinstance(final, FinalVariable) or (final.name and await self._exists(final.text)):
             name = final.name if isinstance(final, FinalVariable) else final.text
             text = await self._value(self.repl.value(name), name)
-            return None if text is None else self.take(text, "variable")
+            return None if text is None else self.accept(text, "variable")
         if not last and final.name and _names_something(final.text) and final.text not in self._asked_about:
-            # It may be a word, but looks like a variable that the code has not made, or like the tag's own example.
+            # It may be a word, but it looks like a variable that the code has not made, or like the tag's example.
             self._asked_about.add(final.text)
             self._talk.note("note_word_or_variable", name=final.text)
             return None
         if not last and final.text not in self._asked_about:
-            # Given once more, both are taken as they are: they may be what was asked for.
+            # A plan or an expression may be the answer that was asked for. It is accepted when it is repeated.
             planned = is_plan(final.text)
             if planned or await self._computes(final.text):
                 self._asked_about.add(final.text)
                 self._talk.note("note_plan" if planned else "remind_unfilled_final")
                 return None
         await self._compare(final.text)
-        return self.take(final.text, "text", truncated=not final.closed)
+        return self.accept(final.text, "text", truncated=not final.closed)
 
     async def _value(self, value: Awaitable[str], name: str = "") -> str | None:
-        """A value of the session; None, with a note that says why, where it is no answer."""
+        """A value of the session; None, with a note that gives the reason, if it is no answer."""
         try:
             text = await value
         except UnknownVariable as unknown:
@@ -103,7 +105,7 @@ class Acceptance:
         return text
 
     async def _exists(self, name: str) -> bool:
-        """Whether a word names a value of the session; a function or a module of that name is none."""
+        """Whether a word is the name of a variable; functions and modules do not count."""
         try:
             return _OBJECT.fullmatch(await self.repl.value(name)) is None
         except UnknownVariable:
@@ -117,7 +119,7 @@ class Acceptance:
         return any([await self._exists(name) for name in names])
 
     async def _compare(self, text: str) -> None:
-        """Note whether an answer written out differs from the one that a variable holds."""
+        """Record whether a literal answer differs from the answer that a variable holds."""
         if self._strategy.ready:
             try:
                 self.contradicts = (await self.repl.value(self._strategy.ready)).strip() != text.strip()

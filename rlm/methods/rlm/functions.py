@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rlm.methods.subcalls import Batch, SubCallFailed, one_text, texts
+from rlm.methods.subcalls import PaidReplies, SubCallFailed, one_text, texts
 from rlm.prompt import Prompt
 from rlm.repl.protocol import HostFunction
 from rlm.tree import CallTree, ParentCall, calling_tool
@@ -24,36 +24,36 @@ RESERVED = frozenset(
 
 
 class ToolFailed(Exception):
-    """A tool raised or took too long; its message is for the model that called it."""
+    """A tool raised an exception or took too long; the message is shown to the model that called it."""
 
 
 @dataclass(frozen=True)
 class ToolNote:
-    """What the model is told of a tool: its signature, and the first paragraph of its docstring on one line."""
+    """The description of a tool for the model: its signature, and the first paragraph of its docstring on one line."""
 
     signature: str
     about: str
 
 
 def check_names(names: Mapping[str, Any], key: str) -> None:
-    """Raise ValueError for a name that a session cannot take as a variable of its own."""
+    """Raise ValueError for a name that cannot become a variable of a session."""
     for name in names:
         if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name) or name in RESERVED:
             raise ValueError(
-                f"{key} has {name!r}: wanted the name of a Python variable but for {', '.join(sorted(RESERVED))}"
+                f"{key} has {name!r}: expected the name of a Python variable other than {', '.join(sorted(RESERVED))}"
             )
 
 
 def check_tools(tools: Mapping[str, Callable[..., Any]]) -> None:
-    """Raise ValueError for a name that cannot be used or a tool that cannot be called."""
+    """Raise ValueError for a name that cannot be used or a tool that is not callable."""
     check_names(tools, "tools")
     for name, tool in tools.items():
         if not callable(tool):
-            raise ValueError(f"tools.{name} is {type(tool).__name__}: wanted a function")
+            raise ValueError(f"tools.{name} is {tool!r}: expected a function")
 
 
 def tool_notes(tools: Mapping[str, Callable[..., Any]]) -> list[ToolNote]:
-    """How each tool is described to the model."""
+    """The description of each tool for the model."""
     notes = []
     for name, tool in tools.items():
         about = " ".join((inspect.getdoc(tool) or "a function of this task").split("\n\n")[0].split())
@@ -69,11 +69,11 @@ def host_tools(
     depth: int,
     timeout_s: float,
 ) -> Mapping[str, HostFunction]:
-    """The tools as functions of a session: async ones run as they are, others in a thread.
+    """The tools as functions of a session. Synchronous tools run in a thread.
 
-    A call that takes longer than timeout_s, or than the completion has left, fails; a thread cannot be ended and goes
-    on unheard. What completions a tool makes is charged to the tree; once the tree has ended they make no further call.
-    Raises LimitReached once the tree has stopped.
+    A call fails if it takes longer than timeout_s or than the time that the completion has left; its thread cannot be
+    ended, but its result is ignored. Completions that a tool makes are charged to the tree, and make no further call
+    after the tree has ended. Calls raise LimitReached after the tree has stopped.
     """
     return {name: _host_tool(name, tool, tree, parent, depth, timeout_s) for name, tool in tools.items()}
 
@@ -91,7 +91,7 @@ def _host_tool(
         remaining = tree.meter.remaining_s
         limit_s = timeout_s if remaining is None else min(timeout_s, remaining)
         event, error, started = parent(), None, time.perf_counter()
-        # This call has a task, and so a context, of its own.
+        # Each call runs in its own task, and therefore in its own context.
         calling_tool.set(ParentCall(tree, event, depth))
         try:
             async with asyncio.timeout(limit_s) as timer:
@@ -101,7 +101,7 @@ def _host_tool(
             raise
         except Exception as failure:
             error = f"raised {type(failure).__name__}: {failure}"
-            # A tool may raise a TimeoutError of its own.
+            # The tool itself may have raised TimeoutError.
             if timer.expired():
                 error = f"took longer than {limit_s:g} s"
             raise ToolFailed(f"{name} {error}") from failure
@@ -121,7 +121,7 @@ def _started(tool: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[st
 
 
 def _in_thread(work: Callable[[], Any]) -> asyncio.Future[Any]:
-    """Run in a thread of its own that dies with the process: a pool would wait for a tool that never returns."""
+    """Run in a new daemon thread: the exit of a pool would wait for a tool that never returns."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[Any] = loop.create_future()
 
@@ -151,19 +151,21 @@ def _signature(tool: Callable[..., Any]) -> inspect.Signature:
         return inspect.Signature([inspect.Parameter("args", inspect.Parameter.VAR_POSITIONAL)])
 
 
-def child_functions(ask: Callable[[Prompt], Awaitable[str]]) -> Mapping[str, HostFunction]:
-    """The two functions over `ask`, which answers a prompt or raises SubCallFailed.
+def child_functions(ask: Callable[[Prompt], Awaitable[str]], paid: PaidReplies) -> Mapping[str, HostFunction]:
+    """rlm_query and rlm_query_batched over `ask`, which answers a prompt or raises SubCallFailed.
 
     rlm_query(context, query): a context is a string or a list of strings. rlm_query_batched(contexts, queries): one
-    query for all or one for each; or one list of (context, query) pairs. What cannot be used raises SubCallFailed.
+    query for all contexts or one for each; or one list of (context, query) pairs. Invalid arguments raise
+    SubCallFailed.
     """
-    batch = Batch()
 
     async def rlm_query(context: Any, query: Any = "") -> str:
-        return await ask(_prompt(context, query))
+        return await paid.reply(_prompt(context, query), ask)
 
-    async def rlm_query_batched(contexts: Any, queries: Any = None) -> list[str]:
-        return await batch.run(_prompts(contexts, queries), ask)
+    async def rlm_query_batched(
+        contexts: Any, queries: Any = None, return_exceptions: Any = False
+    ) -> list[str | Exception]:
+        return await paid.replies(_prompts(contexts, queries), ask, return_exceptions=bool(return_exceptions))
 
     return {"rlm_query": rlm_query, "rlm_query_batched": rlm_query_batched}
 
@@ -189,5 +191,5 @@ def _prompts(contexts: Any, queries: Any) -> list[Prompt]:
         return [_prompt(context, query) for context, query in pairs]
     queries = [queries] * len(contexts) if isinstance(queries, str) else queries
     if not isinstance(queries, Sequence) or len(queries) != len(contexts):
-        raise SubCallFailed(f"rlm_query_batched got {len(contexts)} contexts, and queries that are not as many")
+        raise SubCallFailed(f"rlm_query_batched got {len(contexts)} contexts: pass one query for all or one for each")
     return [_prompt(context, query) for context, query in zip(contexts, queries, strict=True)]

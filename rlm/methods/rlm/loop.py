@@ -1,4 +1,4 @@
-"""The Recursive Language Model: a root that reaches its prompt by code in a REPL, and calls models from that code."""
+"""The loop of a Recursive Language Model: a root writes code that works on the prompt in a REPL and calls models."""
 
 from __future__ import annotations
 
@@ -13,31 +13,32 @@ from rlm.limits import LimitReached
 from rlm.methods.method import Answer
 from rlm.methods.rlm.answer import Acceptance
 from rlm.methods.rlm.functions import child_functions, host_tools, tool_notes
-from rlm.methods.rlm.prompt import Conversation, bounded, capacity, describe
-from rlm.methods.rlm.reply import AnswerProtocol, Cells, Reason, Reminder, Step, parse_reply
+from rlm.methods.rlm.prompt import Conversation, bounded, describe
+from rlm.methods.rlm.reply import AnswerProtocol, Cells, Reason, Reminder, RootReply, Step, read_root_reply
 from rlm.methods.rlm.strategy import Strategy
-from rlm.methods.session import run_cell, start_session
-from rlm.methods.subcalls import SubCallFailed, SubCalls, plain_functions
-from rlm.models.chat import ChatModel, ContextOverflow, FatalModelError, ModelError, Reply
+from rlm.methods.session import Session
+from rlm.methods.subcalls import PaidReplies, SubCallFailed, SubCalls, capacity, sub_call_functions
+from rlm.models.chat import ChatModel, ContextOverflow, Reply
 from rlm.prompt import Prompt
 from rlm.prompts import load_prompt
-from rlm.repl.protocol import CellStatus, HostFunction, Repl, ReplError
+from rlm.repl.protocol import CellStatus, HostFunction, ReplError
 from rlm.tree import ROOT, SUB, CallTree
 
 if TYPE_CHECKING:
     from rlm.methods.rlm.method import RLM
 
-# Seconds of a cell in the last reply, which is there to name the answer.
+# Seconds for a cell of the last reply, which only has to name the answer.
 _LAST_CELL_S = 20.0
 _ANY_VARIABLE = (AnswerProtocol.FINAL_TAGS, "answer")
 _MARK_READY = 'answer["ready"] = True'
+# Reasons for a reminder about a reply in prose, without a tag.
+_PROSE = (Reason.NO_CODE, Reason.OTHER_LANGUAGE, Reason.REFUSAL, Reason.CUT)
 
 
 class Loop:
-    """One RLM at work, the root or a child: its session, its conversation, its turns.
+    """One RLM at work, the root or a child: its session, its conversation and its turns.
 
-    Whether what a reply or a cell gives is the answer is for its Acceptance to say. In the protocol `answer_variable`
-    prose never counts.
+    Its Acceptance decides whether a reply or a cell gives the answer.
     """
 
     def __init__(
@@ -64,12 +65,13 @@ class Loop:
         self.limits = bounded(tree.meter.limits, model)
         self.talk = Conversation(load_prompt(rlm.prompt), self._settings(), describe(prompt, rlm.prefix_chars))
         self.acceptance = Acceptance(self.talk, self.strategy)
-        self.repl: Repl | None = None
+        self.session: Session | None = None
         self._child_slots = asyncio.Semaphore(rlm.children_concurrency)
 
     async def run(self) -> Answer:
         try:
-            self.repl = self.acceptance.repl = await self._open()
+            self.session = await self._open()
+            self.acceptance.repl = self.session.repl
             return await self._turns()
         except LimitReached as limit:
             return await self._last_turn(limit)
@@ -79,121 +81,145 @@ class Loop:
             self.talk.forget()
             return await self._last_turn(LimitReached(StopReason.CONTEXT_OVERFLOW, "the conversation is too long"))
         finally:
-            if self.repl:
-                await self.repl.aclose()
+            if self.session:
+                await self.session.aclose()
             self._summarise()
 
     async def _turns(self) -> Answer:
         while True:
             self.guard.turn()
             self.tree.counts.turns += 1
+            self._begin_turn()
             reply = await self._ask()
-            parsed = parse_reply(reply.text, protocol=self.rlm.protocol, truncated=reply.truncated)
-            self.talk.reply(parsed.said)
-            answer = await self._take(_refused(reply) or parsed.step, reply)
+            read = self._read(reply)
+            answer = await self._take(read.step, reply)
             if answer:
                 return replace(answer, truncated=answer.truncated or reply.truncated)
             self._send()
-            # A limit that a sub-call met has stopped the tree, whatever the cell made of it.
+            # A limit that a sub-call reached has stopped the tree, even if the cell caught its exception.
             self.tree.meter.check()
 
     async def _take(self, step: Step, reply: Reply) -> Answer | None:
-        """Do what a reply asks for and keep what is to be said of it; None is to go on."""
-        self._record_step(step)
+        """Do what a reply asks for. Returns None to continue, with outputs and notes kept for the next message."""
         if not isinstance(step, Cells):
             answer = await self.acceptance.of_reply(step, reply)
             if answer is None:
-                self.guard.outcome(failed=True)
+                self.guard.ended(failed=True)
             return answer
-        answer, failed = await self._run(step.codes)
+        answer, failed = await self._run(step.codes, reply)
         if answer is None and step.final:
             answer = await self.acceptance.beside_code(step.final, reply, failed=failed)
         if answer is None:
             self._watch(step, failed=failed)
         return answer
 
-    async def _run(self, codes: Sequence[str], timeout_s: float | None = None) -> tuple[Answer | None, bool]:
-        """Run cells up to the first that fails or sets the final answer; the answer, and whether one failed."""
-        for number, code in enumerate(codes, 1):
-            result = await run_cell(self.repl, self.tree, code, parent=self.turn, depth=self.depth, timeout_s=timeout_s)
+    async def _run(
+        self, codes: Sequence[str], reply: Reply, timeout_s: float | None = None
+    ) -> tuple[Answer | None, bool]:
+        """Run cells up to the first that fails or sets the answer; returns the answer, and whether a cell failed."""
+        ran, failed = 0, False
+        cells = self.session.run_until_failure(
+            codes, parent=self.turn, depth=self.depth, timeout_s=timeout_s, tool_code=reply.tool_code
+        )
+        async for result in cells:
+            ran, failed = ran + 1, result.status != CellStatus.OK
             self.talk.output(result)
-            if result.status != CellStatus.OK:
-                self.talk.unrun = len(codes) - number
-                if result.status == CellStatus.KILLED:
-                    self.strategy.forget()
-                return None, True
-            self.strategy.ran(code, self.guard.turns)
+            if result.status == CellStatus.KILLED:
+                self.strategy.forget()
+            elif not failed:
+                self.strategy.ran(codes[ran - 1], self.guard.turns)
             answer = await self.acceptance.of_cell() if result.final else None
             if answer:
                 return answer, False
-        return None, False
+        self.talk.unrun = len(codes) - ran
+        return None, failed
 
     async def _last_turn(self, limit: LimitReached) -> Answer:
-        """The root's one call past a limit, if the reserve allows it; the limit stays the stop_reason."""
+        """The answer of one more call after a limit; the limit is the stop_reason."""
         if self.depth and self.tree.meter.stopped:
             raise limit
-        self._record("limit", reason=str(limit.reason), text=str(limit))
         self.talk.note("last", why=str(limit))
         self._send()
-        try:
-            reply = await self._ask(last=True)
-        except FatalModelError:
-            raise
-        except (LimitReached, ModelError):
-            return await self._left_in_session(limit)
-        parsed = parse_reply(reply.text, protocol=self.rlm.protocol, truncated=reply.truncated)
-        step = final = _refused(reply) or parsed.step
-        self._record_step(step)
-        answer = None
-        if isinstance(step, Cells):
-            answer, _ = await self._run(step.codes, timeout_s=_LAST_CELL_S)
-            final = step.final
-        if answer is None and final:
-            answer = await self.acceptance.of_reply(final, reply, last=True)
-        if answer is None and final == Reminder(Reason.REFUSAL) and limit.reason == StopReason.MAX_CONSECUTIVE_ERRORS:
-            limit = LimitReached(StopReason.REFUSAL, "the model declined")
+        self._begin_turn()
+        messages = list(self.talk.messages)
+        reply = await self.tree.last_call(self.model, messages, limit, depth=self.depth, parent=self.turn)
+        if reply is None:
+            return replace(await self._left_in_session() or Answer(None), stop_reason=limit.reason)
+        read = self._read(reply)
+        answer = await self._last_answer(read, reply) or await self._left_in_session()
+        declined = read.step == Reminder(Reason.REFUSAL)
+        if answer is None and declined and limit.reason == StopReason.MAX_CONSECUTIVE_ERRORS:
+            return Answer(None, StopReason.REFUSAL)
+        answer = answer or self._prose(read, reply)
         if answer is None:
-            return await self._left_in_session(limit)
+            return Answer(None, limit.reason)
         return replace(answer, stop_reason=limit.reason, truncated=answer.truncated or reply.truncated)
 
-    async def _left_in_session(self, limit: LimitReached) -> Answer:
-        """What there is without a last word: the content of `answer`, ready or not, where that is the protocol."""
-        if self.rlm.protocol == AnswerProtocol.ANSWER_VARIABLE:
-            try:
-                result = await self.repl.run(_MARK_READY, timeout_s=_LAST_CELL_S)
-                text = await self.repl.final() if result.final else ""
-                if text.strip():
-                    return replace(self.acceptance.take(text, "unready"), stop_reason=limit.reason)
-            except ReplError:
-                pass
-        return Answer(None, limit.reason)
+    async def _last_answer(self, read: RootReply, reply: Reply) -> Answer | None:
+        """The answer that the last reply gives by a tag or by code."""
+        step = final = read.step
+        if isinstance(step, Cells):
+            answer, _ = await self._run(step.codes, reply, timeout_s=_LAST_CELL_S)
+            final = step.final
+            if answer:
+                return answer
+        return await self.acceptance.of_reply(final, reply, last=True) if final else None
 
-    async def _ask(self, *, last: bool = False) -> Reply:
-        """The next reply of this loop's model. Only the root has a call past a limit of the tree."""
+    def _prose(self, read: RootReply, reply: Reply) -> Answer | None:
+        """The prose of a last reply without a tag, as the answer."""
+        step = read.step
+        tagged = step.final if isinstance(step, Cells) else not isinstance(step, Reminder) or step.reason not in _PROSE
+        if tagged or reply.refused or not read.prose:
+            return None
+        return self.acceptance.accept(read.prose, "prose", untagged=True)
+
+    async def _left_in_session(self) -> Answer | None:
+        """In the protocol `answer_variable`, the content of `answer`, whether it was marked as ready or not."""
+        if self.rlm.protocol != AnswerProtocol.ANSWER_VARIABLE or self.session is None:
+            return None
+        try:
+            result = await self.session.repl.run(_MARK_READY, timeout_s=_LAST_CELL_S)
+            text = await self.session.repl.final() if result.final else ""
+        except ReplError:
+            return None
+        return self.acceptance.accept(text, "unready") if text.strip() else None
+
+    def _begin_turn(self) -> None:
         self.turn = self.tree.trajectory.record("turn", parent=self.parent, depth=self.depth, turn=self.guard.turns)
-        call = self.tree.call(
-            self.model,
-            list(self.talk.messages),
-            role=SUB if self.depth else ROOT,
-            depth=self.depth,
-            parent=self.turn,
-            last=last and not self.depth,
-        )
-        return await self.tree.to_its_end(call)
 
-    async def _open(self) -> Repl:
-        functions: dict[str, HostFunction] = {}
-        parent, depth = (lambda: self.turn), self.depth + 1
-        if self.rlm.max_depth > 0:
-            functions |= plain_functions(self.calls, parent=parent, depth=depth)
-            functions |= child_functions(self._child)
-        functions |= host_tools(self.tools, self.tree, parent=parent, depth=depth, timeout_s=self.rlm.tool_timeout_s)
-        return await start_session(
-            self.rlm.repl, self.limits, self.prompt.context, functions, answer=self.rlm.protocol, data=self.rlm.data
+    async def _ask(self) -> Reply:
+        """The next reply of this loop's model."""
+        role, messages = SUB if self.depth else ROOT, list(self.talk.messages)
+        return await self.tree.shielded(
+            self.tree.call(self.model, messages, role=role, depth=self.depth, parent=self.turn)
         )
+
+    def _read(self, reply: Reply) -> RootReply:
+        """A reply with its step, which is recorded; the conversation keeps the reply."""
+        read = read_root_reply(
+            reply.text, protocol=self.rlm.protocol, truncated=reply.truncated, tool_code=reply.tool_code
+        )
+        if reply.refused:
+            read = replace(read, step=Reminder(Reason.REFUSAL))
+        self.talk.reply(read.text)
+        reason = str(read.step.reason) if isinstance(read.step, Reminder) else None
+        self._record("step", step=type(read.step).__name__, reason=reason)
+        return read
+
+    async def _open(self) -> Session:
+        functions: dict[str, HostFunction] = {}
+        paid, parent, depth = PaidReplies(), (lambda: self.turn), self.depth + 1
+        if self.rlm.max_depth > 0:
+            functions |= sub_call_functions(self.calls, paid, parent=parent, depth=depth)
+            functions |= child_functions(self._child, paid)
+        functions |= host_tools(self.tools, self.tree, parent=parent, depth=depth, timeout_s=self.rlm.tool_timeout_s)
+        return await Session.open(
+            self.rlm.repl, self.limits, self.tree, paid, self.prompt.context, functions, answer=str(self.rlm.protocol),
+            data=self.rlm.data,
+        )  # fmt: skip
 
     async def _child(self, prompt: Prompt) -> str:
-        """A child RLM's answer, or that of a plain sub-call where the depth allows no child."""
+        """A child RLM's answer, or the reply of a plain sub-call if the depth allows no child."""
         if not self._has_children:
             text = "\n\n".join(part for part in (prompt.context_text, prompt.query) if part)
             return await self.calls.ask(text, depth=self.depth + 1, parent=self.turn)
@@ -212,7 +238,7 @@ class Loop:
         return self.depth + 1 < self.rlm.max_depth
 
     def _watch(self, step: Cells, *, failed: bool) -> None:
-        """Tell of what goes wrong over several turns. Raises LimitReached where it has gone on for too long."""
+        """Note problems that show over several turns. Raises LimitReached if they continue for too long."""
         if step.cut:
             self.talk.note("note_cut")
         if self.guard.repeated("\n\n".join(step.codes), "\n".join(self.talk.outputs)):
@@ -220,24 +246,23 @@ class Loop:
         turns = self.strategy.overdue(self.guard.turns)
         if turns:
             self.talk.note("note_ready", name=self.strategy.ready, turns=turns)
-        # In the protocol of tags `answer` may be any variable.
+        # In the protocol of tags, a variable named `answer` may hold anything.
         if self.strategy.is_stuck(self.guard.turns) and (self.rlm.protocol, self.strategy.ready) != _ANY_VARIABLE:
-            raise LimitReached(StopReason.VERIFICATION_LOOP, f"`{self.strategy.ready}` has stood ready for too long")
-        self.guard.outcome(failed=failed)
+            raise LimitReached(
+                StopReason.VERIFICATION_LOOP,
+                f"`{self.strategy.ready}` holds an answer that has not changed for many turns",
+            )
+        self.guard.ended(failed=failed)
 
     def _send(self) -> None:
         for note in self.talk.send():
             self._record("notice", text=note)
 
-    def _record_step(self, step: Step) -> None:
-        reason = str(step.reason) if isinstance(step, Reminder) else None
-        self._record("step", step=type(step).__name__, reason=reason)
-
     def _record(self, kind: str, **data: Any) -> None:
         self.tree.trajectory.record(kind, parent=self.turn, depth=self.depth, **data)
 
     def _settings(self) -> dict[str, Any]:
-        """What every part of the prompt file may name."""
+        """The variables that every part of the prompt file may use."""
         return {
             "protocol": str(self.rlm.protocol),
             "sub_calls": self.rlm.max_depth > 0,
@@ -263,7 +288,3 @@ class Loop:
             answer_ready_before_end=ready is not None and turns - ready > 1,
             prompt=self.rlm.prompt, prompt_sha256=load_prompt(self.rlm.prompt).sha256, **whole,
         )  # fmt: skip
-
-
-def _refused(reply: Reply) -> Reminder | None:
-    return Reminder(Reason.REFUSAL) if reply.refused else None

@@ -15,7 +15,7 @@ from rlm.prompt import Prompt
 from rlm.prompts import PromptFile
 from rlm.repl.protocol import CellResult
 
-# What a prompt file of an RLM has.
+# The parts of an RLM's prompt file.
 PARTS = frozenset(
     {"system", "first", "output", "empty_output", "last"}
     | {f"remind_{reason}" for reason in Reason}
@@ -23,17 +23,15 @@ PARTS = frozenset(
     | {f"note_{what}" for what in ("no_value", "empty_answer", "word_or_variable", "plan")}
 )
 _SHOWN_NAMES = 30
-# Characters for a sub-model whose window is not known.
-_UNKNOWN_CAPACITY = 150_000
-# With no question apart from the context, so much of each end is shown, where the question mostly stands.
+# Characters of each end that are shown if the context holds the question, which is mostly at one of the ends.
 END_CHARS = 500
 _LENGTHS = 12
 
 
 class Conversation:
-    """System prompt, first message, then the root's replies and, for each, one message of what they led to.
+    """The system prompt, the first message, then each of the root's replies with one message of its results.
 
-    settings: variables that every part of the prompt file may use.
+    settings: the variables that every part of the prompt file may use.
     """
 
     def __init__(self, text: PromptFile, settings: Mapping[str, Any], first: Mapping[str, Any]) -> None:
@@ -51,25 +49,25 @@ class Conversation:
         """A part of the prompt file."""
         return self._text.render(part, **{**self._settings, **variables})
 
-    def reply(self, said: str) -> None:
-        """Add what the root said."""
-        self.messages.append({"role": "assistant", "content": said or "(empty)"})
+    def reply(self, text: str) -> None:
+        """Add a reply of the root."""
+        self.messages.append({"role": "assistant", "content": text or "(empty)"})
 
     def output(self, result: CellResult) -> None:
-        """Keep a cell's output for the next message."""
+        """Add a cell's output to the next message."""
         shown = shown_output(result)
         if shown == NO_OUTPUT:
             shown = self.words("empty_output", variables=_listed(result.variables))
         self.outputs.append(shown)
 
     def note(self, part: str, **variables: Any) -> None:
-        """Keep a note for the next message."""
+        """Add a note to the next message."""
         self._notes.append(self.words(part, **variables))
 
     def send(self) -> list[str]:
-        """Add outputs and notes as one message, and return the notes.
+        """Append outputs and notes as one message, and return the notes.
 
-        They go to the last message if that is not a reply: some models refuse two of the user in a row.
+        If the last message is from the user too, they are added to it: some models refuse consecutive user messages.
         """
         if self.outputs:
             text = self.words("output", cells=self.outputs, unrun=self.unrun, notes=self._notes)
@@ -84,7 +82,7 @@ class Conversation:
         return notes
 
     def forget(self) -> None:
-        """Drop all turns: the conversation no longer fits the root's window."""
+        """Drop all turns, because the conversation no longer fits the root's window."""
         del self.messages[2:]
         self.outputs, self.unrun, self._notes = [], 0, []
 
@@ -96,9 +94,9 @@ def _listed(variables: Mapping[str, str]) -> str:
 
 
 def describe(prompt: Prompt, prefix_chars: int = 0) -> dict[str, Any]:
-    """The variables of a prompt's part `first`, of a size that does not grow with the context.
+    """The variables of a prompt's part `first`. Their size does not grow with the context.
 
-    prefix_chars: how much of the context's beginning is shown. A prompt without a query shows both ends.
+    prefix_chars: the number of characters shown of the context's beginning. A prompt without a query shows both ends.
     """
     text = prompt.context if isinstance(prompt.context, str) else None
     documents = () if text is not None else prompt.context
@@ -131,17 +129,8 @@ def _lengths(lengths: Sequence[int]) -> str:
     )
 
 
-def capacity(model: ChatModel) -> int:
-    """Characters that fit into a sub-call: 500,000 for a window of 400,000 tokens, as the paper tells its models."""
-    if model.context_window is None:
-        return _UNKNOWN_CAPACITY
-    chars = model.context_window * 5 // 4
-    unit = 10 ** max(0, len(str(chars)) - 2)
-    return max(1, chars // unit * unit)
-
-
 def bounded(limits: Limits, model: ChatModel) -> Limits:
-    """The limits with an output of a cell that takes no more than about an eighth of the model's window."""
+    """The limits with max_output_chars reduced so that a cell's output takes about an eighth of the model's window."""
     if model.context_window is None:
         return limits
     return replace(limits, max_output_chars=min(limits.max_output_chars, max(200, model.context_window // 2)))

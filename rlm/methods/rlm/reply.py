@@ -1,10 +1,11 @@
-"""What a root's reply asks for: cells to run, a final answer, or a reminder of what it lacks."""
+"""The step that a root's reply asks for: cells to run, a final answer, or a reminder of what the reply lacks."""
 
 from __future__ import annotations
 
 import ast
 import re
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from rlm.methods.fences import Reading, closing_parenthesis, read_fences
@@ -13,14 +14,14 @@ from rlm.syntax import literal_value, parsed_expression
 
 
 class AnswerProtocol(StrEnum):
-    """How the root gives its answer: FINAL(...) and FINAL_VAR(...) as published, or `answer["ready"] = True`."""
+    """How the root gives its answer: by FINAL(...) and FINAL_VAR(...), or by `answer["ready"] = True` in code."""
 
     FINAL_TAGS = "final_tags"
     ANSWER_VARIABLE = "answer_variable"
 
 
 class Reason(StrEnum):
-    """What a reply lacks; a prompt file has a part `remind_REASON` for each."""
+    """What a reply lacks. A prompt file has a part `remind_REASON` for each reason."""
 
     NO_CODE = "no_code"
     OTHER_LANGUAGE = "other_language"
@@ -36,7 +37,7 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True)
 class FinalText:
-    """FINAL(...): its text. name: it is one bare word, so it may mean a variable; closed: its parenthesis is there."""
+    """FINAL(...). name: the text is one bare word, so it may mean a variable; closed: the parenthesis is closed."""
 
     text: str
     name: bool = False
@@ -45,7 +46,7 @@ class FinalText:
 
 @dataclass(frozen=True)
 class FinalVariable:
-    """FINAL_VAR(name). closed: its parenthesis is there."""
+    """FINAL_VAR(name). closed: the parenthesis is closed."""
 
     name: str
     closed: bool = True
@@ -53,9 +54,10 @@ class FinalVariable:
 
 @dataclass(frozen=True)
 class Reminder:
-    """Nothing to run and no answer."""
+    """Nothing to run and no answer. last_final: the last of several final answers."""
 
     reason: Reason
+    last_final: FinalText | FinalVariable | None = field(default=None, compare=False)
 
 
 Final = FinalText | FinalVariable | Reminder
@@ -63,7 +65,7 @@ Final = FinalText | FinalVariable | Reminder
 
 @dataclass(frozen=True)
 class Cells:
-    """Code to run in order. final: what the same reply says of an answer; cut: the reply's end was lost."""
+    """Code to run in order. final: the final answer in the same reply, if any; cut: the end of the reply is missing."""
 
     codes: tuple[str, ...]
     final: Final | None = None
@@ -74,20 +76,21 @@ Step = Cells | FinalText | FinalVariable | Reminder
 
 
 @dataclass(frozen=True)
-class Parsed:
-    """A reply read. said: what counts of it, without its thinking and without turns it made up for the harness."""
+class RootReply:
+    """A reply of a root. text: the reply without reasoning and invented turns; prose: the text outside its code."""
 
     step: Step
-    said: str
+    text: str
+    prose: str
 
 
-# A tag counts at the start of a line, in Markdown emphasis or behind a short label: elsewhere it is talked about.
+# A tag counts at the start of a line, in Markdown emphasis or after a short label. Elsewhere it is only mentioned.
 _TAG = re.compile(
     r"^[ \t]*(?:[-*>#]{1,6}[ \t]+)?(?:<\w+>)?[*_`$]{0,4}"
     r"(?i:(?:the )?(?:final )?answer(?: is)?[*_:]{0,5}[ \t]*[*_`$]{0,4})?FINAL(_VAR)? ?\(",
     re.MULTILINE,
 )
-# A mark of the end of a turn may follow, as chat templates write it, and a comment.
+# A chat template's mark of the end of a turn may follow, and a comment.
 _BEHIND_TAG = re.compile(r"[\s*_`$.;,!]*(?:(?:<\|\w+\|>|</\w+>)\s*)*(?:(?:#|//|<-|<!--|←).*)?$")
 _STRING_TOKEN = re.compile(r"\\.|\"\"\"|'''|[\"'()]|\w(?=['\"])", re.DOTALL)
 _PLACEHOLDER = re.compile(
@@ -104,63 +107,71 @@ _PLAN = re.compile(
     r"(?:(?:i|we)(?:'ll| will| need to| plan to|(?: am| are|'m|'re) going to)|let(?: me|'s| us)|(?:my|the) plan is)\b",
     re.IGNORECASE,
 )
-# What may read the rest of a reply to no avail is tried so often and no more, which keeps parsing linear.
+# The number of attempts that may scan the rest of a reply in vain is limited, which keeps parsing linear.
 _MAX_LOOKS = 4
 _APOSTROPHE = re.compile(r"(?<=\w)'(?=\w)")
 _EXPRESSION_CHARS = 200
 
 
-def parse_reply(reply: str, *, protocol: str = AnswerProtocol.FINAL_TAGS, truncated: bool = False) -> Parsed:
-    """The step a reply asks for. Never raises; takes time linear in the reply's length.
+def read_root_reply(
+    reply: str, *, protocol: str = AnswerProtocol.FINAL_TAGS, truncated: bool = False, tool_code: str | None = None
+) -> RootReply:
+    """The step that a reply asks for. Never raises; takes time linear in the reply's length.
 
-    truncated: the reply was cut by the limit on output tokens, so that its last block may not be whole.
-    Code goes before an answer: where both are there, the answer is in `Cells.final`, for the loop to judge.
+    truncated: the limit on output tokens cut the reply, so that its last block may be incomplete. tool_code: Python in
+    a tool call of the reply; it runs like a block at the end. If the reply has both code and an answer, the answer is
+    in `Cells.final`.
     """
-    counted = after_thinking(reply, truncated=truncated)
-    reading = read_fences(counted)
-    said = reading.said.strip()
+    reading = read_fences(after_thinking(reply, truncated=truncated))
+    text = reading.own.strip()
     codes = tuple(block.text for block in reading.cells if block.closed or not truncated)
+    if tool_code and tool_code.strip() and tool_code not in codes:
+        codes += (tool_code,)
+        text = f"{text}\n\n```repl\n{tool_code}\n```".strip()
     final = find_final(reading.text) if protocol == AnswerProtocol.FINAL_TAGS else None
     if codes:
-        return Parsed(Cells(codes, final, cut=truncated), said)
-    return Parsed(final or Reminder(_lack(reading, said, truncated)), said)
+        return RootReply(Cells(codes, final, cut=truncated), text, reading.text.strip())
+    return RootReply(final or Reminder(_lack(reading, text, truncated)), text, text)
 
 
-def _lack(reading: Reading, said: str, truncated: bool) -> Reason:
+def _lack(reading: Reading, text: str, truncated: bool) -> Reason:
     if truncated:
         return Reason.CUT
-    if not said:
+    if not text:
         return Reason.EMPTY
-    if _REFUSAL.search(said.replace("’", "'")):
+    if _REFUSAL.search(text.replace("’", "'")):
         return Reason.REFUSAL
     return Reason.OTHER_LANGUAGE if any(block.label and block.text for block in reading.blocks) else Reason.NO_CODE
 
 
 def find_final(text: str) -> Final | None:
-    """The one final answer in the text of a reply, without its blocks; None where there is none.
+    """The final answer in a text without blocks, or None.
 
-    FINAL(...) reaches to its own closing parenthesis. Without one it reaches to the end of the text if it stands in the
-    last paragraph. Different answers in one reply are none.
+    FINAL(...) extends to its closing parenthesis. If it has none and is in the last paragraph, it extends to the end of
+    the text. Different answers in one reply are rejected by a Reminder.
     """
     found: list[Final] = []
     at, open_tags = 0, 0
     while len(found) < 2 and open_tags < _MAX_LOOKS and (tag := _TAG.search(text, at)):
-        at = tag.end()
-        stop, closed = _end_of_final(text, tag.end())
-        if stop is None:
-            open_tags += 1
-            continue
-        final = _final(text[tag.end() : stop].strip(), variable=bool(tag[1]), closed=closed)
-        at = stop
-        if final not in found:
-            found.append(final)
-    if len(found) > 1:
-        return Reminder(Reason.SEVERAL_FINALS)
-    return found[0] if found else None
+        at, final = _read_tag(text, tag)
+        open_tags += final is None
+        found += [final] if final is not None and final not in found else []
+    if len(found) < 2:
+        return found[0] if found else None
+    last = _read_tag(text, deque(_TAG.finditer(text, at), 1).pop())[1] if _TAG.search(text, at) else found[-1]
+    return Reminder(Reason.SEVERAL_FINALS, None if isinstance(last, Reminder) else last)
+
+
+def _read_tag(text: str, tag: re.Match[str]) -> tuple[int, Final | None]:
+    """The position after a tag and the answer in it; None if the tag is only mentioned."""
+    stop, closed = _end_of_final(text, tag.end())
+    if stop is None:
+        return tag.end(), None
+    return stop, _final(text[tag.end() : stop].strip(), variable=bool(tag[1]), closed=closed)
 
 
 def _end_of_final(text: str, start: int) -> tuple[int | None, bool]:
-    """Where the inside of a tag ends, and whether a parenthesis closes it; None where the tag is only talked about."""
+    """The end of the text inside a tag, and whether a parenthesis closes it; None if the tag is only mentioned."""
     stop = _quoted_close(text, start)
     if stop is not None and _ends_line(text, stop + 1):
         return stop, True
@@ -179,7 +190,7 @@ def _end_of_final(text: str, start: int) -> tuple[int | None, bool]:
 
 
 def _quoted_close(text: str, start: int) -> int | None:
-    """The parenthesis that closes a tag, those inside quotes left out."""
+    """The position of the parenthesis that closes a tag; parentheses inside quotes do not count."""
     depth, quote = 1, ""
     for token in _STRING_TOKEN.finditer(text, start):
         mark = token[0]
@@ -221,7 +232,7 @@ def _final(inside: str, *, variable: bool, closed: bool) -> Final:
 
 
 def expression_names(text: str) -> tuple[str, ...]:
-    """The names in a text that is a call, a subscript or an attribute in Python; none for any other text."""
+    """The names in a text that is a call, a subscript or an attribute in Python; empty for any other text."""
     tree = parsed_expression(text) if len(text) <= _EXPRESSION_CHARS else None
     if tree is None or not isinstance(tree.body, ast.Call | ast.Subscript | ast.Attribute):
         return ()
@@ -229,7 +240,7 @@ def expression_names(text: str) -> tuple[str, ...]:
 
 
 def is_plan(text: str) -> bool:
-    """Whether an answer begins like a plan of what to do, which models give in its place."""
+    """Whether an answer begins like a plan, which models give in place of an answer."""
     return _PLAN.match(text.replace("’", "'")) is not None
 
 
@@ -240,6 +251,6 @@ def _string_literal(text: str) -> str | None:
     try:
         value = literal_value(text)
     except ValueError:
-        # Quotes around several lines or around an apostrophe are no Python, and quotes all the same.
+        # Quotes around several lines or around an apostrophe are not Python, but they are still quotes.
         value = None if quote in _APOSTROPHE.sub("", inside) else inside
     return value if isinstance(value, str) else None

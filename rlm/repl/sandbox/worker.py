@@ -205,6 +205,9 @@ class Worker:
         kind = result["kind"]
         if kind == "value":
             return result["value"]
+        if kind == "mixed":
+            items = result["items"]
+            return [one["value"] if one["kind"] == "value" else SubCallError(one["message"]) for one in items]
         if kind == "stop":
             raise BudgetExceeded(result["message"])
         raise (TypeError if kind == "type" else SubCallError)(result["message"])

@@ -76,10 +76,10 @@ async def test_a_failing_endpoint_is_an_error_in_one_line_and_a_hopeless_one_sto
         await PlainModel(model=ScriptedModel([FatalModelError("no key")])).acompletion("Cats.", "Who?")
 
 
-async def test_no_call_is_made_where_the_limits_allow_none() -> None:
+async def test_no_call_is_made_if_the_limits_allow_none() -> None:
     model = ScriptedModel(["cats"])
-    result = await PlainModel(model=model, limits=Limits(max_cost_usd=0.0)).acompletion("Cats.", "Who?")
-    assert (result.answer, result.stop_reason, model.requests) == (None, StopReason.MAX_COST, [])
+    result = await PlainModel(model=model, limits=Limits(max_calls=0)).acompletion("Cats.", "Who?")
+    assert (result.answer, result.stop_reason, model.requests) == (None, StopReason.MAX_CALLS, [])
 
 
 def numbered(lines: int) -> str:

@@ -1,4 +1,4 @@
-"""The functions by which code calls a sub-model: order, concurrency, failures, what a failed batch keeps."""
+"""llm_query and llm_query_batched: order, concurrency, failures, and the replies that a failure keeps."""
 
 import asyncio
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from rlm.limits import LimitReached, Limits, Meter
-from rlm.methods.subcalls import SubCallFailed, sub_call_functions
+from rlm.methods.subcalls import PaidReplies, SubCallFailed, SubCalls, sub_call_functions
 from rlm.models.chat import FatalModelError, ModelError, Reply
 from rlm.models.scripted import ScriptedModel
 from rlm.trajectory import Trajectory
@@ -17,19 +17,23 @@ def tree(**limits: Any) -> CallTree:
     return CallTree(Meter(Limits(**limits)), Trajectory())
 
 
-async def test_a_batch_is_answered_in_order_with_so_many_on_the_wire() -> None:
-    on_wire, most = 0, 0
+def functions_of(calls: CallTree, model: Any, concurrency: int = 16, **options: Any) -> Any:
+    return sub_call_functions(SubCalls(calls, model, concurrency), PaidReplies(), **options)
+
+
+async def test_a_batch_is_answered_in_order_with_so_many_calls_in_flight() -> None:
+    in_flight, most = 0, 0
 
     class Slow(ScriptedModel):
         async def complete(self, messages: Any, **options: Any) -> Reply:
-            nonlocal on_wire, most
-            on_wire += 1
-            most = max(most, on_wire)
+            nonlocal in_flight, most
+            in_flight += 1
+            most = max(most, in_flight)
             await asyncio.sleep(0.02 if messages[0]["content"] == "0" else 0.001)
-            on_wire -= 1
+            in_flight -= 1
             return await super().complete(messages, **options)
 
-    functions = sub_call_functions(tree(), Slow(lambda m: f"r{m[0]['content']}"), concurrency=3)
+    functions = functions_of(tree(), Slow(lambda m: f"r{m[0]['content']}"), concurrency=3)
     prompts = [str(n) for n in range(20)]
     assert await functions["llm_query_batched"](prompts) == [f"r{n}" for n in prompts]
     assert most == 3
@@ -37,7 +41,7 @@ async def test_a_batch_is_answered_in_order_with_so_many_on_the_wire() -> None:
     assert await functions["llm_query_batched"]([]) == []
 
 
-async def test_a_batch_that_fails_in_part_keeps_what_was_paid() -> None:
+async def test_a_batch_that_fails_in_part_keeps_the_paid_replies() -> None:
     broken = {"b"}
 
     def reply(messages: Any) -> Any:
@@ -45,46 +49,64 @@ async def test_a_batch_that_fails_in_part_keeps_what_was_paid() -> None:
         return ModelError("reset by peer") if prompt in broken else f"r{prompt}"
 
     model, calls = ScriptedModel(reply), tree()
-    functions = sub_call_functions(calls, model)
-    with pytest.raises(SubCallFailed, match=r"1 of 4 calls failed.*reset by peer"):
+    functions = functions_of(calls, model)
+    with pytest.raises(SubCallFailed, match=r"1 of 4 calls failed \(index 1: reset by peer\)"):
         await functions["llm_query_batched"](["a", "b", "a", "c"])
     broken.clear()
     assert await functions["llm_query_batched"](["a", "b", "a", "c"]) == ["ra", "rb", "ra", "rc"]
     assert [m[0]["content"] for m in model.requests] == ["a", "b", "a", "c", "b"]
-    # What was kept is given once: after that a repeated prompt is a new question.
+    # Each kept reply is given once. After that, a repeated prompt is a new question.
     await functions["llm_query_batched"](["a"])
     assert len(model.requests) == 6
 
 
-async def test_a_limit_is_raised_when_no_call_is_under_way_any_more() -> None:
+async def test_a_limit_is_raised_after_all_calls_have_ended() -> None:
     calls = tree(max_sub_calls=5)
     model = ScriptedModel(lambda m: "r", latency_s=0.01)
-    functions = sub_call_functions(calls, model, concurrency=4)
+    functions = functions_of(calls, model, concurrency=4)
     with pytest.raises(LimitReached):
         await functions["llm_query_batched"]([str(n) for n in range(50)])
     assert len(model.requests) == len(calls.calls) == 5
 
 
-async def test_a_fatal_failure_goes_before_all_others() -> None:
+async def test_a_fatal_failure_is_raised_before_all_others() -> None:
     replies = {"a": ModelError("x"), "b": FatalModelError("bad key"), "c": "r"}
-    functions = sub_call_functions(tree(), ScriptedModel(lambda m: replies[m[0]["content"]]))
+    functions = functions_of(tree(), ScriptedModel(lambda m: replies[m[0]["content"]]))
     with pytest.raises(FatalModelError, match="bad key"):
         await functions["llm_query_batched"](["a", "b", "c"])
 
 
-async def test_a_sub_call_that_used_its_tokens_for_thought_fails() -> None:
-    functions = sub_call_functions(tree(), ScriptedModel([Reply("", "length"), Reply("half", "length")]))
+async def test_a_sub_call_that_used_its_tokens_for_reasoning_fails() -> None:
+    functions = functions_of(tree(), ScriptedModel([Reply("", "length"), Reply("half", "length")]))
     with pytest.raises(SubCallFailed, match="output tokens"):
         await functions["llm_query"]("x")
     assert await functions["llm_query"]("x") == "half"
 
 
-async def test_calls_are_recorded_under_the_event_of_the_moment() -> None:
+async def test_calls_are_recorded_under_the_current_event() -> None:
     calls, current = tree(), 0
     for _ in range(2):
         calls.trajectory.record("turn")
-    functions = sub_call_functions(calls, ScriptedModel(lambda m: "r"), parent=lambda: current, depth=2)
+    functions = functions_of(calls, ScriptedModel(lambda m: "r"), parent=lambda: current, depth=2)
     await functions["llm_query"]("x")
     current = 1
     await functions["llm_query"]("y")
     assert [(e["parent"], e["depth"]) for e in calls.trajectory.of_kind("call")] == [(0, 2), (1, 2)]
+
+
+async def test_exceptions_can_take_the_place_of_failed_replies() -> None:
+    model = ScriptedModel(lambda m: ModelError("reset") if m[0]["content"] == "b" else "r")
+    replies = await functions_of(tree(), model)["llm_query_batched"](["a", "b", "c"], return_exceptions=True)
+    assert [replies[0], str(replies[1]), replies[2]] == ["r", "reset", "r"]
+
+
+@pytest.mark.parametrize("reply", [Reply("", "content_filter"), Reply("In part", "content_filter")])
+async def test_a_filtered_sub_call_raises(reply: Reply) -> None:
+    with pytest.raises(SubCallFailed, match="filtered"):
+        await functions_of(tree(), ScriptedModel([reply]))["llm_query"]("x")
+
+
+async def test_the_reasoning_of_a_sub_model_is_not_part_of_its_reply() -> None:
+    model = ScriptedModel(["<think>hm</think>yes", "analysisWe look.assistantfinalno"])
+    query = functions_of(tree(), model)["llm_query"]
+    assert [(await query("x")).strip(), await query("x")] == ["yes", "no"]

@@ -208,7 +208,7 @@ async def test_history_comes_as_messages() -> None:
     ("options", "named"),
     [
         ({"actions": ["dance"]}, "dance"),
-        ({"actions": ["llm_query"]}, "llm_query without python"),
+        ({"actions": ["llm_query"]}, "expected python too"),
         ({"search_k": 0}, "search_k"),
         ({"repl": {"cell_ms": 1}}, "repl.cell_ms"),
         ({"prompt": "nowhere"}, "nowhere"),

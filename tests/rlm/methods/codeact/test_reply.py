@@ -47,7 +47,7 @@ def test_fenced_python_runs(reply: str, cells: list[str]) -> None:
 
 def test_a_cell_that_was_cut_does_not_run() -> None:
     turn = read_turn("```python\na = 1\n```\n```python\nprint(", truncated=True)
-    assert turn.cells == ("a = 1",) and not turn.whole
+    assert turn.cells == ("a = 1",) and not turn.complete
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_searches(reply: str, searches: list[str]) -> None:
         ("FINAL ANSWER: 42", ["42"]),
         ("ANSWER:\n(1, 2)\n(3, 4)", ["(1, 2)\n(3, 4)"]),
         ("ANSWER: Answer: 42", ["Answer: 42"]),
-        ("The thing is clear.\nAnswer: 42", ["42"]),
+        ("The thing is clear.\nAnswer: 42", ["Answer: 42"]),
         ("ANSWER: 42\nANSWER: 42", ["42"]),
         ("ANSWER: 42\nANSWER: 43", ["42", "43"]),
         ("ANSWER: 42\nTHINK: and now?", ["42"]),
@@ -118,8 +118,10 @@ def test_a_made_up_turn_of_the_harness_ends_the_reply(invented: str) -> None:
     [
         ("ANSWER: 42", "42"),
         ("ANSWER: 41\nANSWER: 42", "42"),
-        ("THINK: It is 42.", "It is 42."),
-        ("It is 42.", "It is 42."),
+        ("THINK: It is 42.", "It is 42. (untagged)"),
+        ("It is 42.", "It is 42. (untagged)"),
+        ("It is 42.\n```python\nprint(42)\n```", "It is 42. (untagged)"),
+        ("THINK: It may be 42.\n```python\nprint(42)\n```", None),
         ("", None),
         ("   ", None),
         ("ANSWER:", None),
@@ -128,11 +130,12 @@ def test_a_made_up_turn_of_the_harness_ends_the_reply(invented: str) -> None:
     ],
 )
 def test_the_last_reply_is_an_answer_unless_it_is_an_action(reply: str, answer: str | None) -> None:
-    assert last_words(read_turn(reply)) == answer
+    text, untagged = last_words(read_turn(reply))
+    assert (f"{text} (untagged)" if untagged else text) == answer
 
 
 @given(PIECES, st.booleans())
 def test_no_reply_is_too_strange(reply: str, truncated: bool) -> None:
     turn = read_turn(reply, truncated=truncated)
     assert all(turn.cells) and all(turn.searches)
-    assert last_words(turn) is None or last_words(turn).strip()
+    assert last_words(turn)[0] is None or last_words(turn)[0].strip()

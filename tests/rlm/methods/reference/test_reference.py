@@ -9,7 +9,7 @@ import pytest
 from rlm.completion import Status, StopReason
 from rlm.limits import Limits, Meter
 from rlm.methods.reference.metering import metering_endpoint
-from rlm.methods.reference.method import LIBRARIES, Reference
+from rlm.methods.reference.method import Reference
 from rlm.methods.rlm.method import RLM
 from rlm.models.chat import ContextOverflow, FatalModelError, ModelError, Reply, TokenUsage
 from rlm.models.scripted import ScriptedModel
@@ -59,7 +59,7 @@ async def test_a_limit_ends_the_process_and_names_the_limit(python: str) -> None
     method = reference(python, ["1000", "never"])
     result = await method.acompletion("text", "?", limits=Limits(max_calls=10))
     assert (result.answer, result.stop_reason) == (None, StopReason.MAX_CALLS)
-    assert len(result.calls) == 9
+    assert len(result.calls) == 10
 
 
 async def test_what_is_on_the_wire_at_a_limit_is_awaited_and_charged(python: str) -> None:
@@ -186,7 +186,7 @@ async def test_rlms_and_our_rlm_reach_the_same_answer_by_the_same_script(case: s
     assert (first.usage.root_calls, first.usage.sub_calls) == (second.usage.root_calls, second.usage.sub_calls)
 
 
-@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("library", ["rlms", "dspy"])
 async def test_the_real_library_reaches_the_same_answer_as_our_rlm(library: str) -> None:
     def sub(messages) -> str:
         return messages[-1]["content"] + "!"

@@ -147,7 +147,7 @@ async def test_children_that_run_at_the_same_time_leave_the_same_trajectory_what
 async def test_a_child_that_ends_without_an_answer_raises_in_its_parent() -> None:
     result, _ = await play(
         repl("try:\n    rlm_query('a', 'b')\nexcept Exception as error:\n    x = str(error)"), "FINAL_VAR(x)",
-        sub=lambda messages: "I will see.", max_depth=2, limits=Limits(max_consecutive_errors=2),
+        sub=lambda messages: "", max_depth=2, limits=Limits(max_consecutive_errors=2),
     )  # fmt: skip
     assert "without an answer: max_consecutive_errors" in result.answer
     assert result.stop_reason == StopReason.ANSWER

@@ -8,7 +8,7 @@ import pytest
 from rlm.completion import Completion, Status, StopReason
 from rlm.limits import Limits
 from rlm.methods.rlm.method import RLM
-from rlm.models.chat import ModelError
+from rlm.models.chat import ModelError, Reply
 from rlm.models.scripted import ScriptedModel
 
 
@@ -32,12 +32,23 @@ LAST_REPLIES = {
     "empty": ("", None),
     "code": (repl("print(x)"), None),
     "code that fails": (repl("1 / 0"), None),
-    "plan": ("I would go on.", None),
+    "prose": ("The answer is 42.", "The answer is 42."),
+    "mark of another form": ("Answer: 42", "Answer: 42"),
+    "choice": ("The correct answer is (B)", "The correct answer is (B)"),
+    "two paragraphs": ("It has two parts.\n\nSo it is 42.", "It has two parts.\n\nSo it is 42."),
+    "prose beside code": ("The answer is 42.\n" + repl("print(42)"), "The answer is 42."),
+    "prose beside code that answers": ("The answer is 42.\n" + repl("FINAL_VAR(x)"), "7"),
+    "plan": ("I would go on.", "I would go on."),
     "unknown variable": ("FINAL_VAR(nothing)", None),
-    "several": ("FINAL_VAR(x)\nFINAL_VAR(y)", None),
-    "refusal": ("I cannot do that.", None),
+    "several": ("FINAL(1)\nFINAL_VAR(x)", "7"),
+    "empty tag": ("FINAL()", None),
+    "refusal": ("I cannot do that.", "I cannot do that."),
+    "filtered": (Reply("Some text.", "content_filter"), None),
     "failure": (ModelError("reset"), None),
 }
+
+
+UNTAGGED = {"prose", "mark of another form", "choice", "two paragraphs", "prose beside code", "plan", "refusal"}
 
 
 @pytest.mark.parametrize("case", LAST_REPLIES)
@@ -46,6 +57,7 @@ async def test_when_turns_run_out_the_root_has_one_last_reply(case: str) -> None
     result, root = await play(repl("x = 7"), repl("x"), last, limits=Limits(max_turns=2))
     assert (result.answer, result.stop_reason, result.status) == (answer, StopReason.MAX_TURNS, Status.LIMIT)
     assert result.truncated == (case == "cut")
+    assert result.untagged == (case in UNTAGGED)
     assert (result.usage.turns, result.usage.root_calls) == (2, 3)
     assert "last turn" in root.requests[-1][-1]["content"] and "max_turns (2)" in root.requests[-1][-1]["content"]
     assert [message["role"] for message in root.requests[-1]] == ["system", "user"] + ["assistant", "user"] * 2
@@ -159,7 +171,8 @@ async def test_a_cell_has_a_time_limit_of_its_own() -> None:
 @pytest.mark.parametrize("reply", ["I will look.", "", repl("1 / 0"), "FINAL_VAR(nothing)"])
 async def test_replies_that_lead_nowhere_are_stopped_after_several(reply: str) -> None:
     result, root = await play(*[reply] * 5, limits=Limits(max_consecutive_errors=4))
-    assert (result.answer, result.stop_reason) == (None, StopReason.MAX_CONSECUTIVE_ERRORS)
+    prose = reply if reply.startswith("I ") else None
+    assert (result.answer, result.stop_reason) == (prose, StopReason.MAX_CONSECUTIVE_ERRORS)
     assert len(root.requests) == 5
 
 
@@ -201,7 +214,7 @@ async def test_a_root_that_verifies_on_and_on_is_stopped_and_may_answer() -> Non
     checks = [repl(f"print('check {n}')") for n in range(16)]
     result, root = await play(repl("final_answer = 3"), *checks, "FINAL_VAR(final_answer)", limits=Limits())
     assert (result.answer, result.stop_reason, result.status) == ("3", StopReason.VERIFICATION_LOOP, Status.LIMIT)
-    assert result.usage.turns == 17 and "ready for too long" in root.requests[-1][-1]["content"]
+    assert result.usage.turns == 17 and "not changed for many turns" in root.requests[-1][-1]["content"]
 
 
 async def test_a_variable_that_happens_to_be_called_answer_stops_nothing() -> None:

@@ -340,7 +340,7 @@ class TestAnswerVariable:
         result, _ = await self.play(repl(made), repl(self.READY))
         assert (result.answer, result.usage.turns) == ("4711", 2)
         result, _ = await self.play(repl(made), "Done.", limits=Limits(max_turns=1))
-        assert result.answer == ("4711" if "4711" in made else None)
+        assert (result.answer, result.untagged) == (("4711", False) if "4711" in made else ("Done.", True))
 
     @pytest.mark.parametrize("last", ["The answer is 1.", "", repl("print(1)"), repl("1 / 0")])
     async def test_at_a_limit_the_content_counts_though_it_is_not_ready(self, last: str) -> None:
@@ -348,7 +348,8 @@ class TestAnswerVariable:
         result, _ = await self.play(first, last, limits=Limits(max_turns=1))
         assert (result.answer, result.stop_reason) == ("4711", StopReason.MAX_TURNS)
         result, _ = await self.play(repl("x = 1"), last, limits=Limits(max_turns=1))
-        assert (result.answer, result.stop_reason) == (None, StopReason.MAX_TURNS)
+        prose = last if last.startswith("The") else None
+        assert (result.answer, result.stop_reason) == (prose, StopReason.MAX_TURNS)
 
     async def test_the_last_reply_can_set_it(self) -> None:
         result, root = await self.play(repl("x = 1"), repl(self.READY), limits=Limits(max_turns=1))

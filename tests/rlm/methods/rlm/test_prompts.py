@@ -8,7 +8,8 @@ import pytest
 
 from rlm.methods.base import PlainModel
 from rlm.methods.rlm.method import RLM
-from rlm.methods.rlm.prompt import PARTS, capacity
+from rlm.methods.rlm.prompt import PARTS
+from rlm.methods.subcalls import capacity
 from rlm.models.scripted import ScriptedModel
 from rlm.models.tokens import count_tokens
 from rlm.prompts import FOLDER, load_prompt

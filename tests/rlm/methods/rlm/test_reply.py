@@ -1,4 +1,4 @@
-"""What a root's reply is taken for: the table of what real models do, its variants, and properties of any text."""
+"""The step that a root's reply asks for: habits of real models, their variants, and properties of any text."""
 
 import pytest
 from hypothesis import given
@@ -13,12 +13,12 @@ from rlm.methods.rlm.reply import (
     Reminder,
     after_thinking,
     find_final,
-    parse_reply,
+    read_root_reply,
 )
 
 
 def step(reply: str, **options: object) -> object:
-    return parse_reply(reply, **options).step
+    return read_root_reply(reply, **options).step
 
 
 CODE = {
@@ -58,7 +58,7 @@ CODE = {
     "Code executed": "```repl\nprint(1)\n```\nCode executed:\n```python\nprint(2)\n```",
     "REPL output": "```repl\nprint(1)\n```\n**REPL output:**\n```python\nprint(2)\n```",
     "Iteration 13 of 20": "Iteration 12 of 20.\n```repl\nprint(1)\n```\nIteration 13 of 20.\n```repl\nprint(2)\n```",
-    "User:": "```repl\nprint(1)\n```\nUser: 1\n```repl\nprint(2)\n```",
+    "User:": "```repl\nprint(1)\n```\nUser: The output is 1.\n```repl\nprint(2)\n```",
     "assistant mark in front": "<|im_start|>assistant\n```repl\nprint(1)\n```",
     "other languages": "```javascript\nf(1)\n```\n```json\n{}\n```\n```repl\nprint(1)\n```",
     "Markdown with code of its own": "```markdown\nUse:\n```python\nprint(2)\n```\n```\n```repl\nprint(1)\n```",
@@ -262,7 +262,7 @@ def test_tags_mean_nothing_in_the_other_protocol() -> None:
 
 
 def test_what_a_reply_made_up_is_not_kept() -> None:
-    said = parse_reply("hm</think>Look:\n```repl\nprint(1)\n```\n<|im_start|>user\nREPL output: 7").said
+    said = read_root_reply("hm</think>Look:\n```repl\nprint(1)\n```\n<|im_start|>user\nREPL output: 7").text
     assert said == "Look:\n```repl\nprint(1)\n```"
 
 
@@ -323,11 +323,11 @@ pieces = st.sampled_from([*PIECES.split(), "\n", "\n\n", " ", "x = 1", "User:", 
 
 @given(st.one_of(st.text(), st.lists(pieces, max_size=40).map("".join)), st.booleans(), st.sampled_from(AnswerProtocol))
 def test_no_text_breaks_it(text: str, truncated: bool, protocol: str) -> None:
-    parsed = parse_reply(text, protocol=protocol, truncated=truncated)
+    parsed = read_root_reply(text, protocol=protocol, truncated=truncated)
     if isinstance(parsed.step, Cells):
         assert parsed.step.codes
         assert all(code.strip() for code in parsed.step.codes)
-    assert parsed.said in text.replace("\r\n", "\n")
+    assert parsed.text in text.replace("\r\n", "\n")
 
 
 HUGE = {
@@ -350,12 +350,12 @@ HUGE = {
 @pytest.mark.parametrize("case", HUGE)
 def test_a_reply_that_repeats_itself_is_read_in_linear_time(case: str) -> None:
     # Quadratic time would take hours here; the suite's own time limit is the judge.
-    assert parse_reply(HUGE[case] * (300_000 // len(HUGE[case]))).step is not None
+    assert read_root_reply(HUGE[case] * (300_000 // len(HUGE[case]))).step is not None
 
 
 @pytest.mark.parametrize("behind", ["<|im_end|>", "<|eot_id|>", "</s>", "</answer>", " **<|end|>"])
 def test_a_mark_of_the_end_may_follow_a_final_answer(behind: str) -> None:
-    assert parse_reply(f"It is clear.\nFINAL(42){behind}").step == FinalText("42")
+    assert read_root_reply(f"It is clear.\nFINAL(42){behind}").step == FinalText("42")
 
 
 @pytest.mark.parametrize("fence", ["```", "```text", "```final"])
@@ -363,20 +363,20 @@ def test_a_mark_of_the_end_may_follow_a_final_answer(behind: str) -> None:
     ("inside", "step"), [("FINAL(It is 42)", FinalText("It is 42")), ("FINAL_VAR(total)", FinalVariable("total"))]
 )
 def test_a_final_answer_alone_in_a_plain_block_is_one(fence: str, inside: str, step: object) -> None:
-    assert parse_reply(f"{fence}\n{inside}\n```").step == step
+    assert read_root_reply(f"{fence}\n{inside}\n```").step == step
 
 
 @pytest.mark.parametrize("name", ["`total`", "**total**", "'total'"])
 def test_a_variable_may_be_named_in_markdown(name: str) -> None:
-    assert parse_reply(f"FINAL_VAR({name})").step == FinalVariable("total")
+    assert read_root_reply(f"FINAL_VAR({name})").step == FinalVariable("total")
 
 
 @pytest.mark.parametrize("left", ["<answer>", "<your answer>", "{answer}", "{total_count}", "<the final answer>"])
 def test_a_placeholder_in_brackets_is_no_answer(left: str) -> None:
-    assert parse_reply(f"FINAL({left})").step == Reminder(Reason.UNFILLED_FINAL)
+    assert read_root_reply(f"FINAL({left})").step == Reminder(Reason.UNFILLED_FINAL)
 
 
 @pytest.mark.parametrize("turn", ["Assistant: go on", "[USER]: go on", "**Human**: go on", "<tool_response>"])
 def test_what_follows_more_kinds_of_made_up_turns_is_cut(turn: str) -> None:
     reply = f"```repl\nprint(1)\n```\n{turn}\n```repl\nprint(2)\n```\nFINAL(2)"
-    assert parse_reply(reply).step == Cells(("print(1)",))
+    assert read_root_reply(reply).step == Cells(("print(1)",))
