@@ -1,4 +1,4 @@
-"""Where model-written code runs: Python sessions, each in a confined process of its own."""
+"""Sessions for model-written Python code, each in a separate, confined process."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ async def open_repl(
 ) -> Repl:
     """Start a session.
 
-    context: the variable `context`, a str or a list of str. functions: async functions of the host by name, which
-    cells call as plain functions, from any thread; arguments and results are plain data. answer: `final_tags` offers
-    FINAL and FINAL_VAR, `answer_variable` the variable `answer`. data: more variables, plain data. confinement:
-    `confined`, or `unsafe` for a process without any protection but resource limits.
+    context: the variable `context`, a str or a list of str. functions: async functions of the host by name. Cells call
+    them as plain functions, from any thread; arguments and results are plain data. answer: `final_tags` defines FINAL
+    and FINAL_VAR, `answer_variable` the variable `answer`. data: further variables, plain data. confinement:
+    `confined`, or `unsafe` for a process that only has resource limits.
 
-    Raises ReplError where the session cannot be started, a confined one where the machine lacks the means; ValueError
-    and TypeError for wrong arguments.
+    Raises ReplError if the session cannot be started, for example because the machine cannot confine it; ValueError and
+    TypeError for invalid arguments.
     """
     if answer not in ANSWERS:
-        raise ValueError(f"answer is {answer!r}: wanted one of {', '.join(ANSWERS)}")
+        raise ValueError(f"answer is {answer!r}: expected {', '.join(ANSWERS)}")
     if confinement not in CONFINEMENTS:
-        raise ValueError(f"repl is {confinement!r}: wanted one of {', '.join(CONFINEMENTS)}")
+        raise ValueError(f"repl is {confinement!r}: expected {', '.join(CONFINEMENTS)}")
     documents = context if isinstance(context, str) else tuple(context)
     if not isinstance(context, str) and not all(isinstance(document, str) for document in documents):
-        raise TypeError("a context is a str or a sequence of str")
+        raise TypeError("context is invalid: expected a str or a sequence of str")
     for name, function in functions.items():
         if not name.isidentifier() or not inspect.iscoroutinefunction(_called(function)):
-            raise TypeError(f"functions[{name!r}] is not an async function with the name of a variable")
+            raise TypeError(f"functions[{name!r}] is invalid: expected an async function under the name of a variable")
     wire.encode({"data": dict(data or {})})
     check_platform()
     session = Session(documents, functions, limits, answer, data or {}, confinement)

@@ -1,4 +1,4 @@
-"""The calls of a session to the host's functions: made, bounded, answered, and brought to an end with the cell."""
+"""Calls from a session to functions of the host, which are bounded and end with the cell that made them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from rlm.repl.protocol import HostFunction
 from rlm.repl.results import ProtocolError
 from rlm.repl.sandbox import wire
 
-# What a session may have under way at once; past it the host reads no further from it.
+# Calls, and bytes of their messages, in progress at which the host stops reading from a session.
 _MAX_CALLS = 256
 _MAX_BYTES = 256 << 20
-# Seconds before a call that was not made is answered: a session that only fails cannot keep the host busy.
+# Delay before returning an error, so that a session whose calls all fail cannot keep the host busy.
 _FAILURE_S = 0.02
 _MAX_MESSAGE_CHARS = 2000
 _STOPPED = "the cell was stopped"
@@ -26,8 +26,7 @@ _STOPPED = "the cell was stopped"
 class Calls:
     """The calls of one session's process.
 
-    on_stop: called once a call of the cell has met a spent budget, or an endpoint that can never answer: the cell must
-    then end.
+    After a call has met a spent budget, or an endpoint that can never answer, the cell must end: see `begin`.
     """
 
     def __init__(self, functions: Mapping[str, HostFunction], channel: Channel) -> None:
@@ -44,33 +43,33 @@ class Calls:
 
     @property
     def limit(self) -> LimitReached | None:
-        """The spent budget that the cell has met, if any."""
+        """The limit that a call of the cell has reached, if any."""
         return self._stop if isinstance(self._stop, LimitReached) else None
 
     @property
     def fatal(self) -> FatalModelError | None:
-        """The failure that must end the run, if the cell has met one."""
+        """The failure that must end the run, if a call of the cell has met one."""
         return self._stop if isinstance(self._stop, FatalModelError) else None
 
     def begin(self, on_stop: Callable[[], object]) -> None:
-        """Take calls: a cell begins."""
+        """Accept calls, as a cell begins. on_stop: called when the cell must end."""
         self._open = True
         self._stop = None
         self._on_stop = on_stop
 
     def refuse(self) -> None:
-        """Take no further call."""
+        """Refuse further calls."""
         self._open = False
 
     def accept(self, message: dict[str, Any], size: int) -> None:
-        """Start the call that a message of `size` bytes asks for; pause the channel while much is under way.
+        """Start the call of a message of `size` bytes; pause the channel while too much is in progress.
 
         Raises ProtocolError.
         """
         number, name, args, kwargs = (message.get(key) for key in ("id", "name", "args", "kwargs"))
         known = isinstance(name, str) and name in self._functions
         if not known or type(number) is not int or not isinstance(args, list) or not isinstance(kwargs, dict):
-            raise ProtocolError("a call that no session makes")
+            raise ProtocolError("malformed call")
         task = asyncio.create_task(self._call(number, name, args, kwargs))
         self._tasks[task] = size
         self._bytes += size
@@ -89,20 +88,20 @@ class Calls:
         return len(self._tasks) >= _MAX_CALLS or self._bytes >= _MAX_BYTES
 
     def release(self) -> None:
-        """Answer every call under way with the end of the cell, so that no thread of it goes on waiting."""
+        """Answer every call in progress with an error, so that no thread of the cell keeps waiting."""
         while self._unanswered:
             stopped = _failed("stop", str(self._stop or _STOPPED))
             self._channel.write(wire.encode({"t": "result", "id": self._unanswered.pop()} | stopped))
 
     async def settle(self, timeout_s: float) -> None:
-        """Wait for the calls under way, whose cost counts; cancel those that take longer."""
+        """Wait for the calls in progress, so that they are charged; cancel those that take longer."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=max(0.0, timeout_s))
         self.release()
         await self.cancel()
 
     async def cancel(self) -> None:
-        """Cancel the calls under way and wait until they have ended."""
+        """Cancel the calls in progress and wait until they have ended."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -114,7 +113,7 @@ class Calls:
         try:
             result = await self._result(name, args, kwargs)
         except BaseException:
-            # Such as a cancellation from within: the thread that called must not go on waiting.
+            # For example a cancellation. The calling thread must not keep waiting.
             if number in self._unanswered:
                 self._unanswered.remove(number)
                 cancelled = _failed("failed", "the call was cancelled")
@@ -149,18 +148,18 @@ class Calls:
         except TypeError as error:
             return _failed("type", f"{name}(): {error}")
         except Exception as error:
-            return _failed("failed", _told(error))
+            return _failed("failed", _described(error))
 
 
 def _returned(value: Any) -> dict[str, Any]:
-    """The message of a result; exceptions in a list become exceptions in the session too."""
+    """The message of a result. Exceptions in a list become exceptions in the session."""
     if isinstance(value, list) and any(isinstance(one, Exception) for one in value):
-        return {"kind": "mixed", "items": [_failed("failed", _told(one)) if isinstance(one, Exception) else
+        return {"kind": "mixed", "items": [_failed("failed", _described(one)) if isinstance(one, Exception) else
                                            {"kind": "value", "value": one} for one in value]}  # fmt: skip
     return {"kind": "value", "value": value}
 
 
-def _told(error: Exception) -> str:
+def _described(error: Exception) -> str:
     try:
         return f"{type(error).__name__}: {error}"
     except Exception:

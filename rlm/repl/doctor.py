@@ -1,4 +1,4 @@
-"""What this machine offers to confine sessions with, for `rlm-eval doctor` and before a run."""
+"""Checks of the layers of confinement that this machine offers, for `rlm-eval doctor` and before a run."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _TRIAL_S = 60.0
 
 
 def layers() -> list[tuple[str, bool, str]]:
-    """The layers of confinement: name, whether it holds here, a few words. Tries a session; takes about a second."""
+    """The layers of confinement as (name, available, details). Starts a trial session, which takes about a second."""
     if not sys.platform.startswith("linux"):
         return [("linux", False, f"sessions need Linux, this is {sys.platform}")]
     try:
         state, refused = _trial()
     except ReplError as error:
         return [("session", False, str(error))]
-    own, version = state["namespaces"] is None, state["landlock"]
+    separate, version = state["namespaces"] is None, state["landlock"]
     machine = platform.machine()
     return [
-        ("namespaces", own, "own root, scratch, users, processes, network" if own else state["namespaces"]),
+        ("namespaces", separate, "separate root, users, processes, network" if separate else state["namespaces"]),
         ("landlock", version > 0, f"version {version} of its interface" if version else "not offered by this kernel"),
         ("seccomp", machine in seccomp.ARCHITECTURES, f"allow list for {machine}"),
         ("session", refused is None, refused or "a confined session started"),
@@ -37,13 +37,13 @@ def layers() -> list[tuple[str, bool, str]]:
 
 
 def check_platform() -> None:
-    """Raise ReplError where no session starts at all, confined or not."""
+    """Raise ReplError on a platform without sessions, confined or not."""
     if not sys.platform.startswith("linux"):
         raise ReplError(f"sessions need Linux, this is {sys.platform}: run in a Linux container or virtual machine")
 
 
 def check_confinement() -> None:
-    """Raise ReplError where sessions could not be confined here: no network, no host files, no signals, limits."""
+    """Raise ReplError if sessions cannot be confined here: no network, no host files, no signals, resource limits."""
     check_platform()
     refused = _trial()[1]
     if refused is not None:
@@ -54,7 +54,7 @@ def check_confinement() -> None:
 
 
 def _trial() -> tuple[dict[str, Any], str | None]:
-    """Start a confined session and end it: what the fork server says holds, and why it was refused, if it was."""
+    """Start a confined session and end it; returns the state that the fork server reports, and why it refused."""
     server = ForkServer(confined=True)
     ours, theirs = socket.socketpair()
     memory = outbox()
@@ -83,7 +83,7 @@ def _trial() -> tuple[dict[str, Any], str | None]:
 
 
 def empty_start() -> dict[str, Any]:
-    """The first message to a session that is given nothing."""
+    """The first message to a session without context, functions and data."""
     return {"t": "start", "functions": [], "data": {}, "answer": "none", "context": None, "max_output_chars": 0}
 
 

@@ -1,4 +1,4 @@
-"""The host's handle of the fork server: started once a process, asked for each new session."""
+"""The host's handle of the fork server, which is started once a process and starts each session."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from pathlib import Path
 
 from rlm.repl.protocol import ReplError, ReplLimits
 
-# What a cell may import beside the standard library, where it is installed, and what these need themselves.
+# Packages that a cell may import besides the standard library, and the packages that these import.
 PACKAGES = ("numpy", "pandas", "dateutil", "six", "pytz", "tzdata")
 _EXTRAS = ("/usr/share/zoneinfo",)
 _START = "import sys; sys.path.insert(0, sys.argv[1]); from sandbox.server import main; main(sys.argv[2])"
 _ENVIRONMENT = {
-    # One thread for linear algebra: the server must have no other thread when it forks.
+    # One thread for linear algebra, because the server must have no other thread when it forks.
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
     # Each arena reserves 64 MB of the address space that memory_bytes bounds.
     "MALLOC_ARENA_MAX": "2",
-    # Huge pages where the kernel has them: a long context costs half the time.
+    # Huge pages, if the kernel has them, halve the time to load a long context.
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
 }
 _END_S = 5.0
 
 
 class ForkServer:
-    """A fork server process. Safe to use from several threads and event loops: a request is one message."""
+    """A fork server process, safe to use from several threads and event loops: a request is one message."""
 
     def __init__(self, *, confined: bool, namespaces: bool = True) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -60,7 +60,7 @@ class ForkServer:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
-                # Ctrl-C in a terminal goes to the runner only, which ends its sessions itself.
+                # Ctrl-C in a terminal reaches only the runner, which ends its sessions.
                 start_new_session=True,
             )
         ours.setblocking(False)
@@ -69,13 +69,13 @@ class ForkServer:
 
     @property
     def alive(self) -> bool:
-        """Whether it can be asked; not after a fork of the host, whose child needs a server of its own."""
+        """False after the server has ended, and in a fork of the host, which needs a separate server."""
         return self._owner == os.getpid() and self._process.poll() is None
 
     def ask(self, limits: ReplLimits, descriptors: Sequence[int]) -> None:
-        """Ask for a session over the channel, context and outbox given.
+        """Request a session. descriptors: its channel, context and outbox.
 
-        Raises BlockingIOError where the server has too much to do, and OSError where it is gone.
+        Raises BlockingIOError if the server has too many requests, and OSError if it has ended.
         """
         request = json.dumps({"limits": asdict(limits)}).encode()
         rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))
@@ -98,7 +98,7 @@ _lock = threading.Lock()
 
 
 def server_for(confinement: str) -> ForkServer:
-    """The running server for `confined` or `unsafe` sessions, started where there is none."""
+    """The running server for a kind of confinement; started if there is none."""
     if not sys.platform.startswith("linux"):
         raise ReplError(f"sessions need Linux, this is {sys.platform}: run in a Linux container or virtual machine")
     with _lock:
@@ -113,14 +113,14 @@ def server_for(confinement: str) -> ForkServer:
 def _start(confinement: str) -> ForkServer:
     modes = {"confined": (True, True), "confined-without-namespaces": (True, False), "unsafe": (False, False)}
     if confinement not in modes:
-        raise ValueError(f"repl is {confinement!r}: wanted one of confined, unsafe")
+        raise ValueError(f"repl is {confinement!r}: expected confined or unsafe")
     confined, namespaces = modes[confinement]
     return ForkServer(confined=confined, namespaces=namespaces)
 
 
 @atexit.register
 def close_servers() -> None:
-    """End all fork servers of this process; the next session starts a new one."""
+    """End all fork servers of this process. The next session starts a new one."""
     with _lock:
         while _servers:
             with contextlib.suppress(OSError):
@@ -129,7 +129,7 @@ def close_servers() -> None:
 
 @cache
 def _packages() -> tuple[dict[str, str], list[str]]:
-    """Where each importable package lies, and the folders of shared libraries that belong to them."""
+    """The paths of the importable packages, and the folders with their shared libraries."""
     packages, extras = {}, []
     for name in PACKAGES:
         spec = importlib.machinery.PathFinder.find_spec(name)

@@ -1,4 +1,4 @@
-"""Shared memory between the host and a session: the context one way, long values the other."""
+"""Shared memory between the host and a session, for the context and for long values."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from array import array
 from collections.abc import Sequence
 
 _CHUNK_CHARS = 1 << 16
-# Bytes after which other tasks get their turn.
+# Bytes after which other tasks of the event loop run.
 _TURN_BYTES = 1 << 22
 _READ_BYTES = 1 << 24
 
 
 def outbox() -> int:
-    """Empty memory for what a session hands back; a descriptor that the caller closes."""
+    """Empty memory for the values of a session; the caller closes the descriptor."""
     return os.memfd_create("rlm-outbox", os.MFD_CLOEXEC)
 
 
 def context_memory() -> int:
-    """Empty memory for a context; a descriptor that the caller closes."""
+    """Empty memory for a context; the caller closes the descriptor."""
     return os.memfd_create("rlm-context", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
 
 
 async def write_context(descriptor: int, context: str | Sequence[str]) -> None:
-    """Put the context into memory that then can no longer be changed.
+    """Write the context, and seal the memory against changes.
 
-    A text as it is; of documents first the u64 byte length of each. UTF-8, lone surrogates kept.
+    Texts are UTF-8 with lone surrogates. A list of documents begins with the u64 byte length of each.
     """
     if isinstance(context, str):
         await _write_texts(descriptor, [context])
@@ -42,25 +42,25 @@ async def write_context(descriptor: int, context: str | Sequence[str]) -> None:
 
 
 async def read_text(descriptor: int, size: int) -> str:
-    """The first `size` bytes as text, copied first: the session can still write to them. Raises ValueError."""
+    """The first `size` bytes as text, decoded from a copy, as the session can still write. Raises ValueError."""
     raw = bytearray(size)
     view, at = memoryview(raw), 0
     while at < size:
         count = os.preadv(descriptor, [view[at : at + _READ_BYTES]], at)
         if not count:
-            raise ValueError("the memory is shorter than was said")
+            raise ValueError("the memory is shorter than the announced size")
         at += count
         await asyncio.sleep(0)
     return raw.decode("utf-8", "surrogatepass")
 
 
 async def _write_texts(descriptor: int, texts: Sequence[str]) -> array[int]:
-    """The byte lengths of the texts, which are written one behind the other."""
+    """Write the texts one after the other; returns their byte lengths."""
     lengths, pieces, held, since = array("Q"), [], 0, 0
     for text in texts:
         length = 0
-        # In pieces small enough that the C library uses the same memory for each, which costs no page faults; short
-        # texts together, which saves a call for each.
+        # Pieces are so small that the C library reuses the same memory, which avoids page faults. Short texts are
+        # written together, which saves system calls.
         for start in range(0, len(text), _CHUNK_CHARS):
             piece = text[start : start + _CHUNK_CHARS].encode("utf-8", "surrogatepass")
             pieces.append(piece)

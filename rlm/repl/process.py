@@ -1,4 +1,4 @@
-"""The host's end of one session's process: start it, ask it, interrupt it, kill it, and believe nothing it says."""
+"""The host's end of one session's process. Everything that the process sends is treated as hostile."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import os
 import signal
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from rlm.repl.calls import Calls
@@ -25,26 +24,16 @@ _BUSY_S = 0.005
 _FIRST_LINE_BYTES = 4096
 
 
-@dataclass(frozen=True)
-class Confinement:
-    """What holds in a session: `missing` is None where it is confined as it must be."""
-
-    missing: str | None
-    namespaces: str | None
-    landlock: int
-
-
-# What `Process.ask` gives where the time is up.
+# The result of `Process.ask` after `expire`.
 LATE: dict[str, Any] = {}
 
 
 class Process:
-    """One process of a session. What goes wrong with it ends it; `ended` then says why."""
+    """One process of a session. Any fault ends it; `ended` is then the reason."""
 
     def __init__(self, pidfd: int, state: dict[str, Any], functions: Mapping[str, HostFunction], unsafe: bool) -> None:
         self._pidfd = pidfd
         self._group = state["pid"] if unsafe else None
-        self.confinement = Confinement(state["missing"], state["namespaces"], state["landlock"])
         self._channel = Channel(self._heard, self._end)
         self.calls = Calls(functions, self._channel)
         self.ended: str | None = None
@@ -55,7 +44,7 @@ class Process:
     async def start(
         cls, limits: ReplLimits, functions: Mapping[str, HostFunction], confinement: str, context: int, outbox: int
     ) -> Process:
-        """A process that waits for its first message. Raises ReplError."""
+        """Start a process, which then waits for its first message. Raises ReplError."""
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         try:
@@ -78,9 +67,9 @@ class Process:
         return process
 
     def ask(self, message: dict[str, Any], *answers: str) -> asyncio.Future[dict[str, Any] | None]:
-        """Send a request; the future, also `reply`, holds its answer, of one of the kinds named.
+        """Send a request; the future, also `reply`, is its answer, which must be of one of the kinds in `answers`.
 
-        None stands for the end of the process. Raises TypeError and ValueError for a message that cannot be sent.
+        The answer is None if the process ends. Raises TypeError and ValueError for a message that cannot be sent.
         """
         frame = wire.encode(message)
         self.reply = asyncio.get_running_loop().create_future()
@@ -91,7 +80,7 @@ class Process:
         return self.reply
 
     def expire(self) -> None:
-        """Have who waits for the answer go on with LATE; the answer may still come, to the `reply` that is then new."""
+        """Resolve the pending reply with LATE; the answer may still arrive in the new `reply`."""
         late, self.reply = self.reply, asyncio.get_running_loop().create_future()
         if late.done():
             self.reply = late
@@ -99,12 +88,12 @@ class Process:
             late.set_result(LATE)
 
     def interrupt(self) -> None:
-        """Raise KeyboardInterrupt in the cell that runs."""
+        """Raise KeyboardInterrupt in the running cell."""
         with contextlib.suppress(OSError):
             signal.pidfd_send_signal(self._pidfd, signal.SIGINT)
 
     def kill(self) -> None:
-        """Kill the process and hear no more of it; the calls it has under way go on."""
+        """Kill the process and read no further message; its calls in progress continue."""
         if self._pidfd >= 0:
             with contextlib.suppress(OSError):
                 if self._group is not None:
@@ -117,7 +106,7 @@ class Process:
         self._end("it was ended")
 
     async def aclose(self) -> None:
-        """Kill the process, cancel its calls and give back what belongs to it."""
+        """Kill the process, cancel its calls and release its resources."""
         self.kill()
         await self.calls.cancel()
 
@@ -133,7 +122,7 @@ class Process:
             return
         number, kinds = self._expected
         if self.reply.done() or kind not in kinds or message.get("id", 0) != number:
-            raise ProtocolError("an answer to nothing that was asked")
+            raise ProtocolError("unexpected reply")
         # Each request is answered once.
         self._expected = 0, ()
         self.reply.set_result(message)
@@ -150,24 +139,26 @@ async def _ask_server(confinement: str, limits: ReplLimits, descriptors: tuple[i
         except OSError as error:
             attempts += 1
             if attempts > 1:
-                raise ReplError(f"the fork server could not be asked: {error}") from error
+                raise ReplError(f"the fork server does not accept requests: {error}") from error
             server.close()
 
 
 async def _announcement(channel: socket.socket) -> tuple[dict[str, Any], int]:
-    """The server's one line about a new session, and the descriptor that stands for its process."""
+    """The server's one line about a new session, and the descriptor of its process."""
     await _readable(channel)
     line, ancillary, _, _ = channel.recvmsg(_FIRST_LINE_BYTES, socket.CMSG_SPACE(4))
     descriptors = array.array("i")
     for _, _, data in ancillary:
         descriptors.frombytes(data)
     if not line:
-        raise ReplError("the fork server could not be started; `rlm-eval doctor` says what this machine offers")
+        raise ReplError(
+            "the fork server could not be started; `rlm-eval doctor` shows the layers that this machine offers"
+        )
     state = json.loads(line)
     if "failed" in state:
         raise ReplError(f"the session could not be started: {state['failed']}")
     if len(descriptors) != 1:
-        raise ReplError("the session could not be started: the runner has too many open files to take hold of it")
+        raise ReplError("the session could not be started: the runner has too many open files")
     return state, descriptors[0]
 
 

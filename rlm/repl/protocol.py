@@ -1,4 +1,4 @@
-"""The Repl protocol: a Python session in a process of its own, as a method sees it."""
+"""The Repl protocol: a Python session in a separate process, as a method sees it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Confinement = Literal["confined", "unsafe", "confined-without-namespaces"]
 
 
 class CellStatus(StrEnum):
-    """How a cell ended. After `killed` the session is a new one: its context is back, its variables are gone."""
+    """How a cell ended. After `killed` the session has been restarted with its context and without its variables."""
 
     OK = "ok"
     ERROR = "error"
@@ -63,13 +63,13 @@ class ReplSettings(ReplLimits):
 
 @dataclass(frozen=True)
 class CellResult:
-    """What a cell did.
+    """The result of a cell.
 
-    stdout (with the value of a last bare expression, as an interactive session shows it) and stderr are cut to
-    max_output_chars each, head and tail, with a line that says how much was cut; stdout_chars and stderr_chars are the
-    full lengths. error is the traceback, cut to the cell's own lines. variables maps each name the cells have set to a
-    short type such as `list[120]`. final: FINAL, FINAL_VAR or a ready `answer` was set by this cell, which ended well;
-    `Repl.final` has the text. notice is a sentence for the model when the session was interrupted or started again.
+    stdout (with the value of a last bare expression, as in an interactive session) and stderr are each shortened to
+    max_output_chars, with a line in the middle that states the missing characters; stdout_chars and stderr_chars are
+    the full lengths. error: the traceback, limited to lines of cells. variables: the names that cells have set, with a
+    short type such as `list[120]`. final: this cell succeeded and set FINAL, FINAL_VAR or a ready `answer`;
+    `Repl.final` has the text. notice: a sentence for the model, if the session was interrupted or restarted.
     """
 
     status: CellStatus
@@ -86,32 +86,32 @@ class CellResult:
 
 
 class ReplError(Exception):
-    """The session could not do what was asked: it could not be started, or it no longer answers."""
+    """A request to a session failed: it could not be started, or it does not answer."""
 
 
 class UnknownVariable(ReplError):
-    """A variable that does not exist; `names` are those that do."""
+    """A variable that does not exist. `names`: the variables that exist."""
 
     def __init__(self, name: str, names: tuple[str, ...]) -> None:
-        super().__init__(f"there is no variable {name!r}; there are: {', '.join(names) or 'none'}")
+        super().__init__(f"there is no variable {name!r}; known: {', '.join(names) or 'none'}")
         self.names = names
 
 
 class Repl(Protocol):
-    """One session. Made by `rlm.repl.open_repl`; not for use from two tasks at once."""
+    """One session, made by `rlm.repl.open_repl`. It serves one task at a time."""
 
     async def run(self, code: str, *, timeout_s: float | None = None) -> CellResult:
-        """Run a cell. Whatever the cell does ends in a CellResult; ReplError is for a session that cannot go on."""
+        """Run a cell. Every end of the cell is a CellResult; ReplError is raised for a session that cannot continue."""
         ...
 
     async def value(self, name: str) -> str:
-        """A variable as text: a str as it is, anything else by str(). Raises UnknownVariable or ReplError."""
+        """A variable as text, by str(). Raises UnknownVariable or ReplError."""
         ...
 
     async def final(self) -> str:
-        """The final answer that a cell has set. Raises ReplError where none is set."""
+        """The final answer that a cell has set. Raises ReplError if none is set."""
         ...
 
     async def aclose(self) -> None:
-        """End the process and everything it left behind."""
+        """End the process and remove everything that it left."""
         ...

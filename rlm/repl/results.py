@@ -1,4 +1,4 @@
-"""Reads what a session says of itself, as hostile input: of the right types, of bounded size, or refused."""
+"""Reads the messages of a session as hostile input: values of wrong types or beyond their bounds are refused."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _STATUSES = (CellStatus.OK, CellStatus.ERROR, CellStatus.SYNTAX_ERROR, CellStatu
 
 
 class ProtocolError(Exception):
-    """A session sent what no session sends: it is ended."""
+    """A session sent an invalid message; it is ended."""
 
 
 def cell_result(message: Mapping[str, Any], max_chars: int) -> dict[str, Any]:
     """The fields of a CellResult from the message `done`. Raises ProtocolError."""
     status = message.get("status")
     if status not in _STATUSES:
-        raise ProtocolError("a cell that ended in no known way")
+        raise ProtocolError("unknown status of a cell")
     error, error_type = message.get("error"), message.get("error_type")
     if error_type is not None and not isinstance(error_type, str):
-        raise ProtocolError("a type of error that is none")
+        raise ProtocolError("malformed error_type")
     stdout, stdout_chars = _output(message.get("stdout"), max_chars)
     stderr, stderr_chars = _output(message.get("stderr"), max_chars)
     return {
@@ -41,9 +41,9 @@ def cell_result(message: Mapping[str, Any], max_chars: int) -> dict[str, Any]:
 
 
 def cut(head: str, tail: str, chars: int, limit: int) -> str:
-    """A text of `chars` characters, of which head and tail were kept, in at most `limit` characters.
+    """A text of `chars` characters, of which head and tail were kept, shortened to at most `limit` characters.
 
-    Where something is missing a line says how much. Head and tail get half of the room each.
+    A line in the middle states how many characters are missing. Head and tail have equal shares.
     """
     head, tail = well_formed(head), well_formed(tail)
     if chars <= limit:
@@ -56,7 +56,7 @@ def cut(head: str, tail: str, chars: int, limit: int) -> str:
 
 
 def well_formed(text: str) -> str:
-    """The text without lone surrogates, which no model and no file would take."""
+    """The text without lone surrogates, which models and files do not accept."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -65,7 +65,7 @@ def well_formed(text: str) -> str:
 
 
 def names_of(message: Mapping[str, Any]) -> tuple[str, ...]:
-    """The names of variables in the message `failed`."""
+    """The variable names in the message `failed`."""
     names = message.get("names")
     if not isinstance(names, list):
         return ()
@@ -73,19 +73,19 @@ def names_of(message: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def reason_of(message: Mapping[str, Any]) -> str:
-    """Why a session did not do what it was asked, in its own words."""
+    """The reason in a message of a session that failed or was refused."""
     return well_formed(str(message.get("message"))[:_MAX_REASON_CHARS])
 
 
 def size_of(message: Mapping[str, Any] | None, limit: int) -> int:
-    """The bytes of a value that is to be handed over. Raises ReplError."""
+    """The size in bytes of a value that the session will copy. Raises ReplError."""
     if message is None:
-        raise ReplError("the session did not give the value in time")
+        raise ReplError("the session did not return the value in time")
     size = message.get("size")
     if type(size) is not int or size < 0:
-        raise ReplError("the session gave no size for the value")
+        raise ReplError("the session returned no size for the value")
     if size > limit:
-        raise ReplError(f"the value has {size:,} bytes; at most {limit:,} can be handed over (max_value_bytes)")
+        raise ReplError(f"the value has {size:,} bytes: expected at most {limit:,} (max_value_bytes)")
     return size
 
 
@@ -95,7 +95,7 @@ def _cut_line(chars: int) -> str:
 
 def _output(value: Any, limit: int) -> tuple[str, int]:
     if not isinstance(value, list) or [type(part) for part in value] != [str, str, int]:
-        raise ProtocolError("output that is no output")
+        raise ProtocolError("malformed output")
     head, tail, chars = value
     if not len(head) <= chars < 1 << 62:
         raise ProtocolError("output of an impossible length")
@@ -104,8 +104,8 @@ def _output(value: Any, limit: int) -> tuple[str, int]:
 
 def _variables(value: Any) -> dict[str, str]:
     if not isinstance(value, dict) or len(value) > _MAX_NAMES:
-        raise ProtocolError("variables that are none")
+        raise ProtocolError("malformed variables")
     for name, kind in value.items():
         if not isinstance(kind, str) or len(kind) > _MAX_NAME_CHARS or len(name) > _MAX_NAME_CHARS:
-            raise ProtocolError("variables that are none")
+            raise ProtocolError("malformed variables")
     return {well_formed(name): well_formed(kind) for name, kind in value.items()}

@@ -1,4 +1,4 @@
-"""A session: cells run in its process, with their limits kept from here, and a new process where one is lost."""
+"""A session: it runs cells in a process, enforces their limits from outside, and replaces a lost process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rlm.repl.results import ProtocolError, cell_result, names_of, reason_of, si
 
 _LOAD_S = 120.0
 _VALUE_S = 120.0
-# A context is in memory once more while its session takes it over: of long ones few at a time.
+# While a session loads its context, the context is in memory twice: few long ones are loaded at a time.
 _LONG_CHARS, _LOADS = 1 << 20, 2
 _RESTARTED = "The session was started again: `context` is back, all other variables are gone."
 
@@ -55,11 +55,11 @@ class Session:
         self._closed = False
         self._used = False
         self._starting = asyncio.Lock()
-        # How often a process was started, and up to which of these the model knows of it.
-        self._starts, self._told = 0, 1
+        # The number of starts of a process, and the number that the model knows of.
+        self._starts, self._noticed = 0, 1
 
     async def start(self) -> Process:
-        """The running process; a new one where there is none. Raises ReplError."""
+        """The running process; started if there is none. Raises ReplError."""
         if self._closed:
             raise ReplError("the session is closed")
         if self._process is not None and self._process.ended is None:
@@ -68,7 +68,7 @@ class Session:
             try:
                 return await self._start()
             except OSError as error:
-                # Such as too many open files, or no further process.
+                # For example too many open files or processes.
                 await self._end_process()
                 raise ReplError(f"the session could not be started: {error.strerror or error}") from error
 
@@ -96,7 +96,7 @@ class Session:
             await self._end_process()
             raise
         finally:
-            # The session copies it into a str of its own; a later process gets a new one.
+            # The session has copied it into a str; a later process gets new memory.
             os.close(context)
         if self._closed:
             await self._end_process()
@@ -114,7 +114,7 @@ class Session:
         return self._process
 
     async def run(self, code: str, *, timeout_s: float | None = None) -> CellResult:
-        """Run a cell; see Repl. Raises FatalModelError where a call met one, after the cell has ended."""
+        """Run a cell; see Repl. Raises the FatalModelError of a call after the cell has ended."""
         with self._in_use():
             return await self._cell(code, timeout_s)
 
@@ -133,10 +133,10 @@ class Session:
             raise process.calls.fatal
         self._final = result["final"]
         if result.get("notice") == _RESTARTED:
-            self._told = self._starts + 1
-        elif self._starts > self._told:
-            # The process was lost between cells, or with a value that was asked for.
-            self._told, result["notice"] = self._starts, _RESTARTED
+            self._noticed = self._starts + 1
+        elif self._starts > self._noticed:
+            # The process was lost between cells, or while it returned a value.
+            self._noticed, result["notice"] = self._starts, _RESTARTED
         return CellResult(**result, wall_s=time.perf_counter() - started)
 
     async def value(self, name: str) -> str:
@@ -152,7 +152,7 @@ class Session:
             return await self._text({"t": "final"}, "")
 
     async def aclose(self) -> None:
-        """End the process; a second time does nothing."""
+        """End the process; a second call does nothing."""
         self._closed = True
         if self._process is not None:
             self._process.kill()
@@ -174,7 +174,7 @@ class Session:
         deadline = loop.time() + limit_s
         calls = process.calls
         timers = [loop.call_later(limit_s, process.expire)]
-        # A cell that met a spent budget has a moment to end by itself.
+        # After a spent budget the cell has grace_s to end by itself.
         calls.begin(lambda: timers.append(loop.call_later(self._limits.grace_s, process.expire)))
         try:
             ended = await process.ask({"t": "run", "id": self._number, "code": code}, "done")
@@ -190,7 +190,7 @@ class Session:
         why = process.ended
         if ended is None:
             process.kill()
-        # Calls under way when the budget was spent, or when a cell ended by itself, are waited for and charged.
+        # Calls in progress when the budget was spent, or when a cell ended by itself, are awaited and charged.
         paid = calls.limit is not None or (ended is not None and not interrupted)
         await calls.settle(deadline - loop.time() if paid else 0.0)
         if ended is None:
@@ -214,12 +214,12 @@ class Session:
     async def _lost(self, process: Process, why: str | None, interrupted: bool, limit_s: float) -> dict[str, Any]:
         await self._end_process()
         if process.calls.limit is not None:
-            told = str(process.calls.limit)
+            reason = str(process.calls.limit)
         elif interrupted and why is None:
-            told = f"the cell ran longer than {limit_s:g} s and could not be interrupted"
+            reason = f"the cell ran longer than {limit_s:g} s and could not be interrupted"
         else:
-            told = f"the session was lost: {why or 'it did not answer'}"
-        return _failed(CellStatus.KILLED, told, _RESTARTED)
+            reason = f"the session was lost: {why or 'it did not answer'}"
+        return _failed(CellStatus.KILLED, reason, _RESTARTED)
 
     async def _text(self, message: dict[str, Any], name: str) -> str:
         process = await self.start()
@@ -233,7 +233,7 @@ class Session:
             raise
         if reply.get("message") == "unknown":
             raise UnknownVariable(name, names_of(reply))
-        raise ReplError(f"the value cannot be had: {reason_of(reply)}")
+        raise ReplError(f"the value cannot be returned: {reason_of(reply)}")
 
     async def _copy(self, process: Process, reply: dict[str, Any] | None) -> str:
         size = size_of(reply, self._limits.max_value_bytes)
@@ -243,7 +243,7 @@ class Session:
         try:
             done = await self._answer(process, {"t": "copy", "id": self._number}, _VALUE_S, "copied", "failed")
             if done is None or done["t"] != "copied":
-                raise ReplError("the session did not hand over the value")
+                raise ReplError("the session did not return the value")
             return await read_text(self._outbox, size)
         except ValueError as error:
             raise ReplError(f"the value is not text: {error}") from None
@@ -253,7 +253,7 @@ class Session:
     async def _answer(
         self, process: Process, message: dict[str, Any], limit_s: float, *kinds: str
     ) -> dict[str, Any] | None:
-        """The answer to a request that runs no cell; None where there is none in time."""
+        """The answer to a request that runs no cell; None if there is none in time."""
         reply = process.ask(message, *kinds)
         await asyncio.wait({reply}, timeout=limit_s)
         return reply.result() if reply.done() else None
@@ -275,7 +275,7 @@ def _places() -> asyncio.Semaphore:
 
 
 def describe(name: str, function: HostFunction) -> dict[str, Any]:
-    """A function as the session is told of it: name, docstring, and its signature as source text."""
+    """A function as described to the session: name, docstring, and its signature as source text."""
     signature = inspect.signature(function)
     empty = inspect.Parameter.empty
     return {

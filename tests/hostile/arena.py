@@ -1,4 +1,4 @@
-"""The world outside the sessions: runs the attacks in one of them and looks for damage after each.
+"""The world outside the sessions. It runs the attacks in one session and checks for damage after each.
 
 Run as a script, by the user whose rights are to be tested, with a folder of its own and the kind of confinement; prints
 a JSON object of what each attack did, null where it did nothing.
@@ -111,7 +111,7 @@ class Arena:
         self.before = self.state()
 
     async def open(self, context: str) -> Repl:
-        """A session with a function that has a budget, and one that has none."""
+        """A session with one function that has a budget and one without."""
 
         async def llm_query(prompt: str) -> str:
             """Ask."""
@@ -139,7 +139,7 @@ class Arena:
         return await open_repl(context, functions, limits=LIMITS, data=names, confinement=self.confinement)
 
     def state(self) -> dict[str, Any]:
-        """What may not change."""
+        """The state that must not change."""
         files = {
             name: (file.read_text(), s.st_mode, s.st_uid, s.st_mtime, s.st_nlink, sorted(os.listxattr(file)))
             for name, file in (("secret", self.secret), ("journal", self.journal))
@@ -160,7 +160,7 @@ class Arena:
         }  # fmt: skip
 
     async def attack(self, name: str) -> str | None:
-        """Run an attack: None, or the damage it did."""
+        """Run an attack; returns None, or the damage."""
         self.calls = 0
         result = await self.attacker.run(PRELUDE + ATTACKS[name], timeout_s=ATTACK_S)
         made = self.calls
@@ -173,7 +173,7 @@ class Arena:
         return await self.damage(result)
 
     async def damage(self, result: CellResult) -> str | None:
-        """The first thing found wrong, with the attacker's result and with the world."""
+        """The first fault in the attacker's result or in the world."""
         texts = [result.stdout, result.stderr, result.error or "", result.error_type or ""]
         shown = " ".join([*texts, *result.variables, *result.variables.values()])
         if self.canary in shown:
@@ -209,7 +209,7 @@ class Arena:
         return None
 
     async def close(self) -> None:
-        """End what `start` began."""
+        """Close everything that `start` opened."""
         await self.attacker.aclose()
         await self.neighbour.aclose()
         self.victim.kill()
@@ -219,7 +219,7 @@ class Arena:
 
 
 def own_tree(root: int | None = None) -> set[int]:
-    """A process, this one where none is named, and its descendants."""
+    """A process, by default this one, and its descendants."""
     parents = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -249,7 +249,7 @@ def memory(pid: int) -> int:
 
 
 def sleepers() -> int:
-    """Programs that only an attack on this runner starts."""
+    """Running programs that only an attack on this runner starts."""
     count, wanted = 0, f"sleep\0{NAP_S}.{os.getpid()}\0".encode()
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -260,7 +260,7 @@ def sleepers() -> int:
 
 
 async def main(home: Path, confinement: str, names: list[str]) -> dict[str, str | None]:
-    """Run the attacks named, one after the other; after damage the next one has a new arena."""
+    """Run the named attacks one after the other; after damage the next one gets a new arena."""
     arena, done = None, {}
     for number, name in enumerate(names):
         if arena is None:

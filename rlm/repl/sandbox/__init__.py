@@ -1,1 +1,1 @@
-"""What runs inside: the fork server, the process of a session, its confinement. Uses the standard library only."""
+"""The programs inside: fork server, session process, confinement. They use only the standard library."""

@@ -1,4 +1,4 @@
-"""Runs cells one after the other in one namespace, as an interactive session does, and says how each ended."""
+"""Runs cells one after the other in one namespace, as an interactive session does."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from .output import Output
 
 _FLAGS = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 _MAX_NAMES = 500
-# Of a traceback, the last: a cell that raises the recursion limit can make a million.
+# The last frames of a traceback that are kept: a cell that raises the recursion limit can make a million.
 _MAX_FRAMES = 2000
 _SIZED = (str, bytes, bytearray, list, tuple, dict, set, frozenset, range)
 _AS_ARRAYS = ("numpy", "pandas")
 
 
 class BudgetExceeded(BaseException):
-    """The budget of this task is spent: no further call can be made. Not an Exception, so that the cell ends."""
+    """The budget of this task is spent, so no further call can be made. Not an Exception, so that the cell ends."""
 
     __module__ = "builtins"
 
@@ -39,7 +39,7 @@ class SubCallError(RuntimeError):
 class Cells:
     """The namespace of a session, its output streams and its final answer.
 
-    answer: `final_tags` gives FINAL and FINAL_VAR, `answer_variable` the variable `answer`, `none` neither.
+    answer: `final_tags` defines FINAL and FINAL_VAR, `answer_variable` the variable `answer`, `none` neither.
     """
 
     def __init__(self, variables: Mapping[str, Any], answer: str, max_output_chars: int) -> None:
@@ -61,7 +61,7 @@ class Cells:
         self._given = dict(self.namespace)
 
     def run(self, number: int, code: str) -> dict[str, Any]:
-        """Run a cell; what it returns is the body of the message `done`."""
+        """Run a cell; returns the body of the message `done`."""
         name = f"<cell {number}>"
         sys.stdout, sys.stderr = self._out, self._err
         self.final = None
@@ -97,17 +97,17 @@ class Cells:
             del error
 
     def _kept(self, text: str) -> list[Any]:
-        """A text as output is told: head, tail and characters. The host cuts it."""
-        whole = Output(self._max_output_chars)
-        whole.write(text)
-        return list(whole.take())
+        """A text as output is sent: head, tail and number of characters. The host shortens it."""
+        output = Output(self._max_output_chars)
+        output.write(text)
+        return list(output.take())
 
-    def untold(self, error: Exception) -> dict[str, Any]:
-        """What stands for the result of a cell that broke what tells of it, such as a builtin."""
+    def unreported(self, error: Exception) -> dict[str, Any]:
+        """The body of `done` for a cell after which the result could not be made, for example by a changed builtin."""
         nothing = ["", "", 0]
         return {
             "status": "error",
-            "error": self._kept(f"the cell ended, and what it did could not be told: {_described(error)}"),
+            "error": self._kept(f"the cell ended, and its result could not be reported: {_described(error)}"),
             "error_type": None,
             "final": False,
             "variables": {},
@@ -116,12 +116,12 @@ class Cells:
         }
 
     def names(self) -> list[str]:
-        """The names of the variables there are, `context` and what cells have set."""
+        """The names of the variables: `context` and those that cells have set."""
         items = self.namespace.copy().items()
         return sorted(name for name, value in items if self._is_variable(name, value))[:_MAX_NAMES]
 
     def text_of(self, name: str) -> str:
-        """A variable as text. Raises KeyError, and what its own str() raises."""
+        """A variable as text. Raises KeyError, and the exceptions of its str()."""
         return _as_text(self.namespace[name])
 
     def _run(self, code: types.CodeType | None) -> Any:
@@ -134,7 +134,7 @@ class Cells:
         try:
             return self._loop.run_until_complete(eval(code, self.namespace))
         except (KeyboardInterrupt, SystemExit):
-            # The loop was left in the middle of a step: it cannot be used again.
+            # The loop was interrupted in the middle of a step and cannot be used again.
             self._loop = None
             raise
 
@@ -146,13 +146,13 @@ class Cells:
                 answer["ready"] = False
 
     def _forget_answer(self) -> None:
-        """A cell that fails gives no answer, and leaves none ready for the next one."""
+        """Discard the answer of a cell that failed, so that none is ready for the next cell."""
         self.final = None
         if self._answer == "answer_variable":
             self._answer_variable()["ready"] = False
 
     def _answer_variable(self) -> dict[Any, Any]:
-        """The dictionary `answer`; something else that code has put in its place becomes its content."""
+        """The dictionary `answer`. If code has replaced it by another value, this value becomes its content."""
         answer = self.namespace.get("answer")
         if not isinstance(answer, dict):
             answer = self.namespace["answer"] = {"content": answer, "ready": False}
@@ -174,7 +174,7 @@ class Cells:
             elif name in self.namespace:
                 self.final = self.text_of(name)
             elif name.isidentifier() and not any(value is name for value in self.namespace.values()):
-                # A word that no variable has as its value is the name of a variable that is not there.
+                # An identifier that is not the value of a variable is the name of a missing variable.
                 names = ", ".join(self.names()) or "none"
                 raise NameError(f"FINAL_VAR: there is no variable {name!r}. There are: {names}")
             else:
@@ -208,7 +208,7 @@ class Cells:
 
     def _variables(self) -> dict[str, str]:
         given = ("context", "answer")
-        # A copy: a thread that a cell left may change the namespace meanwhile.
+        # A copy, because a thread that a cell has left may change the namespace.
         shown = [
             (name, value)
             for name, value in self.namespace.copy().items()
@@ -222,20 +222,20 @@ class Cells:
         if isinstance(error, SystemExit):
             return "SystemExit: the session goes on; sys.exit() does not end it"
         try:
-            told = traceback.TracebackException.from_exception(error, limit=-_MAX_FRAMES)
-            _keep_cells(told, set())
-            return "".join(told.format())
+            trace = traceback.TracebackException.from_exception(error, limit=-_MAX_FRAMES)
+            _keep_cells(trace, set())
+            return "".join(trace.format())
         except BaseException as failure:
             return f"{type(error).__name__}: its traceback could not be made ({type(failure).__name__})"
 
 
 class _Unparsable(Exception):
-    """A cell that is not Python; the cause says why."""
+    """A cell that is not Python; the reason is its cause."""
 
 
 def _compile(code: str, name: str) -> tuple[types.CodeType | None, types.CodeType | None]:
-    """The cell but for a last bare expression, and that expression."""
-    # The ends of lines that Python knows; str.splitlines knows more. Without the last one, marks would be off by one.
+    """The cell without a last bare expression, and that expression."""
+    # Python's own line ends, of which str.splitlines has more. Without the last one, carets would be off by one.
     lines = io.StringIO(f"{code}\n", newline=None).readlines()
     linecache.cache[name] = (len(code), None, lines, name)
     try:
@@ -250,13 +250,13 @@ def _compile(code: str, name: str) -> tuple[types.CodeType | None, types.CodeTyp
         raise _Unparsable from error
 
 
-def _keep_cells(told: traceback.TracebackException, seen: set[int]) -> None:
-    """Drop all frames but those of cells, in an exception and in those it came from."""
-    if id(told) in seen:
+def _keep_cells(trace: traceback.TracebackException, seen: set[int]) -> None:
+    """Keep only frames of cells, in an exception and in its causes and contexts."""
+    if id(trace) in seen:
         return
-    seen.add(id(told))
-    told.stack = traceback.StackSummary.from_list([f for f in told.stack if f.filename.startswith("<cell ")])
-    for other in (told.__cause__, told.__context__, *(getattr(told, "exceptions", None) or ())):
+    seen.add(id(trace))
+    trace.stack = traceback.StackSummary.from_list([f for f in trace.stack if f.filename.startswith("<cell ")])
+    for other in (trace.__cause__, trace.__context__, *(getattr(trace, "exceptions", None) or ())):
         if other is not None:
             _keep_cells(other, seen)
 
@@ -282,5 +282,5 @@ def _short_type(value: Any) -> str:
 
 
 def _as_text(value: Any) -> str:
-    """A value as an answer; None is none. A plain str, even where the value's own __str__ gives a subclass."""
+    """A value as the text of an answer; None is empty. Always a plain str, even if __str__ returns a subclass."""
     return "" if value is None else str.__str__(str(value))

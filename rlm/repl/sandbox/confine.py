@@ -1,4 +1,4 @@
-"""Confines the process of a session before it runs anything: limits, files, privileges, system calls."""
+"""Confines the process of a session before it runs any code: limits, files, privileges, system calls."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DAC_READ_SEARCH = 1 << 2
 _CAPABILITY_VERSION = 0x20080522
 _FIRST_USER, _USERS = 0x70000000, 1 << 28
 _OPEN_FILES = 256
-# Threads that every session has beside those of the cells: its main thread and the one that reads the channel.
+# Threads of every session besides those of its cells: the main thread and the one that reads the channel.
 _OWN_THREADS = 2
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -29,7 +29,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 class Layout:
     """The files of Python that a session may read.
 
-    folders: of the standard library; hidden: folders in them that it may not; packages: name to path.
+    folders: of the standard library. hidden: folders below them that it may not read. packages: name to path.
     """
 
     folders: tuple[str, ...]
@@ -43,13 +43,13 @@ class Layout:
 
     @property
     def scratch(self) -> str:
-        """The folder that a session may write to, where it has a root of its own."""
+        """The folder that a session may write to, if it has a separate root."""
         return namespaces.scratch_for(self.readable)
 
 
 @dataclass(frozen=True)
 class Layers:
-    """What of the confinement holds here; `namespaces` and `landlock` say why not where they are not there."""
+    """The available layers. namespaces: None, or why there are none. landlock: its version, 0 if there is none."""
 
     namespaces: str | None
     landlock: int
@@ -67,7 +67,7 @@ def find_layout(packages: dict[str, str], extras: list[str]) -> Layout:
 
 
 def limit(limits: dict[str, int], *, base_bytes: int, threads: int | None) -> None:
-    """Set the resource limits. base_bytes: address space in use before; threads: None where they cannot be counted."""
+    """Set the resource limits. base_bytes: address space already in use. threads: None if they cannot be counted."""
     values = {
         resource.RLIMIT_AS: base_bytes + limits["memory_bytes"],
         resource.RLIMIT_CPU: limits["cpu_s"],
@@ -85,15 +85,15 @@ def limit(limits: dict[str, int], *, base_bytes: int, threads: int | None) -> No
         hard = resource.getrlimit(which)[1]
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(which, (value, value))
-    # A write past the file size limit is then an OSError and not the end of the session.
+    # With the signal ignored, a write past the file size limit raises OSError.
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 
 
 def confine(layers: Layers, layout: Layout, limits: dict[str, int], *, base_bytes: int, number: int) -> None:
-    """Confine the calling process, the `number`-th session, for good. Raises OSError where a layer fails."""
-    own = layers.has_namespaces
+    """Confine the calling process, session `number`, permanently. Raises OSError if a layer fails."""
+    separate = layers.has_namespaces
     count = limits["processes"] + _OWN_THREADS
-    if own:
+    if separate:
         namespaces.own_scratch(layout.scratch, limits["scratch_bytes"])
         namespaces.own_user(_own_user(number))
         threads, capabilities = count, 0
@@ -101,29 +101,29 @@ def confine(layers: Layers, layout: Layout, limits: dict[str, int], *, base_byte
         os.chdir("/")
         threads, capabilities = _user_without_namespaces(layout, number, count)
     limit(limits, base_bytes=base_bytes, threads=threads)
-    # Set after the change of user, which would clear it.
+    # After the change of user, which clears it.
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     _keep_capabilities(capabilities)
     if layers.landlock:
-        landlock.restrict(_whole_root(layout) if own else _only(layout))
-    seccomp.install(seccomp.program(os.getpid(), own_files=own))
+        landlock.restrict(_separate_root(layout) if separate else _readable_only(layout))
+    seccomp.install(seccomp.program(os.getpid(), own_files=separate))
 
 
 def _own_user(number: int) -> int:
     return _FIRST_USER + number % _USERS
 
 
-def _whole_root(layout: Layout) -> list[tuple[str, int]]:
+def _separate_root(layout: Layout) -> list[tuple[str, int]]:
     return [("/", landlock.READ), (layout.scratch, landlock.WRITE), (os.devnull, landlock.DEVICE)]
 
 
-def _only(layout: Layout) -> Iterator[tuple[str, int]]:
+def _readable_only(layout: Layout) -> Iterator[tuple[str, int]]:
     yield os.devnull, landlock.DEVICE
     for path in (*layout.packages.values(), *layout.extras):
         yield path, landlock.READ
     for folder in layout.folders:
-        # Rights reach down the tree: to leave the hidden folders out, the others are named one by one.
+        # Rights apply to everything below a folder. To leave out hidden folders, the other entries are listed.
         yield folder, landlock.LIST
         for entry in os.scandir(folder):
             if entry.path not in layout.hidden:
@@ -131,10 +131,10 @@ def _only(layout: Layout) -> Iterator[tuple[str, int]]:
 
 
 def _user_without_namespaces(layout: Layout, number: int, count: int) -> tuple[int | None, int]:
-    """Become a user of its own where root may; gives the limit on threads, and the capabilities to keep.
+    """Become a separate user if the process is root; returns the limit on threads and the capabilities to keep.
 
-    The kernel counts threads by user, and does not count root's. Python's files may be readable to root only: the new
-    user then keeps the capability to read, which Landlock bounds.
+    The kernel counts threads by user, and not those of root. If only root may read Python's files, the new user keeps
+    the capability to read, which Landlock bounds.
     """
     if os.geteuid() != 0:
         return _threads_of(os.geteuid()) + count, 0
@@ -190,7 +190,7 @@ def _check(result: int) -> None:
 
 
 def missing(layers: Layers, machine: str) -> str | None:
-    """What the minimum lacks on this machine, in one line; None where nothing does."""
+    """The reason in one line why this machine is below the minimum, or None."""
     if machine not in seccomp.ARCHITECTURES:
         return f"no seccomp filter is known for {machine}"
     if not layers.has_namespaces and not layers.landlock:
@@ -199,5 +199,5 @@ def missing(layers: Layers, machine: str) -> str | None:
 
 
 def die_with_parent() -> None:
-    """Have the kernel kill the calling process when its parent ends."""
+    """Ask the kernel to kill the calling process when its parent ends."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Landlock: the kernel lets a process give up access to all files but those it names."""
+"""Landlock: the kernel interface by which a process gives up access to all files except those it names."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ WRITE = ((1 << 15) - 1) & ~_EXECUTE & ~_DEVICES
 
 
 def abi() -> int:
-    """The version of the interface that the kernel offers; 0 where there is none."""
+    """The version of the interface that the kernel offers; 0 if there is none."""
     return max(0, _libc.syscall(_CREATE, None, ctypes.c_size_t(0), 1))
 
 
 def restrict(rules: Iterable[tuple[str, int]]) -> None:
-    """Leave the calling thread only the named paths, each with its rights, below a directory as well.
+    """Restrict the calling thread to the named paths, each with its rights, which apply below a directory as well.
 
-    TCP, signals to others and abstract unix sockets go too, where the kernel's version can take them. Needs
-    no_new_privs. Raises OSError.
+    TCP, signals to other processes and abstract unix sockets are refused too, if the kernel's version supports it.
+    Requires no_new_privs. Raises OSError.
     """
     version = abi()
     handled = _FILE_RIGHTS[min(version, 5)] if version else 0

@@ -1,4 +1,4 @@
-"""Namespaces of its own for the fork server: a root with nothing but Python's files, no network, no other process."""
+"""Separate namespaces for the fork server: a root with only Python's files, no network, no other processes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 
-# Where the scratch folder lies: the first below which no file of Python does, which it would hide.
+# Places of the scratch folder: the first one that hides no file of Python is used.
 _SCRATCHES = ("/tmp", "/scratch")
 
 _NEWNS, _NEWUTS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET = (
@@ -19,7 +19,7 @@ _RDONLY, _NOSUID, _NODEV, _NOEXEC, _REMOUNT, _BIND, _REC, _PRIVATE = 1, 2, 4, 8,
 _KEPT_FLAGS = {_NOSUID: _NOSUID, _NODEV: _NODEV, _NOEXEC: _NOEXEC, 1024: 1024, 2048: 2048, 4096: 1 << 21}
 _DETACH = 2
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
-# A directory every system has and nothing here needs: the new root is built on top of it.
+# The new root is built on this directory, which every system has and which nothing here needs.
 _BUILD = "/proc"
 _SCRATCH_FILES = 10_000
 
@@ -27,9 +27,9 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def enter() -> None:
-    """Leave the host's namespaces; the next child is process 1 of the new one. Raises OSError where it is not allowed.
+    """Leave the host's namespaces; the next child is process 1 of the new ones. Raises OSError if not permitted.
 
-    With the privilege to do so no user namespace is needed, so that a session can then get a user id of its own.
+    A privileged process needs no user namespace, so that each session can get a separate user id.
     """
     flags = _NEWNS | _NEWPID | _NEWNET | _NEWIPC | _NEWUTS
     user, group = os.geteuid(), os.getegid()
@@ -43,12 +43,12 @@ def enter() -> None:
 
 
 def scratch_for(readable: Sequence[str]) -> str:
-    """The path of the scratch folder in a root that holds the readable paths."""
+    """The path of the scratch folder in a root with the readable paths."""
     return next(path for path in _SCRATCHES if not any(f"{other}/".startswith(f"{path}/") for other in readable))
 
 
 def build_root(readable: Sequence[str], hidden: Sequence[str]) -> None:
-    """Make the file system the sessions see: the readable paths, read-only, but for the hidden ones in them.
+    """Make the file system of the sessions: the readable paths, read-only, without the hidden paths below them.
 
     Raises OSError.
     """
@@ -71,7 +71,7 @@ def build_root(readable: Sequence[str], hidden: Sequence[str]) -> None:
     _bind(os.devnull, read_only=False)
     scratch = scratch_for(readable)
     Path(_BUILD + scratch).mkdir()
-    # Where the C library puts semaphores, which multiprocessing.pool.ThreadPool needs.
+    # The C library puts semaphores there, which multiprocessing.pool.ThreadPool needs.
     if not Path(_BUILD + "/dev/shm").exists():
         Path(_BUILD + "/dev/shm").symlink_to(scratch)
     os.chdir(_BUILD)
@@ -82,7 +82,7 @@ def build_root(readable: Sequence[str], hidden: Sequence[str]) -> None:
 
 
 def own_scratch(path: str, size: int) -> None:
-    """Give the calling process a scratch folder that nobody else sees and that is gone with it. Raises OSError."""
+    """Give the calling process a private scratch folder, which disappears with the process. Raises OSError."""
     _unshare(_NEWNS)
     options = f"size={size},nr_inodes={_SCRATCH_FILES},mode=777"
     _mount("scratch", path, "tmpfs", _NOSUID | _NODEV | _NOEXEC, options)
@@ -90,7 +90,7 @@ def own_scratch(path: str, size: int) -> None:
 
 
 def own_user(user: int) -> None:
-    """Become a user whose processes are counted apart from everybody else's. Raises OSError."""
+    """Become a user whose processes are counted separately. Raises OSError."""
     try:
         os.setgroups([])
         os.setresgid(user, user, user)
@@ -100,7 +100,7 @@ def own_user(user: int) -> None:
 
 
 def available(readable: Sequence[str], hidden: Sequence[str]) -> str | None:
-    """Try all of the above in a process of its own: None, or the reason why it does not work here."""
+    """Try all of the above in a separate process; returns None, or the reason why it does not work here."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -142,7 +142,7 @@ def _bind(path: str, *, read_only: bool) -> None:
         return
     _mount(path, str(target), None, _BIND | _REC)
     if read_only:
-        # A mount that comes from outside keeps its own restrictions: they cannot be lifted, only repeated.
+        # The restrictions of an outer mount cannot be removed and must be repeated.
         flags = os.statvfs(target).f_flag
         kept = sum(mount for stat, mount in _KEPT_FLAGS.items() if flags & stat)
         _mount(None, str(target), None, _REMOUNT | _BIND | _RDONLY | _NOSUID | _NODEV | kept)

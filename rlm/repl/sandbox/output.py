@@ -1,4 +1,4 @@
-"""A text stream that keeps only the head and the tail of what is written to it."""
+"""A text stream that keeps only the head and the tail of its text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import io
 
 
 class Output(io.TextIOBase):
-    """Takes the place of sys.stdout and sys.stderr; memory is bounded by `keep` characters of head and of tail."""
+    """Replaces sys.stdout and sys.stderr; its memory is bounded by `keep` characters of head and of tail."""
 
     encoding = "utf-8"
     errors = "surrogatepass"
@@ -25,7 +25,7 @@ class Output(io.TextIOBase):
         return True
 
     def reconfigure(self, **_: object) -> None:
-        """Do nothing: every text is taken as it is."""
+        """Do nothing: text is kept unencoded."""
 
     def write(self, text: str) -> int:
         if not isinstance(text, str):
@@ -50,7 +50,7 @@ class Output(io.TextIOBase):
         return size
 
     def take(self) -> tuple[str, str, int]:
-        """Head, tail and the number of characters written since the last time; the stream is then empty."""
+        """Head, tail and the number of characters written since the last call; the stream is empty afterwards."""
         head, tail, chars = "".join(self._head), "".join(self._tail), self.chars
         self._reset()
         return head, tail[-self._keep :] if self._keep else "", chars

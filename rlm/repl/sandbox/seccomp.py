@@ -1,4 +1,4 @@
-"""The system calls a confined session may make: an allow list, as a seccomp filter in classic BPF."""
+"""The system calls that a confined session may make: an allow list, as a seccomp filter in classic BPF."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import struct
 
 ARCHITECTURES = ("x86_64", "aarch64")
 
-# name: number on x86_64, number on aarch64; None where an architecture has no such call.
+# name: number on x86_64, number on aarch64; None if an architecture has no such call.
 _ALWAYS: dict[str, tuple[int | None, int | None]] = {
     # descriptors
     "read": (0, 63), "write": (1, 64), "close": (3, 57), "close_range": (436, 436), "lseek": (8, 62),
@@ -22,7 +22,7 @@ _ALWAYS: dict[str, tuple[int | None, int | None]] = {
     "ppoll": (271, 73), "epoll_create": (213, None), "epoll_create1": (291, 20), "epoll_ctl": (233, 21),
     "epoll_wait": (232, None), "epoll_pwait": (281, 22), "epoll_pwait2": (441, 441), "eventfd2": (290, 19),
     "timerfd_create": (283, 85), "timerfd_settime": (286, 86), "timerfd_gettime": (287, 87),
-    # files, by what Landlock or the mount namespace lets through
+    # files, restricted by Landlock or the mount namespace
     "access": (21, None), "faccessat": (269, 48), "faccessat2": (439, 439), "stat": (4, None), "lstat": (6, None),
     "fstat": (5, 80), "newfstatat": (262, 79), "statx": (332, 291), "statfs": (137, 43), "fstatfs": (138, 44),
     "getdents64": (217, 61), "getcwd": (79, 17), "chdir": (80, 49), "fchdir": (81, 50), "readlink": (89, None),
@@ -41,7 +41,7 @@ _ALWAYS: dict[str, tuple[int | None, int | None]] = {
     "gettimeofday": (96, 169), "time": (201, None), "times": (100, 153), "getitimer": (36, 102),
     "setitimer": (38, 103), "alarm": (37, None), "exit": (60, 93), "exit_group": (231, 94), "wait4": (61, 260),
     "waitid": (247, 95), "arch_prctl": (158, None),
-    # what the process may know of itself
+    # facts about the process itself
     "getpid": (39, 172), "getppid": (110, 173), "gettid": (186, 178), "getpgrp": (111, None), "getpgid": (121, 155),
     "getsid": (124, 156), "getuid": (102, 174), "geteuid": (107, 175), "getgid": (104, 176), "getegid": (108, 177),
     "getresuid": (118, 148), "getresgid": (120, 150), "getgroups": (115, 158), "getrlimit": (97, 163),
@@ -53,7 +53,7 @@ _ALWAYS: dict[str, tuple[int | None, int | None]] = {
     "getsockname": (51, 204), "getpeername": (52, 205),
 }  # fmt: skip
 
-# Landlock governs none of these: allowed only where a mount namespace holds nothing but the session's own files.
+# Landlock does not govern these: allowed only if a mount namespace holds nothing but the session's files.
 _OWN_FILES: dict[str, tuple[int | None, int | None]] = {
     "chmod": (90, None), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452), "utimensat": (280, 88),
     "utime": (132, None), "utimes": (235, None), "futimesat": (261, None), "truncate": (76, 45), "creat": (85, None),
@@ -97,7 +97,7 @@ def _high(argument: int) -> Instruction:
 
 
 def _one_of(argument: int, values: tuple[int, ...]) -> list[Instruction]:
-    """Allow where the low half of an argument is one of the values; the kernel takes it for an int."""
+    """Allow if the low half of an argument is one of the values; the kernel reads the argument as an int."""
     tests = [(_JUMP_EQUAL, len(values) - i, 0, value) for i, value in enumerate(values)]
     return [_low(argument), *tests, _refuse(errno.EPERM), (_RETURN, 0, 0, _ALLOW)]
 
@@ -106,14 +106,14 @@ def _conditions(pid: int, own_files: bool) -> list[tuple[tuple[int | None, int |
     allow = (_RETURN, 0, 0, _ALLOW)
     refuse = _refuse(errno.EPERM)
     thread_only = [_low(0), (_JUMP_ANY_BIT, 1, 0, _CLONE_THREAD), refuse, allow]
-    # Only a pair of connected stream sockets: a datagram socket could still send to any address.
+    # Only a pair of connected stream sockets, because a datagram socket can send to any address.
     stream_pair = [
         _low(0), (_JUMP_EQUAL, 0, 3, 1),
         _low(1), (_AND, 0, 0, 0xF), (_JUMP_EQUAL, 1, 0, 1), refuse, allow,
     ]  # fmt: skip
     no_address = [_low(4), (_JUMP_EQUAL, 0, 2, 0), _high(4), (_JUMP_EQUAL, 1, 0, 0), refuse, allow]
 
-    # Before ABI 3, Landlock misses a truncation by an opening that asks for no writing, as access mode 3 asks for none.
+    # Before ABI 3, Landlock misses a truncation by an open() without write access, such as access mode 3.
     def truncates(flags: int) -> list[Instruction]:
         return [
             _low(flags), (_AND, 0, 0, os.O_ACCMODE | os.O_TRUNC),
@@ -124,7 +124,7 @@ def _conditions(pid: int, own_files: bool) -> list[tuple[tuple[int | None, int |
     return [
         *opens,
         (_CLONE, thread_only),
-        # The C library falls back to clone and openat only where these do not exist at all.
+        # The C library falls back to clone and openat only if these calls do not exist.
         (_CLONE3, [_refuse(errno.ENOSYS)]),
         (_OPENAT2, [_refuse(errno.ENOSYS)]),
         (_FCNTL, _one_of(1, _FCNTL_COMMANDS)),
@@ -142,8 +142,8 @@ def _conditions(pid: int, own_files: bool) -> list[tuple[tuple[int | None, int |
 def program(pid: int, *, own_files: bool, machine: str | None = None) -> bytes:
     """The filter for the process `pid`.
 
-    own_files: the process sees no files but those it may have, by a mount namespace. Raises OSError (ENOSYS) for an
-    architecture whose numbers are not known.
+    own_files: a mount namespace hides all files that the process may not use. Raises OSError (ENOSYS) for an unknown
+    architecture.
     """
     machine = machine or platform.machine()
     if machine not in ARCHITECTURES:
@@ -172,7 +172,7 @@ class _Program(ctypes.Structure):
 
 
 def install(code: bytes) -> None:
-    """Put the calling thread, and all it will start, under the filter for good. Needs no_new_privs; raises OSError."""
+    """Put the calling thread and its future children under the filter. Requires no_new_privs; raises OSError."""
     arguments = _Program(len(code) // 8, code)
     if _libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(arguments), 0, 0) != 0:
         error = ctypes.get_errno()

@@ -1,7 +1,7 @@
-"""The fork server: a warm Python that starts each session as a child of itself, in a few milliseconds.
+"""The fork server: a warm Python process that starts each session as a child, in a few milliseconds.
 
-Started by the host as a process of its own, with nothing of the host's but one socket. The first process stays outside
-the namespaces and ends the rest when the host is gone; its child is the server.
+The host starts it as a separate process that shares only one socket with it. The first process stays outside the
+namespaces and ends the others when the host ends; its child is the server.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Any, NoReturn
 from . import confine, landlock, namespaces, wire
 from .worker import Worker
 
-# What cells commonly use: imported once here, shared by all sessions.
+# Modules that cells commonly use, imported once and shared by all sessions.
 _WARM = (
     "re json math cmath collections itertools functools operator datetime time random statistics string textwrap csv "
     "io concurrent.futures asyncio threading queue difflib heapq bisect copy decimal fractions dataclasses enum typing "
@@ -41,7 +41,7 @@ _DESCRIPTORS = 3
 
 
 class _PackageFinder:
-    """Finds the third-party packages that a cell may import, and nothing else beside them."""
+    """Finds the third-party packages that a cell may import, and no others."""
 
     def __init__(self, packages: dict[str, str]) -> None:
         self._packages = packages
@@ -57,7 +57,7 @@ class _PackageFinder:
 
 @dataclass(frozen=True)
 class _Plan:
-    """How sessions are confined here; `missing` says what the minimum lacks, if it lacks anything."""
+    """How sessions are confined here. missing: why this machine is below the minimum, or None."""
 
     confined: bool
     layers: confine.Layers
@@ -70,16 +70,16 @@ class _Plan:
 
 
 def main(arguments: str) -> None:
-    """Serve until the host closes the control socket or dies; the arguments are the host's JSON."""
+    """Serve until the host closes the control socket or ends. arguments: JSON from the host."""
     config = json.loads(arguments)
-    # The folder this module came from: cells have no business there.
+    # Cells must not import from the folder of this module.
     del sys.path[0]
     control = socket.socket(fileno=config["control"])
     host = os.pidfd_open(config["host_pid"])
     if os.getppid() != config["host_pid"]:
         return
     with contextlib.suppress(OSError):
-        # When the machine runs out of memory, sessions go first.
+        # If the machine runs out of memory, the kernel ends sessions first.
         Path("/proc/self/oom_score_adj").write_text("800")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     layout = confine.find_layout(config["packages"], config["extras"])
@@ -108,7 +108,7 @@ def _make_plan(layout: confine.Layout, config: dict[str, Any]) -> _Plan:
 
 
 def _watch(host: int, server: int) -> None:
-    """Wait for the end of the server, or of the host, which ends the server."""
+    """Wait for the end of the server; end it when the host ends."""
     child = os.pidfd_open(server)
     poll = select.poll()
     poll.register(host, select.POLLIN)
@@ -121,7 +121,7 @@ def _watch(host: int, server: int) -> None:
 def _warm_up(layout: confine.Layout) -> None:
     names = _WARM.split()
     for folder in layout.folders:
-        # Their shared libraries lie outside of Python's folders and could not be loaded later.
+        # Their shared libraries are outside of Python's folders and could not be loaded later.
         names += [path.name.partition(".")[0] for path in Path(folder).glob("lib-dynload/*.so")]
         names += [path.name.partition(".")[0] for path in Path(folder).glob("*.so")]
     for name in names:
@@ -148,8 +148,8 @@ def _serve(control: socket.socket, plan: _Plan, number: int) -> None:
         try:
             child = os.fork()
         except OSError as error:
-            # For want of memory or processes: the sessions there are go on.
-            _tell(descriptors[0], {"failed": f"no process could be made for it: {error.strerror}"}, [])
+            # Too little memory or too many processes: running sessions continue.
+            _send_line(descriptors[0], {"failed": f"no process could be made: {error.strerror}"}, [])
         else:
             if child == 0:
                 control.close()
@@ -174,17 +174,17 @@ def _receive(control: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
 
 
 def _announce(channel: int, child: int, state: dict[str, Any]) -> None:
-    """Hand the host the means to signal the session, and what holds here, before the session says its first word."""
+    """Send the host a descriptor to signal the session, and the state of confinement, before any other message."""
     try:
         pidfd = os.pidfd_open(child)
     except OSError as error:
-        _tell(channel, {"failed": f"its process could not be taken hold of: {error.strerror}"}, [])
+        _send_line(channel, {"failed": f"its process cannot be opened: {error.strerror}"}, [])
         return
-    _tell(channel, state | {"pid": child}, [pidfd])
+    _send_line(channel, state | {"pid": child}, [pidfd])
     os.close(pidfd)
 
 
-def _tell(channel: int, line: dict[str, Any], descriptors: list[int]) -> None:
+def _send_line(channel: int, line: dict[str, Any], descriptors: list[int]) -> None:
     rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
     with contextlib.suppress(OSError), socket.socket(fileno=os.dup(channel)) as end:
         end.sendmsg([json.dumps(line).encode() + b"\n"], rights)
@@ -206,7 +206,7 @@ def _become_session(
                 confine.limit(limits, base_bytes=base_bytes, threads=None)
                 confine.die_with_parent()
         except OSError as error:
-            # Not before the host's first word: the server's own message to it comes first.
+            # Wait for the first message of the host, which comes after the server's announcement.
             channel.recv(1)
             channel.sendall(wire.encode({"t": "refused", "message": str(error)}))
             os._exit(1)
@@ -217,7 +217,7 @@ def _become_session(
 
 
 def _only_descriptors(descriptors: list[int]) -> socket.socket:
-    """Leave nothing open but an empty standard input and output, the channel as 3, and the memory as 4 and 5."""
+    """Close everything except empty standard streams, the channel as 3, and the memory as 4 and 5."""
     null = os.open(os.devnull, os.O_RDWR)
     high = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 100) for descriptor in descriptors]
     for target in (0, 1, 2):

@@ -1,8 +1,8 @@
-"""Messages between the host and a session: a JSON head, with long strings behind it as they are.
+"""Messages between the host and a session: a JSON head, followed by long strings verbatim.
 
 A message is a dict of plain data. Its frame is `<u32 bytes of head><u32 bytes of text>`, the head, the text. In the
-head a dict stands as {"d": {...}} and a string longer than LONG as {"s": n}, which takes the next n bytes of the text.
-No byte of the text is taken twice, so a frame cannot make the receiver hold more than a small multiple of its size.
+head, a dict is {"d": {...}} and a string longer than LONG is {"s": n}, which stands for the next n bytes of the text.
+No byte of the text is used twice, so the receiver holds at most a small multiple of the frame's size.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ MAX_HEAD_BYTES = 2 << 20
 MAX_TEXT_BYTES = 128 << 20
 MAX_DEPTH = 50
 _SCALARS = (bool, int, float)
-# The plain value in an instance of a subclass, whatever that says of itself.
+# The plain value of an instance of a subclass, whose own methods are not trusted.
 _PLAIN = ((str, str.__str__), (int, int.__int__), (float, float.__float__))
 _NESTED = (dict, list)
 
-# Characters as they are: of the escapes of two surrogates JSON makes one character.
+# Characters are not escaped, because JSON joins the escapes of two surrogates to one character.
 _dumps = json.JSONEncoder(separators=(",", ":"), check_circular=False, ensure_ascii=False).encode
 _loads = json.JSONDecoder().decode
 
@@ -31,17 +31,17 @@ class WireError(ValueError):
 
 
 def encode(message: dict[str, Any]) -> bytes:
-    """The frame of a message. Raises TypeError for what is not plain data, ValueError where it is too large."""
+    """The frame of a message. Raises TypeError if it is not plain data, ValueError if it is too large."""
     texts: list[bytes] = []
     head = _dumps(_pack(message, texts, 0)).encode("utf-8", "surrogatepass")
     text = b"".join(texts)
     if len(head) > MAX_HEAD_BYTES or len(text) > MAX_TEXT_BYTES:
-        raise ValueError(f"{len(head) + len(text):,} bytes are too much for one message")
+        raise ValueError(f"a message has {len(head) + len(text):,} bytes: expected at most {MAX_TEXT_BYTES:,}")
     return SIZES.pack(len(head), len(text)) + head + text
 
 
 def sizes(prefix: bytes) -> tuple[int, int]:
-    """Bytes of head and of text that follow. Raises WireError where they pass the limits."""
+    """The sizes of head and text in bytes. Raises WireError if they exceed the limits."""
     head, text = SIZES.unpack(prefix)
     if head > MAX_HEAD_BYTES or text > MAX_TEXT_BYTES:
         raise WireError(f"a frame of {head:,} and {text:,} bytes")
@@ -49,7 +49,7 @@ def sizes(prefix: bytes) -> tuple[int, int]:
 
 
 def decode(head: bytes, text: bytes) -> dict[str, Any]:
-    """The message of a frame. Raises WireError for anything that `encode` would not have made."""
+    """The message of a frame. Raises WireError for anything that `encode` does not produce."""
     try:
         reader = _Reader(text)
         message = reader.unpack(_loads(head.decode("utf-8", "surrogatepass")), 0)
@@ -71,19 +71,19 @@ def _pack(value: Any, texts: list[bytes], depth: int) -> Any:
     if value is None or kind in _SCALARS:
         return value
     if depth >= MAX_DEPTH:
-        raise TypeError(f"plain data nested no deeper than {MAX_DEPTH} is wanted")
+        raise TypeError(f"the data is nested too deep: expected at most {MAX_DEPTH} levels")
     if isinstance(value, list | tuple):
         return [_pack(item, texts, depth + 1) for item in value]
     if isinstance(value, dict):
         for key in value:
             if not isinstance(key, str):
-                raise TypeError(f"keys of a dict are str, not {type(key).__name__}")
+                raise TypeError(f"a key of a dict is {type(key).__name__}: expected str")
         return {"d": {str.__str__(key): _pack(item, texts, depth + 1) for key, item in value.items()}}
-    for wanted, plain in _PLAIN:
-        # Such as a number of numpy.
-        if isinstance(value, wanted):
+    for base, plain in _PLAIN:
+        # For example a number of numpy.
+        if isinstance(value, base):
             return _pack(plain(value), texts, depth)
-    raise TypeError(f"plain data is wanted (str, numbers, lists, dicts, None), not {kind.__name__}")
+    raise TypeError(f"a value is {kind.__name__}: expected plain data (str, numbers, lists, dicts, None)")
 
 
 class _Reader:

@@ -1,4 +1,4 @@
-"""The process of one session: reads what the host asks, runs it on the main thread, carries calls to the host."""
+"""The process of one session: it runs the host's requests on the main thread and sends calls to the host."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from . import wire
 from .cells import BudgetExceeded, Cells, SubCallError
 
 _CHUNK_CHARS = 1 << 16
-# Freed when memory has run out, so that the cell's end can still be told.
+# Freed when memory has run out, so that the end of the cell can still be reported.
 _RESERVE_BYTES = 8 << 20
 _RECEIVE_BYTES = 1 << 20
 _INTERRUPT = {signal.SIGINT}
 
 
 class Worker:
-    """One session, on its end of the channel."""
+    """The session's end of the channel."""
 
     def __init__(self, channel: socket.socket, context: int, outbox: int) -> None:
         self._channel = channel
@@ -47,7 +47,7 @@ class Worker:
         gc.freeze()
 
     def serve(self) -> NoReturn:
-        """Do what the host asks until it closes the channel."""
+        """Serve requests until the host closes the channel."""
         signal.signal(signal.SIGINT, self._handler)
         threading.Thread(target=self._listen, name="channel", daemon=True).start()
         self._send({"t": "ready"})
@@ -56,7 +56,7 @@ class Worker:
             try:
                 request = self._asked.get()
             except Exception:
-                # Out of a signal handler that a cell has left; there is no cell that it could stop.
+                # Raised by a signal handler that a cell has left, while no cell runs.
                 continue
             try:
                 reply = self._do(request)
@@ -100,18 +100,18 @@ class Worker:
         try:
             return self._guarded(self._cells.run, number, code)
         except KeyboardInterrupt:
-            # It came between the cell's end and the end of its protection.
+            # The interrupt arrived after the cell's end and before _running was cleared.
             return self._cells.run(number, "raise KeyboardInterrupt")
         except MemoryError:
             raise
         except Exception as error:
-            return self._cells.untold(error)
+            return self._cells.unreported(error)
         finally:
-            # An alarm is for the cell that set it.
+            # An alarm must not ring in a later cell.
             signal.setitimer(signal.ITIMER_REAL, 0)
 
     def _guarded(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Call what runs the cell's own code, which an interrupt may stop."""
+        """Call a function that runs code of a cell, which an interrupt may stop."""
         self._running = True
         try:
             return function(*arguments)
@@ -130,7 +130,7 @@ class Worker:
             with self._sending:
                 self._channel.sendall(frame)
             return
-        # An interrupt in the middle of a frame would break the channel: it waits until the frame is out.
+        # An interrupt in the middle of a frame would break the channel, so it is held back until the frame is sent.
         self._held = True
         try:
             with self._sending:
@@ -223,7 +223,7 @@ class Worker:
 
 
 def _reserve() -> mmap.mmap:
-    # Address space, which is what the memory limit bounds; it is never touched, so that it costs no memory.
+    # The memory limit bounds address space. The pages are never touched, so they cost no memory.
     try:
         return mmap.mmap(-1, _RESERVE_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     except OSError as error:
@@ -258,7 +258,7 @@ def _load_context(descriptor: int, documents: int | None) -> str | list[str]:
 
 
 class _Shown:
-    """An annotation or a default that is only shown, by its source text."""
+    """An annotation or a default, shown as its source text."""
 
     def __init__(self, text: str) -> None:
         self._text = text

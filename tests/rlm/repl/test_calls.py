@@ -1,4 +1,4 @@
-"""Calls from a cell to the host's functions: from anywhere in it, many at once, with failures as exceptions."""
+"""Calls from a cell to functions of the host: from any thread, many at once, with failures as exceptions."""
 
 import asyncio
 import time
@@ -141,7 +141,7 @@ async def test_a_spent_budget_is_not_swallowed():
 
 
 @pytest.mark.parametrize("handler", ["except: pass", "except BaseException: pass"])
-async def test_a_cell_that_goes_on_after_its_budget_is_stopped(handler):
+async def test_a_cell_that_continues_after_its_budget_is_stopped(handler):
     host = Host(budget=2)
     repl = await open_repl("", host.functions(), limits=ReplLimits(grace_s=0.4))
     started = time.monotonic()
@@ -211,7 +211,7 @@ async def test_closing_cancels_calls_under_way(host):
     await repl.aclose()
 
 
-async def test_what_is_no_async_function_is_refused():
+async def test_a_function_that_is_not_async_is_refused():
     with pytest.raises(TypeError, match=r"functions\['f'\]"):
         await open_repl("", {"f": lambda: 1})
     with pytest.raises(TypeError, match="plain data"):
@@ -230,7 +230,7 @@ class _Unprintable(Exception):
 
 
 @pytest.mark.parametrize("error", [asyncio.CancelledError, _Unprintable, type("Odd", (BaseException,), {})])
-async def test_whatever_a_function_raises_the_cell_goes_on(error):
+async def test_the_cell_continues_after_any_exception_of_a_function(error):
     async def fail() -> None:
         raise error
 
@@ -268,7 +268,7 @@ async def test_members_of_an_enumeration_are_sent_as_their_values(repl):
     assert (await repl.run("echo(E.A, I.B, 2.5)[0]")).stdout == "['x', 2, 2.5]\n"
 
 
-async def test_what_only_says_that_it_is_a_text_is_a_type_error(repl):
+async def test_an_object_that_pretends_to_be_a_text_is_a_type_error(repl):
     result = await repl.run("class S:\n    __class__ = property(lambda self: str)\necho(S())")
     assert result.error_type == "TypeError" and "echo()" in result.error
 

@@ -1,4 +1,4 @@
-"""What a cell does and what is told of it."""
+"""Cells: what they do and how their results are reported."""
 
 import pytest
 
@@ -80,14 +80,14 @@ async def test_causes_and_groups_are_cut_as_well(repl):
 
 
 @pytest.mark.parametrize("code", ["def f(:", "x = '", "\0", "return 1", "'\ud800'", "(" * 300])
-async def test_what_is_not_python_is_a_syntax_error(repl, code):
+async def test_code_that_is_not_python_is_a_syntax_error(repl, code):
     result = await repl.run(code)
     assert result.status == CellStatus.SYNTAX_ERROR
     assert result.error
     assert (await repl.run("1")).stdout == "1\n"
 
 
-async def test_what_ran_before_an_error_stays(repl):
+async def test_variables_set_before_an_error_stay(repl):
     result = await repl.run("x = 1\nprint(x)\nraise ValueError('no')")
     assert (result.stdout, result.variables) == ("1\n", {"x": "int"})
     assert result.error.endswith("ValueError: no\n")
@@ -115,13 +115,13 @@ async def test_long_output_is_cut_in_the_middle(repl):
     assert line == f"[... {10_001 - kept} characters cut ...]"
 
 
-async def test_output_just_over_the_limit_says_how_much_was_cut(repl):
+async def test_output_just_over_the_limit_states_the_missing_characters(repl):
     result = await repl.run("print('x' * 2500, end='')")
     first, line, last = result.stdout.split("\n")
     assert len(first) + len(last) + int(line.split()[1]) == 2500
 
 
-async def test_output_at_the_limit_is_whole(repl):
+async def test_output_at_the_limit_is_complete(repl):
     assert (await repl.run("print('x' * 2000, end='')")).stdout == "x" * 2000
 
 
@@ -154,7 +154,7 @@ async def test_await_at_the_top_and_asyncio_run(repl):
 @pytest.mark.parametrize(
     "module", ["numpy", "pandas", "sqlite3", "hashlib", "zoneinfo", "xml.etree.ElementTree", "decimal", "unittest"]
 )
-async def test_what_a_cell_may_import(repl, module):
+async def test_a_cell_may_import(repl, module):
     result = await repl.run(f"import {module}\nprint({module}.__name__)")
     assert result.stdout == f"{module}\n", result.error
 
@@ -187,7 +187,7 @@ async def test_values_come_as_text(repl):
 
 async def test_a_value_beyond_its_limit_is_refused():
     repl = await open_repl("x" * 5000, {}, limits=ReplLimits(max_value_bytes=4999))
-    with pytest.raises(ReplError, match="5,000 bytes; at most 4,999"):
+    with pytest.raises(ReplError, match="5,000 bytes: expected at most 4,999"):
         await repl.value("context")
     assert (await repl.run("len(context)")).stdout == "5000\n"
     await repl.aclose()
@@ -207,13 +207,13 @@ async def test_a_traceback_shows_the_line_that_python_means(repl, code):
     assert "    1/0\n    ~^~\n" in result.error
 
 
-async def test_a_traceback_of_many_frames_is_told_in_time(repl):
+async def test_a_traceback_of_many_frames_is_reported_in_time(repl):
     code = "import sys; sys.setrecursionlimit(10**6)\ndef f(n): return f(n + 1) if n < 300_000 else 1/0\nf(0)"
     result = await repl.run(code)
     assert result.error_type == "ZeroDivisionError" and "more times" in result.error
 
 
-async def test_variables_that_are_none_by_name_do_no_harm(repl):
+async def test_keys_that_are_not_names_do_no_harm(repl):
     await repl.run("x = 5; globals()[1] = 2")
     result = await repl.run("x")
     assert result.stdout == "5\n" and result.variables == {"x": "int"}
@@ -250,7 +250,7 @@ async def test_a_value_whose_text_raises_key_error_is_not_an_unknown_variable(re
         "import asyncio\nawait asyncio.sleep(0)\nloop = asyncio.get_event_loop_policy()._local._loop",
     ],
 )
-async def test_await_works_after_what_a_cell_did_to_its_loop(repl, code):
+async def test_await_works_after_a_cell_changed_its_loop(repl, code):
     await repl.run(code)
     await repl.run("import gc\nfor o in gc.get_objects():\n    if isinstance(o, asyncio.BaseEventLoop): o.close()")
     assert (await repl.run("await asyncio.sleep(0, 3)")).stdout == "3\n"
@@ -272,7 +272,7 @@ async def test_a_wrong_call_of_a_given_function_names_it_plainly(repl, name):
     assert f"TypeError: {name}() missing" in (await repl.run(f"{name}()")).error
 
 
-async def test_a_long_error_says_how_much_was_cut(repl):
+async def test_a_long_error_states_the_missing_characters(repl):
     code = "raise ValueError('a' * 5000 + 'b' * 5000)"
     wide = await open_repl("", {})
     whole = (await wide.run(code)).error
@@ -296,6 +296,6 @@ async def test_names_that_no_file_takes_are_shown_without_harm(repl):
 
 
 @pytest.mark.parametrize("name", ["len", "isinstance", "type", "sorted", "print"])
-async def test_a_cell_that_breaks_a_builtin_is_told_of(repl, name):
+async def test_a_cell_that_breaks_a_builtin_is_reported(repl, name):
     result = await repl.run(f"x = 1\nimport builtins; del builtins.{name}\n{name}")
     assert result.status in (CellStatus.ERROR, CellStatus.KILLED) and result.error

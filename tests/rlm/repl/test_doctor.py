@@ -1,4 +1,4 @@
-"""What is said of the machine's layers, and what happens where they are missing."""
+"""The report on the layers of confinement, and the refusal to start without them."""
 
 import os
 import platform

@@ -79,7 +79,7 @@ async def test_help_tells_of_the_tags(tags):
     assert "final answer" in (await tags.run("help(FINAL_VAR)")).stdout
 
 
-async def test_a_long_answer_comes_whole(tags):
+async def test_a_long_answer_arrives_complete(tags):
     await tags.run("FINAL('\\u00e4' * 30_000_000)")
     text = await tags.final()
     assert len(text) == 30_000_000 and set(text) == {"ä"}

@@ -1,10 +1,9 @@
-"""The limits of a session: time, memory, what happens to variables, and the context after a new start."""
+"""The limits of a session: time, memory, its variables, and its context after a restart."""
 
 import asyncio
 import hashlib
 import os
 import resource
-import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,12 @@ from rlm.repl.protocol import CellStatus, ReplError, ReplLimits
 LIMITS = ReplLimits(
     cell_s=20, grace_s=0.4, memory_bytes=512 << 20, file_bytes=1 << 20, scratch_bytes=4 << 20, processes=8
 )
+
+
+async def eventually(holds):
+    """Wait until something holds; the time limit of the test ends a wait in vain."""
+    while not holds():
+        await asyncio.sleep(0.005)
 
 
 @pytest.fixture
@@ -28,7 +33,7 @@ async def test_an_endless_cell_is_interrupted_and_variables_stay(repl):
     result = await repl.run("x = 7\nwhile True: pass", timeout_s=0.3)
     assert (result.status, result.error_type) == (CellStatus.TIMEOUT, "KeyboardInterrupt")
     assert "0.3 s" in result.notice and result.variables == {"x": "int"}
-    assert 0.3 <= result.wall_s < 5
+    assert result.wall_s >= 0.3
     assert (await repl.run("x")).stdout == "7\n"
 
 
@@ -51,7 +56,7 @@ async def test_a_cell_that_will_not_stop_is_killed_and_the_context_is_back(repl)
 
 
 @pytest.mark.parametrize("code", ["import os; os._exit(0)", "import ctypes; ctypes.string_at(0)"])
-async def test_a_cell_that_ends_its_process_is_told_and_the_session_goes_on(repl, code):
+async def test_a_cell_that_ends_its_process_is_reported_and_the_session_continues(repl, code):
     result = await repl.run(code)
     assert result.status == CellStatus.KILLED and result.notice and not result.final
     assert (await repl.run("context")).stdout == "'the context'\n"
@@ -128,7 +133,7 @@ async def test_an_empty_context_is_an_empty_text_before_and_after_a_new_start():
     await repl.aclose()
 
 
-async def test_a_runner_without_room_for_open_files_says_so_and_goes_on():
+async def test_a_runner_without_room_for_open_files_reports_it_and_continues():
     await (await open_repl("x", {})).aclose()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     spare = os.open("/dev/null", os.O_RDONLY)
@@ -144,7 +149,7 @@ async def test_a_runner_without_room_for_open_files_says_so_and_goes_on():
     await repl.aclose()
 
 
-async def test_a_context_of_every_kind_of_character_arrives_whole():
+async def test_a_context_of_every_kind_of_character_arrives_complete():
     context = "".join(map(chr, range(0, 0x11000, 7))) * 200
     repl = await open_repl(context, {})
     assert await repl.value("context") == context
@@ -152,16 +157,19 @@ async def test_a_context_of_every_kind_of_character_arrives_whole():
 
 
 async def test_sessions_run_at_the_same_time():
-    repls = [await open_repl(str(i), {}) for i in range(5)]
-    started = time.monotonic()
-    results = await asyncio.gather(*[repl.run("import time; time.sleep(0.5); context") for repl in repls])
-    assert time.monotonic() - started < 2.4
+    barrier = asyncio.Barrier(5)
+
+    async def meet() -> None:
+        await barrier.wait()
+
+    repls = [await open_repl(str(i), {"meet": meet}) for i in range(5)]
+    results = await asyncio.gather(*[repl.run("meet(); context") for repl in repls])
     assert [result.stdout for result in results] == [f"'{i}'\n" for i in range(5)]
     for repl in repls:
         await repl.aclose()
 
 
-async def test_a_closed_session_says_so():
+async def test_a_closed_session_reports_that_it_is_closed():
     repl = await open_repl("", {})
     await repl.aclose()
     await repl.aclose()
@@ -186,7 +194,7 @@ async def test_a_lost_fork_server_is_replaced():
     lost = server_for("confined")._process
     lost.kill()
     lost.wait()
-    await asyncio.sleep(0.5)
+    await eventually(lambda: repl._process.ended is not None)
     result = await repl.run("context")
     assert "variables are gone" in result.notice
     assert result.stdout == "'x'\n"
@@ -220,14 +228,24 @@ async def test_a_cell_that_blocks_the_interrupt_does_so_for_itself_only(repl):
     assert (await repl.run("x")).stdout == "7\n"
 
 
-async def test_a_session_does_one_thing_at_a_time_and_says_so(repl):
-    running = asyncio.create_task(repl.run("import time; time.sleep(0.3); 1"))
-    await asyncio.sleep(0.05)
+async def test_a_session_refuses_a_second_task_at_a_time():
+    asked, answered = asyncio.Event(), asyncio.Event()
+
+    async def ask() -> int:
+        asked.set()
+        await answered.wait()
+        return 1
+
+    repl = await open_repl("", {"ask": ask}, limits=LIMITS)
+    running = asyncio.create_task(repl.run("ask()"))
+    await asked.wait()
     for other in (repl.run("2"), repl.value("context")):
         with pytest.raises(ReplError, match="one thing at a time"):
             await other
+    answered.set()
     assert (await running).stdout == "1\n"
     assert (await repl.run("3")).stdout == "3\n"
+    await repl.aclose()
 
 
 def _descriptors() -> int:
@@ -247,8 +265,7 @@ async def test_a_session_closed_while_it_starts_again_leaves_nothing():
         with pytest.raises(ReplError, match="closed"):
             await again.run("1")
     await repl.aclose()
-    await asyncio.sleep(0.1)
-    assert _descriptors() <= before + 1
+    await eventually(lambda: _descriptors() <= before + 1)
 
 
 async def test_an_opening_that_is_cancelled_leaves_nothing():
@@ -262,8 +279,7 @@ async def test_an_opening_that_is_cancelled_leaves_nothing():
         for result in await asyncio.gather(opening, return_exceptions=True):
             if not isinstance(result, BaseException):
                 await result.aclose()
-    await asyncio.sleep(0.1)
-    assert _descriptors() == before
+    await eventually(lambda: _descriptors() == before)
 
 
 async def test_sessions_over_long_contexts_start_together_and_one_given_up_holds_nobody_back():

@@ -1,4 +1,4 @@
-"""What a session says of itself is of the right types, bounded and fit for any file, or it is refused."""
+"""Messages of a session are of the right types, bounded and fit for any file, or they are refused."""
 
 import pytest
 from hypothesis import given, settings
@@ -49,7 +49,7 @@ def test_names_and_reasons_are_fit_to_be_shown(message):
 
 
 @pytest.mark.parametrize("error", ["a text", ["a", "b"], ["a", "b", -1], ["a", "b", True], [1, 2, 3], ["abc", "", 2]])
-def test_an_error_that_is_not_told_as_output_is_refused(error):
+def test_an_error_that_is_not_sent_as_output_is_refused(error):
     good = {"status": "error", "stdout": ["", "", 0], "stderr": ["", "", 0], "variables": {}}
     with pytest.raises(ProtocolError):
         cell_result(good | {"error": error}, LIMIT)

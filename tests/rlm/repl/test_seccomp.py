@@ -1,4 +1,4 @@
-"""What the filter of system calls decides, found by running its program as the kernel does."""
+"""Decisions of the filter of system calls, found by running its program as the kernel does."""
 
 import os
 import struct
@@ -54,7 +54,7 @@ def test_without_a_root_of_its_own_only_an_opening_for_writing_truncates(machine
 
 
 @MACHINES
-def test_what_is_allowed_for_some_arguments_only(machine):
+def test_calls_allowed_for_some_arguments_only(machine):
     other = PID + 1
     assert call(machine, "kill", PID, 9) == "allowed"
     assert {call(machine, "kill", pid, 9) for pid in (other, 0, 1, 2**32 - 1)} == {"refused"}
@@ -69,7 +69,7 @@ def test_what_is_allowed_for_some_arguments_only(machine):
 
 @MACHINES
 @pytest.mark.parametrize("own_files", [True, False])
-def test_what_is_on_no_list_is_refused(machine, own_files):
+def test_calls_on_no_list_are_refused(machine, own_files):
     for name in ("socket", "ptrace", "execve", "memfd_create", "clone3"):
         assert call(machine, name, own_files=own_files) == "refused"
     assert decide(machine, 9999, own_files=own_files) == "refused"
