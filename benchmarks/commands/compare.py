@@ -10,28 +10,33 @@ from pathlib import Path
 
 
 def main(argv: Sequence[str]) -> int:
-    """Print the comparison; 0 no regression, 1 regression. Raises ConfigError (exit code 2)."""
+    """Print the comparison; return 0 for no regression, 1 for a regression. Raises ConfigError (exit code 2)."""
     parser = argparse.ArgumentParser(
         prog="rlm-eval compare",
         description="Compare two runs in pairs by sample and epoch. Exit code 0: no regression; 1: regression; 2: the "
         "runs cannot be compared.",
     )
-    parser.add_argument("base", type=Path, metavar="BASE", help="run folder to compare with")
-    parser.add_argument("new", type=Path, metavar="NEW", help="run folder that is judged")
+    parser.add_argument("base", type=Path, metavar="BASE", help="run folder of the earlier run")
+    parser.add_argument("new", type=Path, metavar="NEW", help="run folder of the run that is checked")
     parser.add_argument(
-        "--max-drop", type=float, metavar="X", help="the score (0 to 1) must be shown not to be worse by X or more"
+        "--max-drop", type=float, metavar="X", help="largest allowed drop of the score (0 to 1); 0.05 is 5 points"
     )
     parser.add_argument(
-        "--max-cost-rise", type=float, metavar="X", help="the mean cost may rise by this fraction; 0.2 is 20%%"
+        "--strict",
+        action="store_true",
+        help="with --max-drop: fail unless a test at --alpha shows that the score did not drop by X (non-inferiority)",
+    )
+    parser.add_argument(
+        "--max-cost-rise", type=float, metavar="X", help="largest allowed rise of the mean cost; 0.2 is 20%%"
     )
     parser.add_argument("--alpha", type=float, default=0.05, metavar="A", help="level of the tests (default 0.05)")
-    parser.add_argument("--junit", type=Path, metavar="FILE", help="write the verdict as JUnit XML too")
+    parser.add_argument("--junit", type=Path, metavar="FILE", help="also write the result as JUnit XML")
     parser.add_argument(
         "--allow",
         action="append",
         default=[],
         metavar="WHAT",
-        help="compare all the same: data, missing (unfinished too), caps or scorer; can be given several times",
+        help="compare in spite of a difference: data, missing (also unfinished runs), caps or scorer; repeatable",
     )
     words = parser.parse_args(argv)
 
@@ -40,32 +45,33 @@ def main(argv: Sequence[str]) -> int:
     from benchmarks.report.verdict import junit, junit_not_comparable, text
 
     try:
-        verdict = compare(
+        compared = compare(
             words.base,
             words.new,
             max_drop=words.max_drop,
             max_cost_rise=words.max_cost_rise,
             alpha=words.alpha,
+            strict=words.strict,
             allow=frozenset(words.allow),
         )
     except ConfigError as refusal:
         _write(words.junit, junit_not_comparable(str(refusal)))
         raise
     except Exception as error:
-        # Exit code 1 says that there is a regression, so nothing else may end with it.
-        told = f"not comparable: {type(error).__name__}: {error}"
-        _write(words.junit, junit_not_comparable(told))
-        raise NotComparable(told) from error
-    _write(words.junit, junit(verdict))
-    _say(text(verdict))
-    return verdict.code
+        # Exit code 1 means a regression, so an unexpected error must not end with it.
+        reason = f"not comparable: {type(error).__name__}: {error}"
+        _write(words.junit, junit_not_comparable(reason))
+        raise NotComparable(reason) from error
+    _write(words.junit, junit(compared))
+    _print(text(compared))
+    return compared.code
 
 
-def _say(told: str) -> None:
+def _print(text: str) -> None:
     try:
-        print(told, end="", flush=True)
+        print(text, end="", flush=True)
     except BrokenPipeError:
-        # Whoever reads no further still gets the exit code.
+        # The reader has closed the pipe; the exit code still counts.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -1,38 +1,41 @@
-"""Two runs of the same samples compared in pairs, as a gate: no regression, regression, or not comparable."""
+"""Paired comparison of two runs of the same samples: no regression, regression, or not comparable."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.config.compose import ConfigError
 from benchmarks.report.runs import Run, Runs, load_runs, methods_in_order, without_reference
+from benchmarks.report.tables.cells import Counts
 from benchmarks.running.rows import COMPARED_COLUMNS
 from benchmarks.statistics import MIN_CLUSTERS, PairedDifference, cluster_ratio_bootstrap, holm, paired_difference
+from benchmarks.statistics.failed import failed_words, too_many_failed
 
 if TYPE_CHECKING:
     import pandas as pd
 
 NO_REGRESSION, REGRESSION, NOT_COMPARABLE = 0, 1, 2
-# What can be let pass: other samples or targets, samples that a run lacks, other output caps, another scorer.
+# Differences that --allow accepts: samples or targets, missing samples, output caps, scorers and judges.
 ALLOWANCES = frozenset({"data", "missing", "caps", "scorer"})
 KEY = ["sample_id", "epoch"]
 
 
 class NotComparable(ConfigError):
-    """Two runs that say nothing about each other; the message is one line."""
+    """The runs cannot be compared; the message is one line."""
 
 
 @dataclass(frozen=True)
-class Arm:
+class ArmComparison:
     """One benchmark and method in both runs.
 
-    scores are 0 to 1, score is new - base with its two-sided interval; drop_limit is the one-sided lower limit of the
-    difference at 1 - alpha. cost_ratio: mean cost new / base with its one-sided limits, NaN where nothing was paid.
-    needed: pairs with which equal runs would pass the test of max_drop with 80% power, None where it was not failed.
+    base_score and new_score: 0 to 1. score: new - base with its two-sided interval. drop_limit: the one-sided lower
+    limit of new - base at confidence 1 - alpha. cost_ratio: mean cost new / base with its one-sided limits, NaN for
+    free runs. identical: the answers and scores are the same. needed: for a failure of the strict rule, the number of
+    pairs with which equal runs pass it with 80% power.
     """
 
     benchmark: str
@@ -40,6 +43,7 @@ class Arm:
     base_score: float
     new_score: float
     score: PairedDifference
+    counts: Counts
     drop_limit: float
     score_failure: str
     cost_ratio: float
@@ -52,16 +56,21 @@ class Arm:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """code: 0 no regression, 1 regression. changes: lines on what differs between the two configurations."""
+class RunComparison:
+    """The comparisons of all arms.
+
+    code: 0 no regression, 1 regression. changes: lines on the differences between the two configurations. notes: lines
+    on parts of the runs that were not compared.
+    """
 
     code: int
-    arms: tuple[Arm, ...]
+    arms: tuple[ArmComparison, ...]
     changes: tuple[str, ...]
     notes: tuple[str, ...]
     max_drop: float | None
     max_cost_rise: float | None
     alpha: float
+    strict: bool
 
 
 def compare(
@@ -71,19 +80,23 @@ def compare(
     max_drop: float | None = None,
     max_cost_rise: float | None = None,
     alpha: float = 0.05,
+    strict: bool = False,
     allow: frozenset[str] = frozenset(),
-) -> Verdict:
+) -> RunComparison:
     """Compare each benchmark and method that both runs have, or the only method of each.
 
-    With max_drop (0 to 1): every method must be shown not to be worse by as much, a non-inferiority test at `alpha`; a
-    run that is that much worse passes with a probability of at most alpha. Runs with the same answers throughout pass.
-    Without it: a method fails if it is worse by a one-sided test at `alpha`, corrected for their number (Holm).
-    max_cost_rise (0.2 is 20%): the mean cost must not have risen by more, unless the rise can be chance.
+    With max_drop (0 to 1), a method fails if its score dropped by more. With `strict` as well, a method fails unless a
+    one-sided test at `alpha` shows that it is not worse by max_drop (non-inferiority): a run that is worse by max_drop
+    passes with a probability of at most alpha. Runs with the same answers pass.
+    Without max_drop, a method fails if a one-sided test at `alpha` shows a drop, corrected for the number of methods
+    and benchmarks (Holm).
+    max_cost_rise (0.2 is 20%): a method fails if its mean cost rose by more, unless the rise may be chance.
 
-    Raises NotComparable for runs over other data, with other output caps or scorers, or unfinished, unless `allow`
-    names it; ConfigError for a folder that is no run and for settings that cannot be.
+    Raises NotComparable for runs with different data, output caps or scorers and for unfinished runs, unless `allow`
+    names the difference, and for runs in which too many samples failed; ConfigError for a folder that is not a run and
+    for invalid settings.
     """
-    _check(max_drop, max_cost_rise, alpha, allow)
+    _check(max_drop, max_cost_rise, alpha, strict, allow)
     old_runs, new_runs = load_runs([base]), load_runs([new])
     for which, run in (("first", old_runs.runs[0]), ("second", new_runs.runs[0])):
         _refuse_unfinished(which, run, allow)
@@ -92,26 +105,30 @@ def compare(
     matched = _matched(old, young, notes)
     for (benchmark, method), (ours, theirs) in matched.items():
         _refuse_missing(benchmark, method, ours, theirs, allow)
+        _refuse_failed(benchmark, method, ours, theirs)
+        cut = sum(int(rows["prompt_cut"].sum()) for rows in (ours, theirs))
+        notes += [f"{benchmark}, {method}: a server cut the prompts of {cut} samples"] if cut else []
     _refuse_other_judge(old_runs.runs[0], new_runs.runs[0], allow)
     both = {names: old.merge(young, on=KEY, suffixes=("_old", "_new")) for names, (old, young) in matched.items()}
     for names, pairs in both.items():
         _refuse_other(*names, pairs, allow)
-    arms = [_arm(*names, pairs, max_drop, max_cost_rise, alpha) for names, pairs in both.items()]
+    rule = _Rule(max_drop, max_cost_rise, alpha, strict)
+    arms = [_compared(*names, pairs, rule) for names, pairs in both.items()]
     if max_drop is None:
         arms = _worse(arms, alpha)
     failed = any(arm.score_failure or arm.cost_failure for arm in arms)
     changes = what_changed(old_runs.runs[0], new_runs.runs[0])
     code = REGRESSION if failed else NO_REGRESSION
-    return Verdict(code, tuple(arms), tuple(changes), tuple(notes), max_drop, max_cost_rise, alpha)
+    return RunComparison(code, tuple(arms), tuple(changes), tuple(notes), max_drop, max_cost_rise, alpha, strict)
 
 
 def _rows(runs: Runs) -> pd.DataFrame:
-    """Rows of methods with the columns that a comparison reads; those of an older table that lacks one are empty."""
-    return without_reference(runs.samples).reindex(columns=list(COMPARED_COLUMNS))
+    """Rows of methods with the columns that a comparison reads; columns that an older table lacks are empty."""
+    return without_reference(runs.samples).reindex(columns=[*COMPARED_COLUMNS, "failed", "prompt_cut"])
 
 
 def what_changed(base: Run, new: Run) -> list[str]:
-    """Lines `key: before -> after` on what determined the results: configuration, commit, prompts, data, packages."""
+    """Lines `key: before -> after` for configuration, commit, packages, prompts, data and judge."""
     from benchmarks.config.compose import differences
 
     before, after = base.manifest, new.manifest
@@ -128,7 +145,7 @@ def what_changed(base: Run, new: Run) -> list[str]:
 
 
 def _facts(about: Any, prefix: str = "") -> dict[str, str]:
-    """A part of a manifest as flat keys; lists, which are long, only by their hash that stands beside them."""
+    """A part of a manifest as flat keys, without lists, whose hashes are keys of their own."""
     facts: dict[str, str] = {}
     for key, value in (about or {}).items():
         if isinstance(value, Mapping):
@@ -138,21 +155,35 @@ def _facts(about: Any, prefix: str = "") -> dict[str, str]:
     return facts
 
 
-def _check(max_drop: float | None, max_cost_rise: float | None, alpha: float, allow: frozenset[str]) -> None:
+@dataclass(frozen=True)
+class _Rule:
+    """The limits that an arm has to keep."""
+
+    max_drop: float | None
+    max_cost_rise: float | None
+    alpha: float
+    strict: bool
+
+
+def _check(
+    max_drop: float | None, max_cost_rise: float | None, alpha: float, strict: bool, allow: frozenset[str]
+) -> None:
     if max_drop is not None and not 0 <= max_drop <= 1:
-        raise ConfigError(f"--max-drop is {max_drop:g}: wanted a fraction of the score, such as 0.05 for 5 points")
+        raise ConfigError(f"--max-drop is {max_drop:g}: expected a fraction of the score, such as 0.05 for 5 points")
     if max_cost_rise is not None and not 0 <= max_cost_rise < math.inf:
-        raise ConfigError(f"--max-cost-rise is {max_cost_rise:g}: wanted a fraction, such as 0.2 for 20%")
+        raise ConfigError(f"--max-cost-rise is {max_cost_rise:g}: expected a fraction, such as 0.2 for 20%")
     if not 0 < alpha < 0.5:
-        raise ConfigError(f"--alpha is {alpha:g}: wanted a probability above 0 and below 0.5")
+        raise ConfigError(f"--alpha is {alpha:g}: expected a probability above 0 and below 0.5")
+    if strict and max_drop is None:
+        raise ConfigError("--strict is set without --max-drop: expected both, such as --max-drop 0.05 --strict")
     if unknown := allow - ALLOWANCES:
-        raise ConfigError(f"--allow is {', '.join(sorted(unknown))}: wanted some of {', '.join(sorted(ALLOWANCES))}")
+        raise ConfigError(f"--allow is {', '.join(sorted(unknown))}: expected one of {', '.join(sorted(ALLOWANCES))}")
 
 
 def _matched(
     old: pd.DataFrame, young: pd.DataFrame, notes: list[str]
 ) -> dict[tuple[str, str], tuple[pd.DataFrame, pd.DataFrame]]:
-    """Rows of both runs for each (benchmark, method); notes name what only one of them has."""
+    """Rows of both runs for each (benchmark, method); notes name those that only one run has."""
     before, after = methods_in_order(old), methods_in_order(young)
     pairs = [(method, method) for method in before if method in after]
     if not pairs and len(before) == len(after) == 1:
@@ -185,18 +216,18 @@ def _refuse_unfinished(which: str, run: Run, allow: frozenset[str]) -> None:
     if run.missing and not allow & {"data", "missing"}:
         raise NotComparable(
             f"not comparable: the {which} run is not finished, {run.missing} of its "
-            f"{run.manifest.get('samples_planned')} samples are missing (--allow missing compares what is there)"
+            f"{run.manifest.get('samples_planned')} samples are missing (--allow missing compares the finished ones)"
         )
     if run.repeated and "data" not in allow:
         raise NotComparable(
-            f"not comparable: {run.repeated} samples stand more than once in the {which} run (--allow data takes the "
-            "last of each)"
+            f"not comparable: {run.repeated} samples occur more than once in the {which} run (--allow data uses the "
+            "last row of each)"
         )
 
 
 def _refuse_missing(benchmark: str, method: str, old: pd.DataFrame, young: pd.DataFrame, allow: frozenset[str]) -> None:
     if old.duplicated(KEY).any() or young.duplicated(KEY).any():
-        raise NotComparable(f"not comparable: {benchmark}, {method}: a run has its samples from several models")
+        raise NotComparable(f"not comparable: {benchmark}, {method}: a run has samples of several models")
     before, after = (set(zip(frame["sample_id"], frame["epoch"], strict=True)) for frame in (old, young))
     if not before & after:
         raise NotComparable(f"not comparable: {benchmark}, {method}: no sample is in both runs")
@@ -208,19 +239,27 @@ def _refuse_missing(benchmark: str, method: str, old: pd.DataFrame, young: pd.Da
         )
 
 
+def _refuse_failed(benchmark: str, method: str, old: pd.DataFrame, young: pd.DataFrame) -> None:
+    for which, rows in (("first", old), ("second", young)):
+        if too_many_failed(failed := int(rows["failed"].sum()), len(rows)):
+            words = failed_words(failed, len(rows))
+            raise NotComparable(f"not comparable: {benchmark}, {method}: {words} in the {which} run")
+
+
 def _refuse_other(benchmark: str, method: str, both: pd.DataFrame, allow: frozenset[str]) -> None:
     where = f"not comparable: {benchmark}, {method}"
     for column, what in (("target_sha256", "targets"), ("input_tokens", "inputs")):
         other = both[_texts(both, f"{column}_old") != _texts(both, f"{column}_new")]
         if len(other) and "data" not in allow:
             raise NotComparable(
-                f"{where}: other {what}, in {len(other)} of {len(both)} samples, {other['sample_id'].iloc[0]} for one "
-                "(--allow data compares them all the same)"
+                f"{where}: different {what} in {len(other)} of {len(both)} samples, such as "
+                f"{other['sample_id'].iloc[0]} (--allow data compares them nevertheless)"
             )
     for column, what, name in (("max_output_tokens", "output caps", "caps"), ("scorer", "scorers", "scorer")):
         before, after = (sorted(set(_texts(both, f"{column}_{run}"))) for run in ("old", "new"))
         if before != after and name not in allow:
-            raise NotComparable(f"{where}: other {what}, {', '.join(before)} and {', '.join(after)} (--allow {name})")
+            names = f"{', '.join(before)} and {', '.join(after)}"
+            raise NotComparable(f"{where}: different {what}, {names} (--allow {name})")
 
 
 def _texts(both: pd.DataFrame, column: str) -> pd.Series:
@@ -230,63 +269,65 @@ def _texts(both: pd.DataFrame, column: str) -> pd.Series:
 def _refuse_other_judge(base: Run, new: Run, allow: frozenset[str]) -> None:
     before, after = _facts(base.manifest.get("judge")), _facts(new.manifest.get("judge"))
     if before != after and "scorer" not in allow:
-        said = [f"{about.get('model', 'none')} {about.get('prompt', '')}".strip() for about in (before, after)]
-        raise NotComparable(f"not comparable: other judges, {said[0]} and {said[1]} (--allow scorer)")
+        names = [f"{about.get('model', 'none')} {about.get('prompt', '')}".strip() for about in (before, after)]
+        raise NotComparable(f"not comparable: different judges, {names[0]} and {names[1]} (--allow scorer)")
 
 
-def _arm(
-    benchmark: str,
-    method: str,
-    both: pd.DataFrame,
-    max_drop: float | None,
-    max_cost_rise: float | None,
-    alpha: float,
-) -> Arm:
+def _compared(benchmark: str, method: str, both: pd.DataFrame, rule: _Rule) -> ArmComparison:
     samples = both.groupby("sample_id", sort=True).agg(
         old=("score_old", "mean"), new=("score_new", "mean"), cluster=("cluster_old", "first"),
         cost_old=("cost_usd_old", "sum"), cost_new=("cost_usd_new", "sum"),
     )  # fmt: skip
-    found = paired_difference(samples["new"], samples["old"], samples["cluster"])
-    identical = _same_answers(both)
-    drop_limit = 0.0 if identical else found.lower(alpha)
-    failure, needed = "", None
-    if max_drop is not None and not drop_limit > -max_drop and not (identical and max_drop == 0):
-        failure, needed = _drop_failure(found, drop_limit, max_drop, alpha)
-    # Redrawing one or two windows would not vary anything.
-    windows = samples["cluster"] if samples["cluster"].nunique() >= MIN_CLUSTERS else None
-    ratio, low, high = cluster_ratio_bootstrap(samples["cost_new"], samples["cost_old"], windows, level=1 - 2 * alpha)
+    found, identical = paired_difference(samples["new"], samples["old"], samples["cluster"]), _same_answers(both)
+    drop_limit = 0.0 if identical else found.lower(rule.alpha)
+    failure, needed = _drop_failure(found, rule, drop_limit, identical)
     unknown = int((both["cost_state_old"].eq("unknown") | both["cost_state_new"].eq("unknown")).sum())
-    cost_failure = ""
-    if max_cost_rise is not None and unknown:
-        raise NotComparable(f"not comparable: {benchmark}, {method}: the cost of {unknown} samples is not known")
-    if max_cost_rise is not None and ratio > 1 + max_cost_rise and low > 1:
-        rose = f"rose by {100 * (ratio - 1):.0f}%" if math.isfinite(ratio) else "rose from nothing"
-        cost_failure = f"mean cost {rose}, allowed are {100 * max_cost_rise:.0f}%"
+    if rule.max_cost_rise is not None and unknown:
+        raise NotComparable(f"not comparable: {benchmark}, {method}: the cost of {unknown} samples is unknown")
+    # One or two clusters would not vary when resampled.
+    clusters = samples["cluster"] if samples["cluster"].nunique() >= MIN_CLUSTERS else None
+    level = 1 - 2 * rule.alpha
+    ratio, low, high = cluster_ratio_bootstrap(samples["cost_new"], samples["cost_old"], clusters, level=level)
+    cost_failure = _cost_failure(ratio, low, rule.max_cost_rise)
     if unknown:
         ratio = low = high = math.nan
-    return Arm(
-        benchmark, method, float(samples["old"].mean()), float(samples["new"].mean()), found, drop_limit, failure,
-        ratio, low, high, cost_failure, identical, _one_sided(found), needed,
+    old, new = float(samples["old"].mean()), float(samples["new"].mean())
+    epochs = int(both.groupby("sample_id").size().max())
+    return ArmComparison(
+        benchmark, method, old, new, found, Counts(len(both), len(samples), epochs), drop_limit, failure, ratio, low,
+        high, cost_failure, identical, _one_sided(found), needed,
     )  # fmt: skip
 
 
-def _drop_failure(found: PairedDifference, drop_limit: float, max_drop: float, alpha: float) -> tuple[str, int | None]:
-    allowed = f"a drop of {100 * max_drop:.1f} points"
-    if found.upper(alpha) < -max_drop:
-        return f"worse by {-100 * found.difference:.1f} points: shown to be more than {allowed}", None
+def _drop_failure(found: PairedDifference, rule: _Rule, drop_limit: float, identical: bool) -> tuple[str, int | None]:
+    """The failure of max_drop as one line, and for the strict rule the number of pairs that it needs."""
+    if rule.max_drop is None:
+        return "", None
+    allowed, drop = f"{100 * rule.max_drop:.1f} points", -found.difference
+    # Means of epochs differ from the allowed drop in the last digit.
+    if drop > rule.max_drop + 1e-9:
+        certain = "shown" if found.upper(rule.alpha) < -rule.max_drop else "within the sampling error"
+        return f"worse by {100 * drop:.1f} points, allowed are {allowed} ({certain})", None
+    if not rule.strict or drop_limit > -rule.max_drop or (identical and rule.max_drop == 0):
+        return "", None
     from scipy.special import ndtri
 
     needed = None
-    if max_drop > 0 and found.n:
-        needed = math.ceil(found.n * ((ndtri(1 - alpha) + ndtri(0.8)) * found.se / max_drop) ** 2)
-    said = f"; about {needed} pairs would tell" if needed and needed > found.n else ""
-    return f"{allowed} is not ruled out (it may be {-100 * drop_limit:.1f}){said}", needed
+    if rule.max_drop > 0 and found.n:
+        needed = math.ceil(found.n * ((ndtri(1 - rule.alpha) + ndtri(0.8)) * found.se / rule.max_drop) ** 2)
+    more = f"; about {needed} pairs are needed" if needed and needed > found.n else ""
+    return f"a drop of {allowed} is not ruled out (it may be {-100 * drop_limit:.1f}){more}", needed
 
 
-def _worse(arms: list[Arm], alpha: float) -> list[Arm]:
-    """The plain regression test: which arms are worse, corrected for their number."""
-    from dataclasses import replace
+def _cost_failure(ratio: float, low: float, max_rise: float | None) -> str:
+    if max_rise is None or not (ratio > 1 + max_rise and low > 1):
+        return ""
+    rose = f"rose by {100 * (ratio - 1):.0f}%" if math.isfinite(ratio) else "rose from nothing"
+    return f"mean cost {rose}, allowed are {100 * max_rise:.0f}%"
 
+
+def _worse(arms: list[ArmComparison], alpha: float) -> list[ArmComparison]:
+    """The arms with a failure for those that are shown to be worse, corrected for their number."""
     adjusted = holm([arm.p for arm in arms], alpha)
     return [
         replace(arm, score_failure=f"worse by {-100 * arm.score.difference:.1f} points (p = {p:.3g}, one-sided)")
@@ -297,14 +338,14 @@ def _worse(arms: list[Arm], alpha: float) -> list[Arm]:
 
 
 def _one_sided(found: PairedDifference) -> float:
-    """p of no drop, from the two-sided one of a symmetric test."""
+    """One-sided p value of the hypothesis of no drop, from the two-sided value of a symmetric test."""
     return found.p / 2 if found.difference < 0 else 1 - found.p / 2
 
 
 def _same_answers(both: pd.DataFrame) -> bool:
-    """Whether the runs gave the same answers throughout, as two replays of one recording do."""
-    said = both["prediction_old"].fillna("") == both["prediction_new"].fillna("")
-    # A sample that was stopped, or whose prompt did not fit, has no answer; old tables lack them all.
+    """True if both runs gave the same answers and scores, as two replays of one recording do."""
+    equal = both["prediction_old"].fillna("") == both["prediction_new"].fillna("")
+    # Tables of older runs have no answers at all; samples that were stopped have none in any run.
     unanswered = both["status_old"].isin(["limit", "context_overflow"]) & (both["status_old"] == both["status_new"])
-    told = (both["prediction_old"].notna() | unanswered).any()
-    return bool(told and said.all() and (both["score_old"] == both["score_new"]).all())
+    known = (both["prediction_old"].notna() | unanswered).any()
+    return bool(known and equal.all() and (both["score_old"] == both["score_new"]).all())
