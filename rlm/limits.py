@@ -98,6 +98,14 @@ class Meter:
         return None if limit is None else max(0.0, limit - self.wall_s)
 
     @property
+    def remaining_sub_calls(self) -> int | None:
+        """The sub-calls that can still be made, with one call kept for the root's answer; None if unlimited."""
+        limits = self.limits
+        pairs = (limits.max_calls, self.calls + 1), (limits.max_sub_calls, self.sub_calls)
+        left = [limit - used for limit, used in pairs if limit is not None]
+        return max(0, min(left)) if left else None
+
+    @property
     def exceeded(self) -> StopReason | None:
         """The limit that calls already made have exceeded, if any."""
         limits = self.limits

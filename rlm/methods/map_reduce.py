@@ -65,7 +65,7 @@ class MapReduce(Method):
     async def answer(self, prompt: Prompt, tree: CallTree) -> Answer:
         turn = tree.trajectory.record("turn", turn=1)
         tree.counts.turns += 1
-        paid, calls = PaidReplies(), SubCalls(tree, self.sub_model, self.concurrency)
+        paid, calls = PaidReplies(tree.meter), SubCalls(tree, self.sub_model, self.concurrency)
         functions = sub_call_functions(calls, paid, parent=lambda: turn)
         # The method is one cell, and max_wall_s alone bounds its time.
         settings = replace(self.repl, cell_s=_NO_LIMIT_S)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from rlm.limits import LimitReached
+from rlm.limits import LimitReached, Meter
 from rlm.methods.thinking import after_thinking
 from rlm.models.chat import ChatModel, FatalModelError, Reply
 from rlm.repl.protocol import HostFunction
@@ -19,6 +20,10 @@ _SHOWN_FAILURES = 5
 _REASON_CHARS = 200
 # Characters for a sub-model with an unknown window.
 _UNKNOWN_CAPACITY = 150_000
+# A prompt with more characters for each token of the window cannot fit: texts have 2 to 6.
+_MAX_CHARS_PER_TOKEN = 32
+# Calls of one batch that are tasks of the event loop at a time.
+_WINDOW = 256
 
 
 class SubCallFailed(Exception):
@@ -29,10 +34,11 @@ class PaidReplies:
     """The replies that one session has paid for, so that a repeated request after a failure costs nothing.
 
     The replies of a failed batch are kept at once, and those of a failed cell when it ends. Each kept reply answers one
-    equal request.
+    equal request. meter: refuses a batch that is longer than the sub-calls that are left.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, meter: Meter | None = None) -> None:
+        self._meter = meter
         # A list for each request, because one cell may ask the same several times.
         self._kept: dict[Hashable, list[str]] = {}
         self._of_cell: dict[Hashable, list[str]] = {}
@@ -50,9 +56,11 @@ class PaidReplies:
         """The replies in the order of the requests, after all calls have ended.
 
         return_exceptions: an exception takes the place of the reply of each failed call, as in asyncio.gather; by
-        default SubCallFailed is raised. Raises what `run_all` raises.
+        default SubCallFailed is raised. Raises SubCallFailed, before any call, for more requests than sub-calls are
+        left, and what `run_all` raises.
         """
-        results = await run_all([functools.partial(self.reply, request, ask) for request in requests])
+        self._check_room(requests)
+        results = await run_all(requests, functools.partial(self.reply, ask=ask))
         failed = {index: result for index, result in enumerate(results) if isinstance(result, Exception)}
         if not failed or return_exceptions:
             return results
@@ -67,6 +75,19 @@ class PaidReplies:
             "The other replies are kept: call again with the same list to pay only for the calls that failed, or with "
             "return_exceptions=True to get the replies with an exception in the place of each failed call"
         )
+
+    def _check_room(self, requests: Sequence[Hashable]) -> None:
+        left = None if self._meter is None else self._meter.remaining_sub_calls
+        # With none left, the first call reports the limit.
+        if not left:
+            return
+        counted = Counter(request for request in requests if request in self._kept) if self._kept else {}
+        needed = len(requests) - sum(min(count, len(self._kept[request])) for request, count in counted.items())
+        if needed > left:
+            raise SubCallFailed(
+                f"the batch has {needed:,} requests to pay for, but only {left:,} sub-calls are left: pass at most "
+                f"{left:,} requests, with more text in each"
+            )
 
     def cell_ended(self, *, failed: bool) -> None:
         """Keep the replies of a cell that failed, for it may be run again; forget those of any other."""
@@ -86,8 +107,15 @@ class SubCalls:
     async def ask(self, prompt: str, *, depth: int, parent: int | None) -> str:
         """Make one call and return its text without reasoning.
 
-        Raises LimitReached before the call is made, SubCallFailed for a reply that is no answer, and ModelError.
+        Raises LimitReached before the call is made, SubCallFailed for a prompt that cannot fit into the window or for
+        a reply that is no answer, and ModelError.
         """
+        window = self._model.context_window
+        if window is not None and len(prompt) > window * _MAX_CHARS_PER_TOKEN:
+            raise SubCallFailed(
+                f"the prompt has {len(prompt):,} characters, and a sub-call takes about {capacity(self._model):,}: "
+                "split it"
+            )
         await self._slots.acquire()
         reply = await self._tree.shielded(self._call(prompt, depth, parent))
         if reply.refused:
@@ -106,21 +134,32 @@ class SubCalls:
             self._slots.release()
 
 
-async def run_all(work: Sequence[Callable[[], Awaitable[T]]]) -> list[T | Exception]:
-    """Run everything concurrently and wait for all of it, so that calls in flight are charged.
+async def run_all(requests: Sequence[Hashable], ask: Callable[[Any], Awaitable[T]]) -> list[T | Exception]:
+    """Ask for all requests, at most _WINDOW at a time, and wait for all of them, so that calls in flight are charged.
 
-    The exception of a failed item takes the place of its result. If an item raised FatalModelError or LimitReached,
-    that exception is raised after all items have ended.
+    The exception of a failed request takes the place of its result. After a request has raised FatalModelError or
+    LimitReached no further one is started, and that exception is raised when all have ended.
     """
-    results = await asyncio.gather(*(each() for each in work), return_exceptions=True)
-    for kind in (FatalModelError, LimitReached):
-        for result in results:
-            if isinstance(result, kind):
-                raise result
-    for result in results:
-        if isinstance(result, BaseException) and not isinstance(result, Exception):
-            raise result
-    return results
+    numbered = enumerate(requests)
+    results: dict[int, T | Exception] = {}
+    stops: list[Exception] = []
+
+    async def work() -> None:
+        for number, request in numbered:
+            if stops:
+                return
+            try:
+                results[number] = await ask(request)
+            except (FatalModelError, LimitReached) as stop:
+                stops.append(stop)
+            except Exception as error:
+                results[number] = error
+
+    ended = await asyncio.gather(*(work() for _ in requests[:_WINDOW]), return_exceptions=True)
+    for error in (*sorted(stops, key=lambda stop: not isinstance(stop, FatalModelError)), *ended):
+        if error is not None:
+            raise error
+    return [results[number] for number in sorted(results)]
 
 
 def sub_call_functions(

@@ -58,6 +58,18 @@ for p in range(1, 40000):
         print(open(f'/proc/{p}/cmdline').read())
     except OSError: pass
 """,
+    "reads the command line that started it": """
+print([p for p in (*sys.argv, *sys.orig_argv) if '/' in p and print('BREACH', p)])
+""",
+    "renews the times of a device": """
+os.utime('/dev/null', (1, 1)); print('BREACH')
+""",
+    "renews the times of an open device": """
+f = os.open('/dev/null', os.O_RDWR); os.write(f, b'x'); os.utime(f, (1, 1)); print('BREACH')
+""",
+    "changes the mode of a device": """
+os.chmod('/dev/null', 0o777); print('BREACH')
+""",
     "reads its own environment": """
 print(os.environ, os.popen)
 libc.getenv.restype = ctypes.c_char_p

@@ -154,7 +154,7 @@ class _Loop:
 
     async def _open(self) -> Session:
         if self._session is None:
-            method, tree, paid, functions = self._method, self._tree, PaidReplies(), {}
+            method, tree, paid, functions = self._method, self._tree, PaidReplies(self._tree.meter), {}
             if LLM_QUERY in self._actions:
                 calls = SubCalls(tree, method.sub_model, method.concurrency)
                 functions = sub_call_functions(calls, paid, parent=lambda: self._turn)

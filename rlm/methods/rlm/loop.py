@@ -208,7 +208,7 @@ class Loop:
 
     async def _open(self) -> Session:
         functions: dict[str, HostFunction] = {}
-        paid, parent, depth = PaidReplies(), (lambda: self.turn), self.depth + 1
+        paid, parent, depth = PaidReplies(self.tree.meter), (lambda: self.turn), self.depth + 1
         if self.rlm.max_depth > 0:
             functions |= sub_call_functions(self.calls, paid, parent=parent, depth=depth)
             functions |= child_functions(self._child, paid)

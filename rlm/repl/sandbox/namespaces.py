@@ -61,14 +61,15 @@ def build_root(readable: Sequence[str], hidden: Sequence[str]) -> None:
             if cover not in covers and path.startswith(cover + "/"):
                 _cover(cover)
                 covers.append(cover)
-        _bind(path, read_only=True)
+        _bind(path, without=_NOSUID | _NODEV)
     for cover in hidden:
         if cover not in covers and Path(_BUILD + cover).is_dir():
             _cover(cover)
             covers.append(cover)
     for cover in covers:
         _mount(None, _BUILD + cover, None, _REMOUNT | _BIND | _RDONLY | _NOSUID | _NODEV)
-    _bind(os.devnull, read_only=False)
+    # Read-only, so that a session cannot change the device's times; a device can be written all the same.
+    _bind(os.devnull, without=_NOSUID | _NOEXEC)
     scratch = scratch_for(readable)
     Path(_BUILD + scratch).mkdir()
     # The C library puts semaphores there, which multiprocessing.pool.ThreadPool needs.
@@ -131,7 +132,8 @@ def _try(readable: Sequence[str], hidden: Sequence[str], writing: int) -> None:
         os._exit(0)
 
 
-def _bind(path: str, *, read_only: bool) -> None:
+def _bind(path: str, *, without: int) -> None:
+    """Make a path of the host visible in the new root, read-only and with the mount flags `without`."""
     target = Path(_BUILD + path)
     if Path(path).is_dir():
         target.mkdir(parents=True, exist_ok=True)
@@ -141,11 +143,10 @@ def _bind(path: str, *, read_only: bool) -> None:
     else:
         return
     _mount(path, str(target), None, _BIND | _REC)
-    if read_only:
-        # The restrictions of an outer mount cannot be removed and must be repeated.
-        flags = os.statvfs(target).f_flag
-        kept = sum(mount for stat, mount in _KEPT_FLAGS.items() if flags & stat)
-        _mount(None, str(target), None, _REMOUNT | _BIND | _RDONLY | _NOSUID | _NODEV | kept)
+    # The restrictions of an outer mount cannot be removed and must be repeated.
+    flags = os.statvfs(target).f_flag
+    kept = sum(mount for stat, mount in _KEPT_FLAGS.items() if flags & stat and not without & mount)
+    _mount(None, str(target), None, _REMOUNT | _BIND | _RDONLY | without | kept)
 
 
 def _cover(path: str) -> None:

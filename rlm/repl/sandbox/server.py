@@ -137,7 +137,8 @@ def _serve(control: socket.socket, plan: _Plan, number: int) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     state = {"missing": plan.missing, "namespaces": plan.layers.namespaces, "landlock": plan.layers.landlock}
     sys.path[:] = list(plan.layout.folders)
-    sys.argv[:] = [""]
+    # The command line shows the project's path.
+    sys.argv[:] = sys.orig_argv[:] = [""]
     gc.collect()
     gc.freeze()
     while True:

@@ -18,7 +18,7 @@ def tree(**limits: Any) -> CallTree:
 
 
 def functions_of(calls: CallTree, model: Any, concurrency: int = 16, **options: Any) -> Any:
-    return sub_call_functions(SubCalls(calls, model, concurrency), PaidReplies(), **options)
+    return sub_call_functions(SubCalls(calls, model, concurrency), PaidReplies(calls.meter), **options)
 
 
 async def test_a_batch_is_answered_in_order_with_so_many_calls_in_flight() -> None:
@@ -65,8 +65,61 @@ async def test_a_limit_is_raised_after_all_calls_have_ended() -> None:
     model = ScriptedModel(lambda m: "r", latency_s=0.01)
     functions = functions_of(calls, model, concurrency=4)
     with pytest.raises(LimitReached):
-        await functions["llm_query_batched"]([str(n) for n in range(50)])
+        await asyncio.gather(*(functions["llm_query_batched"]([str(n), "x"]) for n in range(25)))
+    await calls.settle()
     assert len(model.requests) == len(calls.calls) == 5
+
+
+async def test_a_batch_longer_than_the_calls_that_are_left_is_refused_at_once() -> None:
+    calls = tree(max_sub_calls=3)
+    model = ScriptedModel(lambda m: "r")
+    functions = functions_of(calls, model)
+    with pytest.raises(SubCallFailed, match=r"480,000 requests to pay for, but only 3 sub-calls are left"):
+        await functions["llm_query_batched"](["a"] * 480_000)
+    assert not model.requests
+    assert await functions["llm_query_batched"](["a", "b", "c"]) == ["r"] * 3
+    # With none left, the batch meets the limit, and no further call is tried.
+    with pytest.raises(LimitReached):
+        await functions["llm_query_batched"](["a"] * 480_000)
+    assert len(model.requests) == 3
+
+
+async def test_replies_that_are_kept_need_no_room() -> None:
+    calls = tree(max_sub_calls=5)
+    broken = {"b"}
+    model = ScriptedModel(lambda m: ModelError("reset") if m[0]["content"] in broken else "r")
+    functions = functions_of(calls, model)
+    with pytest.raises(SubCallFailed):
+        await functions["llm_query_batched"](["a", "b", "c", "d"])
+    broken.clear()
+    # One of five calls is left, and one of four replies is missing.
+    assert await functions["llm_query_batched"](["a", "b", "c", "d"]) == ["r"] * 4
+
+
+async def test_a_long_batch_is_few_tasks_at_a_time() -> None:
+    calls = tree(max_sub_calls=None, max_calls=None)
+    most = 0
+
+    class Counting(ScriptedModel):
+        async def complete(self, messages: Any, **options: Any) -> Reply:
+            nonlocal most
+            most = max(most, len(asyncio.all_tasks()))
+            return await super().complete(messages, **options)
+
+    functions = functions_of(calls, Counting(lambda m: "r"))
+    assert await functions["llm_query_batched"](["a"] * 2000) == ["r"] * 2000
+    assert most < 600
+
+
+async def test_a_prompt_that_cannot_fit_is_refused_and_kept_nowhere() -> None:
+    calls = tree()
+    model = ScriptedModel(lambda m: "r", context_window=1000)
+    functions = functions_of(calls, model)
+    with pytest.raises(
+        SubCallFailed, match=r"the prompt has 50,000 characters, and a sub-call takes about 1,200: split"
+    ):
+        await functions["llm_query"]("x" * 50_000)
+    assert not model.requests and not calls.calls and not calls.trajectory.events
 
 
 async def test_a_fatal_failure_is_raised_before_all_others() -> None:
