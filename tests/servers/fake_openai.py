@@ -95,6 +95,7 @@ class Entry:
     step: Step = None
     status: int | None = None
     paid: bool = False
+    path: str = ""
 
     @property
     def sha256(self) -> str:
@@ -123,8 +124,8 @@ class FakeOpenAI:
 
     async def __aenter__(self) -> FakeOpenAI:
         app = web.Application(client_max_size=1 << 30)
-        app.router.add_post("/v1/chat/completions", self._answer)
         app.router.add_get("/v1/models", self._models)
+        app.router.add_post("/{path:.*chat/completions}", self._answer)
         self._lines = self.log_path.open("a", encoding="utf-8", buffering=1) if self.log_path else None
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
@@ -157,7 +158,8 @@ class FakeOpenAI:
         self.most_open = max(self.most_open, self.open)
         try:
             body = json.loads(await request.read())
-            entry = Entry(number, at, body, dict(request.headers), self.open, self._step(number, body))
+            step = self._step(number, body)
+            entry = Entry(number, at, body, dict(request.headers), self.open, step, path=request.path_qs)
             if self.keep_log:
                 self.log.append(entry)
             self._write(entry, "received")
@@ -185,7 +187,8 @@ class FakeOpenAI:
             await asyncio.sleep(3600)
         content = self._content(step, body)
         response = web.StreamResponse(status=step.get("status", 200), headers=step.get("headers"))
-        response.content_type = "text/html" if content.startswith(b"<") else "application/json"
+        if "Content-Type" not in response.headers:
+            response.content_type = _content_type(content)
         response.content_length = len(content)
         await response.prepare(request)
         if sending == "half":
@@ -220,7 +223,8 @@ class FakeOpenAI:
         }
         if "usage" in step:
             answer["usage"] = step["usage"]
-        return json.dumps({key: value for key, value in answer.items() if key != "usage" or value}).encode()
+        answer = {key: value for key, value in answer.items() if key != "usage" or value}
+        return stream_of(answer) if body.get("stream") else json.dumps(answer).encode()
 
     def _step(self, number: int, body: Mapping[str, Any]) -> Step:
         if callable(self.script):
@@ -234,6 +238,26 @@ class FakeOpenAI:
         if self._lines:
             line = {"event": event, "number": entry.number, "sha256": entry.sha256, "at": time.time()}
             self._lines.write(json.dumps({**line, "status": entry.status, "paid": entry.paid}) + "\n")
+
+
+def stream_of(answer: Mapping[str, Any]) -> bytes:
+    """An answer as a stream of events: the role, the text in pieces, the finish reason, and the usage last."""
+    choice = answer["choices"][0] if answer.get("choices") else {}
+    message = dict(choice.get("message", {}))
+    text = message.pop("content", None)
+    deltas = [{"content": "", **message}, *({"content": piece} for piece in re.findall(r"\S+\s*|\s+", text or ""))]
+    head = {key: value for key, value in answer.items() if key not in ("choices", "usage")}
+    chunks = [head | {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
+    chunks.append(head | {"choices": [{"index": 0, "delta": {}, "finish_reason": choice.get("finish_reason")}]})
+    if answer.get("usage"):
+        chunks.append(head | {"choices": [], "usage": answer["usage"]})
+    return b"".join(b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in chunks) + b"data: [DONE]\n\n"
+
+
+def _content_type(content: bytes) -> str:
+    if content.startswith(b"<"):
+        return "text/html"
+    return "text/event-stream" if content.startswith(b"data:") else "application/json"
 
 
 def usual_reply(body: Mapping[str, Any]) -> str:

@@ -122,7 +122,7 @@ _TIMED_OUT = re.compile(
     re.IGNORECASE,
 )
 _TOO_LARGE_CAP = re.compile(
-    r"max_?(new_|completion_|output_)?_?tokens.{0,80}(too (large|high|big)|exceed|less than|at most|valid range|"
+    r"max_?(new_?|completion_?|output_?)?tokens.{0,80}(too (large|high|big)|exceed|less than|at most|valid range|"
     r"supported range|must be|cannot be|can't be|> \d)|maximum tokens you requested|too (large|high|many).{0,20}output",
     re.IGNORECASE | re.DOTALL,
 )

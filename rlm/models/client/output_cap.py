@@ -40,7 +40,7 @@ _MOST = re.compile(
     re.I | re.S,
 )
 _SPEAKS_OF_OUTPUT = re.compile(
-    r"in the (?:completion|output)|(?:output|completion|new|generated) tokens|max_?(?:\w+_)?tokens|or completion"
+    r"in the (?:completion|output)|(?:output|completion|new|generated) tokens|max_?(?:[a-z]+_?)?tokens|or completion"
     r"|for the completion|output length",
     re.I,
 )
