@@ -43,9 +43,9 @@ class Slot:
 
 @dataclass(eq=False)
 class _Turn:
-    """A call in the queue, since when it waits in all."""
+    """A call in the queue, since when it waits in all. The future gives the round in which it may send."""
 
-    future: asyncio.Future[None]
+    future: asyncio.Future[int]
     kind: Hashable
     since: float
 
@@ -106,6 +106,9 @@ class Limiter:
         # The limit before an outage, and where the doubling after it stops; None outside of one.
         self._before_outage: float | None = None
         self._restart_to: float | None = None
+        # The first round of an outage, and the requests still in flight that went out before it.
+        self._outage_round = 0
+        self._earlier = 0
 
     async def acquire(
         self, call: object, kind: Hashable = None, *, ahead: bool = False, since: float | None = None
@@ -117,7 +120,7 @@ class Limiter:
         """
         state = self._kinds[kind]
         if self._may_probe(state) or (not self._waiting and self._has_room()):
-            self._take(kind)
+            sent_in = self._take(kind)
         else:
             now = self._loop.time()
             turn = _Turn(self._loop.create_future(), kind, now if since is None else min(since, now))
@@ -125,17 +128,17 @@ class Limiter:
             self._admit()
             self._watch()
             try:
-                await turn.future
+                sent_in = await turn.future
             except asyncio.CancelledError:
                 if turn.future.done() and not turn.future.cancelled() and turn.future.exception() is None:
-                    self._give_back(kind)
+                    self._give_back(kind, turn.future.result())
                     self._admit()
                 raise
-        return Slot(call, kind, self._round, self._loop.time())
+        return Slot(call, kind, sent_in, self._loop.time())
 
     def release(self, slot: Slot, result: RequestResult, retry_after_s: float | None = None) -> None:
         """Give a slot back with the result of its request; retry_after_s is the pause that the endpoint asks for."""
-        self._give_back(slot.kind)
+        self._give_back(slot.kind, slot.round)
         if result is RequestResult.ANSWERED:
             self._answered(slot)
         elif result in (RequestResult.REFUSED, RequestResult.FAILED):
@@ -161,12 +164,14 @@ class Limiter:
     def _is_outage(self) -> bool:
         return self._failures >= STORM and len(self._failing) > 1
 
-    def _take(self, kind: Hashable) -> None:
+    def _take(self, kind: Hashable) -> int:
         self.in_flight += 1
         self._kinds[kind].in_flight += 1
+        return self._round
 
-    def _give_back(self, kind: Hashable) -> None:
+    def _give_back(self, kind: Hashable, sent_in: int) -> None:
         self.in_flight -= 1
+        self._earlier -= sent_in < self._outage_round
         self._kinds[kind].in_flight -= 1
         if kind not in self._failing_kinds and not self._kinds[kind].in_flight:
             del self._kinds[kind]
@@ -217,7 +222,8 @@ class Limiter:
         if result is RequestResult.REFUSED:
             self.limit, self._restart_to = lowered, None
         else:
-            self._before_outage = self._before_outage or self.limit
+            if self._before_outage is None:
+                self._before_outage, self._outage_round, self._earlier = self.limit, self._round, self.in_flight
             # A request that fails while it is sent alone shows nothing of how many the endpoint could take.
             self._restart_to = lowered if self.limit > 1 else self._restart_to
             self.limit = 1.0
@@ -232,7 +238,9 @@ class Limiter:
         self._bad_rounds += 1
 
     def _has_room(self) -> bool:
-        return self.in_flight < int(self.limit) and self._pause_s() <= 0
+        # Slow requests from before an outage must not keep it from being noticed that the endpoint answers again.
+        counted = self.in_flight - self._earlier
+        return counted < int(self.limit) and self.in_flight < self.max_concurrency and self._pause_s() <= 0
 
     def _pause_s(self) -> float:
         return max(self._asked_until, self._outage_until) - self._loop.time()
@@ -246,13 +254,11 @@ class Limiter:
         for turn in list(self._waiting) if self._before_outage is not None else ():
             if not turn.future.done() and self._may_probe(self._kinds[turn.kind]):
                 self._waiting.remove(turn)
-                self._take(turn.kind)
-                turn.future.set_result(None)
+                turn.future.set_result(self._take(turn.kind))
         while self._waiting and self._has_room():
             turn = self._waiting.popleft()
             if not turn.future.done():
-                self._take(turn.kind)
-                turn.future.set_result(None)
+                turn.future.set_result(self._take(turn.kind))
         pause = self._pause_s()
         if self._waiting and self._timer is None and (pause > 0 or self._restart_to):
             self._timer = self._loop.call_later(pause if pause > 0 else RAMP_S, self._resume, pause <= 0)

@@ -282,8 +282,11 @@ class _Call:
         if usage is None or prompt_is_unreported(usage):
             return False
         reported = usage.prompt_tokens
+        if usage.clamped and usage.cached_tokens == reported:
+            # More cached tokens were reported than prompt tokens: they stand beside each other.
+            return False
         length = sum(len(_content(message)) for message in self.messages)
-        # No text has so many characters in a token that the prompt need be counted to know that it was not cut.
+        # With few characters for each reported token the prompt was not cut, and need not be counted.
         if length <= reported * CUT_CHARS_PER_TOKEN:
             return False
         return is_prompt_cut(reported, await self._count_prompt(), "".join(map(_content, self.messages)))

@@ -78,3 +78,86 @@ async def test_what_cannot_be_unpacked_is_tried_again(ask):
     broken, half = ({**whole, "body": body} for body in (b"not gzip at all", whole["body"][:-12]))
     reply, _ = await ask(broken, half)
     assert [failure.kind for failure in reply.failures] == ["bad_http", "half_body"]
+
+
+@pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\u0085", "\x0b", "\x0c", "\x1c"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+async def test_only_cr_lf_and_crlf_end_a_line_of_a_stream(ask, mark, end):
+    chunk = json.dumps(delta("stop", content=f"a{mark}b"), ensure_ascii=False)
+    reply, server = await ask({"body": f"data: {chunk}{end}{end}data: [DONE]{end}{end}"})
+    assert (reply.text, reply.failures, server.requests) == (f"a{mark}b", (), 1)
+
+
+STREAMS = {
+    "without spaces": 'data:{"choices":[{"delta":{"content":"yes"},"finish_reason":"stop"}]}\n\ndata:[DONE]\n\n',
+    "without empty lines": 'data: {"choices":[{"delta":{"content":"y"}}]}\ndata: {"choices":[{"delta":{"content":"es"},'
+    '"finish_reason":"stop"}]}\ndata: [DONE]\n',
+    "ids first": 'id: 1\nevent: message\ndata: {"choices":[{"delta":{"content":"yes"},"finish_reason":"stop"}]}\n\n',
+    "a byte-order mark": '\ufeffdata: {"choices":[{"delta":{"content":"yes"},"finish_reason":"stop"}]}\n\n',
+    "data in two lines": 'data: {"choices":[{"delta":\ndata: {"content":"yes"},"finish_reason":"stop"}]}\n\n',
+    "a complete message": 'data: {"choices":[{"message":{"content":"yes"},"finish_reason":"stop"}]}\n\n',
+    "parts": 'data: {"choices":[{"delta":{"content":[{"type":"text","text":"yes"}]},"finish_reason":"stop"}]}\n\n',
+    "two choices": 'data: {"choices":[{"index":1,"delta":{"content":"no"}},{"index":0,"delta":{"content":"yes"},'
+    '"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n',
+    "heartbeats": ': ping\n\n: ping\n\ndata: {"choices":[{"delta":{"content":"yes"},"finish_reason":"stop"}]}\n\n',
+}
+
+
+@pytest.mark.parametrize("body", STREAMS.values(), ids=STREAMS)
+async def test_streams_of_every_shape_are_understood(ask, body):
+    reply, server = await ask({"body": body})
+    assert (reply.text, reply.failures, server.requests) == ("yes", (), 1)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        'data: {"error": {"message": "overloaded", "code": 503}}\n\n',
+        'event: error\ndata: {"message": "overloaded", "code": 503}\n\n',
+        'data: {"object": "error", "message": "overloaded", "code": 503}\n\n',
+    ],
+)
+async def test_an_error_in_a_stream_is_an_error(ask, event):
+    reply, _ = await ask({"body": 'data: {"choices":[{"delta":{"content":"y"}}]}\n\n' + event})
+    assert [failure.kind for failure in reply.failures] == ["server_error"]
+    assert "overloaded" in reply.failures[0].message
+
+
+REASONED = {
+    "reasoning_content": {"content": None, "reasoning_content": "So: 42"},
+    "reasoning": {"content": "", "reasoning": "So: 42"},
+    "thinking": {"content": None, "thinking": "So: 42"},
+    "details": {"content": None, "reasoning_details": [{"type": "reasoning.text", "text": "So: 42"}]},
+    "parts": {"content": [{"type": "thinking", "thinking": "So: 42"}]},
+    "mapping": {"content": None, "reasoning": {"content": "So: 42"}},
+}
+
+
+@pytest.mark.parametrize("message", REASONED.values(), ids=REASONED)
+@pytest.mark.parametrize("usage", [None, {"prompt_tokens": 3, "completion_tokens": 4}])
+async def test_an_answer_that_is_only_in_the_reasoning_is_kept_and_flagged(ask, message, usage):
+    reply, server = await ask({"message": message, "usage": usage})
+    assert (reply.text, reply.reasoning, reply.only_reasoning, server.requests) == ("", "So: 42", True, 1)
+
+
+CALLED = {
+    "openai": {"content": None, "tool_calls": [{"function": {"name": "python", "arguments": '{"code": "print(1)"}'}}]},
+    "former openai": {"content": None, "function_call": {"name": "python", "arguments": '{"code": "print(1)"}'}},
+    "a mapping": {"content": None, "tool_calls": [{"function": {"name": "python", "arguments": {"code": "print(1)"}}}]},
+    "anthropic": {"content": [{"type": "tool_use", "name": "python", "input": {"code": "print(1)"}}]},
+    "flat": {"content": None, "tool_calls": [{"name": "python", "arguments": {"code": "print(1)"}}]},
+}
+
+
+@pytest.mark.parametrize("message", CALLED.values(), ids=CALLED)
+async def test_code_of_tool_calls_that_were_not_offered_is_given_on_the_reply(ask, message):
+    reply, server = await ask({"message": message, "choice": {"finish_reason": "tool_calls"}, "usage": None})
+    assert (reply.tool_code, server.requests, reply.failures) == ("print(1)", 1, ())
+
+
+async def test_provider_and_fingerprint_of_a_reply_are_kept(ask):
+    fields = {"provider": "DeepInfra", "system_fingerprint": "fp_1", "model": "m-2026"}
+    reply, _ = await ask({"fields": fields})
+    assert (reply.provider, reply.system_fingerprint, reply.model) == ("DeepInfra", "fp_1", "m-2026")
+    routed, _ = await ask({"headers": {"x-inference-provider": "together"}})
+    assert routed.provider == "together"
