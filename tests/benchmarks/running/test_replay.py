@@ -60,8 +60,8 @@ def test_a_replay_gives_the_same_bytes(recorded, go, in_folder):
     assert (samples.loc[samples["method"] != "oracle", "cost_usd"] > 0).all()
 
     replay = ["cache.mode=replay", "cache.path=calls.jsonl.gz"]
-    for name, concurrency in (("one", 1), ("two", 7)):
-        words = [*replay, f"run_dir={name}", f"concurrency.samples={concurrency}"]
+    for name, concurrency, address in (("one", 1, []), ("two", 7, ["model.endpoint.base_url=http://127.0.0.1:9/v1"])):
+        words = [*replay, f"run_dir={name}", f"concurrency.samples={concurrency}", *address]
         assert go(recorded, *WORDS, *words).state == "finished"
         after, calls_after = without_times(in_folder / name)
         assert after == before
@@ -79,3 +79,5 @@ def test_a_response_that_was_not_recorded_stops_the_replay_in_one_line(recorded,
     outcome = go(recorded, *WORDS, "seed=5", "cache.mode=replay", "cache.path=calls.jsonl.gz", "run_dir=other")
     assert outcome.state == "failed"
     assert outcome.message.startswith("recorded response missing: gpt-5") and "\n" not in outcome.message
+    assert "is not in calls.jsonl.gz: the nearest recorded request differs in message" in outcome.message
+    assert "now '" in outcome.message
