@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from annotated_types import Ge
@@ -13,7 +13,7 @@ from rlm.completion import StopReason
 from rlm.limits import LimitReached
 from rlm.methods.bm25 import MAX_HITS, Hit, Passage, Search, passages
 from rlm.methods.method import Answer, Method
-from rlm.methods.thinking import after_thinking
+from rlm.methods.thinking import after_thinking, written
 from rlm.methods.window import Window, fit
 from rlm.models.chat import ChatModel, ContextOverflow, Reply
 from rlm.models.tokens import count_tokens, encoder
@@ -95,14 +95,14 @@ def read_answer(reply: Reply, *, truncated: bool = False) -> Answer:
     """The answer of a plain reply. truncated: the input of its call was cut.
 
     A reply that its output limit cut keeps its text and the stop reason `truncated`. A reply that the model refused or
-    the provider filtered has no answer.
+    the provider filtered has no answer. An answer that was in the reply's reasoning is untagged.
     """
     if reply.refused:
         return Answer(None, StopReason.REFUSAL, truncated)
-    text = after_thinking(reply.text, truncated=reply.truncated).strip()
-    return Answer(
-        text or None, StopReason.TRUNCATED if reply.truncated else StopReason.ANSWER, truncated or reply.truncated
-    )
+    text, misplaced = written(reply)
+    text = after_thinking(text, truncated=reply.truncated).strip()
+    reason = StopReason.TRUNCATED if reply.truncated else StopReason.ANSWER
+    return Answer(text or None, reason, truncated or reply.truncated, untagged=misplaced)
 
 
 async def last_answer(
@@ -111,7 +111,7 @@ async def last_answer(
     """The answer of a plain last call after a limit, with the limit as its stop_reason. Raises FatalModelError."""
     reply = await tree.last_call(model, messages, limit)
     answer = Answer(None) if reply is None else read_answer(reply)
-    return Answer(answer.text, limit.reason, answer.truncated)
+    return replace(answer, stop_reason=limit.reason)
 
 
 def _encode(text: str) -> list[int]:

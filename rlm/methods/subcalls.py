@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from rlm.limits import LimitReached, Meter
-from rlm.methods.thinking import after_thinking
+from rlm.methods.thinking import after_thinking, written
 from rlm.models.chat import ChatModel, FatalModelError, Reply
 from rlm.repl.protocol import HostFunction
 from rlm.tree import SUB, CallTree
@@ -120,7 +120,7 @@ class SubCalls:
         reply = await self._tree.shielded(self._call(prompt, depth, parent))
         if reply.refused:
             raise SubCallFailed("the provider filtered this call or the sub-model refused it: change the prompt")
-        text = after_thinking(reply.text, truncated=reply.truncated)
+        text = after_thinking(written(reply)[0], truncated=reply.truncated)
         if reply.truncated and not text.strip():
             raise SubCallFailed("the sub-model reached its limit on output tokens before it answered: ask for less")
         return text

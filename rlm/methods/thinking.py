@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections import deque
 
+from rlm.models.chat import Reply
+
 _THINKING_END = re.compile(r"</(?:\w+:)?think(?:ing)?>|<\|channel\|>final<\|message\|>", re.IGNORECASE)
 _THINKING = re.compile(r"\s*<(?:\w+:)?think(?:ing)?>", re.IGNORECASE)
 # Other marks of reasoning count only at the beginning of a reply: elsewhere they may be part of a prompt in code.
@@ -17,6 +19,15 @@ _CHANNEL = re.compile(r"\s*(?:(?:assistant\n?)?(?:analysis|commentary)|assistant
 _FINAL_CHANNEL = re.compile(r"assistant\n?final")
 # The number of attempts that may scan the rest of a reply in vain is limited, which keeps parsing linear.
 _MAX_LOOKS = 4
+
+
+def written(reply: Reply) -> tuple[str, bool]:
+    """The text of a reply, and whether it had to be taken from the reply's reasoning.
+
+    A complete reply that has nothing but reasoning is read from there: some servers put the answer into that field.
+    """
+    misplaced = reply.only_reasoning and not (reply.truncated or reply.refused or reply.tool_calls)
+    return (reply.reasoning if misplaced else reply.text), misplaced
 
 
 def after_thinking(reply: str, *, truncated: bool = False) -> str:

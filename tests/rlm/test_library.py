@@ -122,7 +122,7 @@ def test_what_is_no_prompt_is_refused_in_one_line(prompt, error, told):
     [
         (None, TypeError, "not NoneType, without name"),
         (PlainModel, TypeError, "not type, without name"),
-        ("gpt-5", ValueError, "there is no model 'gpt-5': wanted local or one of openai/NAME"),
+        ("gpt-5", ValueError, "there is no model 'gpt-5': expected local or one of openai/NAME"),
         ("", ValueError, "there is no model ''"),
     ],
 )

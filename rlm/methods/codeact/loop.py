@@ -15,6 +15,7 @@ from rlm.methods.codeact.reply import Turn, answer_form, last_words, read_turn
 from rlm.methods.method import Answer, Method
 from rlm.methods.session import Session, shown_output
 from rlm.methods.subcalls import PaidReplies, SubCalls, capacity, sub_call_functions
+from rlm.methods.thinking import written
 from rlm.models.chat import Reply
 from rlm.prompt import Prompt
 from rlm.prompts import load_prompt
@@ -87,7 +88,7 @@ class _Loop:
             if turn.acts:
                 await self._act(turn, guard)
             elif len(turn.answers) == 1 and turn.answers[0] and turn.complete:
-                return Answer(turn.answers[0])
+                return Answer(turn.answers[0], untagged=turn.misplaced)
             else:
                 self._say(self._reminder(turn))
                 guard.ended(failed=True)
@@ -98,8 +99,9 @@ class _Loop:
         reply = await self._tree.last_call(self._method.model, self._messages, limit, parent=self._turn)
         if reply is None or reply.refused:
             return Answer(None, limit.reason)
-        text, untagged = last_words(self._read(reply))
-        return Answer(text, limit.reason, reply.truncated, untagged)
+        turn = self._read(reply)
+        text, untagged = last_words(turn)
+        return Answer(text, limit.reason, reply.truncated, untagged or turn.misplaced)
 
     async def aclose(self) -> None:
         if self._session:
@@ -118,7 +120,9 @@ class _Loop:
 
     def _read(self, reply: Reply) -> Turn:
         tool_code = reply.tool_code if PYTHON in self._actions else None
-        return read_turn(reply.text, truncated=reply.truncated, form=self._form, tool_code=tool_code)
+        text, misplaced = written(reply)
+        turn = read_turn(text, truncated=reply.truncated, form=self._form, tool_code=tool_code)
+        return replace(turn, misplaced=misplaced)
 
     async def _act(self, turn: Turn, guard: LoopGuard) -> None:
         outputs, failed, repeated = [], False, False

@@ -37,6 +37,7 @@ class Turn:
     text: the reply without reasoning and without invented turns; prose: the text outside its code. cells, searches: the
     actions, in order. answers: the different answers of the reply; an answer beside an action does not count.
     complete: the limit on output tokens did not cut the reply. tool_code: the last cell, if it came in a tool call.
+    misplaced: the text was in the reply's reasoning.
     """
 
     text: str
@@ -46,6 +47,7 @@ class Turn:
     answers: tuple[str, ...] = ()
     complete: bool = True
     tool_code: str | None = None
+    misplaced: bool = False
 
     @property
     def acts(self) -> bool:

@@ -18,6 +18,7 @@ from rlm.methods.rlm.reply import AnswerProtocol, Cells, Reason, Reminder, RootR
 from rlm.methods.rlm.strategy import Strategy
 from rlm.methods.session import Session
 from rlm.methods.subcalls import PaidReplies, SubCallFailed, SubCalls, capacity, sub_call_functions
+from rlm.methods.thinking import written
 from rlm.models.chat import ChatModel, ContextOverflow, Reply
 from rlm.prompt import Prompt
 from rlm.prompts import load_prompt
@@ -94,7 +95,7 @@ class Loop:
             read = self._read(reply)
             answer = await self._take(read.step, reply)
             if answer:
-                return replace(answer, truncated=answer.truncated or reply.truncated)
+                return _flagged(answer, reply)
             self._send()
             # A limit that a sub-call reached has stopped the tree, even if the cell caught its exception.
             self.tree.meter.check()
@@ -153,7 +154,7 @@ class Loop:
         answer = answer or self._prose(read, reply)
         if answer is None:
             return Answer(None, limit.reason)
-        return replace(answer, stop_reason=limit.reason, truncated=answer.truncated or reply.truncated)
+        return replace(_flagged(answer, reply), stop_reason=limit.reason)
 
     async def _last_answer(self, read: RootReply, reply: Reply) -> Answer | None:
         """The answer that the last reply gives by a tag or by code."""
@@ -197,7 +198,7 @@ class Loop:
     def _read(self, reply: Reply) -> RootReply:
         """A reply with its step, which is recorded; the conversation keeps the reply."""
         read = read_root_reply(
-            reply.text, protocol=self.rlm.protocol, truncated=reply.truncated, tool_code=reply.tool_code
+            written(reply)[0], protocol=self.rlm.protocol, truncated=reply.truncated, tool_code=reply.tool_code
         )
         if reply.refused:
             read = replace(read, step=Reminder(Reason.REFUSAL))
@@ -288,3 +289,8 @@ class Loop:
             answer_ready_before_end=ready is not None and turns - ready > 1,
             prompt=self.rlm.prompt, prompt_sha256=load_prompt(self.rlm.prompt).sha256, **whole,
         )  # fmt: skip
+
+
+def _flagged(answer: Answer, reply: Reply) -> Answer:
+    """The answer with the flags of the reply that gave it."""
+    return replace(answer, truncated=answer.truncated or reply.truncated, untagged=answer.untagged or written(reply)[1])
