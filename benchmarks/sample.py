@@ -113,3 +113,27 @@ def target_json(benchmark: Benchmark, target: Any) -> Any:
         return json.loads(benchmark.target_bytes(target))
     except (ValueError, TypeError) as error:
         raise DataError(f"benchmark.{benchmark.name}: target_bytes gives no JSON: {one_line(error)}") from error
+
+
+# No token of the encoding is longer.
+_LONGEST_TOKEN = 512
+
+
+def cut_answer(benchmark: Benchmark, answer: str | None) -> tuple[str | None, bool]:
+    """The part of an answer that is scored, and True if it is not the complete answer.
+
+    Generation with an output limit keeps the start of an answer; so does this cut to `max_answer_tokens`.
+    """
+    most = getattr(benchmark, "max_answer_tokens", None)
+    if answer is None or most is None or len(answer) <= most // 4:
+        return answer, False
+    from rlm.models.tokens import encoder
+
+    # A flood of millions of tokens is not encoded beyond the part that can be kept.
+    start = answer[: (most + 1) * _LONGEST_TOKEN].encode("utf-8", "replace").decode()
+    tokens = encoder().encode_ordinary(start)
+    if len(tokens) <= most:
+        return answer, False
+    kept = encoder().decode_bytes(tokens[:most]).decode("utf-8", "ignore")
+    # Cut from the answer itself, which may hold lone surrogates.
+    return answer[: len(kept)], True

@@ -24,6 +24,7 @@ class StopReason(StrEnum):
     CONTEXT_OVERFLOW = "context_overflow"
     MAX_COST = "max_cost_usd"
     MAX_RUN_COST = "max_run_cost_usd"
+    MAX_RUN_TOKENS = "max_run_tokens"
     MAX_TOKENS = "max_tokens"
     MAX_CALLS = "max_calls"
     MAX_SUB_CALLS = "max_sub_calls"

@@ -52,18 +52,34 @@ class LimitReached(Exception):
 
 
 class Budget:
-    """Dollars that all completions of a run share. Every Meter that is given the budget charges it."""
+    """Dollars and tokens that all completions of a run share. Every Meter that is given the budget charges it.
 
-    def __init__(self, max_cost_usd: float | None = None) -> None:
+    calls_in_flight: calls that were admitted and have not been charged yet.
+    """
+
+    def __init__(self, max_cost_usd: float | None = None, max_tokens: int | None = None) -> None:
         self.max_cost_usd = max_cost_usd
+        self.max_tokens = max_tokens
         self.cost = Cost()
+        self.tokens = 0
+        self.calls_in_flight = 0
 
     @property
     def spent(self) -> bool:
-        return _used_up(self.cost.usd, self.max_cost_usd)
+        return self.spent_limit is not None
 
-    def charge(self, cost: Cost) -> None:
+    @property
+    def spent_limit(self) -> tuple[StopReason, float] | None:
+        """The limit that is spent, if any."""
+        if self.max_cost_usd is not None and _used_up(self.cost.usd, self.max_cost_usd):
+            return StopReason.MAX_RUN_COST, self.max_cost_usd
+        if self.max_tokens is not None and self.tokens >= self.max_tokens:
+            return StopReason.MAX_RUN_TOKENS, self.max_tokens
+        return None
+
+    def charge(self, cost: Cost, tokens: int = 0) -> None:
         self.cost += cost
+        self.tokens += tokens
 
 
 class Meter:
@@ -133,14 +149,16 @@ class Meter:
         with _adding:
             self.calls += 1
             self.sub_calls += sub
+            if self.budget:
+                self.budget.calls_in_flight += 1
 
     def check(self, *, closing: bool = False, last: bool = False) -> None:
         """Raise LimitReached if the tree has stopped or has used up its cost, tokens or time."""
         if self.stopped and not last:
             raise LimitReached(self.stopped, f"the completion was stopped by {self.stopped}")
         limits, share = self.limits, 1.0 if closing or last else 1.0 - self.limits.reserve
-        if self.budget and self.budget.spent:
-            self.stop(StopReason.MAX_RUN_COST, self.budget.max_cost_usd)
+        if self.budget and (spent := self.budget.spent_limit):
+            self.stop(*spent)
         if _used_up(self.cost.usd, limits.max_cost_usd, share):
             self.stop(StopReason.MAX_COST, limits.max_cost_usd)
         if limits.max_tokens is not None and self.tokens.total >= limits.max_tokens * share:
@@ -154,7 +172,8 @@ class Meter:
             self.tokens += usage
             self.cost += cost
             if self.budget:
-                self.budget.charge(cost)
+                self.budget.charge(cost, usage.total)
+                self.budget.calls_in_flight -= 1
 
     def stop(self, reason: StopReason, limit: object = None) -> None:
         """Stop the tree for `reason`, unless it has stopped already, and raise LimitReached."""

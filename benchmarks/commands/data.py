@@ -27,7 +27,7 @@ def main(argv: Sequence[str]) -> int:
     words = parser.parse_intermixed_args(argv)
     config = compose([f"benchmark=[{words.benchmark}]", "method=[base]", *words.overrides])
 
-    from benchmarks.running.harness import load_benchmarks, prompt_tokens
+    from benchmarks.running.samples import load_benchmarks, prompt_tokens
     from benchmarks.sample import target_json
 
     benchmarks, infos = load_benchmarks(config)

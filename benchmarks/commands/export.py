@@ -43,7 +43,7 @@ def main(argv: Sequence[str]) -> int:
 
 def export_calls(run: Path, out: Path) -> int:
     """Write the recorded responses of a run and return how many there are. Raises ConfigError."""
-    from benchmarks.running.run_folder import read_manifest
+    from benchmarks.running.manifest import read_manifest
     from rlm.models.cache.model import CallStore
 
     read_manifest(run)

@@ -68,10 +68,10 @@ def _run(composed: Any) -> int:
         if not outcome.message:
             raise
     finally:
-        if outcome.message:
-            print(f"rlm-eval: {outcome.message}", file=sys.stderr)
+        for line in filter(None, (outcome.message, *outcome.unscored)):
+            print(f"rlm-eval: {line}", file=sys.stderr)
         print(f"run: {outcome.path}", flush=True)
-    return EXIT_CODES[outcome.state]
+    return EXIT_CODES[outcome.state] or int(bool(outcome.unscored))
 
 
 def _print_report(outcome: Any) -> None:

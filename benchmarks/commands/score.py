@@ -10,22 +10,24 @@ import json
 import math
 import sys
 import zlib
+from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from benchmarks.config.compose import Config, ConfigError, compose
+from benchmarks.running.budget import check_prices, run_budget
 from benchmarks.running.model_set import ModelSet
+from benchmarks.running.samples import load_benchmarks
+from benchmarks.running.scoring import BudgetSpent, Scorer, ScorerFault
 from benchmarks.sample import Benchmark, target_json
+from benchmarks.sources.files import one_line
 from benchmarks.sources.protect import HIDDEN
-from rlm.models.chat import ModelError
-
-if TYPE_CHECKING:
-    from benchmarks.scoring.judge import LlmJudge
+from rlm.models.chat import FatalModelError, ModelError
 
 
 def main(argv: Sequence[str]) -> int:
-    """Print each row with its score, and a summary on standard error. Raises ConfigError for a row that is wrong."""
+    """Print each row with its score, and a summary on standard error. Raises ConfigError for an invalid row."""
     parser = argparse.ArgumentParser(
         prog="rlm-eval score",
         description="Score a JSON-lines file of predictions: rows {sample_id, prediction} refer to the samples of the "
@@ -40,46 +42,94 @@ def main(argv: Sequence[str]) -> int:
 
 
 async def _score_file(config: Config, name: str, file: Path) -> int:
-    scores, sample_ids = [], []
+    check_prices(config | {"model": {}, "limits": {}})
     models = ModelSet(config, None)
+    benchmarks, infos = load_benchmarks(config)
+    scores, sample_ids, failed = [], [], []
     try:
-        async for row in score_rows(config, name, read_rows(file), models.judge()):
-            print(json.dumps(row))
-            scores.append(row["score"])
-            sample_ids += [str(row["sample_id"])] if row.get("sample_id") is not None else []
+        scorer = Scorer(models.judge(), run_budget(config))
+        scoring = _Scoring(benchmarks[name], infos[name], scorer, config["concurrency"]["samples"])
+        async for where, result in scoring.rows(read_rows(file)):
+            if isinstance(result, Exception):
+                failed.append(f"{where}: {result}")
+                continue
+            print(json.dumps(result), flush=True)
+            scores.append(result["score"])
+            sample_ids += [str(result["sample_id"])] if result.get("sample_id") is not None else []
     finally:
         await models.aclose()
-    if not scores:
-        raise ConfigError(f"{file} has no rows: wanted one JSON object a line")
+    if not scores and not failed:
+        raise ConfigError(f"{file} has no rows: expected one JSON object a line")
     repeated = len(sample_ids) - len(set(sample_ids))
-    told = f"; {repeated} of them are of a sample that an earlier row is of: each row counts" if repeated else ""
-    print(f"{len(scores)} rows, mean score {sum(scores) / len(scores):.4f}{told}", file=sys.stderr)
-    return 0
+    note = f"; {repeated} rows repeat an earlier sample_id: each row counts" if repeated else ""
+    mean = f", mean score {sum(scores) / len(scores):.4f}" if scores else ""
+    print(f"{len(scores)} rows{mean}{note}", file=sys.stderr)
+    if failed:
+        print(f"rlm-eval: {len(failed)} rows have no score, first {failed[0]}", file=sys.stderr)
+    return 1 if failed else 0
 
 
-async def score_rows(
-    config: Config, name: str, rows: Iterator[tuple[str, Mapping[str, Any]]], judge: LlmJudge | None = None
-) -> AsyncIterator[dict[str, Any]]:
-    """Score rows that come with where they stand (`FILE line N`), in their order. Raises ConfigError."""
-    from benchmarks.running.harness import load_benchmarks
+class _Scoring:
+    """Scores rows `at_once` at a time, and gives the results in the order of the rows."""
 
-    benchmarks, infos = load_benchmarks(config)
-    benchmark = benchmarks[name]
-    for where, row in rows:
-        target = _target(benchmark, infos[name], row, where)
+    def __init__(self, benchmark: Benchmark, infos: Mapping[str, Any], scorer: Scorer, at_once: int) -> None:
+        self._benchmark = benchmark
+        self._infos = infos
+        self._scorer = scorer
+        self._at_once = at_once
+
+    async def rows(
+        self, rows: Iterator[tuple[str, Mapping[str, Any]]]
+    ) -> AsyncIterator[tuple[str, dict[str, Any] | Exception]]:
+        """Each row's place with its score, or with the error of its judge or scorer.
+
+        After an error that every later row would meet, such as a spent budget, rows under way are finished and no other
+        is begun. Raises ConfigError for an invalid row, after the results of the rows before it.
+        """
+        window: deque[tuple[str, asyncio.Task[dict[str, Any]]]] = deque()
+        invalid: ConfigError | None = None
+        stopped = False
+        try:
+            while True:
+                while len(window) < self._at_once and not stopped and invalid is None:
+                    try:
+                        where, row = next(rows)
+                    except StopIteration:
+                        stopped = True
+                    except ConfigError as error:
+                        invalid = error
+                    else:
+                        window.append((where, asyncio.create_task(self._score(where, row))))
+                if not window:
+                    break
+                where, task = window.popleft()
+                try:
+                    result: dict[str, Any] | Exception = await task
+                except (ModelError, ScorerFault, BudgetSpent) as error:
+                    stopped = stopped or isinstance(error, FatalModelError | BudgetSpent)
+                    result = error
+                yield where, result
+            if invalid:
+                raise invalid
+        finally:
+            for _, task in window:
+                task.cancel()
+            await asyncio.gather(*(task for _, task in window), return_exceptions=True)
+
+    async def _score(self, where: str, row: Mapping[str, Any]) -> dict[str, Any]:
+        target = _target(self._benchmark, self._infos, row, where)
         prediction = row.get("prediction")
         if prediction is not None and not isinstance(prediction, str):
-            raise ConfigError(f"{where}: prediction is a {type(prediction).__name__}: wanted a string or null")
-        try:
-            score = await benchmark.score(target, prediction, judge.open()[0] if judge else None)
-        except ModelError as error:
-            raise ConfigError(f"{where}: the judge failed: {error}") from error
-        yield {
+            raise ConfigError(f"{where}: prediction is a {type(prediction).__name__}: expected a string or null")
+        scored = await self._scorer.score(self._benchmark, target, prediction)
+        score = scored.score
+        return {
             **{key: value for key, value in row.items() if key != "target"},
             "score": score.value,
             "lenient_score": score.lenient,
             "format_ok": score.format_ok,
             "extracted": score.prediction,
+            "answer_cut": scored.answer_cut,
             **score.details,
         }
 
@@ -104,6 +154,9 @@ def _target(benchmark: Benchmark, infos: Mapping[str, Any], row: Mapping[str, An
         return benchmark.target_of(row)
     except ValueError as error:
         raise ConfigError(f"{where}: {error}") from error
+    except Exception as error:
+        # The benchmark can be a plug-in, which raises anything.
+        raise ConfigError(f"{where}: benchmark.{benchmark.name}: target_of() raised {one_line(error)}") from error
 
 
 def read_rows(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:

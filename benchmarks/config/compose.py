@@ -9,8 +9,11 @@ import math
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge
 
 from benchmarks.config.plugins import conf_dir, conf_dirs, conf_files, register
 from benchmarks.config.renamed import first, today, today_with_warning, with_targets, words_today
@@ -24,8 +27,8 @@ Config = dict[str, Any]
 
 # Keys that say how a run is carried out and not what it computes: they may differ between a run and its resumption.
 OPERATIONAL = (
-    "name", "run_dir", "resume", "retry_errors", "fail_on_error", "concurrency", "executor", "budget", "cache",
-    "report", "prices", "server",
+    "name", "run_dir", "resume", "retry_errors", "fail_on_error", "stop_grace_s", "concurrency", "executor", "budget",
+    "cache", "report", "prices", "server",
 )  # fmt: skip
 OPERATIONAL_ENDPOINT = (
     "kind", "api_version", "headers", "stream", "max_concurrency", "connect_s", "read_timeout_s", "total_s",
@@ -35,6 +38,15 @@ OPERATIONAL_ENDPOINT = (
 CHOSEN = ("model", "judge", "repl", "executor")
 # Of the embedded model.
 OPERATIONAL_MODEL = ("slots", "threads")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BudgetSettings:
+    """The section `budget` of a configuration."""
+
+    max_cost_usd: Annotated[float, Ge(0)] | None = None
+    max_tokens: Annotated[int, Ge(0)] | None = None
+    unpriced: Literal["refuse", "allow"] = "refuse"
 
 
 class ConfigError(ValueError):
@@ -107,8 +119,9 @@ def check(config: Config) -> None:
         _whole(config, "limit", least=1)
     limits_of(config)
     _made(ReplSettings, config["repl"], "repl", max_output_chars=limits_of(config).max_output_chars)
-    _number(config["budget"], "max_cost_usd", prefix="budget.")
+    _made(BudgetSettings, config["budget"], "budget")
     _number(config, "fail_on_error")
+    _number(config, "stop_grace_s")
     mode = config["cache"]["mode"]
     # YAML reads a bare `off` as false.
     config["cache"]["mode"] = mode = "off" if mode is False else mode

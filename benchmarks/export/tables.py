@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.config.compose import ConfigError
-from benchmarks.running.checked_manifest import checked_manifest
+from benchmarks.running.manifest import read_manifest
 from benchmarks.running.run_folder import refresh_tables
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def read_run(path: Path) -> RunTables:
     """Read a run folder; its tables are written again from the journal unless it is finished. Raises ConfigError."""
     import pandas as pd
 
-    manifest = checked_manifest(path)
+    manifest = read_manifest(path)
     if manifest.get("state") != "finished" or not (path / "samples.parquet").is_file():
         refresh_tables(path)
     try:

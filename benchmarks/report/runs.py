@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.config.compose import ConfigError
-from benchmarks.running.checked_manifest import checked_manifest
 from benchmarks.running.journal import read_journal
+from benchmarks.running.manifest import read_manifest
 from benchmarks.running.rows import CallRow, SampleRow, defaults
 from benchmarks.running.run_folder import calls_table, refresh_tables, samples_table
 
@@ -82,7 +82,7 @@ def load_runs(paths: Sequence[Path]) -> Runs:
         raise ConfigError("no run folder was given: wanted at least one")
     runs, samples = [], []
     for path in map(Path, paths):
-        manifest = checked_manifest(path)
+        manifest = read_manifest(path)
         every = _samples(path)
         rows = every[~every.duplicated([*SAMPLE_KEY, *({"model"} & set(every.columns))], keep="last")]
         planned = int(manifest.get("samples_planned") or len(rows))
@@ -244,7 +244,7 @@ def _calls(path: Path) -> pd.DataFrame:
     file = path / "calls.parquet"
     try:
         if not tables_are_current(path):
-            return calls_table(list(read_journal(path / "journal").values()))
+            return calls_table(list(read_journal(path / "journal", report=lambda line: None).values()))
         if not file.is_file():
             return calls_table([])
         there = set(parquet.read_schema(file).names)

@@ -144,7 +144,7 @@ def estimate(config: Config, tell: Callable[[str], None] = lambda note: None) ->
 
 
 def _benchmark_tokens(config: Config, name: str, tell: Callable[[str], None]) -> tuple[list[int], int]:
-    from benchmarks.running.harness import load_benchmarks
+    from benchmarks.running.samples import load_benchmarks
 
     settings = config["benchmark"][name]
     try:
@@ -178,7 +178,7 @@ def hub_tokens(settings: Mapping[str, Any]) -> tuple[list[int], int] | None:
 
 def sample_tokens(benchmark: Benchmark, infos: Sequence[SampleInfo]) -> tuple[list[int], int]:
     """Tokens of each sample, as declared, else the mean of a few of its task group that are built; documents of one."""
-    from benchmarks.running.harness import prompt_tokens
+    from benchmarks.running.samples import prompt_tokens
 
     means: dict[str, int] = {}
     documents = 0

@@ -1,47 +1,50 @@
-"""Harness: the benchmarks, methods and models of a configuration, and how one sample goes through them."""
+"""Harness: the benchmarks, methods and models of a configuration, and the way of one sample through them."""
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
 import time
 import traceback
-from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from benchmarks.config.build import build, build_methods
+from benchmarks.config.build import build_methods
 from benchmarks.config.compose import Config, ConfigError
-from benchmarks.running.executors import ExecutorError
-from benchmarks.running.journal import Key, Record
+from benchmarks.running.budget import run_budget
+from benchmarks.running.fill_rows import call_rows, failed_row, planned_columns, sample_row, with_judge_calls
+from benchmarks.running.journal import Record
 from benchmarks.running.model_set import ModelSet
-from benchmarks.sample import Benchmark, Sample, SampleInfo, Score
+from benchmarks.running.rows import Key
+from benchmarks.running.samples import SampleCache, load_benchmarks
+from benchmarks.running.scoring import RUN_BUDGET, BudgetSpent, Scored, Scorer, ScorerFault
+from benchmarks.sample import Benchmark, Sample, Score
 from benchmarks.sources.protect import seal
-from rlm.completion import Completion, Status, StopReason, Usage, one_line
+from rlm.completion import Completion, StopReason, Usage, one_line
 from rlm.limits import Budget
 from rlm.methods.method import Method
 from rlm.models.chat import CostState, FatalModelError, ModelError
-from rlm.models.tokens import count_tokens
-from rlm.trajectory import CallRecord, Trajectory
+from rlm.trajectory import Trajectory
 
-if TYPE_CHECKING:
-    from benchmarks.scoring.judge import LlmJudge
+# A larger plan would not fit in memory.
+MAX_PLANNED = 10_000_000
+# Stop reasons of a sample that the run itself ended: the sample is not finished and runs again when it is resumed.
+UNFINISHED = (*RUN_BUDGET, StopReason.CANCELLED)
 
-# Details of a score that are words of ours and tell nothing of a protected benchmark.
-OPEN_DETAILS = ("judged_by", "judge_verdict")
-# A plan of more would not fit in memory.
-MOST_PLANNED = 10_000_000
-# Stop reasons of a sample that the run itself cut short: it is not finished, and runs again on resumption.
-UNFINISHED = (StopReason.MAX_RUN_COST, StopReason.CANCELLED)
+
+@dataclass(frozen=True)
+class FinishedSample:
+    """A record and the lines of its trajectory, which are not journaled; empty for reference rows."""
+
+    record: Record
+    trajectory: str
 
 
 class Harness:
-    """Everything a run needs to turn a key of its plan into a record.
+    """Turns a key of the plan into a record.
 
-    store: the file of recorded responses; read_also: further ones, of other workers and machines.
-    Raises ConfigError when a benchmark, a method or a model cannot be made from its configuration.
+    store: the file of recorded responses; read_also: further files, of other workers and machines.
+    Raises ConfigError if a benchmark, a method or a model cannot be made from its configuration.
     """
 
     def __init__(
@@ -49,265 +52,94 @@ class Harness:
     ) -> None:
         self.config = config
         self.store = store
-        self.budget = budget or Budget(config["budget"]["max_cost_usd"])
+        self.budget = budget or run_budget(config)
         self.benchmarks, self.infos = load_benchmarks(config)
         planned = len(config["method"]) * config["epochs"] * sum(map(len, self.infos.values()))
-        if planned > MOST_PLANNED:
-            raise ConfigError(
-                f"there are {planned} samples to run, over all methods and epochs: wanted at most {MOST_PLANNED}"
-            )
+        if planned > MAX_PLANNED:
+            raise ConfigError(f"the plan has {planned:,} samples over all methods and epochs: expected {MAX_PLANNED:,}")
         self._model_set = ModelSet(config, store, read_also)
         self.models, self.judge = self._model_set.roles(), self._model_set.judge()
         self.methods = build_methods(config, self.models)
+        self._scorer = Scorer(self.judge, self.budget)
         self._samples = SampleCache(self.benchmarks, keep=config["concurrency"]["samples"])
 
     def plan(self) -> list[Key]:
-        """Every (benchmark, method, sample, epoch) of the run; a sample's methods follow each other."""
+        """Every sample of the run, by method and epoch; the methods of a sample follow each other."""
         return [
-            (benchmark, method, sample_id, epoch)
+            Key(benchmark, method, sample_id, epoch)
             for benchmark, infos in self.infos.items()
             for epoch in range(self.config["epochs"])
             for sample_id in infos
             for method in self.methods
         ]
 
-    async def run_sample(self, key: Key) -> Finished | None:
-        """Run and score one sample; None when the run cut it short.
-
-        Raises FatalModelError, and ExecutorError for data of which no sample can be made.
-        """
-        benchmark_name, method_name, sample_id, epoch = key
-        benchmark, method = self.benchmarks[benchmark_name], self.methods[method_name]
-        started_at = time.time()
+    async def run_sample(self, key: Key) -> FinishedSample | None:
+        """Run and score one sample; None if the run's budget or a cancellation ended it. Raises FatalModelError."""
+        # A spent budget admits no call, so the context is not built either.
+        if self.budget.spent:
+            return None
+        benchmark, method, started_at = self.benchmarks[key.benchmark], self.methods[key.method], time.time()
+        planned = planned_columns(key, benchmark, method, self.infos[key.benchmark][key.sample_id])
         try:
-            built = await self._samples.get(benchmark_name, sample_id)
+            built = await self._samples.get(key.benchmark, key.sample_id)
         except Exception as error:
-            told = f"benchmark.{benchmark_name}: sample {sample_id} cannot be built: {one_line(error)}"
-            raise ExecutorError(told) from error
-        completion = await self._complete(benchmark_name, method, built.sample, epoch)
+            message = f"benchmark.{key.benchmark}: sample {key.sample_id} cannot be built: {one_line(error)}"
+            return FinishedSample(Record(failed_row(planned, benchmark, message, started_at)), "")
+        completion = await self._complete(key, method, built.sample)
         if completion.stop_reason in UNFINISHED:
             return None
-        completion, score, judged = await self._score(benchmark, built.sample, completion, epoch)
-        row = self._row(key, built, completion) | {"started_at": started_at}
-        row |= score_columns(benchmark, score, row["status"], judged)
-        row |= strategy_columns(completion.trajectory)
-        calls = with_judged([call_row(call) for call in completion.calls], judged)
+        try:
+            scored, scoring_error = await self._score(benchmark, built.sample, completion, key.epoch)
+        except BudgetSpent:
+            # The answer is in the store of responses; it is judged when the run is resumed.
+            return None
+        row = sample_row(planned, benchmark, built, completion, scored, scoring_error, started_at)
+        if completion.calls and all(call.error for call in completion.calls) and not self._is_free:
+            # The endpoint may have billed calls that failed.
+            row.cost_state = str(CostState.UNKNOWN)
+        calls = with_judge_calls(call_rows(key, completion.calls), key, scored.judge_calls)
         lines = completion.trajectory.to_jsonl()
-        return Finished({"row": row, "calls": calls}, seal(lines) if lines and benchmark.protected else lines)
+        return FinishedSample(Record(row, calls), seal(lines) if lines and benchmark.protected else lines)
 
     async def aclose(self) -> None:
         await self._model_set.aclose()
 
-    async def _complete(self, benchmark: str, method: Any, sample: Sample, epoch: int) -> Completion:
-        """What a method, or a reference row, makes of a sample; what it raises is the completion's error."""
+    @property
+    def _is_free(self) -> bool:
+        endpoint = self.config["model"].get("endpoint")
+        return not endpoint or bool(endpoint.get("free"))
+
+    async def _complete(self, key: Key, method: Any, sample: Sample) -> Completion:
+        """The completion of a method or reference row; an exception becomes the completion's error."""
         try:
             if isinstance(method, Method):
-                return await method.acompletion(sample.prompt, epoch=epoch, budget=self.budget)
-            answer = await method.answer(self.benchmarks[benchmark], sample, list(self.infos[benchmark]))
-            return Completion(answer, StopReason.ANSWER, usage=_NO_USAGE, trajectory=Trajectory())
+                completion = await method.acompletion(sample.prompt, epoch=key.epoch, budget=self.budget)
+            else:
+                benchmark = self.benchmarks[key.benchmark]
+                answer = await method.answer(benchmark, sample, list(self.infos[key.benchmark]))
+                completion = Completion(answer, StopReason.ANSWER, usage=Usage(), trajectory=Trajectory())
         except FatalModelError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             trajectory = Trajectory()
             trajectory.record("error", traceback=traceback.format_exc())
-            return Completion(None, StopReason.ERROR, _NO_USAGE, trajectory, error=one_line(error))
+            return Completion(None, StopReason.ERROR, Usage(), trajectory, error=one_line(error))
+        if isinstance(completion.answer, str | None):
+            return completion
+        error_text = f"method.{key.method}: the answer is a {type(completion.answer).__name__}: expected a string"
+        return replace(completion, answer=None, stop_reason=StopReason.ERROR, error=error_text)
 
     async def _score(
         self, benchmark: Benchmark, sample: Sample, completion: Completion, epoch: int
-    ) -> tuple[Completion, Score, Sequence[Mapping[str, Any]]]:
-        """The score of a completion and the judge's calls; where scoring fails, so has the sample."""
+    ) -> tuple[Scored, str | None]:
+        """The score of a completion, and the error if scoring failed. Raises BudgetSpent and FatalModelError."""
         try:
-            return completion, *await judge_answer(self.judge, benchmark, sample, completion.answer, epoch, self.budget)
+            return await self._scorer.score(benchmark, sample.target, completion.answer, epoch), None
         except FatalModelError:
             raise
         except ModelError as error:
-            told = f"judge: {one_line(error)}"
-        except Exception as error:
-            # Without its message, which may hold the target.
-            told = f"scorer: {type(error).__name__}"
-        # The answer is in the store of calls, and is judged again on resumption.
-        return replace(completion, stop_reason=StopReason.ERROR, error=told), Score(0.0, 0.0, False, ""), ()
-
-    def _row(self, key: Key, built: BuiltSample, completion: Completion) -> dict[str, Any]:
-        benchmark_name, method_name, sample_id, epoch = key
-        benchmark, method, info = self.benchmarks[benchmark_name], self.methods[method_name], built.sample.info
-        usage = completion.usage
-        is_method = isinstance(method, Method)
-        return {
-            "benchmark": benchmark_name,
-            "method": method_name,
-            "model": method.model.name if is_method else None,
-            "sub_model": method.sub_model.name if is_method else None,
-            "sample_id": sample_id,
-            "epoch": epoch,
-            "cluster": info.cluster,
-            "task_group": info.task_group,
-            "complexity": info.complexity,
-            "length": info.length,
-            "input_tokens": built.tokens,
-            "metric": benchmark.metric,
-            "prediction": _text(benchmark, completion.answer),
-            "target_sha256": built.target_sha256,
-            "status": str(completion.status),
-            "stop_reason": str(completion.stop_reason),
-            "error": _text(benchmark, completion.error),
-            "truncated": completion.truncated,
-            "cost_usd": usage.cost.usd,
-            "cost_uncached_usd": usage.cost.uncached_usd,
-            "cost_state": str(usage.cost.state if completion.calls else CostState.FREE),
-            **{name: getattr(usage.tokens, name) for name in _TOKEN_COLUMNS},
-            "root_calls": usage.root_calls,
-            "sub_calls": usage.sub_calls,
-            "max_depth_reached": usage.max_depth_reached,
-            "turns": usage.turns,
-            "cells": usage.cells,
-            "syntax_errors": usage.syntax_errors,
-            "wall_s": completion.wall_s,
-            "model_s": usage.model_s,
-            "context_limit": method.model.context_window if is_method else None,
-            "max_output_tokens": method.model.sampling.max_output_tokens if is_method else None,
-            "protected": benchmark.protected,
-        }
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A record and the lines of its trajectory, which are not in the journal; empty for reference rows."""
-
-    record: Record
-    trajectory: str
-
-
-@dataclass(frozen=True)
-class BuiltSample:
-    """A sample with its context, its measured tokens and the hash of its target."""
-
-    sample: Sample
-    tokens: int
-    target_sha256: str
-
-
-class SampleCache:
-    """Builds contexts once for all methods that follow each other, and keeps the last few."""
-
-    def __init__(self, benchmarks: Mapping[str, Benchmark], keep: int) -> None:
-        self._benchmarks = benchmarks
-        self._keep = keep
-        self._built: OrderedDict[tuple[str, str], asyncio.Task[BuiltSample]] = OrderedDict()
-
-    async def get(self, benchmark: str, sample_id: str) -> BuiltSample:
-        key = benchmark, sample_id
-        if key not in self._built:
-            self._built[key] = asyncio.create_task(
-                asyncio.to_thread(built_sample, self._benchmarks[benchmark], sample_id)
-            )
-            while len(self._built) > self._keep:
-                self._built.popitem(last=False)
-        self._built.move_to_end(key)
-        return await asyncio.shield(self._built[key])
-
-
-def built_sample(benchmark: Benchmark, sample_id: str) -> BuiltSample:
-    """Build a sample and measure it."""
-    sample = benchmark.sample(sample_id)
-    digest = hashlib.sha256(benchmark.target_bytes(sample.target)).hexdigest()
-    return BuiltSample(sample, prompt_tokens(sample), digest)
-
-
-async def judge_answer(
-    judge: LlmJudge | None,
-    benchmark: Benchmark,
-    sample: Sample,
-    answer: str | None,
-    epoch: int = 0,
-    budget: Budget | None = None,
-) -> tuple[Score, Sequence[Mapping[str, Any]]]:
-    """Score an answer, and the calls of the judge as rows of calls.parquet. Raises ModelError of the judge."""
-    if judge is None:
-        return await benchmark.score(sample.target, answer), ()
-    ask, calls = judge.open(epoch, budget)
-    score = await benchmark.score(sample.target, answer, ask)
-    return score, [call_row(call) for call in calls]
-
-
-def score_columns(
-    benchmark: Benchmark, score: Score, status: str, judged: Sequence[Mapping[str, Any]]
-) -> dict[str, Any]:
-    """The columns that come from scoring. A sample that failed scores 0, whatever it left behind."""
-    failed = status == Status.ERROR
-    return {
-        "score": 0.0 if failed else score.value,
-        "lenient_score": 0.0 if failed else score.lenient,
-        "format_ok": score.format_ok,
-        "extracted": _text(benchmark, score.prediction),
-        "scorer": benchmark.scorer,
-        "judge_cost_usd": sum((call["cost_usd"] for call in judged), 0.0),
-        **{
-            name: _text(benchmark, value) if isinstance(value, str) and name not in OPEN_DETAILS else value
-            for name, value in score.details.items()
-        },
-    }
-
-
-def _text(benchmark: Benchmark, text: str | None) -> str | None:
-    return seal(text) if text and benchmark.protected else text
-
-
-def load_benchmarks(config: Config) -> tuple[dict[str, Benchmark], dict[str, dict[str, SampleInfo]]]:
-    """The benchmarks of a configuration, and of each the samples of the run by id. Raises ConfigError."""
-    benchmarks = {name: build(settings, f"benchmark.{name}") for name, settings in config["benchmark"].items()}
-    infos = {}
-    for name, benchmark in benchmarks.items():
-        try:
-            infos[name] = {info.sample_id: info for info in benchmark.infos()[: config["limit"]]}
-        except (ValueError, ArithmeticError, OSError) as error:
-            raise ConfigError(f"benchmark.{name}: {error}") from error
-    return benchmarks, infos
-
-
-def prompt_tokens(sample: Sample) -> int:
-    """Tokens of the context and the query together."""
-    context = sample.prompt.context
-    documents = [context] if isinstance(context, str) else context
-    return sum(map(count_tokens, documents)) + count_tokens(sample.prompt.query)
-
-
-def strategy_columns(trajectory: Trajectory) -> dict[str, Any]:
-    """How a root took the context apart and where its answer came from; empty for methods that do not tell."""
-    roots = [event for event in trajectory.of_kind("summary") if event["depth"] == 0]
-    summary = roots[-1] if roots else {}
-    return {name: summary.get(name) for name in ("decomposition", "answer_from", "contradicts_variable")}
-
-
-def with_judged(calls: Sequence[Mapping[str, Any]], judged: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The rows of a method's calls and after them the judge's, whose tree has numbered its calls from 0 too."""
-    return [*calls, *(call | {"call_id": len(calls) + place} for place, call in enumerate(judged))]
-
-
-def call_row(call: CallRecord) -> dict[str, Any]:
-    """A model call as a row of calls.parquet."""
-    return {
-        "call_id": call.call_id,
-        "parent_id": call.parent_id,
-        "depth": call.depth,
-        "role": call.role,
-        "model": call.model,
-        **{name: getattr(call.usage, name) for name in _TOKEN_COLUMNS},
-        "cost_usd": call.cost.usd,
-        "cost_uncached_usd": call.cost.uncached_usd,
-        "cost_state": str(call.cost.state),
-        "usage_clamped": call.usage.clamped,
-        "finish_reason": call.finish_reason,
-        "latency_s": call.latency_s,
-        "retries": call.retries,
-        "retried": ",".join(failure.kind for failure in call.failures),
-        "cache_hit": call.cache_hit,
-        "prompt_sha256": call.prompt_sha256,
-        "prompt_file_sha256": call.prompt_file_sha256,
-        "error": call.error,
-        "started_at": call.started_at,
-    }
-
-
-_TOKEN_COLUMNS = ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens")
-_NO_USAGE = Usage()
+            message = f"judge: {one_line(error)}"
+        except ScorerFault as error:
+            message = f"scorer: {error}"
+        # The answer is in the store of responses; it is scored again when the run is resumed.
+        return Scored(Score(0.0, 0.0, False, "")), message

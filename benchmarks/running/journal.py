@@ -1,27 +1,56 @@
-"""The journal: one JSON line a finished sample, on disk before the sample counts as done."""
+"""The journal: one JSON line for each finished sample, on disk before the sample counts as done."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import os
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-Key = tuple[str, str, str, int]  # benchmark, method, sample_id, epoch
-Record = dict[str, Any]  # {"row": a row of samples.parquet, "calls": rows of calls.parquet}; written: "at" as well
+from benchmarks.running.rows import CallRow, Key, RowError, SampleRow
+
+# Columns of a call that its sample's row has too.
+_OWNER = Key._fields
 
 
-def key_of(record: Record) -> Key:
-    """What a record is the record of."""
-    row = record["row"]
-    return row["benchmark"], row["method"], row["sample_id"], row["epoch"]
+@dataclass(slots=True)
+class Record:
+    """A finished sample: its row, the rows of its calls and the time at which it was written."""
+
+    row: SampleRow
+    calls: list[CallRow] = field(default_factory=list)
+    at: float = 0.0
+
+    def to_json(self) -> str:
+        """The line of the journal. Targets are not journaled."""
+        row = self.row.values()
+        del row["target"]
+        calls = [{name: value for name, value in call.values().items() if name not in _OWNER} for call in self.calls]
+        return json.dumps({"at": self.at, "row": row, "calls": calls}, separators=(",", ":"))
+
+    @classmethod
+    def read(cls, line: bytes) -> Record:
+        """The record of a line. Raises ValueError, as RowError for JSON of another shape."""
+        found = json.loads(line)
+        if not isinstance(found, Mapping) or not isinstance(found.get("row"), Mapping):
+            raise RowError("the line is no object with a row")
+        row = SampleRow.read(found["row"])
+        calls, at = found.get("calls", []), found.get("at", 0.0)
+        if not isinstance(calls, list) or not all(isinstance(call, Mapping) for call in calls):
+            raise RowError("calls are not a list of objects")
+        if isinstance(at, bool) or not isinstance(at, int | float):
+            raise RowError("at is not a number")
+        owner: dict[str, Any] = row.key._asdict()
+        return cls(row, [CallRow.read(call, **owner) for call in calls], at)
 
 
 class Journal:
-    """Appends records to one file; what was added while a write was under way goes to disk with the next one."""
+    """Appends records to one file; records that arrive during a write go to disk together with the next write."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -31,10 +60,10 @@ class Journal:
         self._writer: asyncio.Task[None] | None = None
 
     async def append(self, record: Record) -> None:
-        """Write a record; returns when it is on disk. Raises OSError, for a full disk for example."""
-        line = json.dumps({"at": time.time(), **record}, separators=(",", ":")).encode() + b"\n"
+        """Write a record; returns when it is on disk. Raises OSError, for example for a full disk."""
+        record.at = time.time()
         written = asyncio.get_running_loop().create_future()
-        self._waiting.append((line, written))
+        self._waiting.append((record.to_json().encode() + b"\n", written))
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write_waiting())
         await written
@@ -65,12 +94,12 @@ class Journal:
                 data = data[os.write(self._file, data) :]
             os.fsync(self._file)
         except OSError:
-            # Part of a line may be there, and must not be glued to what is written when there is room again.
+            # A partial line must not become the start of the next one.
             os.ftruncate(self._file, size)
             raise
 
     def _drop_half_line(self) -> None:
-        # A run that was killed can leave a line without its end; what follows must not be glued to it.
+        # A run that was killed can leave a line without its end, to which the next line would be appended.
         size = os.lseek(self._file, 0, os.SEEK_END)
         end, block = size, 1 << 20
         while end:
@@ -84,42 +113,47 @@ class Journal:
             os.ftruncate(self._file, end)
 
 
-def read_journal(folder: Path) -> dict[Key, Record]:
-    """The newest record of each sample, over all files of a folder; lines that are not whole are passed over.
+def warn(message: str) -> None:
+    print(f"rlm-eval: {message}", file=sys.stderr, flush=True)
 
-    A file's last record of a sample is its newest; between files, which several machines have written, the time of
-    writing decides. A failure never hides a result.
+
+def read_journal(folder: Path, report: Callable[[str], None] = warn) -> dict[Key, Record]:
+    """The newest record of each sample, over all files of a folder.
+
+    Within a file the last record of a sample is the newest; between files, written by several machines, the time of
+    writing decides. A failure never replaces a result. A broken line is set aside: `report` gets one line for each file
+    that has any, and their samples run again.
     """
     records: dict[Key, Record] = {}
     for path in sorted(folder.glob("*.jsonl")):
         here: dict[Key, Record] = {}
-        for record in _whole_records(path):
-            _keep(here, key_of(record), record)
+        for record in _records(path, report):
+            _keep(here, record.row.key, record)
         for key, record in here.items():
-            if key not in records or record.get("at", 0.0) >= records[key].get("at", 0.0):
+            if key not in records or record.at >= records[key].at:
                 _keep(records, key, record)
-            elif _failed(records[key]) and not _failed(record):
+            elif records[key].row.failed and not record.row.failed:
                 records[key] = record
     return records
 
 
 def _keep(records: dict[Key, Record], key: Key, newer: Record) -> None:
-    if key not in records or _failed(records[key]) or not _failed(newer):
+    if key not in records or records[key].row.failed or not newer.row.failed:
         records[key] = newer
 
 
-def _failed(record: Record) -> bool:
-    return record["row"]["status"] == "error"
-
-
-def _whole_records(path: Path) -> Iterator[Record]:
+def _records(path: Path, report: Callable[[str], None]) -> Iterator[Record]:
+    broken: dict[int, str] = {}
     with path.open("rb") as lines:
-        for line in lines:
+        for number, line in enumerate(lines, 1):
+            # The last line of a run that was killed can lack its end: its sample had not finished.
             if not line.endswith(b"\n"):
                 continue
             try:
-                record = json.loads(line)
-                key_of(record), _failed(record)
-            except (ValueError, TypeError, KeyError):
-                continue
-            yield record
+                yield Record.read(line)
+            except (ValueError, RecursionError) as error:
+                broken[number] = " ".join(str(error).split())[:200]
+    if broken:
+        (number, reason), more = next(iter(broken.items())), len(broken) - 1
+        others = f" (and {more} more broken line{'s' if more > 1 else ''})" if more else ""
+        report(f"{path} line {number}{others} is set aside: {reason}; its sample runs again when the run is resumed")

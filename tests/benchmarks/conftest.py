@@ -13,15 +13,18 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmarks.running.rows import CALL_COLUMNS, SAMPLE_COLUMNS
+from benchmarks.running.rows import CALL_COLUMNS, SAMPLE_COLUMNS, CallRow, SampleRow, defaults
 
-_EMPTY = {"str": None, "int64": 0, "Int64": pd.NA, "float64": 0.0, "bool": False, "boolean": pd.NA}
+
+def _defaults(row, columns, n):
+    values = defaults(row)
+    return pd.DataFrame({name: pd.Series([values.get(name)] * n, dtype=object) for name in columns})
 
 
 def rows(method, scores, *, benchmark="oolong", per_window=1, **columns):
     """Rows of samples.parquet: one a score; a further column is one value, or a list of one each."""
     n = len(scores)
-    table = pd.DataFrame({name: [_EMPTY[kind]] * n for name, kind in SAMPLE_COLUMNS.items()})
+    table = _defaults(SampleRow, SAMPLE_COLUMNS, n)
     reference = method in ("oracle", "floor")
     ids = [f"{benchmark}-{i:04d}" for i in range(n)]
     given = {
@@ -53,7 +56,7 @@ def rows(method, scores, *, benchmark="oolong", per_window=1, **columns):
 
 def calls(n, **columns):
     """Rows of calls.parquet, alike but for the columns that are given."""
-    table = pd.DataFrame({name: [_EMPTY[kind]] * n for name, kind in CALL_COLUMNS.items()})
+    table = _defaults(CallRow, CALL_COLUMNS, n)
     given = {"call_id": range(n), "benchmark": "oolong", "method": "rlm", "sample_id": "oolong-0000", "role": "root"}
     for name, value in (given | {"model": "gpt-5", "cost_state": "known", "finish_reason": "stop"} | columns).items():
         table[name] = value

@@ -1,5 +1,10 @@
-"""Where samples run: in this process, or spread over a cluster."""
+"""Executors run the samples of a plan: in this process, or on a cluster."""
+
+from benchmarks.running.executors.stop import Stop
 
 
 class ExecutorError(Exception):
-    """The samples cannot be run any further; the message is one line."""
+    """No further sample can be run; the message is one line."""
+
+
+__all__ = ["ExecutorError", "Stop"]

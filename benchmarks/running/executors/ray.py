@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.config.compose import Config, ConfigError
-from benchmarks.running.executors import ExecutorError
-from benchmarks.running.journal import Key
+from benchmarks.running.executors import ExecutorError, Stop
+from benchmarks.running.rows import Key
 from rlm.limits import Budget
 from rlm.models.chat import Cost, CostState, FatalModelError
 
 if TYPE_CHECKING:
-    from benchmarks.running.harness import Finished, Harness
+    from benchmarks.running.harness import FinishedSample, Harness
 
 
 class RayExecutor:
@@ -52,9 +52,9 @@ class RayExecutor:
         self._max_losses = max_losses
 
     async def execute(
-        self, keys: Sequence[Key], harness: Harness, *, concurrency: int, stop: asyncio.Event
-    ) -> AsyncIterator[Finished]:
-        """Yield samples as they finish; `concurrency` is over all workers. Raises FatalModelError."""
+        self, keys: Sequence[Key], harness: Harness, *, concurrency: int, stop: Stop
+    ) -> AsyncIterator[FinishedSample]:
+        """Yield samples as they finish, as LocalExecutor does; `concurrency` is the total over all workers."""
         ray = self._ray
         started = not ray.is_initialized()
         if started:
@@ -63,9 +63,9 @@ class RayExecutor:
         pool = _Pool(self, harness, ledger)
         waiting = _Waiting(keys, harness.store.parent / "placement.jsonl", self._workers)
         losses = dict.fromkeys(keys, 0)
-        finished: set[asyncio.Task[Finished | None]] = set()
-        running: dict[asyncio.Task[Finished | None], tuple[Key, int]] = {}
+        running: dict[asyncio.Task[FinishedSample | None], tuple[Key, int]] = {}
         places = [place for place in range(self._workers) for _ in range(max(1, concurrency // self._workers))]
+        fatal: BaseException | None = None
         try:
             while True:
                 for place in () if stop.is_set() else tuple(places):
@@ -73,24 +73,35 @@ class RayExecutor:
                         places.remove(place)
                         running[asyncio.create_task(pool.run(place, key))] = key, place
                 if not running:
-                    return
-                finished, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-                for task in finished:
+                    break
+                for task in await stop.first_finished(running.keys()):
                     key, place = running.pop(task)
                     places.append(place)
-                    if _is_loss(task.exception()):
+                    if task.cancelled():
+                        continue
+                    error = task.exception()
+                    if _is_loss(error):
                         losses[key] += 1
                         if losses[key] > self._max_losses:
-                            told = " ".join(str(task.exception()).split())[:300]
-                            raise ExecutorError(f"sample {key[2]} lost its worker {losses[key]} times: {told}")
-                        await pool.replace(place)
-                        waiting.again(key)
+                            reason = " ".join(str(error).split())[:300]
+                            error = ExecutorError(
+                                f"sample {key.sample_id} lost its worker {losses[key]} times: {reason}"
+                            )
+                        else:
+                            await pool.replace(place)
+                            waiting.again(key)
+                            continue
+                    if error is not None:
+                        fatal = fatal or error
+                        stop.set()
                     elif (sample := task.result()) is not None:
                         yield sample
+            if fatal:
+                raise fatal
         finally:
             for task in running:
                 task.cancel()
-            await asyncio.gather(*running, *finished, return_exceptions=True)
+            await asyncio.gather(*running, return_exceptions=True)
             # Samples that were cut short have been paid for too.
             harness.budget.cost = Cost(await ledger.charge.remote(0.0), 0.0, CostState.KNOWN)
             pool.close()
@@ -147,7 +158,7 @@ class _Pool:
         self._read_also = sorted(str(path) for path in others if path.exists())
         self._actors = [self._start(place) for place in range(executor._workers)]
 
-    async def run(self, place: int, key: Key) -> Finished | None:
+    async def run(self, place: int, key: Key) -> FinishedSample | None:
         try:
             return await self._actors[place].run_sample.remote(key)
         except self._executor._ray.exceptions.RayTaskError as error:
@@ -192,9 +203,9 @@ class Worker:
     async def alive(self) -> bool:
         return True
 
-    async def run_sample(self, key: Key) -> Finished | None:
+    async def run_sample(self, key: Key) -> FinishedSample | None:
         await self._budget.refresh()
-        return await self._harness.run_sample(tuple(key))
+        return await self._harness.run_sample(Key(*key))
 
 
 class Ledger:

@@ -60,7 +60,7 @@ def test_a_judge_that_fails_leaves_the_run_as_it_was(go, server, in_folder, caps
     capsys.readouterr()
     assert main(["rescore", "run", "judge=gpt_4_1"]) == 2
     told = capsys.readouterr().err
-    assert told.startswith("rlm-eval: run keeps its scores, the judge failed: ") and told.count("\n") == 1
+    assert told.startswith("rlm-eval: run keeps its scores: the judge failed: ") and told.count("\n") == 1
     assert {path: path.read_bytes() for path in files} == files
 
 

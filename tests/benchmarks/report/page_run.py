@@ -3,6 +3,8 @@
 import json
 import random
 
+from benchmarks.running.journal import Record
+from benchmarks.running.rows import SampleRow
 from benchmarks.running.run_folder import RunFolder, write_tables
 from benchmarks.sources.protect import seal
 
@@ -101,11 +103,10 @@ def write_run(folder, rows, trajectories, name="demo"):
     writer = RunFolder(folder, {})
     records = []
     for one in rows:
-        record = {"row": dict(one), "calls": []}
+        record = Record(SampleRow.read(one))
         key = (one["benchmark"], one["method"], one["sample_id"], one["epoch"])
         events = trajectories.get(key)
         lines = events if isinstance(events, str) else jsonl(events or [])
-        record["key"] = list(key)
         writer.write_trajectory(record, seal(lines) if one["protected"] and lines else lines)
         records.append(record)
     write_tables(folder, records)

@@ -12,9 +12,14 @@ from benchmarks.config.compose import ConfigError
 from benchmarks.report import terminal_table, write_report
 from benchmarks.report.figures.all import write_figures
 from benchmarks.report.runs import load_calls, load_runs, refresh
+from benchmarks.running.journal import Record
 from benchmarks.running.run_folder import calls_table, write_tables
 
 LENGTHS = [8192, 32768, 131072]
+
+
+def _record(row, calls):
+    return Record.read(json.dumps({"row": row, "calls": calls}).encode())
 
 
 @pytest.fixture
@@ -226,7 +231,7 @@ def test_the_same_run_gives_the_same_files(make_run, make_rows, tmp_path):
 @pytest.mark.parametrize(
     ("manifest", "message"),
     [
-        ("[]", "wanted an object"),
+        ("[]", "expected an object"),
         pytest.param("[" * 100_000, "cannot be read", id="nested"),
         ('{"config": 3}', "config is '3'"),
         ('{"git": "abc"}', "git is 'abc'"),
@@ -335,7 +340,7 @@ def test_half_a_surrogate_pair_of_a_model_ends_no_run_and_no_report(make_run, ma
     calls = json.loads(make_calls(1, error="?").to_json(orient="records"))
     records = [{"row": row, "calls": [calls[0] | {"error": "\ud800"}]} for row in rows]
     run = make_run("odd", make_rows("rlm", [1.0]))
-    write_tables(run, records)
+    write_tables(run, [_record(record["row"], record["calls"]) for record in records])
     assert pd.read_parquet(run / "samples.parquet")["prediction"][0] == "Zürich \ufffd"
     (run / "journal").mkdir()
     (run / "journal" / "host.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
@@ -348,7 +353,7 @@ def test_calls_of_a_large_run_are_gathered_in_parts(make_rows, make_calls, monke
     rows = json.loads(make_rows("rlm", [1.0] * 5).to_json(orient="records"))
     owner = ["benchmark", "method", "sample_id", "epoch"]
     calls = json.loads(make_calls(2).drop(columns=owner).to_json(orient="records"))
-    table = calls_table([{"row": row, "calls": calls} for row in rows])
+    table = calls_table([_record(row, calls) for row in rows])
     assert list(table["sample_id"]) == [row["sample_id"] for row in rows for _ in calls]
     assert list(table.index) == list(range(10))
     assert calls_table([]).columns.tolist() == table.columns.tolist()

@@ -12,20 +12,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.running.journal import Journal, key_of, read_journal
+from benchmarks.running.journal import Journal, Record, read_journal
+from benchmarks.running.rows import SampleRow
 
 
 def record(sample_id="s1", status="ok", epoch=0, **row):
     fields = {"benchmark": "b", "method": "m", "sample_id": sample_id, "epoch": epoch, "status": status}
-    return {"row": fields | row, "calls": []}
+    return Record(SampleRow(**{"score": 0.0} | fields | row))
 
 
 async def test_records_come_back_by_key(tmp_path):
     journal = Journal(tmp_path / "a.jsonl")
-    await asyncio.gather(*(journal.append(record(f"s{i}", score=i)) for i in range(100)))
+    await asyncio.gather(*(journal.append(record(f"s{i}", turns=i)) for i in range(100)))
     journal.close()
     records = read_journal(tmp_path)
-    assert [records["b", "m", f"s{i}", 0]["row"]["score"] for i in range(100)] == list(range(100))
+    assert [records["b", "m", f"s{i}", 0].row.turns for i in range(100)] == list(range(100))
 
 
 async def test_the_newest_record_of_a_sample_wins_but_an_error_never_hides_a_result(tmp_path):
@@ -33,7 +34,7 @@ async def test_the_newest_record_of_a_sample_wins_but_an_error_never_hides_a_res
     for entry in (record(status="error"), record(status="ok", score=1), record(status="error")):
         await journal.append(entry)
     journal.close()
-    assert read_journal(tmp_path)["b", "m", "s1", 0]["row"]["score"] == 1
+    assert read_journal(tmp_path)["b", "m", "s1", 0].row.score == 1
 
 
 @given(cut=st.integers(min_value=0, max_value=400))
@@ -56,13 +57,54 @@ def test_a_journal_cut_anywhere_loses_only_the_line_that_was_cut(cut, tmp_path_f
     assert {key[2] for key in read_journal(folder)} == {f"s{i}" for i in range(survivors)} | {"after"}
 
 
-@pytest.mark.parametrize("rubbish", [b"\x00\xff\n", b"[]\n", b'{"row": 1}\n', b'{"row": {}}\n', b"null\n", b"\n"])
-async def test_lines_that_are_not_records_are_passed_over(tmp_path, rubbish):
-    (tmp_path / "a.jsonl").write_bytes(rubbish)
+ROW = b'"benchmark":"b","method":"m","sample_id":"s0","epoch":0'
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"\x00\xff", "codec can't decode"),
+        (b"[]", "the line is no object with a row"),
+        (b"null", "the line is no object with a row"),
+        (b"", "Expecting value"),
+        (b'{"row": 1}', "the line is no object with a row"),
+        (b'{"row": {}}', "column benchmark is missing"),
+        (b'{"row": {' + ROW + b"}}", "column score is missing"),
+        (b'{"row": {' + ROW + b',"score":[1]}}', "column score is [1]: expected a number"),
+        (b'{"row": {' + ROW + b',"score":1e999}}', "column score is inf: expected a number"),
+        (b'{"row": {' + ROW + b',"score":1,"length":"8K"}}', "column length is '8K': expected an integer or null"),
+        (b'{"row": {' + ROW + b',"score":1},"calls":{}}', "calls are not a list of objects"),
+        (b'{"row": {' + ROW + b',"score":1},"calls":[{"call_id":"x"}]}', "column call_id is 'x': expected an integer"),
+        (b'{"row": {' + ROW + b',"score":1},"at":"now"}', "at is not a number"),
+        (b"[" * 100_000, "recursion"),
+    ],
+)
+async def test_a_broken_line_is_set_aside_with_its_file_and_number(tmp_path, line, reason):
+    (tmp_path / "a.jsonl").write_bytes(line + b"\n")
     journal = Journal(tmp_path / "a.jsonl")
     await journal.append(record())
     journal.close()
-    assert list(read_journal(tmp_path)) == [key_of(record())]
+    reported = []
+    assert list(read_journal(tmp_path, reported.append)) == [record().row.key]
+    (told,) = reported
+    assert told.startswith(f"{tmp_path}/a.jsonl line 1 is set aside: ") and reason in told and "\n" not in told
+
+
+def test_several_broken_lines_of_a_file_are_one_line_of_report(tmp_path):
+    (tmp_path / "a.jsonl").write_bytes(b"{}\n" * 3)
+    reported = []
+    assert read_journal(tmp_path, reported.append) == {}
+    (told,) = reported
+    assert "line 1 (and 2 more broken lines) is set aside" in told
+
+
+async def test_a_target_is_not_journaled(tmp_path):
+    journal = Journal(tmp_path / "a.jsonl")
+    await journal.append(record(target='"the gold answer"', prediction="an answer"))
+    journal.close()
+    assert b"gold" not in (tmp_path / "a.jsonl").read_bytes()
+    (kept,) = read_journal(tmp_path).values()
+    assert kept.row.target is None and kept.row.prediction == "an answer"
 
 
 async def test_a_sample_is_not_done_when_the_disk_is_full(tmp_path):
@@ -94,7 +136,7 @@ async def test_of_several_machines_the_latest_record_counts_whatever_their_names
         journal = Journal(tmp_path / f"{machine}.jsonl")
         await journal.append(entry)
         journal.close()
-    assert {key[2]: kept["row"]["score"] for key, kept in read_journal(tmp_path).items()} == dict.fromkeys(
+    assert {key[2]: kept.row.score for key, kept in read_journal(tmp_path).items()} == dict.fromkeys(
         ("s1", "s2", "s3", "s4"), 1
     )
 
@@ -103,13 +145,14 @@ def test_what_was_acknowledged_survives_kill_9(tmp_path):
     program = textwrap.dedent("""
         import asyncio, sys
         from pathlib import Path
-        from benchmarks.running.journal import Journal
+        from benchmarks.running.journal import Journal, Record
+        from benchmarks.running.rows import SampleRow
 
         async def main():
             journal = Journal(Path(sys.argv[1]) / "a.jsonl")
             for number in range(100000):
-                row = {"benchmark": "b", "method": "m", "sample_id": str(number), "epoch": 0, "status": "ok"}
-                await journal.append({"row": row, "calls": []})
+                row = SampleRow(benchmark="b", method="m", sample_id=str(number), epoch=0, score=1.0)
+                await journal.append(Record(row))
                 print(number, flush=True)
 
         asyncio.run(main())

@@ -38,7 +38,7 @@ def test_a_row_of_an_older_run_gets_defaults_and_nulls_in_new_columns():
     assert (row.target, row.untagged, row.answer_cut, row.prompt_cut) == (None, None, None, None)
     assert row.details == {"precision": 0.5}
     call = CallRow.read({"call_id": 0})
-    assert (call.provider, call.system_fingerprint, call.returned_model) == (None, None, None)
+    assert (call.provider, call.system_fingerprint, call.prompt_cut) == (None, None, None)
 
 
 def test_a_row_survives_json():
@@ -52,6 +52,9 @@ def test_a_row_survives_json():
         ({"score": "1.0"}, "column score is '1.0': expected a number"),
         ({"score": None}, "column score is None: expected a number"),
         ({"score": True}, "column score is True: expected a number"),
+        ({"score": math.nan}, "column score is nan: expected a number"),
+        ({"score": 7}, "column score is 7: expected a number from 0 to 1"),
+        ({"cost_usd": math.inf}, "column cost_usd is inf: expected a number"),
         ({"epoch": 0.5}, "column epoch is 0.5: expected an integer"),
         ({"epoch": 2**70}, "column epoch is 1180591620717411303424: expected an integer"),
         ({"length": "8192"}, "column length is '8192': expected an integer or null"),

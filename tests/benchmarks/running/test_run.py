@@ -172,19 +172,34 @@ def test_a_scorer_that_fails_is_a_failed_sample_and_no_lost_run(go, server, monk
         outcome = go(fake, *words)
     samples = pd.read_parquet(outcome.path / "samples.parquet")
     assert outcome.state == "finished" and set(samples["status"]) == {"error"}
-    assert set(samples["error"]) == {"scorer: KeyError"}, "its message could hold the target"
+    expected = "scorer: benchmark.sniah: score() raised KeyError"
+    assert set(samples["error"]) == {expected}, "the exception's message could hold the target"
+    assert outcome.unscored == (f"no score for sniah, base, length 512: 4 of 4 samples ended in errors: {expected}",)
     go(fake, *words)
     assert set(pd.read_parquet(outcome.path / "samples.parquet")["status"]) == {"ok"}
     assert fake.paid().total() == 4, "what was answered is not paid again"
 
 
-def test_data_of_which_no_sample_can_be_made_ends_the_run_in_one_line(go, server, monkeypatch):
+def test_a_sample_that_cannot_be_built_is_an_error_and_the_other_samples_run(go, server, monkeypatch):
     from benchmarks.suites.sniah.suite import SNIAH
 
-    monkeypatch.setattr(SNIAH, "sample", lambda self, sample_id: {}["needle"])
-    outcome = go(server(), *SMALL[:-1], "method=[base]")
-    assert outcome.state == "failed"
-    assert outcome.message.startswith("benchmark.sniah: sample ") and "cannot be built: KeyError" in outcome.message
+    build = SNIAH.sample
+
+    def broken(self, sample_id):
+        return {}["needle"] if sample_id.endswith("0") else build(self, sample_id)
+
+    fake = server()
+    words = [*SMALL[:-1], "method=[oracle,base]", "name=b"]
+    with monkeypatch.context() as patched:
+        patched.setattr(SNIAH, "sample", broken)
+        outcome = go(fake, *words)
+    samples = pd.read_parquet(outcome.path / "samples.parquet")
+    failed = samples[samples["status"] == "error"]
+    assert outcome.state == "finished" and 0 < len(failed) < len(samples)
+    assert failed["error"].str.contains("benchmark.sniah: sample .* cannot be built: KeyError").all()
+    assert len(outcome.unscored) == 2
+    assert go(fake, *words).unscored == ()
+    assert set(pd.read_parquet(outcome.path / "samples.parquet")["status"]) == {"ok"}
 
 
 def test_a_method_of_the_users_own_is_one_class_and_one_yaml(go, server, in_folder, monkeypatch):

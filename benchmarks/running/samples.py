@@ -1,0 +1,90 @@
+"""The samples of a run: benchmarks checked once, samples built once for all methods and measured."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from benchmarks.config.build import build
+from benchmarks.config.compose import Config, ConfigError
+from benchmarks.running.rows import RowError, SampleRow, columns
+from benchmarks.sample import Benchmark, Sample, SampleInfo
+from benchmarks.sources.files import one_line
+from rlm.models.tokens import count_tokens
+
+
+@dataclass(frozen=True)
+class BuiltSample:
+    """A sample with its context, its measured tokens, and its target as canonical JSON with a hash."""
+
+    sample: Sample
+    tokens: int
+    target: str
+    target_sha256: str
+
+
+class SampleCache:
+    """Builds each sample once for methods that follow each other, and keeps the last few."""
+
+    def __init__(self, benchmarks: Mapping[str, Benchmark], keep: int) -> None:
+        self._benchmarks = benchmarks
+        self._keep = keep
+        self._built: OrderedDict[tuple[str, str], asyncio.Task[BuiltSample]] = OrderedDict()
+
+    async def get(self, benchmark: str, sample_id: str) -> BuiltSample:
+        """Build a sample, or return it from the cache. Raises what the benchmark raises."""
+        key = benchmark, sample_id
+        if key not in self._built:
+            self._built[key] = asyncio.create_task(
+                asyncio.to_thread(built_sample, self._benchmarks[benchmark], sample_id)
+            )
+            while len(self._built) > self._keep:
+                self._built.popitem(last=False)
+        self._built.move_to_end(key)
+        return await asyncio.shield(self._built[key])
+
+
+def built_sample(benchmark: Benchmark, sample_id: str) -> BuiltSample:
+    """Build a sample and measure it."""
+    sample = benchmark.sample(sample_id)
+    target = benchmark.target_bytes(sample.target)
+    return BuiltSample(sample, prompt_tokens(sample), target.decode(), hashlib.sha256(target).hexdigest())
+
+
+def prompt_tokens(sample: Sample) -> int:
+    """Tokens of the context and the query together."""
+    context = sample.prompt.context
+    documents = [context] if isinstance(context, str) else context
+    return sum(map(count_tokens, documents)) + count_tokens(sample.prompt.query)
+
+
+def load_benchmarks(config: Config) -> tuple[dict[str, Benchmark], dict[str, dict[str, SampleInfo]]]:
+    """The benchmarks of a configuration and, for each, the samples of the run by id. Raises ConfigError."""
+    benchmarks = {name: build(settings, f"benchmark.{name}") for name, settings in config["benchmark"].items()}
+    infos = {}
+    for name, benchmark in benchmarks.items():
+        try:
+            infos[name] = {info.sample_id: info for info in benchmark.infos()[: config["limit"]]}
+            _check(benchmark, infos[name])
+        except RowError as error:
+            raise ConfigError(f"benchmark.{name}: {error}") from error
+        except (ValueError, ArithmeticError, OSError) as error:
+            raise ConfigError(f"benchmark.{name}: {error}") from error
+        except Exception as error:
+            # The benchmark can be a plug-in, which raises anything.
+            raise ConfigError(f"benchmark.{name}: infos() raised {one_line(error)}") from error
+    return benchmarks, infos
+
+
+def _check(benchmark: Benchmark, infos: Mapping[str, SampleInfo]) -> None:
+    """Raise RowError for a property that would make an invalid row."""
+    for name in ("metric", "scorer", "protected"):
+        columns(SampleRow)[name].checked(getattr(benchmark, name))
+    for info in infos.values():
+        values: dict[str, Any] = asdict(info)
+        for name, value in values.items():
+            columns(SampleRow)[name].checked(value)

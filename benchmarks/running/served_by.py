@@ -1,0 +1,46 @@
+"""Who served the calls of a run: providers and fingerprints by model, and a line when one changes."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from benchmarks.running.rows import CallRow
+
+_COLUMNS = {"provider": "provider", "system_fingerprint": "system fingerprint"}
+
+
+class ServedBy:
+    """Counts the calls of each model by provider and by system fingerprint."""
+
+    def __init__(self) -> None:
+        self._counts: dict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
+
+    def add(self, calls: Iterable[CallRow]) -> list[str]:
+        """Count calls; returns a line for each value that is new where a model has been served by another one."""
+        lines = []
+        for call in calls:
+            for column in _COLUMNS:
+                if (value := getattr(call, column)) is None:
+                    continue
+                seen = self._counts[call.model, call.role, column]
+                if seen and value not in seen:
+                    lines.append(
+                        f"{call.model} ({call.role}): the {_COLUMNS[column]} has changed from {_listed(list(seen))} to "
+                        f"{value}: scores of this run mix them"
+                    )
+                seen[value] += 1
+        return lines
+
+    def described(self) -> list[dict[str, Any]]:
+        """For the manifest: calls by provider and by fingerprint, of each model and role."""
+        by_model: dict[tuple[str, str], dict[str, Any]] = {}
+        for (model, role, column), counts in sorted(self._counts.items()):
+            entry = by_model.setdefault((model, role), {"model": model, "role": role})
+            entry[column] = dict(sorted(counts.items()))
+        return list(by_model.values())
+
+
+def _listed(values: Sequence[str]) -> str:
+    return ", ".join(values[:3]) + (f" and {len(values) - 3} others" if len(values) > 3 else "")
