@@ -156,7 +156,7 @@ class CallTree:
             usage, cost = _with_failures(reply, failures)
             record = CallRecord(
                 call_id, caller, role, depth, reply.model or model.name, usage, cost, reply.finish_reason,
-                reply.latency_s or time.perf_counter() - clock, len(failures) - (error is not None and bool(failures)),
+                reply.latency_s or time.perf_counter() - clock, _retries(failures, error),
                 reply.cache_hit, started_at, digest, failures, error, self.prompt_file_sha256,
                 reply.provider, reply.system_fingerprint, reply.output_cap, reply.prompt_cut, reply.only_reasoning,
                 bool(reply.tool_calls),
@@ -253,6 +253,12 @@ class CallTree:
         if earlier and sent[: len(earlier)] == earlier:
             return {"after_call": before, "messages": [dict(message) for message in sent[len(earlier) :]]}
         return {"messages": [dict(message) for message in sent]}
+
+
+def _retries(failures: Sequence[FailedAttempt], error: str | None) -> int:
+    """Attempts beyond the first: the last failure ended the call if it raised, or if the provider refused it."""
+    ended = bool(failures) and (error is not None or failures[-1].kind == "content_filter")
+    return len(failures) - ended
 
 
 def _flags(reply: Reply) -> dict[str, object]:
