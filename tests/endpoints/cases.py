@@ -109,10 +109,10 @@ CASES = {
     "error_msg": error({"status": 400, "body": {"error_msg": "bad messages"}}, message="bad messages"),
     # Waits and outages.
     "wait in the body": Case((refusal(429, "Rate limit reached. Please try again in 20ms."),), "answered", 2),
+    "always half a body": error(*["half_body"] * 9, attempts=3, cost="unknown", message="half body (attempt 3)"),
     "reset": Case(("reset",), "answered", 2),
     "half a body": Case(("half_body",), "answered", 2),
     "always 500": error(*["500"] * 9, attempts=3, cost="unknown", message="server error (attempt 3)"),
-    "always half a body": error(*["half_body"] * 9, attempts=3, cost="unknown", message="half body (attempt 3)"),
     # What no later call can overcome.
     "daily quota": Case(
         (refusal(429, "quota", details=[{"violations": [{"quotaId": DAY}]}]),), "fatal", 1, "free", kept=False,
