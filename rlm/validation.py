@@ -94,7 +94,8 @@ def make(target: Callable[..., Any], settings: object, where: str = "", **given:
 
 def check_fields(settings: Any, where: str) -> None:
     """Validate the fields of a dataclass in its `__post_init__`, for objects that no configuration has made."""
-    validate(type(settings), {name: getattr(settings, name) for name in setting_types(type(settings))}, where)
+    kind: Any = type(settings)
+    validate(kind, {name: getattr(settings, name) for name in setting_types(kind)}, where)
 
 
 def located(error: Exception, target: Callable[..., Any], where: str) -> str:

@@ -43,8 +43,8 @@ def sign_flip_p(differences: ArrayLike) -> float:
     if len(d) * CELLS > MAX_ADDITIONS:
         x = np.sort(d)
         return t_test_p(float(x.mean()), clustered_se(x), len(x) - 1.0)
-    share = CELLS / float(sizes.sum())
-    return _convolved(np.rint(sizes * share).astype(np.int64), math.floor(observed * share))
+    scale = CELLS / float(sizes.sum())
+    return _convolved(np.rint(sizes * scale).astype(np.int64), math.floor(observed * scale))
 
 
 def _in_steps(sizes: Floats) -> tuple[NDArray[np.int64], int] | None:

@@ -148,9 +148,9 @@ class _Reader:
 
     def _final(self, line: str) -> None:
         # Fences inside a final answer belong to the answer.
-        stop = None
-        if self.open_finals < 4:
-            stop = closing_parenthesis(self.reply, self.at + _FINAL.match(line).end(), self.end)
+        stop, start = None, _FINAL.match(line)
+        if start is not None and self.open_finals < 4:
+            stop = closing_parenthesis(self.reply, self.at + start.end(), self.end)
             self.open_finals += stop is None
         taken = line if stop is None else self.reply[self.at : stop] + self._up_to_end_mark(self._line(stop), stop)
         self.answered = self.answered or stop is not None
@@ -173,7 +173,8 @@ class _Reader:
 
     def _one_line(self, line: str) -> bool:
         # ```repl print(1)``` on one line is a block; any other line with two fences is text.
-        inside = _FENCE.match(line)[2].rstrip()
+        fence = _FENCE.match(line)
+        inside = fence[2].rstrip() if fence else ""
         if "```" not in inside:
             return False
         label, _, code = inside.partition(" ")

@@ -68,7 +68,7 @@ class MapReduce(Method):
         paid, calls = PaidReplies(tree.meter), SubCalls(tree, self.sub_model, self.concurrency)
         functions = sub_call_functions(calls, paid, parent=lambda: turn)
         # The method is one cell, and max_wall_s alone bounds its time.
-        settings = replace(self.repl, cell_s=_NO_LIMIT_S)
+        settings = replace(ReplSettings.of(self.repl), cell_s=_NO_LIMIT_S)
         session = await Session.open(
             settings, tree.meter.limits, tree, paid, prompt.context, functions, data=self._data(prompt)
         )

@@ -6,7 +6,7 @@ import asyncio
 import math
 import traceback
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rlm.blocking import run_blocking
 from rlm.completion import Completion, StopReason, Usage, one_line
@@ -31,6 +31,16 @@ class Answer:
     untagged: bool = False
 
 
+if TYPE_CHECKING:
+
+    class _ModelField:
+        """The type of a field that takes a model or a name, and then holds the model."""
+
+        def __get__(self, method: object, owner: object) -> ChatModel: ...
+
+        def __set__(self, method: object, value: ChatModel | str | None) -> None: ...
+
+
 @dataclass(kw_only=True)
 class Method:
     """Base class of every method: a subclass declares its settings as fields and implements `answer`.
@@ -42,15 +52,18 @@ class Method:
     # The entry of a model configuration that the runner passes as sub_model.
     sub_role: ClassVar[str] = SUB
 
-    model: ChatModel | str
-    sub_model: ChatModel | str | None = None
+    if TYPE_CHECKING:
+        model: _ModelField = _ModelField()
+        sub_model: _ModelField = _ModelField()
+    else:
+        model: ChatModel | str
+        sub_model: ChatModel | str | None = None
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
-        settings = {
-            name: getattr(self, name) for name in setting_types(type(self)) if name not in ("model", "sub_model")
-        }
-        for name, value in validate(type(self), settings).items():
+        kind: Any = type(self)
+        settings = {name: getattr(self, name) for name in setting_types(kind) if name not in ("model", "sub_model")}
+        for name, value in validate(kind, settings).items():
             setattr(self, name, value)
         self.model = load_model(self.model)
         self.sub_model = self.model if self.sub_model is None else load_model(self.sub_model)

@@ -7,7 +7,7 @@ from typing import Any
 
 from rlm.limits import Limits
 from rlm.methods.subcalls import PaidReplies
-from rlm.repl import open_repl
+from rlm.repl import AnswerProtocol, open_repl
 from rlm.repl.protocol import CellResult, CellStatus, HostFunction, Repl, ReplSettings
 from rlm.syntax import parsed
 from rlm.tree import CallTree
@@ -33,7 +33,7 @@ class Session:
         context: str | Sequence[str],
         functions: Mapping[str, HostFunction],
         *,
-        answer: str = "none",
+        answer: AnswerProtocol = "none",
         data: Mapping[str, Any] | None = None,
     ) -> Session:
         """Start a REPL with a method's settings; `open_repl` documents answer and data. Raises ReplError."""

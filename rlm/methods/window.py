@@ -109,9 +109,10 @@ class Reader:
 
     def take(self, tokens: int | None) -> str:
         """The next piece, of at most `tokens` tokens (None is no limit) and at least one character."""
-        taken: list[str] = []
         if tokens is None:
-            taken, self._index = [self.rest(None)], len(self._documents)
+            text, self._index = self.rest(None) or "", len(self._documents)
+            return text
+        taken: list[str] = []
         while not self.ended:
             document = self._documents[self._index]
             end = fit(document, self._at, tokens)

@@ -79,11 +79,11 @@ def build_models(
     if kind == "embedded":
         from rlm.models import embedded
 
-        return embedded.build(config, replay=replay)
+        return {**embedded.build(config, replay=replay)}
     if kind == "scripted":
         from rlm.models import scripted
 
-        return scripted.build(config)
+        return {**scripted.build(config)}
     if kind != "openai":
         raise SettingError(f"model.kind is {kind!r}: expected {', '.join(KINDS[:-1])} or {KINDS[-1]}")
     roles = (*ROLES, "judge")

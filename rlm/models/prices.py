@@ -162,8 +162,8 @@ def _resolve(info: ModelInfo) -> Price | None:
     prices = info.get_prices(datetime.now(UTC))
     if prices.input_mtok is None or prices.output_mtok is None:
         return None
-    cached = prices.cache_read_mtok
-    return Price(_rate(prices.input_mtok), _rate(prices.output_mtok), cached and _rate(cached), "genai-prices")
+    cached = None if prices.cache_read_mtok is None else _rate(prices.cache_read_mtok)
+    return Price(_rate(prices.input_mtok), _rate(prices.output_mtok), cached, "genai-prices")
 
 
 def _rate(price: Any) -> Rate:

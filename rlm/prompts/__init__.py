@@ -66,10 +66,10 @@ def load_prompt(name: str) -> PromptFile:
     from jinja2 import TemplateError, meta
 
     environment = _environment()
-    path = FOLDER / f"{name}.md"
-    if not path.is_file():
-        path = Path(name)
-    digest, templates = hashlib.sha256(), []
+    own = FOLDER / f"{name}.md"
+    path: Path | None = own if own.is_file() else Path(name)
+    digest = hashlib.sha256()
+    templates: list[Template] = []
     try:
         while path is not None and len(templates) < _MOST_TEMPLATES:
             source = path.read_text(encoding="utf-8")

@@ -13,7 +13,8 @@ from rlm.repl.session import Session
 
 __all__ = ["check_confinement", "check_platform", "layers", "open_repl"]
 
-ANSWERS = ("final_tags", "answer_variable", "none")
+AnswerProtocol = Literal["final_tags", "answer_variable", "none"]
+ANSWERS = get_args(AnswerProtocol)
 CONFINEMENTS = get_args(Confinement)
 
 
@@ -22,7 +23,7 @@ async def open_repl(
     functions: Mapping[str, HostFunction],
     *,
     limits: ReplLimits = ReplLimits(),  # noqa: B008
-    answer: Literal["final_tags", "answer_variable", "none"] = "final_tags",
+    answer: AnswerProtocol = "final_tags",
     data: Mapping[str, Any] | None = None,
     confinement: Confinement = "confined",
 ) -> Repl:

@@ -67,8 +67,9 @@ class Calls:
         Raises ProtocolError.
         """
         number, name, args, kwargs = (message.get(key) for key in ("id", "name", "args", "kwargs"))
-        known = isinstance(name, str) and name in self._functions
-        if not known or type(number) is not int or not isinstance(args, list) or not isinstance(kwargs, dict):
+        if not isinstance(name, str) or name not in self._functions or type(number) is not int:
+            raise ProtocolError("malformed call")
+        if not isinstance(args, list) or not isinstance(kwargs, dict):
             raise ProtocolError("malformed call")
         task = asyncio.create_task(self._call(number, name, args, kwargs))
         self._tasks[task] = size

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from rlm.repl.results import ProtocolError
 from rlm.repl.sandbox import wire
@@ -62,7 +62,7 @@ class Channel(asyncio.Protocol):
         self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._fail("its process ended, for example because a cell used too much memory or broke its Python")
@@ -82,7 +82,7 @@ class Channel(asyncio.Protocol):
         at = 0
         try:
             while not self._pauses and not self._ended:
-                prefix = self._buffer[at : at + wire.SIZES.size]
+                prefix = bytes(self._buffer[at : at + wire.SIZES.size])
                 self._needed = wire.SIZES.size + (sum(wire.sizes(prefix)) if len(prefix) == wire.SIZES.size else 0)
                 if len(self._buffer) - at < self._needed:
                     break
@@ -92,7 +92,7 @@ class Channel(asyncio.Protocol):
         del self._buffer[:at]
 
     def _message(self, at: int) -> int:
-        head, text = wire.sizes(self._buffer[at : at + wire.SIZES.size])
+        head, text = wire.sizes(bytes(self._buffer[at : at + wire.SIZES.size]))
         start = at + wire.SIZES.size
         end = start + head + text
         started = time.perf_counter()

@@ -165,7 +165,12 @@ async def _announcement(channel: socket.socket) -> tuple[dict[str, Any], int]:
 async def _readable(channel: socket.socket) -> None:
     loop = asyncio.get_running_loop()
     ready: asyncio.Future[None] = loop.create_future()
-    loop.add_reader(channel, lambda: ready.done() or ready.set_result(None))
+
+    def set_ready() -> None:
+        if not ready.done():
+            ready.set_result(None)
+
+    loop.add_reader(channel, set_ready)
     try:
         await ready
     finally:

@@ -131,7 +131,10 @@ def check_structure(body: bytearray | bytes) -> None:
 
 def _end_of_string(body: bytearray | bytes, at: int) -> int:
     while at < len(body):
-        end = _INSIDE.match(body, at, at + _WINDOW_BYTES).end()
+        inside = _INSIDE.match(body, at, at + _WINDOW_BYTES)
+        # The pattern also matches nothing.
+        assert inside is not None
+        end = inside.end()
         if body[end : end + 1] == b'"':
             return end + 1
         if end == at:

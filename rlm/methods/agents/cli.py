@@ -93,7 +93,7 @@ class AgentCli(Method):
 class Agent:
     """A ChatModel that makes one call by running the agent."""
 
-    context_window = None
+    context_window: int | None = None
     sampling = Sampling()
 
     def __init__(self, method: AgentCli, query: str, folder: Path, timeout_s: float) -> None:
@@ -136,7 +136,8 @@ class Agent:
     def _check(self, finished: CommandResult, output: AgentOutput) -> None:
         """Raise the error of a failed run, with the cost that it reported."""
         if finished.returncode is None:
-            message, kind = f"the agent did not end within {self._timeout_s:.0f} s", AgentTimedOut
+            message = f"the agent did not end within {self._timeout_s:.0f} s"
+            kind: type[ModelError] = AgentTimedOut
         elif finished.returncode or output.error:
             last = (finished.stderr.strip() or finished.stdout.strip() or "it printed nothing").splitlines()[-1][:300]
             message = f"the agent ended with exit code {finished.returncode}: {output.error or last}"

@@ -95,7 +95,7 @@ async def metering_endpoint(tree: CallTree, root: ChatModel, sub: ChatModel) -> 
     app = make_app(methods, api_key=key, max_requests=_MANY)
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off", access_log=False))
     # Keep the run's handling of Ctrl-C.
-    server.capture_signals = _no_signals
+    vars(server)["capture_signals"] = _no_signals
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         serving = asyncio.create_task(server.serve(sockets=[listener]))

@@ -110,7 +110,8 @@ def _host_tool(
                 "tool", parent=event, depth=depth, name=name, error=error, wall_s=time.perf_counter() - started
             )
 
-    call.__signature__, call.__doc__ = _signature(tool), inspect.getdoc(tool)
+    vars(call)["__signature__"] = _signature(tool)
+    call.__doc__ = inspect.getdoc(tool)
     return call
 
 

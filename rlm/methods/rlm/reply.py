@@ -227,8 +227,8 @@ def _final(inside: str, *, variable: bool, closed: bool) -> Final:
     if _PLACEHOLDER.fullmatch(plain) or (literal is None and inside[:2].lower() in ('f"', "f'") and "{" in inside):
         return Reminder(Reason.UNFILLED_FINAL)
     word = plain[1:-1] if literal is None and plain[:1] == plain[-1:] == "`" else plain
-    name = literal is None and word.isidentifier()
-    return FinalText(word if name else plain, name=name, closed=closed)
+    is_name = literal is None and word.isidentifier()
+    return FinalText(word if is_name else plain, name=is_name, closed=closed)
 
 
 def expression_names(text: str) -> tuple[str, ...]:

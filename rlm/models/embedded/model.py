@@ -75,7 +75,7 @@ class EmbeddedModel:
     ) -> None:
         self.settings = ServerSettings(context_window=context_window, slots=slots, threads=threads, weights=weights)
         self.name = self.settings.name
-        self.context_window = context_window
+        self.context_window: int | None = context_window
         self.sampling = sampling or DEFAULT_SAMPLING
         self._server: _Server | None = None
         self._client: OpenAIModel | None = None
@@ -239,7 +239,7 @@ class _Server:
         late = threading.Timer(START_S, self._process.kill)
         late.start()
         try:
-            line = self._process.stdout.readline()
+            line = self._process.stdout.readline() if self._process.stdout else b""
         finally:
             late.cancel()
         report = json.loads(line) if line else {}

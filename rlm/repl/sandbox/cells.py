@@ -194,7 +194,7 @@ class Cells:
 
         self.namespace["__builtins__"] = builtins
         builtins.input = no_input
-        builtins.exit = builtins.quit = no_exit
+        vars(builtins).update(exit=no_exit, quit=no_exit)
         builtins.help = _Helper()
         sys.breakpointhook = no_input
 

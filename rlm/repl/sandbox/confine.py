@@ -96,7 +96,8 @@ def confine(layers: Layers, layout: Layout, limits: dict[str, int], *, base_byte
     if separate:
         namespaces.own_scratch(layout.scratch, limits["scratch_bytes"])
         namespaces.own_user(_own_user(number))
-        threads, capabilities = count, 0
+        threads: int | None = count
+        capabilities = 0
     else:
         os.chdir("/")
         threads, capabilities = _user_without_namespaces(layout, number, count)

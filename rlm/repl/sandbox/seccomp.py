@@ -158,11 +158,11 @@ def program(pid: int, *, own_files: bool, machine: str | None = None) -> bytes:
     if machine == "x86_64":
         code += [(_JUMP_AT_LEAST, 0, 1, _X32_BIT), (_RETURN, 0, 0, _KILL_PROCESS)]
     for numbers, block in _conditions(pid, own_files):
-        if numbers[column] is not None:
-            code += [(_JUMP_EQUAL, 0, len(block), numbers[column]), *block]
+        if (number := numbers[column]) is not None:
+            code += [(_JUMP_EQUAL, 0, len(block), number), *block]
     for numbers in (_ALWAYS | (_OWN_FILES if own_files else {})).values():
-        if numbers[column] is not None:
-            code += [(_JUMP_EQUAL, 0, 1, numbers[column]), (_RETURN, 0, 0, _ALLOW)]
+        if (number := numbers[column]) is not None:
+            code += [(_JUMP_EQUAL, 0, 1, number), (_RETURN, 0, 0, _ALLOW)]
     code.append(_refuse(errno.EPERM))
     return b"".join(struct.pack("<HBBI", *instruction) for instruction in code)
 

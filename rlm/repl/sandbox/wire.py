@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Callable
 from typing import Any
 
 SIZES = struct.Struct("<II")
@@ -18,7 +19,11 @@ MAX_TEXT_BYTES = 128 << 20
 MAX_DEPTH = 50
 _SCALARS = (bool, int, float)
 # The plain value of an instance of a subclass, whose own methods are not trusted.
-_PLAIN = ((str, str.__str__), (int, int.__int__), (float, float.__float__))
+_PLAIN: tuple[tuple[type, Callable[[Any], Any]], ...] = (
+    (str, str.__str__),
+    (int, int.__int__),
+    (float, float.__float__),
+)
 _NESTED = (dict, list)
 
 # Characters are not escaped, because JSON joins the escapes of two surrogates to one character.

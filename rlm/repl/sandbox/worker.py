@@ -187,7 +187,7 @@ class Worker:
         function.__name__ = function.__qualname__ = name
         function.__doc__ = described["doc"]
         function.__module__ = "__main__"
-        function.__signature__ = signature
+        vars(function)["__signature__"] = signature
         return function
 
     def _call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
