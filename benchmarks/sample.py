@@ -1,25 +1,22 @@
-"""Sample, Score, Benchmark: what a benchmark offers to the runner, and how an answer is judged."""
+"""Samples, scores and the Benchmark protocol: the interface between a suite and the runner."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from benchmarks.sources.files import DataError, one_line
 from rlm.prompt import Prompt
 
-if TYPE_CHECKING:
-    from benchmarks.scoring.judge import Verdict
-
 
 @dataclass(frozen=True)
 class SampleInfo:
-    """What is known of a sample before its context is built. Holds nothing a method must not see.
+    """The properties of a sample that are known before its context is built. None of them reveals the target.
 
-    cluster: samples with the same value share a context window, so their errors are not independent.
-    length: the declared length bucket in tokens, None where the data set has none.
+    cluster: samples with the same value share a context, so their errors are not independent.
+    length: the declared length in tokens; None if the data set declares none.
     """
 
     sample_id: str
@@ -31,7 +28,7 @@ class SampleInfo:
 
 @dataclass(frozen=True)
 class Sample:
-    """A sample with its prompt and its target; the target is for the scorer alone."""
+    """A sample with its prompt and its target. Only the scorer may read the target."""
 
     info: SampleInfo
     prompt: Prompt
@@ -41,14 +38,37 @@ class Sample:
     def sample_id(self) -> str:
         return self.info.sample_id
 
+    def without_target(self) -> UnlabelledSample:
+        return UnlabelledSample(self.info, self.prompt)
+
+
+class HiddenTarget(AttributeError):
+    """Code that must not depend on targets has read one."""
+
+
+@dataclass(frozen=True)
+class UnlabelledSample:
+    """A sample without its target."""
+
+    info: SampleInfo
+    prompt: Prompt
+
+    @property
+    def sample_id(self) -> str:
+        return self.info.sample_id
+
+    @property
+    def target(self) -> NoReturn:
+        raise HiddenTarget(f"the target of sample {self.sample_id} is hidden here: use `info` and `prompt`")
+
 
 @dataclass(frozen=True)
 class Score:
-    """The judgement of one answer.
+    """The score of one answer.
 
-    value: the official score, 0 to 1. lenient: the same with formalities forgiven, a diagnostic. format_ok: the answer
-    has the form the prompt asks for. prediction: what was taken from the answer and judged. details: further columns,
-    by name, such as precision and recall.
+    value: the official score, from 0 to 1. lenient: the same with errors of format forgiven; a diagnostic. format_ok:
+    the answer has the form that the prompt asks for. prediction: the part of the answer that was scored. details:
+    further columns by name, such as precision and recall.
     """
 
     value: float
@@ -58,15 +78,35 @@ class Score:
     details: Mapping[str, float | str | bool | None] = field(default_factory=dict)
 
 
-# Judges one response: (question, response, correct answer) -> verdict. None where no judge is configured.
-Judge = Callable[[str, str, str], Awaitable["Verdict"]]
+@dataclass(frozen=True)
+class Judgement:
+    """A judge's reading of one response.
+
+    correct: None if the reply has no verdict. extracted: the final answer that the judge found in the response.
+    confidence: 0 to 100, as the response states it; None if the reply has none. reply: the complete reply.
+    """
+
+    correct: bool | None
+    extracted: str = ""
+    reasoning: str = ""
+    confidence: float | None = None
+    reply: str = ""
+
+
+# Judges one response: (question, response, correct answer) -> Judgement.
+Judge = Callable[[str, str, str], Awaitable[Judgement]]
+# An answer that needs no understanding, made from a sample's prompt alone.
+Constant = Callable[[UnlabelledSample], str]
 
 
 class Benchmark(Protocol):
     """A data set with its prompt and its score.
 
     name: as in tables. metric: the name of the official score. scorer: id and version of the scoring code, recorded in
-    each run. protected: its texts must not stand in reports, logs or trajectories in the clear.
+    each run. protected: its texts must not appear in reports, logs or trajectories in the clear.
+
+    A suite may also declare `max_answer_tokens`: answers are cut to that many tokens before they are scored. None, or
+    no such attribute, is no limit.
     """
 
     name: str
@@ -79,36 +119,39 @@ class Benchmark(Protocol):
         ...
 
     def sample(self, sample_id: str) -> Sample:
-        """Build one sample, context included. Raises KeyError for an id that is not in `infos`."""
+        """Build one sample with its context. Raises KeyError for an id that is not in `infos`."""
         ...
 
     async def score(self, target: Any, answer: str | None, judge: Judge | None = None) -> Score:
-        """Judge an answer; None is no answer and scores 0. Never raises for any text."""
+        """Score an answer; None is no answer and scores 0. Never raises for any text."""
         ...
 
     def oracle(self, target: Any) -> str:
-        """The best possible answer, in the form the prompt asks for."""
+        """The best possible answer, in the form that the prompt asks for."""
         ...
 
-    def constants(self, samples: Sequence[Sample]) -> Sequence[Callable[[Sample], str]]:
-        """Answers that need no understanding, each a function of the sample's prompt; the floor is the best of them."""
+    def constants(self, samples: Sequence[UnlabelledSample]) -> Sequence[Constant]:
+        """Answers that need no understanding, floods among them; the best of them is the `floor` row.
+
+        samples: all samples of the run, without their targets.
+        """
         ...
 
     def target_of(self, row: Mapping[str, Any]) -> Any:
-        """The target that a row of `rlm-eval score` carries itself. Raises ValueError where rows cannot."""
+        """The target that a row of `rlm-eval score` carries. Raises ValueError if rows of this suite cannot."""
         ...
 
     def target_bytes(self, target: Any) -> bytes:
-        """The target as JSON in a canonical form, for its hash and for `rlm-eval data --targets`."""
+        """The target as canonical JSON, for its hash and for `rlm-eval data --targets`."""
         ...
 
     def provenance(self) -> Mapping[str, Any]:
-        """What identifies the data: source, revision, generator version, seed, hash of what was chosen."""
+        """The identity of the data: source, revision, generator version, seed, hash of the samples drawn."""
         ...
 
 
 def target_json(benchmark: Benchmark, target: Any) -> Any:
-    """A target as rows of `rlm-eval data --targets` have it. Raises DataError where `target_bytes` gives no JSON."""
+    """A target as in the rows of `rlm-eval data --targets`. Raises DataError if `target_bytes` gives no JSON."""
     try:
         return json.loads(benchmark.target_bytes(target))
     except (ValueError, TypeError) as error:

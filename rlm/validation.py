@@ -287,7 +287,7 @@ def _words(schema: Mapping[str, Any]) -> str:
 def _list_words(schema: Mapping[str, Any]) -> str:
     fixed = schema.get("prefixItems")
     items = fixed[0] if fixed else schema.get("items") or {}
-    noun = _PLURALS.get(items.get("type", ""), "values")
+    noun = _words(items) if "enum" in items else _PLURALS.get(items.get("type", ""), "values")
     if fixed:
         return f"a list of {len(fixed)} {noun}{_bounds(items)}"
     return f"a list of {noun}{_bounds(items)}" + (", not empty" if schema.get("minItems") else "")

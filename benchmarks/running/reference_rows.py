@@ -1,6 +1,6 @@
-"""Reference rows: the oracle (the target as the answer) and the floor (the best constant answer).
+"""Reference rows: the oracle, which answers with the target, and the floor, the best constant answer.
 
-They stand among the methods of a run but are made on the scorer's side: no method sees a target.
+They run beside the methods but use the scorer's side of a benchmark, which no method sees.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 
-from benchmarks.sample import Benchmark, Sample
+from benchmarks.sample import Benchmark, Constant, HiddenTarget, Sample, UnlabelledSample, cut_answer
 
 
 class Oracle:
@@ -19,20 +19,20 @@ class Oracle:
 
 
 class Floor:
-    """Answers as the constant that scores best over all samples of the run."""
+    """Answers with the constant that has the best mean score over all samples of the run."""
 
     def __init__(self) -> None:
-        self._best: dict[str, asyncio.Task[int]] = {}
+        self._best: dict[str, asyncio.Task[Constant]] = {}
 
     async def answer(self, benchmark: Benchmark, sample: Sample, sample_ids: Sequence[str]) -> str:
         if benchmark.name not in self._best:
             self._best[benchmark.name] = asyncio.create_task(_best_constant(benchmark, sample_ids))
         best = await asyncio.shield(self._best[benchmark.name])
-        return benchmark.constants([sample])[best](sample)
+        return await asyncio.to_thread(_scored_part, benchmark, best, sample)
 
 
-class _Samples(Sequence[Sample]):
-    """The samples of a run, each built when it is asked for: together they may not fit in memory."""
+class _UnlabelledSamples(Sequence[UnlabelledSample]):
+    """The samples of a run without their targets, each built on access: together they may not fit in memory."""
 
     def __init__(self, benchmark: Benchmark, sample_ids: Sequence[str]) -> None:
         self._benchmark = benchmark
@@ -41,19 +41,33 @@ class _Samples(Sequence[Sample]):
     def __len__(self) -> int:
         return len(self._ids)
 
-    def __getitem__(self, index: int) -> Sample:  # type: ignore[override]
-        return self._benchmark.sample(self._ids[index])
+    def __getitem__(self, index: int) -> UnlabelledSample:  # type: ignore[override]
+        return self._benchmark.sample(self._ids[index]).without_target()
 
-    def __iter__(self) -> Iterator[Sample]:
-        return (self._benchmark.sample(sample_id) for sample_id in self._ids)
+    def __iter__(self) -> Iterator[UnlabelledSample]:
+        return (self[index] for index in range(len(self)))
 
 
-async def _best_constant(benchmark: Benchmark, sample_ids: Sequence[str]) -> int:
-    samples = _Samples(benchmark, sample_ids)
-    constants = await asyncio.to_thread(benchmark.constants, samples)
-    totals = [0.0] * len(constants)
-    for sample_id in sample_ids:
-        sample = await asyncio.to_thread(benchmark.sample, sample_id)
-        for index, constant in enumerate(constants):
-            totals[index] += (await benchmark.score(sample.target, constant(sample))).value
-    return max(range(len(totals)), key=totals.__getitem__)
+async def _best_constant(benchmark: Benchmark, sample_ids: Sequence[str]) -> Constant:
+    try:
+        constants = await asyncio.to_thread(benchmark.constants, _UnlabelledSamples(benchmark, sample_ids))
+        constants = [*constants, complete_context]
+        totals = [0.0] * len(constants)
+        for sample_id in sample_ids:
+            sample = await asyncio.to_thread(benchmark.sample, sample_id)
+            for index, constant in enumerate(constants):
+                answer = await asyncio.to_thread(_scored_part, benchmark, constant, sample)
+                totals[index] += (await benchmark.score(sample.target, answer)).value
+    except HiddenTarget as error:
+        raise HiddenTarget(f"benchmark.{benchmark.name}: a constant answer reads a target: {error}") from error
+    return constants[max(range(len(totals)), key=totals.__getitem__)]
+
+
+def _scored_part(benchmark: Benchmark, constant: Constant, sample: Sample) -> str:
+    """The answer of a constant, cut as far as it is scored: a flood may have megabytes."""
+    return cut_answer(benchmark, constant(sample.without_target()))[0] or ""
+
+
+def complete_context(sample: UnlabelledSample) -> str:
+    """The flood that every benchmark must withstand: the context as the answer."""
+    return sample.prompt.context_text

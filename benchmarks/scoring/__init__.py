@@ -1,1 +1,1 @@
-"""Scorers and the judge that several suites share."""
+"""The judge, which several suites may use."""

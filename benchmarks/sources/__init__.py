@@ -1,1 +1,1 @@
-"""Where rows come from: the hub, files, and the material that generators share."""
+"""Rows of data sets from the hub and from files, and the tools that generators share."""

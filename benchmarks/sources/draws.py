@@ -1,4 +1,4 @@
-"""Random draws that are the same on every machine and Python version, by integers alone."""
+"""Random draws that are the same on every machine and Python version; they use integers only."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ T = TypeVar("T")
 
 
 class Draws:
-    """A stream of draws named by a seed and further keys, such as a length and an index.
+    """A stream of draws that is determined by a seed and further keys, such as a length and an index.
 
-    It uses only `getrandbits` of the Mersenne Twister, seeded with an integer: `choice`, `sample` and `shuffle` of the
+    Only `getrandbits` of the Mersenne Twister is used, seeded with an integer: `choice`, `sample` and `shuffle` of the
     standard library have changed between versions.
     """
 
@@ -29,7 +29,7 @@ class Draws:
         return (self._bits(64) * n) >> 64
 
     def between(self, low: int, high: int) -> int:
-        """An integer from low to high, both included."""
+        """An integer from low to high, both inclusive."""
         return low + self.below(high - low + 1)
 
     def pick(self, items: Sequence[T]) -> T:
@@ -37,14 +37,14 @@ class Draws:
         return items[self.below(len(items))]
 
     def shuffled(self, items: Sequence[T]) -> list[T]:
-        """All items in a drawn order."""
+        """All items in a random order."""
         return self.some(items, len(items))
 
     def some(self, items: Sequence[T], k: int) -> list[T]:
-        """k different items (all of them when there are fewer), in a drawn order."""
+        """k distinct items in a random order; all items if there are fewer."""
         moved: dict[int, int] = {}
         chosen = []
-        # Fisher and Yates's shuffle, which remembers only the places that were swapped.
+        # A Fisher-Yates shuffle that stores only the swapped positions.
         for i in range(min(k, len(items))):
             j = i + self.below(len(items) - i)
             chosen.append(items[moved.get(j, j)])
@@ -57,12 +57,12 @@ class Draws:
         return ((words.astype(np.uint64) * np.uint64(n)) >> np.uint64(32)).astype(np.int64)
 
     def weighted(self, weights: Sequence[int], count: int) -> NDArray[np.int64]:
-        """`count` indices into `weights`, each as likely as its integer weight."""
+        """`count` indices into `weights`, drawn with probability proportional to the integer weights."""
         edges = np.cumsum(np.asarray(weights, dtype=np.int64))
         return np.searchsorted(edges, self.many_below(int(edges[-1]), count), side="right")
 
     def order(self, n: int) -> NDArray[np.int64]:
-        """The integers 0 to n - 1 in a drawn order."""
+        """The integers 0 to n - 1 in a random order."""
         low, high = self.many_below(1 << 31, n), self.many_below(1 << 31, n)
-        # Sorting by drawn keys needs one vectorised pass; a tie in 62 bits keeps the earlier index.
+        # Sorting by random keys needs one vectorised pass; ties in 62 bits keep the earlier index first.
         return np.argsort((high << 31) | low, kind="stable")

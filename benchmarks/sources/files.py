@@ -1,4 +1,4 @@
-"""Rows of data files, one at a time: parquet, jsonl and json, the last two also gzipped."""
+"""Rows of data files, one at a time: parquet, jsonl and json, and gzipped jsonl and json."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 Row = dict[str, Any]
-# Column -> the value, or the collection of values, that a row must have there.
+# Column -> the value, or a collection of values, that rows must have in it.
 Where = Mapping[str, Any]
 Open = Callable[[], IO[bytes]]
 
@@ -27,7 +27,7 @@ _NOT_SPACE = re.compile(r"[^ \t\r\n]")
 
 
 class DataError(ValueError):
-    """Data that is missing, malformed or not what it should be; the message is one line."""
+    """Data is missing, malformed or unexpected; the message is one line."""
 
 
 def is_data_file(name: str) -> bool:
@@ -35,11 +35,11 @@ def is_data_file(name: str) -> bool:
 
 
 def iter_rows(name: str, open_file: Open, columns: Sequence[str], where: Where | None = None) -> Iterator[Row]:
-    """The rows of one file that match `where`, with `columns` alone.
+    """The rows of one file that match `where`, reduced to `columns`.
 
-    name: for its ending and for messages. Of parquet files only these columns are read, and only the row groups that
-    can hold a match. Memory is bounded by one row group, or by one row of a json file.
-    Raises DataError, which names the file and the line, for what is malformed, and where a column is missing.
+    name: gives the format by its suffix, and is used in messages. Only these columns of a parquet file are read, and
+    only row groups that can contain a match. Memory is bounded by one row group, or by one row of a json file.
+    Raises DataError, which names the file and the line, for malformed data and missing columns.
     """
     where = {column: _accepted(value) for column, value in (where or {}).items()}
     try:
@@ -74,9 +74,7 @@ def _missing(where: str, columns: Sequence[str], found: Collection[str]) -> Data
     missing = [column for column in columns if column not in found]
     if not missing:
         return None
-    return DataError(
-        f"{where} lacks the column(s) {', '.join(missing)}; it has: {', '.join(map(str, found)) or 'none'}"
-    )
+    return DataError(f"{where} has no column {', '.join(missing)}; its columns: {', '.join(map(str, found)) or 'none'}")
 
 
 # --- parquet
@@ -88,18 +86,18 @@ def _parquet_rows(name: str, file: IO[bytes], columns: Sequence[str], where: dic
 
     try:
         parquet = pq.ParquetFile(file)
-        wanted = list(dict.fromkeys([*columns, *where]))
-        if error := _missing(name, wanted, parquet.schema_arrow.names):
+        needed = list(dict.fromkeys([*columns, *where]))
+        if error := _missing(name, needed, parquet.schema_arrow.names):
             raise error
         for index in range(parquet.num_row_groups):
             if all(_may_hold(parquet, index, column, values) for column, values in where.items()):
                 yield from _row_group_rows(parquet, index, columns, where)
     except pa.ArrowException as error:
-        raise DataError(f"{name} is not a sound parquet file: {one_line(error)}") from error
+        raise DataError(f"{name} is not a valid parquet file: {one_line(error)}") from error
 
 
 def _may_hold(parquet: pq.ParquetFile, group: int, column: str, values: frozenset) -> bool:
-    """Whether the statistics of a row group leave room for any of the values."""
+    """False if the statistics of a row group exclude all of the values."""
     meta = parquet.metadata.row_group(group)
     for index in range(meta.num_columns):
         chunk = meta.column(index)
@@ -117,7 +115,7 @@ def _may_hold(parquet: pq.ParquetFile, group: int, column: str, values: frozense
 def _row_group_rows(
     parquet: pq.ParquetFile, group: int, columns: Sequence[str], where: dict[str, frozenset]
 ) -> Iterator[Row]:
-    # The filter's columns come first: they are small, and often show that the large ones need not be fetched.
+    # The filter's columns are read first: they are small and often exclude the complete row group.
     keep: pa.Array | None = None
     if where:
         keys = parquet.read_row_group(group, columns=list(where))
@@ -147,7 +145,7 @@ def _json_rows(name: str, file: IO[bytes], columns: Sequence[str], where: dict[s
     for line, row in values:
         place = f"{name}, line {line}"
         if not isinstance(row, dict):
-            raise DataError(f"{place} holds a {type(row).__name__}, wanted an object")
+            raise DataError(f"{place} is a {type(row).__name__}: expected an object")
         if error := _missing(place, list(dict.fromkeys([*columns, *where])), row):
             raise error
         if all(_hashable(row[column]) in values for column, values in where.items()):
@@ -164,7 +162,7 @@ def _lines(name: str, file: IO[bytes]) -> Iterator[tuple[int, Any]]:
 
 
 def _values(name: str, file: IO[bytes]) -> Iterator[tuple[int, Any]]:
-    """The items of a JSON array, or values that follow one another, with the line each begins at."""
+    """The items of a JSON array, or of a sequence of JSON values, each with the number of its first line."""
     scanner = _Scanner(name, file)
     first = scanner.peek()
     if first != "[":
@@ -178,15 +176,15 @@ def _values(name: str, file: IO[bytes]) -> Iterator[tuple[int, Any]]:
             scanner.skip()
         elif scanner.peek() != "]":
             raise scanner.error(
-                f"wanted a comma or the end of the array, got {scanner.peek() or 'the end of the file'}"
+                f"found {scanner.peek() or 'the end of the file'}: expected a comma or the end of the array"
             )
     scanner.skip()
     if scanner.peek():
-        raise scanner.error("there is text after the end of the array")
+        raise scanner.error("text follows the end of the array")
 
 
 class _Scanner:
-    """Takes one JSON value after another from a file that need not fit in memory."""
+    """Reads one JSON value after another from a file that may be larger than the memory."""
 
     def __init__(self, name: str, file: IO[bytes]) -> None:
         self._name, self._file = name, file
@@ -219,7 +217,7 @@ class _Scanner:
                 continue
             except ValueError as error:
                 raise self.error(f"not JSON: {error}") from error
-            # A number at the end of what was read may go on.
+            # A number at the end of the buffer may continue.
             if end < len(self._text) or not self._read():
                 line = self._line
                 self._advance(end)
@@ -233,7 +231,7 @@ class _Scanner:
         self._at = to
 
     def _read(self) -> bool:
-        # Reading as much again as is waiting keeps the work linear in the size of a value.
+        # Doubling the buffer keeps the work linear in the size of a value.
         waiting = self._text[self._at :]
         chunk = b"" if self._ended else self._file.read(max(_CHUNK, len(waiting)))
         self._ended = not chunk

@@ -1,4 +1,4 @@
-"""Where a benchmark's rows come from: the hub at a pinned revision, or a local copy of the same rows."""
+"""Rows of a data set, from the hub at a pinned revision or from a local copy of the same rows."""
 
 from __future__ import annotations
 
@@ -15,24 +15,23 @@ from benchmarks.sources.files import DataError, Open, Row, Where, is_data_file, 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-# One type, or several any of which will do.
-Kinds = type | tuple[type, ...]
-# What a column of ids may hold.
-ID: Kinds = (str, int)
+# One type, or a choice of types.
+ColumnType = type | tuple[type, ...]
+ID: ColumnType = (str, int)
 
 GENERATED, HUB = "generated", "hub"
 _WRITER_ROWS = 32
 
 
 class HubError(DataError):
-    """The hub cannot be read from here."""
+    """The hub cannot be reached."""
 
 
 @dataclass(frozen=True)
 class HubData:
     """A data set on the hub at one commit.
 
-    files: patterns of the files to read, relative to the data set; none means all files of the split.
+    files: patterns of the files to read; empty for all files of the split.
     """
 
     repo: str
@@ -43,7 +42,7 @@ class HubData:
 
 @dataclass(frozen=True)
 class Source:
-    """The rows of one data set, wherever they lie.
+    """The rows of one data set.
 
     where: `hub`, or the path of a file or folder. hub: the data set. key: the configuration key, for messages.
     """
@@ -57,44 +56,44 @@ class Source:
         columns: Sequence[str],
         match: Where | None = None,
         count: int | None = None,
-        kinds: Mapping[str, Kinds] | None = None,
+        types: Mapping[str, ColumnType] | None = None,
     ) -> Iterator[Row]:
-        """Rows that match (column -> value, or a collection of values), one at a time, with `columns` alone.
+        """The rows that match, one at a time, reduced to `columns`.
 
-        Of parquet files only the needed columns and row groups are read, over the network too. count: how many rows
-        there must be; asserted for the hub only, since a local copy may be a part. kinds: column -> the types that its
-        values must have; a text must also have something in it.
+        Only the columns and row groups of parquet files that are needed are read, also over the network. match: column
+        -> the value, or a collection of values. count: the expected number of rows; it is checked for the hub only,
+        since a local copy may be partial. types: column -> the types of its values; a string must not be empty.
         Raises DataError.
         """
         found = 0
         for name, opener in self._files():
             for row in iter_rows(name, opener, columns, match):
                 found += 1
-                for column, kind in (kinds or {}).items():
-                    _check_kind(f"{name}, row {found}", column, row[column], kind)
+                for column, allowed in (types or {}).items():
+                    _check_type(f"{name}, row {found}", column, row[column], allowed)
                 yield row
         if not found or (count is not None and self.where == HUB and found != count):
-            wanted = "at least one row" if count is None or self.where != HUB else f"{count} rows"
-            told = f" with {_describe(match)}" if match else ""
-            raise DataError(f"{self.origin}: wanted {wanted}{told}, found {found}")
+            expected = "at least one row" if count is None or self.where != HUB else f"{count} rows"
+            condition = f" with {_describe(match)}" if match else ""
+            raise DataError(f"{self.origin}: found {found} rows{condition}: expected {expected}")
 
     def table(
         self,
         columns: Sequence[str],
         match: Where | None = None,
         count: int | None = None,
-        kinds: Mapping[str, Kinds] | None = None,
+        types: Mapping[str, ColumnType] | None = None,
     ) -> Dataset:
-        """The same rows as a `datasets.Dataset` on disk, memory-mapped: read once, then any row in microseconds."""
+        """The same rows as a memory-mapped `datasets.Dataset`: read once, then any row is available in microseconds."""
         import datasets
 
-        wanted = repr((self.identity(), list(columns), sorted(map(str, (match or {}).items())), str(kinds)))
-        fingerprint = hashlib.sha256(wanted.encode()).hexdigest()[:32]
+        contents = repr((self.identity(), list(columns), sorted(map(str, (match or {}).items())), str(types)))
+        fingerprint = hashlib.sha256(contents.encode()).hexdigest()[:32]
         shown = datasets.is_progress_bar_enabled()
         datasets.disable_progress_bars()
         try:
-            make = partial(self.rows, columns, match, count, kinds)
-            # Small batches: a row can have megabytes.
+            make = partial(self.rows, columns, match, count, types)
+            # A row can have megabytes, so batches are small.
             return datasets.Dataset.from_generator(make, fingerprint=fingerprint, writer_batch_size=_WRITER_ROWS)
         except datasets.exceptions.DatasetGenerationError as error:
             cause = error.__cause__
@@ -102,18 +101,18 @@ class Source:
                 raise cause from None
             raise DataError(f"{self.origin} cannot be prepared: {one_line(cause or error)}") from error
         except OSError as error:
-            raise DataError(f"{self.origin} cannot be kept in the cache of `datasets`: {one_line(error)}") from error
+            raise DataError(f"{self.origin} cannot be written to the cache of `datasets`: {one_line(error)}") from error
         finally:
             if shown:
                 datasets.enable_progress_bars()
 
     @property
     def origin(self) -> str:
-        """The data set as it is named in messages."""
+        """The name of the data set in messages."""
         return f"{self.hub.repo} at {self.hub.revision}" if self.where == HUB else str(self.where)
 
     def identity(self) -> dict[str, Any]:
-        """What tells this data from other data: the revision, or the names, sizes and hashes of local files."""
+        """The identity of the data: the revision, or the names and hashes of local files."""
         if self.where == HUB:
             return {"source": HUB, "repo": self.hub.repo, "revision": self.hub.revision, "split": self.hub.split}
         files = {name: _file_sha256(path) for name, path in self._local_paths()}
@@ -128,21 +127,23 @@ class Source:
         root = Path(self.where).expanduser()
         if root.is_file():
             if not is_data_file(root.name):
-                raise DataError(f"{self.key} is {self.where!r}: wanted parquet, jsonl or json, or a folder of those")
+                raise DataError(
+                    f"{self.key} is {self.where!r}: expected a parquet, jsonl or json file, or a folder of them"
+                )
             return [(str(root), root)]
         if not root.is_dir():
-            raise DataError(
-                f"{self.key} is {self.where!r}: there is no such file or folder; or give 'generated' or 'hub'"
-            )
+            raise DataError(f"{self.key} is {self.where!r}: expected 'generated', 'hub', or an existing file or folder")
         inside = sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.is_file() and is_data_file(p.name))
         chosen = _choose(inside, self.hub)
         if not chosen:
-            raise DataError(f"{self.key} is {self.where!r}: the folder has no parquet, jsonl or json file of this data")
+            raise DataError(
+                f"{self.key} is {self.where!r}: expected a folder with parquet, jsonl or json files of this data"
+            )
         return [(str(root / name), root / name) for name in chosen]
 
 
 def _choose(names: Sequence[str], hub: HubData) -> list[str]:
-    """Of the files of a folder those of the wanted patterns, else of the wanted split, else all."""
+    """The files of a folder that match the patterns, else those of the split, else all."""
     if hub.files:
         return _matching(names, hub) or [n for n in names if any(Path(n).name == Path(p).name for p in hub.files)]
     starts = (f"{hub.split}-", f"{hub.split}.")
@@ -154,11 +155,11 @@ def _matching(names: Sequence[str], hub: HubData) -> list[str]:
 
 
 def _hub_files(hub: HubData, key: str) -> list[tuple[str, Open]]:
-    """The files of a data set with openers that fetch byte ranges of parquet, and whole files otherwise."""
+    """The files of a data set with their openers, which fetch byte ranges of parquet and complete other files."""
     import huggingface_hub
 
     try:
-        # One request that is not repeated, so that a machine without a network is told so at once.
+        # One request without retries, so that a machine without a network gets its error at once.
         info = huggingface_hub.HfApi().dataset_info(hub.repo, revision=hub.revision, timeout=20)
         names = [file.rfilename for file in info.siblings or ()]
         chosen = _matching(names, hub) if hub.files else _split_files(hub)
@@ -167,20 +168,20 @@ def _hub_files(hub: HubData, key: str) -> list[tuple[str, Open]]:
     except Exception as error:
         raise _unreachable(hub, key, error) from error
     if not chosen:
-        wanted, there = " or ".join(hub.files), ", ".join(names[:20])
-        raise DataError(f"{hub.repo} at {hub.revision} has no file {wanted}; it has: {there or 'none'}")
+        expected, present = " or ".join(hub.files), ", ".join(names[:20])
+        raise DataError(f"{hub.repo} at {hub.revision} has no file {expected}; its files: {present or 'none'}")
     return [(f"{hub.repo}/{name}", partial(_open_hub, hub, key, name)) for name in chosen]
 
 
 def _split_files(hub: HubData) -> list[str]:
-    # The data set's own card and layout say which files make up a split; `datasets` knows how to read them.
+    # `datasets` derives the files of a split from the data set's card and layout.
     import datasets
 
     builder = datasets.load_dataset_builder(hub.repo, revision=hub.revision)
     split = (builder.config.data_files or {}).get(hub.split)
     if split is None:
-        there = ", ".join(map(str, builder.config.data_files or {})) or "none"
-        raise DataError(f"{hub.repo} at {hub.revision} has no split {hub.split!r}; it has: {there}")
+        present = ", ".join(map(str, builder.config.data_files or {})) or "none"
+        raise DataError(f"{hub.repo} at {hub.revision} has no split {hub.split!r}; its splits: {present}")
     return [str(path).partition(f"@{hub.revision}/")[2] for path in split]
 
 
@@ -190,7 +191,7 @@ def _open_hub(hub: HubData, key: str, name: str) -> Any:
     try:
         if name.endswith(".parquet"):
             path = f"datasets/{hub.repo}@{hub.revision}/{name}"
-            # No read-ahead: pyarrow asks for just the ranges it needs.
+            # Read-ahead is off: pyarrow requests exactly the ranges that it needs.
             return huggingface_hub.HfFileSystem().open(path, "rb", cache_type="none")
         local = huggingface_hub.hf_hub_download(hub.repo, name, repo_type="dataset", revision=hub.revision)
         return Path(local).open("rb")
@@ -201,26 +202,26 @@ def _open_hub(hub: HubData, key: str, name: str) -> Any:
 def _unreachable(hub: HubData, key: str, error: Exception) -> HubError:
     command = f"hf download {hub.repo} --repo-type dataset --revision {hub.revision} --local-dir DIR"
     return HubError(
-        f"{hub.repo} at {hub.revision} cannot be read from the hub ({one_line(error)}); on a machine that reaches it "
-        f"run `{command}`, then give {key}=DIR"
+        f"{hub.repo} at {hub.revision} cannot be read from the hub ({one_line(error)}); run `{command}` on a machine "
+        f"with access to the hub, then set {key}=DIR"
     )
 
 
-def _check_kind(row: str, column: str, value: Any, kinds: Kinds) -> None:
-    kinds = kinds if isinstance(kinds, tuple) else (kinds,)
-    # True is an int to Python, and to nobody else.
-    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-        wanted = " or ".join(kind.__name__ for kind in kinds)
-        raise DataError(f"{row} has {value!r:.60} in the column {column}: wanted {wanted}, not {type(value).__name__}")
+def _check_type(row: str, column: str, value: Any, allowed: ColumnType) -> None:
+    types = allowed if isinstance(allowed, tuple) else (allowed,)
+    # A bool is an int to Python.
+    if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+        names = " or ".join(one.__name__ for one in types)
+        raise DataError(f"{row}: column {column} is {value!r:.60}: expected {names}, not {type(value).__name__}")
     if isinstance(value, str) and not value.strip():
-        raise DataError(f"{row} has an empty text in the column {column}")
+        raise DataError(f"{row}: column {column} is {value!r}: expected text")
 
 
 def _describe(match: Where) -> str:
-    def told(value: Any) -> str:
+    def shown(value: Any) -> str:
         return repr(value) if isinstance(value, str | int | float) else f"one of {len(value)} values"
 
-    return " and ".join(f"{column} = {told(value)}" for column, value in match.items())
+    return " and ".join(f"{column} = {shown(value)}" for column, value in match.items())
 
 
 def _file_sha256(path: Path) -> str:

@@ -1,7 +1,7 @@
-"""Keeps the texts of protected benchmarks (BrowseComp-Plus) from lying about in the clear.
+"""Sealing of the texts of protected benchmarks (BrowseComp-Plus), so that no file has them in the clear.
 
-Their authors ask that queries and answers never stand where a crawler finds them. This is no secret-keeping: like the
-data set's own obfuscation it is base64 of the text XORed with the SHA-256 of a fixed string, repeated.
+The authors ask that crawlers find no queries and answers. Sealing is obfuscation, not encryption: like the data set's
+own form, it is base64 of the text XORed with the SHA-256 of a fixed string, repeated.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ _KEY = hashlib.sha256(b"rlm-eval: text of a protected benchmark, not for trainin
 
 
 def seal(text: str) -> str:
-    """The text in a form that is not readable at sight."""
+    """The text in sealed form."""
     return PREFIX + base64.b64encode(_xor(text.encode("utf-8", "surrogatepass"))).decode("ascii")
 
 
 def unseal(text: str) -> str:
-    """The text again; one that is not sealed comes back as it is. Raises ValueError for what seal cannot have made."""
+    """The text of a sealed form; other texts are returned unchanged. Raises ValueError for an invalid sealed form."""
     if not text.startswith(PREFIX):
         return text
     return _xor(base64.b64decode(text[len(PREFIX) :], validate=True)).decode("utf-8", "surrogatepass")

@@ -1,4 +1,4 @@
-"""Texts put together from counted units, so that their length in tokens is known without reading them again."""
+"""Token counts of text units, which add up to the count of the text that is joined from them."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from rlm.models.tokens import count_tokens, encoder
 
 
 def token_costs(units: Sequence[str], encoding: str) -> NDArray[np.int64]:
-    """Tokens of each unit. Raises ValueError where their sum is not the count of the units put together.
+    """Tokens of each unit. Raises ValueError if their sum differs from the count of the joined text.
 
-    Encodings split a text into words before they merge bytes; where each unit begins with a space or follows a line's
-    end no word spans two units, and counts add up.
+    Encodings split a text into words before they merge bytes. If each unit begins with a space or follows a line end,
+    no word spans two units and counts add up.
     """
     costs = np.array(list(map(encoder(encoding).count, units)), dtype=np.int64)
     joined = "".join(units)
-    whole = count_tokens(joined, encoding)
-    if int(costs.sum()) != whole:
+    total = count_tokens(joined, encoding)
+    if int(costs.sum()) != total:
         raise ValueError(
-            f"encoding {encoding!r} counts {whole} tokens for a text whose {len(units)} parts count {costs.sum()}: "
-            "lengths cannot be found under it; choose one such as o200k_base"
+            f"encoding {encoding!r} counts {total} tokens in a text and {costs.sum()} in its {len(units)} parts: "
+            "expected an encoding whose counts add up, such as o200k_base"
         )
     return costs

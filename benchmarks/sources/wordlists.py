@@ -1,4 +1,4 @@
-"""Word lists as text files: a line `name = word, word, ...` a list; lines that begin with # are comments."""
+"""Word lists in text files: each line `name = word, word, ...` is a list; other lines are ignored."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _LIST = re.compile(r"^(\w+) = (.+)$", re.MULTILINE)
 
 @cache
 def word_lists(path: Path) -> dict[str, tuple[str, ...]]:
-    """The lists of a file by name, in the order of the file."""
+    """The lists of a file by name, in file order."""
     text = path.read_text(encoding="utf-8")
     return {key: tuple(word.strip() for word in words.split(",")) for key, words in _LIST.findall(text)}
 
 
 def texts_sha256(paths: Iterable[Path]) -> str:
-    """The SHA-256 of text files in the order of their paths; it identifies what generated data was made from."""
+    """The SHA-256 of text files in the order of their paths; it identifies the material of generated data."""
     digest = hashlib.sha256()
     for path in sorted(paths):
         digest.update(path.read_bytes())

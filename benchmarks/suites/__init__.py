@@ -1,1 +1,1 @@
-"""The benchmarks: one package a suite, with its data, generator, prompt and scorer side by side."""
+"""The suites: a package for each benchmark, with its data, generator, prompt and scorer side by side."""

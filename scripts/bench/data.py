@@ -43,10 +43,10 @@ def haystack(variant: str, tokens: int) -> Measured:
 
 def window_text(tokens: int) -> Measured:
     """A window of OOLONG lines of that many tokens."""
-    from benchmarks.suites.oolong.generator import window
+    from benchmarks.suites.oolong.generator import generated_window
     from rlm.models.tokens import DEFAULT_ENCODING
 
-    return _built(lambda length: len(window(length, 0, 0, DEFAULT_ENCODING, 200).text), 512, tokens)
+    return _built(lambda length: len(generated_window(length, 0, 0, DEFAULT_ENCODING, 200).text), 512, tokens)
 
 
 def documents(count: int) -> Measured:
@@ -87,7 +87,8 @@ def _built(build: Callable[[Any], int], small: object, large: object) -> Measure
 
 def pairs(task: int, tokens: int) -> Measured:
     """Gold pairs of a window, and an answer that lists them all read and scored."""
-    from benchmarks.suites.oolong_pairs.suite import OolongPairs, judge_pairs
+    from benchmarks.suites.oolong_pairs.scorer import score_answer
+    from benchmarks.suites.oolong_pairs.suite import OolongPairs
 
     benchmark = OolongPairs(lengths=[tokens])
     sample_id = next(info.sample_id for info in benchmark.infos() if info.sample_id.endswith(f"task{task:02d}"))
@@ -96,7 +97,7 @@ def pairs(task: int, tokens: int) -> Measured:
     built = time.process_time()
     answer = benchmark.oracle(gold)
     written = time.process_time()
-    if judge_pairs(gold, answer).value != 1.0:
+    if score_answer(gold, answer).value != 1.0:
         raise SystemExit(f"bench: the oracle's answer to task {task} is not scored as right")
     judged = time.process_time()
     return {

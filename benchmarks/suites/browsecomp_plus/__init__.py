@@ -1,4 +1,4 @@
-"""BrowseComp-Plus: multi-hop questions over a collection of documents."""
+"""BrowseComp-Plus: questions over a collection of documents, scored by a judge."""
 
 from benchmarks.suites.browsecomp_plus.suite import BrowseCompPlus
 

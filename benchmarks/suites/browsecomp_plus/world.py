@@ -1,7 +1,7 @@
-"""A generated world: people, towns, schools, events and books, and how they hang together.
+"""A generated world: people, towns, schools, events and books, and their relations.
 
-Every relation has one value. What an entity is said to be or to have stands in its own document and in no other, so a
-question that follows three relations needs three documents.
+Every relation has one value. The traits and relations of an entity are stated in its own document only, so a question
+that follows three relations needs three documents.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from benchmarks.sources.draws import Draws
 from benchmarks.sources.wordlists import word_lists
 
 WORDS = Path(__file__).with_name("world.txt")
-# Of a hundred documents so many are about an entity of each class.
+# Percent of the documents that are about an entity of each class.
 _SHARES = {"person": 44, "town": 20, "school": 12, "event": 14, "book": 10}
 FEWEST = 50
 _NAME_DRAWS = 20
@@ -24,7 +24,7 @@ _NAME_DRAWS = 20
 
 @dataclass(frozen=True)
 class Entity:
-    """One subject of a document. traits: words and years. links: relation -> number of another entity."""
+    """The subject of a document. traits: words and years. links: relation -> number of another entity."""
 
     number: int
     what: str
@@ -35,11 +35,9 @@ class Entity:
 
 
 class World:
-    """`size` entities drawn from a seed; the same on every machine. Raises ValueError for a size below FEWEST."""
+    """`size` entities, at least FEWEST, drawn from a seed; the same on every machine."""
 
     def __init__(self, seed: int, size: int) -> None:
-        if size < FEWEST:
-            raise ValueError(f"a world has at least {FEWEST} documents, not {size}")
         self.seed = seed
         draws = Draws(seed, "world", size)
         classes = [what for what, share in _SHARES.items() for _ in range(size * share // 100)]
@@ -58,7 +56,7 @@ class World:
             for relation, what in RELATIONS[entity.what].items():
                 others = self.of_class[what]
                 other = others[draws.below(len(others))]
-                # Nobody teaches themselves: the next of the class does.
+                # No entity is related to itself; the previous one of the class takes its place.
                 entity.links[relation] = other if other != entity.number else others[others.index(other) - 1]
         self._sharing: dict[tuple[str, str, str], list[int]] = defaultdict(list)
         for entity in self.entities:
@@ -72,14 +70,14 @@ class World:
             name, traits = _MAKERS[what](draws)
             if name not in taken:
                 return name, traits
-        # A class whose names are used up numbers them.
+        # A class without unused names numbers them.
         return next(new for number in count(2) if (new := f"{name} {number}") not in taken), traits
 
     def linked(self, entity: Entity, relation: str) -> Entity:
         return self.entities[entity.links[relation]]
 
     def alike(self, entity: Entity) -> list[Entity]:
-        """Others of its class that share a trait or a part of the name with it, by number: what a search also finds."""
+        """Others of its class that share a trait or a part of the name, by number: near misses of a search."""
         numbers = {number for key in _keys(entity) for number in self._sharing[key]} - {entity.number}
         return [self.entities[number] for number in sorted(numbers)]
 
@@ -90,7 +88,7 @@ class World:
         return [entity for entity in found if all(entity.traits[key] == wanted for key, wanted in others)]
 
 
-# Class -> relation -> class of what it leads to.
+# Class -> relation -> class of the related entity.
 RELATIONS: dict[str, dict[str, str]] = {
     "person": {"birthplace": "town", "school": "school", "teacher": "person"},
     "town": {"mayor": "person"},
@@ -103,7 +101,7 @@ _COMMON_WORDS = frozenset(("The", "of", "on", "and", "a", "the"))
 
 
 def _keys(entity: Entity) -> list[tuple[str, str, str]]:
-    """What an entity may share with others of its class: each trait, and each word of its name."""
+    """The properties that an entity may share with others of its class: each trait, and each word of its name."""
     words = [("", word) for word in entity.name.split() if word not in _COMMON_WORDS]
     return [(entity.what, key, value) for key, value in [*entity.traits.items(), *words]]
 
@@ -120,7 +118,7 @@ def _person(draws: Draws) -> tuple[str, dict[str, str]]:
     first, last, profession, animal, instrument = _words(
         draws, "first_names", "surnames", "professions", "animals", "instruments"
     )
-    # A middle initial tells people apart whose other names are the same.
+    # A middle initial distinguishes people with equal names.
     name = f"{first} {draws.pick('ABCDEFGHJKLMNPRSTVW')}. {last}"
     born = _year(draws, 1790, 1889)
     return name, {"profession": profession, "born": born, "animal": animal, "instrument": instrument}

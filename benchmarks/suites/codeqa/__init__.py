@@ -1,4 +1,4 @@
-"""CodeQA: multiple-choice questions about a code repository, from LongBench-v2."""
+"""CodeQA: multiple-choice questions over a code repository."""
 
 from benchmarks.suites.codeqa.suite import CodeQA
 

@@ -1,4 +1,4 @@
-"""Real open-source code to ask about: the Python sources of packages that are installed with this one."""
+"""The Python sources of installed packages, as material for contexts."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from benchmarks.sources.files import DataError
 from rlm.models.tokens import encoder
 from rlm.syntax import parsed
 
-# Larger files are tables of data more often than code.
+# Larger files are mostly tables of data.
 _MAX_FILE_BYTES = 300_000
-# Lists of names, and what is written when a wheel is built, which is not the same on every machine.
+# Lists of names, and files that the build of a wheel writes, which differ between machines.
 _SKIPPED_FILES = ("__init__.py", "__config__.py", "version.py", "_version.py")
-# Tests, copies of other packages, and numpy/distutils, which only wheels for Python 3.11 have.
+# Tests, copies of other packages, and numpy/distutils, which exists in wheels for Python 3.11 only.
 _SKIPPED_FOLDERS = frozenset(
     {"tests", "test", "testing", "_vendor", "externals", "extern", "sphinxext", "docs", "distutils"}
 )
@@ -29,10 +29,10 @@ _OPENING, _CLOSING = "\n\n```python\n", "\n```\n\n"
 
 @dataclass(frozen=True)
 class Piece:
-    """A file, or a run of whole top-level statements of one, as it stands in a context.
+    """A file, or consecutive top-level statements of one, in the form that it has in a context.
 
-    text: begins with a word of its own and ends a line, so that token counts of pieces add up. Only the text is kept,
-    since a context is put together from thousands of pieces.
+    text: begins with `##` and ends with a line end, so that token counts of pieces add up. Only the text is stored,
+    since a context has thousands of pieces.
     """
 
     path: str
@@ -40,7 +40,7 @@ class Piece:
 
     @classmethod
     def of(cls, path: str, source: str, note: str = "") -> Piece:
-        """note: which lines these are, empty for a whole file."""
+        """A piece from source code. note: the range of lines; empty for a complete file."""
         return cls(path, f"## {path}{note}{_OPENING}{source.rstrip()}{_CLOSING}")
 
     @property
@@ -50,7 +50,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file of an installed package. path: as it is imported from; sha256: as the package's own record has it."""
+    """A file of an installed package. path: relative to site-packages; sha256: from the package's own record."""
 
     path: str
     location: Path
@@ -58,10 +58,10 @@ class SourceFile:
 
 
 class CodeCorpus:
-    """The code of the named packages, without their tests. Nothing is read before it is asked for.
+    """The code of installed packages without their tests, read on demand.
 
-    packages: names of installed distributions. encoding: under which lengths are counted.
-    Raises DataError, when first used, for a package that is not installed or has no record of its files.
+    packages: names of installed distributions. encoding: the token encoding of lengths. On first use, raises DataError
+    for a package that is not installed or has no record of its files.
     """
 
     def __init__(self, packages: Sequence[str], encoding: str) -> None:
@@ -73,11 +73,11 @@ class CodeCorpus:
     def files(self) -> dict[str, list[SourceFile]]:
         """Package -> its files by path."""
         if not self.packages:
-            raise DataError("benchmark.codeqa.packages is empty: wanted names of installed packages")
+            raise DataError("benchmark.codeqa.packages is empty: expected names of installed packages")
         return {name: _python_files(name) for name in self.packages}
 
     def provenance(self) -> dict[str, object]:
-        """Versions of the packages, and a hash over the hashes of all their files."""
+        """The versions of the packages, and a hash over the hashes of all their files."""
         digest = hashlib.sha256()
         for files in self.files.values():
             for file in files:
@@ -88,10 +88,10 @@ class CodeCorpus:
     def tokens(self, text: str) -> int:
         return self._encoding.count(text)
 
-    def whole(self, file: SourceFile) -> tuple[Piece, int] | None:
-        """A file with its tokens; None for one that is empty or not plain ASCII.
+    def complete(self, file: SourceFile) -> tuple[Piece, int] | None:
+        """A complete file with its tokens; None if it is empty or not ASCII.
 
-        One wider character would make a whole context take two or four times its size in memory.
+        A single wider character would make a context two or four times as large in memory.
         """
         try:
             source = file.location.read_text(encoding="ascii")
@@ -105,15 +105,15 @@ class CodeCorpus:
         return piece, self._sizes[file.path]
 
     def excerpt(self, piece: Piece, budget: int, draws: Draws) -> tuple[Piece, int] | None:
-        """A drawn run of whole top-level statements within `budget` tokens; None where there is none.
+        """Consecutive top-level statements of a file within `budget` tokens; None if no definition fits.
 
-        The run grows from a drawn statement on, forwards first, so that a definition keeps what follows it.
+        The excerpt grows from a drawn definition, forwards first, so that a definition keeps the code after it.
         """
         source = piece.source
         tree = parsed(source)
         if tree is None or not tree.body:
             return None
-        # As Python counts lines: splitlines would also cut at form feeds.
+        # `str.splitlines` would also split at form feeds, unlike Python's line numbers.
         lines = [f"{line}\n" for line in source.split("\n")]
         spans = _statement_spans(tree)
         sizes = [self.tokens("".join(lines[start:end])) for start, end in spans]
@@ -134,7 +134,7 @@ class CodeCorpus:
         return cut, self.tokens(cut.text)
 
     def neighbours(self, file: SourceFile, draws: Draws) -> Iterator[SourceFile]:
-        """All other files in a drawn order: those of the same package first."""
+        """All other files in a random order, those of the same package first."""
         home = next(name for name, files in self.files.items() if file in files)
         others = draws.shuffled([name for name in self.packages if name != home])
         for name in [home, *others]:
@@ -145,12 +145,12 @@ _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 def _statement_spans(tree: ast.Module) -> list[tuple[int, int]]:
-    """Line ranges (from 0, end exclusive) of the top-level statements, each with the comments above it."""
+    """0-based, end-exclusive line ranges of the top-level statements, each with the comments above it."""
     spans, start = [], 0
     for node in tree.body:
         spans.append((start, node.end_lineno))
         start = node.end_lineno
-    # Statements that share a line cannot be told apart by lines.
+    # Statements that share a line are merged.
     merged: list[tuple[int, int]] = []
     for start, end in spans:
         merged.append((start, end) if start < end else (merged[-1][1], merged[-1][1]))
@@ -161,9 +161,11 @@ def _python_files(package: str) -> list[SourceFile]:
     try:
         distribution = metadata.distribution(package)
     except metadata.PackageNotFoundError as error:
-        raise DataError(f"benchmark.codeqa.packages names {package!r}, which is not installed") from error
+        raise DataError(f"benchmark.codeqa.packages contains {package!r}: expected an installed package") from error
     if distribution.files is None:
-        raise DataError(f"benchmark.codeqa.packages names {package!r}, whose installation has no record of its files")
+        raise DataError(
+            f"benchmark.codeqa.packages contains {package!r}: expected an installation with a record of its files"
+        )
     chosen = [
         SourceFile(str(path), Path(distribution.locate_file(path)), path.hash.value)
         for path in distribution.files

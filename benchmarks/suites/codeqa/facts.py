@@ -1,4 +1,4 @@
-"""What a syntax tree says of a piece of code: functions, parameters, calls, exceptions, classes."""
+"""Facts of a piece of code from its syntax tree: functions, parameters, calls, exceptions, classes."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 class Function:
     """A function at the top level, or a method of a class at the top level.
 
-    name: `f` or `Class.f`. parameters: names with the source of the default, None where there is none. calls: names
-    called in the body, nested functions included; of `a.b.c()` it is `c`. mentions: all names in the body, called or
-    not. raises: exceptions raised there, None for one that is not named.
+    name: `f` or `Class.f`. parameters: names with the source of the default, None without a default. calls: names that
+    the body calls, nested functions included; `c` for `a.b.c()`. mentions: all names in the body. raises: exceptions
+    that the body raises, None for one without a name.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Function:
 
 @dataclass(frozen=True)
 class Class:
-    """A class at the top level. bases: as written. methods: names of functions in its body, in order."""
+    """A class at the top level. bases: their source. methods: names of functions in its body, in order."""
 
     name: str
     bases: tuple[str, ...]
@@ -44,9 +44,9 @@ class Class:
 
 @dataclass(frozen=True)
 class Facts:
-    """What one piece defines. loose_calls: names called outside of the bodies of `functions`.
+    """The definitions of one piece. loose_calls: names that are called outside of the bodies of `functions`.
 
-    Functions and classes that the piece defines more than once are left out, as are those under an `if` or a `try`.
+    Functions and classes that are defined more than once, or under an `if` or a `try`, are left out.
     """
 
     piece: Piece
@@ -56,7 +56,7 @@ class Facts:
 
 
 def facts_of(piece: Piece) -> Facts | None:
-    """The facts of a piece; None where it cannot be parsed."""
+    """The facts of a piece; None if it cannot be parsed."""
     source = piece.source
     tree = parsed(source)
     if tree is None:
@@ -106,7 +106,7 @@ def _function(node: FunctionNode, owner: str | None, lines: list[bytes]) -> Func
 
 
 def _source(node: ast.expr, lines: list[bytes]) -> str:
-    """The source of an expression. `ast.get_source_segment` splits the whole file again for each."""
+    """The source of an expression, without `ast.get_source_segment`, which splits the complete file for each."""
     first, last = node.lineno - 1, node.end_lineno - 1
     if first == last:
         return lines[first][node.col_offset : node.end_col_offset].decode()
@@ -120,7 +120,7 @@ def _called(node: ast.Call) -> str | None:
 
 def _raised(node: ast.Raise) -> str | None:
     name = _last_name(node.exc.func if isinstance(node.exc, ast.Call) else node.exc)
-    # A variable in lower case holds an exception that came from elsewhere.
+    # A name in lower case is a variable with an exception from elsewhere.
     return name if name and name[0].isupper() else None
 
 

@@ -1,76 +1,68 @@
-"""Contexts of installed code with a question that one of their pieces answers."""
+"""Generated CodeQA samples: a context of installed code, and a question that one of its pieces answers."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import islice
 
+from benchmarks.sample import Sample, SampleInfo
 from benchmarks.sources.draws import Draws
 from benchmarks.sources.files import DataError
 from benchmarks.suites.codeqa.corpus import CodeCorpus, Piece, SourceFile
 from benchmarks.suites.codeqa.facts import facts_of
-from benchmarks.suites.codeqa.questions import KINDS, SMALL, Question, can_ask
+from benchmarks.suites.codeqa.prompt import LAYOUT, LETTERS, query_of
+from benchmarks.suites.codeqa.questions import KINDS, SMALL, CodeQuestion, can_ask
+from benchmarks.suites.codeqa.scorer import CodeTarget
+from rlm.prompt import Prompt
 
 # Shorter contexts hold a few functions at most.
 _SMALL_LENGTH = 2048
-# What the prompt needs besides the context: the question with its choices, and the frame around them.
+# Tokens of the question with its choices, and of the rest of the prompt.
 _QUESTION_TOKENS = 120
 _FRAME_TOKENS = 80
-# Less leaves no room for a definition.
-MIN_LENGTH = 400
+GENERATOR = "codeqa-generated-1"
+# A shorter prompt has no room for a definition.
+SHORTEST = 400
 _FILES_TRIED = 2000
 _QUESTIONS_TRIED = 30
 _NEIGHBOURS_READ = 8
-# A context is full when less than this is left of its budget, or so many files in a row were too large.
+# A context is full if fewer tokens than this are left, or if so many files in a row were too large.
 _FULL_TOKENS = 60
 _MISSES = 12
-# More than this, and more than a tenth of the budget, is left where the packages have no more code.
+# If more than this and more than a tenth of the budget is left, the packages have too little code.
 _ROUGHLY_FULL_TOKENS = 4096
 
 
-@dataclass(frozen=True)
-class CodeSample:
-    """A context as pieces in the order of their paths, and a question with its choices in their final order."""
-
-    pieces: tuple[Piece, ...]
-    question: str
-    choices: tuple[str, ...]
-    letter: str
-
-    @property
-    def context(self) -> str:
-        return "".join(piece.text for piece in self.pieces)
-
-
 def kind_of(length: int, index: int) -> str:
-    """The kind of question of the index-th sample of a length."""
+    """The kind of question in the index-th sample of a length."""
     kinds = SMALL if length < _SMALL_LENGTH else tuple(KINDS)
     return kinds[index % len(kinds)]
 
 
-def build_sample(corpus: CodeCorpus, length: int, index: int, seed: int) -> CodeSample:
-    """The index-th sample whose prompt has at most `length` tokens (from MIN_LENGTH up), and nearly as many.
+def generated_sample(corpus: CodeCorpus, info: SampleInfo, index: int, seed: int) -> Sample:
+    """The index-th sample of a length; its prompt is filled up to nearly `info.length` tokens.
 
-    Raises DataError where the packages hold too little code.
+    Raises DataError if the packages have too little code.
     """
+    length = info.length
     draws = Draws(seed, "codeqa", length, index)
     budget = length - _QUESTION_TOKENS - _FRAME_TOKENS
     for _ in range(_FILES_TRIED):
-        # By package first: one of them has two files in five.
+        # The package is drawn first, since one package has 40% of the files.
         home = draws.pick(corpus.files[draws.pick(corpus.packages)])
         built = _about(corpus, home, budget, kind_of(length, index), draws)
         if built:
             pieces, question = built
             choices, letter = _lettered(question, length, index, seed, draws)
-            return CodeSample(tuple(sorted(pieces, key=lambda p: p.path)), question.text, choices, letter)
-    raise DataError(f"benchmark.codeqa: no question for {length} tokens is found in {', '.join(corpus.packages)}")
+            context = "".join(piece.text for piece in sorted(pieces, key=lambda piece: piece.path))
+            return Sample(info, Prompt(context, query_of(question.text, choices), LAYOUT), CodeTarget(letter, choices))
+    raise DataError(f"benchmark.codeqa: {', '.join(corpus.packages)} give no question for {length} tokens")
 
 
 def _about(
     corpus: CodeCorpus, file: SourceFile, budget: int, kind: str, draws: Draws
-) -> tuple[list[Piece], Question] | None:
-    """A full context around a file with a question on it; None where the file answers none of this kind."""
-    first = corpus.whole(file)
+) -> tuple[list[Piece], CodeQuestion] | None:
+    """A full context around a file, with a question about the file; None if it answers none of this kind."""
+    first = corpus.complete(file)
     if first and first[1] > budget:
         first = corpus.excerpt(first[0], budget, draws)
     facts = facts_of(first[0]) if first else None
@@ -79,8 +71,8 @@ def _about(
     others, left = _filled(corpus, file, budget - first[1], draws)
     if left > max(_ROUGHLY_FULL_TOKENS, budget // 10):
         raise DataError(
-            f"benchmark.codeqa.lengths asks for {budget} tokens of code, but {', '.join(corpus.packages)} fill only "
-            f"{budget - left}"
+            f"benchmark.codeqa.lengths needs {budget} tokens of code: expected at most {budget - left}, the code of "
+            f"{', '.join(corpus.packages)}; add packages"
         )
     pieces = [first[0], *others]
     near = [other for other in map(facts_of, pieces[1 : 1 + _NEIGHBOURS_READ]) if other]
@@ -92,13 +84,13 @@ def _about(
 
 
 def _filled(corpus: CodeCorpus, file: SourceFile, budget: int, draws: Draws) -> tuple[list[Piece], int]:
-    """Further files, then an excerpt of one, until the budget is used; and what is left of it."""
+    """Further files, then an excerpt of one, until the budget is used; and the rest of the budget."""
     pieces: list[Piece] = []
     misses = 0
     for other in corpus.neighbours(file, draws):
         if budget < _FULL_TOKENS:
             break
-        found = corpus.whole(other)
+        found = corpus.complete(other)
         if found and found[1] > budget:
             misses += 1
             found = corpus.excerpt(found[0], budget, draws) if misses > _MISSES else None
@@ -111,9 +103,9 @@ def _filled(corpus: CodeCorpus, file: SourceFile, budget: int, draws: Draws) -> 
     return pieces, budget
 
 
-def _lettered(question: Question, length: int, index: int, seed: int, draws: Draws) -> tuple[tuple[str, ...], str]:
-    """The choices in order, and the letter of the right one: each letter once in every four samples of a length."""
-    letter = Draws(seed, "letters", length, index // 4).shuffled("ABCD")[index % 4]
+def _lettered(question: CodeQuestion, length: int, index: int, seed: int, draws: Draws) -> tuple[tuple[str, ...], str]:
+    """The choices in their order and the letter of the right one. Any four samples have each letter once."""
+    letter = Draws(seed, "letters", length, index // 4).shuffled(LETTERS)[index % 4]
     choices = draws.shuffled(question.wrong)
-    choices.insert("ABCD".index(letter), question.right)
+    choices.insert(LETTERS.index(letter), question.right)
     return tuple(choices), letter

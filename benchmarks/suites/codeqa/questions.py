@@ -1,11 +1,11 @@
-"""Multiple-choice questions on code: right answers from the syntax tree, wrong ones near misses of the same code.
+"""Multiple-choice questions on code, with right answers from the syntax tree and near misses of the same code.
 
-Who has not read the code should not do much better than chance. So wrong answers are, where there are enough, right
-answers to other questions of the same kind, and what is right most often in all code (a default of None, one parameter,
-a ValueError) is asked for only now and then.
+A reader without the code should score little above chance. So wrong answers are, as far as possible, right answers to
+other questions of the same kind, and the most common right answers (a default of None, one parameter, a ValueError) are
+asked for rarely.
 
-Each kind of question is a function that takes the facts of the piece it asks about, the facts of other pieces of the
-same context, and a stream of draws, and yields questions until the caller is content.
+Each kind of question is a function of the facts of the piece that it is about, the facts of other pieces of the same
+context, and a stream of draws. It yields questions until the caller accepts one.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ _WRONG = 3
 _LONGEST_CHOICE = 60
 _DEFAULTS = ("None", "False", "True", "0", '""', "1", "()", "-1")
 _COMMON_DEFAULTS = ("None", "False", "True")
-# One in so many questions whose answer is the commonest is kept; of functions with n parameters n in so many.
+# 1 in _SELDOM questions with the most common answer is kept, and n in _MANY_PARAMETERS with n parameters.
 _SELDOM = 6
 _MANY_PARAMETERS = 6
-# Names of so few characters are too common to tell one place from another.
+# Names of at most so many characters are too common to identify a place.
 _SHORT_NAME = 4
 
 
 @dataclass(frozen=True)
-class Question:
+class CodeQuestion:
     """A question with its right answer and three wrong ones.
 
-    defined, called: names that the question takes to be defined, or called, nowhere but in the piece it asks about.
+    defined, called: names that must be defined, or called, in no other piece than the one that the question is about.
     """
 
     text: str
@@ -45,7 +45,7 @@ class Question:
     called: tuple[str, ...] = ()
 
     def holds_in(self, home: Piece, others: Sequence[Piece]) -> bool:
-        """Whether no other piece defines or calls those names. The text is read, not the tree, and errs towards no."""
+        """True if no other piece defines or calls those names, judged by its text; errors are on the side of False."""
         return not any(
             piece is not home
             and (
@@ -55,84 +55,84 @@ class Question:
         )
 
 
-Kind = Callable[[Facts, Sequence[Facts], Draws], Iterator[Question]]
+Ask = Callable[[Facts, Sequence[Facts], Draws], Iterator[CodeQuestion]]
 
 
-def default_value(home: Facts, others: Sequence[Facts], draws: Draws) -> Iterator[Question]:
+def default_value(home: Facts, others: Sequence[Facts], draws: Draws) -> Iterator[CodeQuestion]:
     """The default value of a parameter."""
     for function in draws.shuffled(home.functions):
         for name, right in draws.shuffled(function.parameters):
             if wrong := _wrong_defaults(right, function, home, others, draws):
-                text = f"What is the default value of the parameter `{name}` of {_called_so(function)}?"
-                yield Question(text, right, wrong, _anchor(function))
+                text = f"What is the default value of the parameter `{name}` of {_described(function)}?"
+                yield CodeQuestion(text, right, wrong, _anchor(function))
 
 
-def parameter_count(home: Facts, others: Sequence[Facts], draws: Draws) -> Iterator[Question]:
-    """How many parameters a function has."""
+def parameter_count(home: Facts, others: Sequence[Facts], draws: Draws) -> Iterator[CodeQuestion]:
+    """The number of parameters of a function."""
     for function in draws.shuffled(home.functions):
         count = len(function.parameters)
         if draws.below(_MANY_PARAMETERS) >= count:
             continue
-        # Four numbers in a row, of which any may be right.
+        # Four consecutive numbers, any of which may be right.
         lowest = max(0, count - draws.below(_WRONG + 1))
         near = [n for n in range(lowest, lowest + _WRONG + 1) if n != count]
         text = (
-            f"How many parameters does {_called_so(function)} declare, counting `self` or `cls` where it is declared, "
+            f"How many parameters does {_described(function)} declare, counting `self` or `cls` where it is declared, "
             "and `*args` and `**kwargs` as one each?"
         )
-        yield Question(text, str(count), tuple(map(str, near)), _anchor(function))
+        yield CodeQuestion(text, str(count), tuple(map(str, near)), _anchor(function))
 
 
-def parameter_at(home: Facts, others: Sequence[Facts], draws: Draws) -> Iterator[Question]:
-    """Which parameter stands at a place."""
+def parameter_at(home: Facts, others: Sequence[Facts], draws: Draws) -> Iterator[CodeQuestion]:
+    """The parameter at a position."""
     places = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
     for function in draws.shuffled(home.functions):
         names = [name for name, _ in function.parameters]
         if len(names) > _WRONG:
             place = draws.below(min(len(names), len(places)))
             wrong = draws.some([name for name in names if name != names[place]], _WRONG)
-            text = f"Which parameter is declared {places[place]} by {_called_so(function)}, counting `self` or `cls`?"
-            yield Question(text, names[place], tuple(wrong), _anchor(function))
+            text = f"Which parameter is declared {places[place]} by {_described(function)}, counting `self` or `cls`?"
+            yield CodeQuestion(text, names[place], tuple(wrong), _anchor(function))
 
 
-def raised_exception(home: Facts, others: Sequence[Facts], draws: Draws) -> Iterator[Question]:
-    """The one exception that the body of a function raises."""
+def raised_exception(home: Facts, others: Sequence[Facts], draws: Draws) -> Iterator[CodeQuestion]:
+    """The only exception that the body of a function raises."""
     near = [name for facts in (home, *others) for f in facts.functions for name in sorted(f.raises - {None})]
     askers = [f for f in home.functions if len(f.raises) == 1 and None not in f.raises]
-    # By exception first, so that one which many functions raise is not right more often than others.
+    # The exception is drawn first, so that one that many functions raise is not right more often.
     for right in draws.shuffled(sorted({name for f in askers for name in f.raises})):
         function = draws.pick([f for f in askers if right in f.raises])
         if right == "ValueError" and draws.below(_SELDOM):
             continue
         if wrong := _pick([near], {right}, draws):
-            text = f"Which of these exceptions does a `raise` statement in {_called_so(function)} name?"
-            yield Question(text, right, wrong, _anchor(function))
+            text = f"Which of these exceptions does a `raise` statement in {_described(function)} name?"
+            yield CodeQuestion(text, right, wrong, _anchor(function))
 
 
-def callee(home: Facts, others: Sequence[Facts], draws: Draws) -> Iterator[Question]:
-    """A name that a function calls, among names that its neighbours call or that it only mentions."""
+def callee(home: Facts, others: Sequence[Facts], draws: Draws) -> Iterator[CodeQuestion]:
+    """A name that a function calls, among names that its neighbours call or that it mentions without a call."""
     called = sorted({name for f in home.functions for name in f.calls if len(name) > _SHORT_NAME})
     for function in draws.shuffled(home.functions):
         right = [name for name in called if name in function.calls and name != function.short]
         near = [name for name in called if name not in function.mentions and name != function.short]
         own = [name for name in sorted(function.mentions - function.calls) if len(name) > _SHORT_NAME]
         if right and (wrong := _pick([near, own], set(), draws)):
-            text = f"Which of these does the body of {_called_so(function)} call?"
-            yield Question(text, draws.pick(right), wrong, _anchor(function))
+            text = f"Which of these does the body of {_described(function)} call?"
+            yield CodeQuestion(text, draws.pick(right), wrong, _anchor(function))
 
 
-def caller(home: Facts, others: Sequence[Facts], draws: Draws) -> Iterator[Question]:
-    """The one function that calls a name."""
+def caller(home: Facts, others: Sequence[Facts], draws: Draws) -> Iterator[CodeQuestion]:
+    """The only function that calls a name."""
     for name, function in _only_callers(home, draws):
         near = [f.name for f in home.functions if name not in f.calls]
         far = [f.name for facts in others for f in facts.functions if name not in f.calls]
         if wrong := _pick([near, far], {function.name}, draws):
             text = f"Which of these functions and methods calls `{name}`?"
-            yield Question(text, function.name, wrong, _anchor(function), (name,))
+            yield CodeQuestion(text, function.name, wrong, _anchor(function), (name,))
 
 
-def default_of_caller(home: Facts, others: Sequence[Facts], draws: Draws) -> Iterator[Question]:
-    """Two steps: find the one function that calls a name, then the default of one of its parameters."""
+def default_of_caller(home: Facts, others: Sequence[Facts], draws: Draws) -> Iterator[CodeQuestion]:
+    """Two steps: find the only function that calls a name, then the default of one of its parameters."""
     for name, function in _only_callers(home, draws):
         for parameter, right in draws.shuffled(function.parameters):
             if wrong := _wrong_defaults(right, function, home, others, draws):
@@ -140,10 +140,10 @@ def default_of_caller(home: Facts, others: Sequence[Facts], draws: Draws) -> Ite
                     f"Just one function or method in this code calls `{name}`. What is the default value of its "
                     f"parameter `{parameter}`?"
                 )
-                yield Question(text, right, wrong, _anchor(function), (name,))
+                yield CodeQuestion(text, right, wrong, _anchor(function), (name,))
 
 
-def method_owner(home: Facts, others: Sequence[Facts], draws: Draws) -> Iterator[Question]:
+def method_owner(home: Facts, others: Sequence[Facts], draws: Draws) -> Iterator[CodeQuestion]:
     """The class whose body defines a method."""
     for owner in draws.shuffled(home.classes):
         for method in draws.shuffled(owner.methods):
@@ -152,10 +152,10 @@ def method_owner(home: Facts, others: Sequence[Facts], draws: Draws) -> Iterator
             near = [c.name for c in home.classes]
             far = [c.name for facts in others for c in facts.classes]
             if wrong := _pick([near, far], {owner.name}, draws):
-                yield Question(f"Which class defines the method `{method}`?", owner.name, wrong, (method,))
+                yield CodeQuestion(f"Which class defines the method `{method}`?", owner.name, wrong, (method,))
 
 
-def base_class(home: Facts, others: Sequence[Facts], draws: Draws) -> Iterator[Question]:
+def base_class(home: Facts, others: Sequence[Facts], draws: Draws) -> Iterator[CodeQuestion]:
     """A class that another inherits from."""
     for derived in draws.shuffled(home.classes):
         bases = _plain_bases(derived)
@@ -168,10 +168,10 @@ def base_class(home: Facts, others: Sequence[Facts], draws: Draws) -> Iterator[Q
             pools = [[name for name in pool if name.rpartition(".")[2] not in taken] for pool in pools]
             if wrong := _pick(pools, {right}, draws):
                 text = f"Which of these does the class `{derived.name}` name among its base classes?"
-                yield Question(text, right, wrong, (derived.name,))
+                yield CodeQuestion(text, right, wrong, (derived.name,))
 
 
-def defining_file(home: Facts, others: Sequence[Facts], draws: Draws) -> Iterator[Question]:
+def defining_file(home: Facts, others: Sequence[Facts], draws: Draws) -> Iterator[CodeQuestion]:
     """The file that defines a name."""
     names = [(c.name, "class") for c in home.classes]
     names += [(f.name, "function") for f in home.functions if f.owner is None]
@@ -180,10 +180,12 @@ def defining_file(home: Facts, others: Sequence[Facts], draws: Draws) -> Iterato
     far = [f.piece.path for f in others]
     for name, what in draws.shuffled(names):
         if wrong := _pick([near, far], {home.piece.path}, draws):
-            yield Question(f"In which of these files is the {what} `{name}` defined?", home.piece.path, wrong, (name,))
+            yield CodeQuestion(
+                f"In which of these files is the {what} `{name}` defined?", home.piece.path, wrong, (name,)
+            )
 
 
-KINDS: dict[str, Kind] = {
+KINDS: dict[str, Ask] = {
     "default_value": default_value,
     "callee": callee,
     "parameter_count": parameter_count,
@@ -195,12 +197,12 @@ KINDS: dict[str, Kind] = {
     "base_class": base_class,
     "defining_file": defining_file,
 }
-# Those that need no more than one function.
+# The kinds that need one function only.
 SMALL = ("default_value", "callee", "parameter_count", "parameter_at")
 
 
 def can_ask(kind: str, facts: Facts) -> bool:
-    """Whether a piece answers any question of this kind, if its context has wrong answers enough."""
+    """True if a piece answers a question of this kind in a context with enough wrong answers."""
     return next(KINDS[kind](facts, _ELSEWHERE, Draws(0)), None) is not None
 
 
@@ -212,12 +214,12 @@ def _elsewhere(name: str) -> Facts:
 _ELSEWHERE = tuple(map(_elsewhere, ("?1", "?2", "?3")))
 
 
-def _called_so(function: Function) -> str:
+def _described(function: Function) -> str:
     return f"the {'method' if function.owner else 'function'} `{function.name}`"
 
 
 def _anchor(function: Function) -> tuple[str, ...]:
-    """The names that must be defined once for `Class.method` or `function` to mean one thing."""
+    """The names that must be defined once for `Class.method` or `function` to be unique."""
     return (function.owner or function.name,)
 
 
@@ -230,7 +232,7 @@ def _calls(piece: Piece, name: str) -> bool:
 
 
 def _only_callers(home: Facts, draws: Draws) -> Iterator[tuple[str, Function]]:
-    """Names that exactly one function of the piece calls, and nothing outside of functions."""
+    """Names that exactly one function of the piece calls, and no code outside of functions."""
     for function in draws.shuffled(home.functions):
         for name in draws.shuffled(sorted(function.calls - home.loose_calls)):
             if len(name) > _SHORT_NAME and name != function.short and sum(name in f.calls for f in home.functions) == 1:
@@ -242,7 +244,7 @@ def _plain_bases(item: Class) -> list[str]:
 
 
 def _pick(pools: Sequence[Sequence[str]], taken: set[str], draws: Draws) -> tuple[str, ...] | None:
-    """Three different names that are not taken, from the first pools that have them; None where there are too few."""
+    """Three distinct names that are not taken, from the first pools that have them; None if there are too few."""
     found: list[str] = []
     for pool in pools:
         fresh = [name for name in dict.fromkeys(pool) if name not in taken and name not in found]
@@ -253,7 +255,7 @@ def _pick(pools: Sequence[Sequence[str]], taken: set[str], draws: Draws) -> tupl
 def _wrong_defaults(
     right: str | None, function: Function, home: Facts, others: Sequence[Facts], draws: Draws
 ) -> tuple[str, ...] | None:
-    """Near misses of a default value: other defaults of the same type, from nearby first, then whatever is left."""
+    """Near misses of a default value: defaults of the same type, nearby ones first, then other defaults."""
     if right is None or not _short(right) or (right in _COMMON_DEFAULTS and draws.below(_SELDOM)):
         return None
     scopes = [[function], home.functions, [f for facts in others for f in facts.functions]]
@@ -279,7 +281,7 @@ def _neighbours(source: str) -> list[str]:
 
 
 def _same(one: str, other: str) -> bool:
-    """Whether two expressions are the same, or are literals that compare equal, as 1 and True do."""
+    """True for equal expressions and for literals that compare equal, such as 1 and True."""
     a, b = _literal(one), _literal(other)
     if a is not _NO_LITERAL and b is not _NO_LITERAL:
         return bool(a == b)

@@ -1,4 +1,4 @@
-"""OOLONG (trec_coarse): questions about the labels of many lines."""
+"""OOLONG (oolong-synth, trec_coarse): aggregate questions about the labels of hundreds of lines."""
 
 from benchmarks.suites.oolong.suite import Oolong
 

@@ -1,4 +1,4 @@
-"""Windows made by our own code: dates, users and questions of the bank, as many lines as a number of tokens allows."""
+"""Generated OOLONG samples: windows filled to a number of tokens, and 25 distinct questions about each."""
 
 from __future__ import annotations
 
@@ -14,10 +14,15 @@ from benchmarks.sources.draws import Draws
 from benchmarks.sources.units import token_costs
 from benchmarks.sources.wordlists import texts_sha256
 from benchmarks.suites.oolong.instances import FOLDER, question_bank
-from benchmarks.suites.oolong.windows import LABELS, Lines, Window, written_date
+from benchmarks.suites.oolong.windows import LABELS, LabelledWindow, Lines, written_date
 from rlm.models.tokens import count_tokens
 
-GENERATOR = "trec-window-1"
+# Version 2: no question is repeated within a window.
+GENERATOR = "oolong-generated-2"
+# A shorter window has no room for lines.
+SHORTEST = 512
+# Tokens of the question and the instruction. Longer windows have more users, and questions name up to 20 of them.
+_ROOM, _ROOM_OF_SHORT, _SHORT = 250, 130, 8192
 
 _FIRST_DAY = datetime.date(2022, 1, 1).toordinal()
 _DAYS = datetime.date(2025, 6, 30).toordinal() - _FIRST_DAY + 1
@@ -32,11 +37,13 @@ _PREAMBLE = (
 )
 
 
-def window(length: int, index: int, seed: int, encoding: str, room: int) -> Window:
-    """Window `index` of those of `length` tokens, of which `room` are left for the question and the instruction.
+def generated_window(length: int, index: int, seed: int, encoding: str, room: int | None = None) -> LabelledWindow:
+    """A window of `length` tokens, of which `room` are left for the question and the instruction.
 
-    Raises ValueError where fewer than four lines fit.
+    index: the number of the window among those of its length. Raises ValueError if fewer than four lines fit.
     """
+    if room is None:
+        room = _ROOM_OF_SHORT if length < _SHORT else _ROOM
     draws = Draws(seed, "window", length, index)
     order = "', '".join(draws.shuffled(LABELS))
     drafted, units = _drafted(draws, length - room), _units(encoding)
@@ -44,7 +51,9 @@ def window(length: int, index: int, seed: int, encoding: str, room: int) -> Wind
     sums = _token_sums(drafted, units, token_costs(user_texts, encoding))
     fits = _fitting(sums, lambda lines: count_tokens(_preamble(lines, order), encoding), length - room)
     if fits < 4:
-        raise ValueError(f"a window of {length} tokens holds {fits} lines, wanted at least 4: raise lengths")
+        raise ValueError(
+            f"a window of {length} tokens has room for {fits} lines: expected at least 4; increase lengths"
+        )
     days, users, labels = drafted.days[:fits], drafted.users[:fits], drafted.labels[:fits]
     lines = Lines(days.astype(np.int64) + _FIRST_DAY, drafted.ids[users], labels.astype(np.int64))
     parts: list[str] = [""] * (3 * fits)
@@ -52,14 +61,14 @@ def window(length: int, index: int, seed: int, encoding: str, room: int) -> Wind
     parts[1::3] = map(user_texts.__getitem__, users)
     parts[2::3] = units.questions[drafted.questions[:fits]].tolist()
     parts[0] = _preamble(fits, order) + parts[0]
-    # Given back before the text is put together: a long window is to take no more than about twice its size.
+    # Freed before the text is joined, so that the peak stays at about twice the size of a long window.
     del drafted, sums, user_texts, days, users, labels
-    return Window(f"generated-{length}-{index}", "".join(parts), lines)
+    return LabelledWindow(f"generated-{length}-{index}", "".join(parts), lines)
 
 
 @dataclass(frozen=True, eq=False)
 class _Drafted:
-    """More lines than fit: for each its day, the index of its user, its label and its question in the bank."""
+    """More lines than fit: the day, the index of the user, the label and the index of the question of each."""
 
     ids: NDArray[np.int64]
     days: NDArray[np.int32]
@@ -77,14 +86,14 @@ def _drafted(draws: Draws, budget: int) -> _Drafted:
     del templates
     days = draws.many_below(_DAYS, count).astype(np.int32)
     ids = _user_ids(draws, max(budget // _TOKENS_A_LINE, 1))
-    # A third of the users ask most of the questions, as in the windows of OOLONG.
+    # A third of the users have most of the lines, as in OOLONG's windows.
     heavy = len(ids) if len(ids) <= 6 else len(ids) // 3
     users = draws.weighted([8] * heavy + [1] * (len(ids) - heavy), count).astype(np.int32)
     return _Drafted(np.array(ids, dtype=np.int64), days, users, labels, questions)
 
 
 def _token_sums(drafted: _Drafted, units: _Units, user_costs: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Tokens of the first line, the first two, and so on."""
+    """The cumulative tokens of the lines."""
     sums = units.question_costs[drafted.questions]
     sums += units.date_costs[drafted.days]
     sums += user_costs[drafted.users]
@@ -92,9 +101,9 @@ def _token_sums(drafted: _Drafted, units: _Units, user_costs: NDArray[np.int64])
 
 
 def _fitting(sums: NDArray[np.int64], preamble: Callable[[int], int], budget: int) -> int:
-    """How many lines stay within the budget, together with the preamble, whose tokens depend on their number."""
+    """The number of lines that fit into the budget with the preamble, which states that number."""
     fits = int(np.searchsorted(sums, budget - preamble(len(sums)), side="right"))
-    # The preamble for fewer lines has fewer digits.
+    # The preamble of fewer lines has fewer digits.
     while fits < len(sums) and sums[fits] + preamble(fits + 1) <= budget:
         fits += 1
     return fits
@@ -102,7 +111,7 @@ def _fitting(sums: NDArray[np.int64], preamble: Callable[[int], int], budget: in
 
 @dataclass(frozen=True, eq=False)
 class _Units:
-    """The parts that lines begin and end with, and the tokens of each."""
+    """The first and last parts of lines, and the tokens of each."""
 
     dates: NDArray[np.object_]
     date_costs: NDArray[np.int64]
@@ -122,10 +131,10 @@ def _units(encoding: str) -> _Units:
     )
 
 
-def made_of(seed: int, encoding: str) -> dict[str, str | int]:
-    """What determines generated windows, for the manifest of a run."""
+def made_of(generator: str, seed: int, encoding: str) -> dict[str, str | int]:
+    """Everything that determines generated windows and questions, for the manifest of a run."""
     texts = texts_sha256(FOLDER.glob("*.txt"))
-    return {"source": "generated", "generator": GENERATOR, "texts_sha256": texts, "seed": seed, "encoding": encoding}
+    return {"source": "generated", "generator": generator, "texts_sha256": texts, "seed": seed, "encoding": encoding}
 
 
 def _preamble(lines: int, labels: str) -> str:
@@ -133,12 +142,12 @@ def _preamble(lines: int, labels: str) -> str:
 
 
 def _scaled(draws: Draws, sizes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """For each size n an integer from 0 to n - 1."""
+    """An integer from 0 to n - 1 for each size n."""
     return (draws.many_below(1 << 32, len(sizes)) * sizes) >> 32
 
 
 def _user_ids(draws: Draws, lines: int) -> list[int]:
-    """As many ids as the windows of OOLONG have for so many lines: 29 in 100, but at least a few."""
+    """User ids: 29 for 100 lines, as in OOLONG's windows, and at least a few."""
     count = max(min(5, lines // 2), 29 * lines // 100)
     low, high = (10_000, 100_000) if count <= 45_000 else (100_000, 1_000_000)
     return draws.some(range(low, high), count)

@@ -1,4 +1,4 @@
-"""The bank of general-knowledge questions, of which each has one of the six labels of OOLONG."""
+"""The bank of general-knowledge questions; each has one of OOLONG's six labels."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _FILES = {
 class QuestionBank:
     """All questions, grouped by template; the templates of label i are templates[first[i] : first[i + 1]].
 
-    questions: texts. offset, size: where a template's questions begin and how many there are.
+    questions: texts. offset, size: index of a template's first question, and their number.
     """
 
     templates: tuple[str, ...]
@@ -40,13 +40,13 @@ class QuestionBank:
     size: NDArray[np.int64]
 
     def label_of_template(self) -> NDArray[np.int64]:
-        """Index into LABELS of each template."""
+        """The index into LABELS of each template."""
         return np.repeat(np.arange(len(LABELS)), np.diff(self.first))
 
 
 @cache
 def question_bank() -> QuestionBank:
-    """The bank, from the text files beside this module."""
+    """The bank from the text files in `bank`."""
     templates: list[str] = []
     first = [0]
     questions: list[str] = []
@@ -71,6 +71,6 @@ def _filled(template: str) -> list[str]:
 
 
 def _with_article(text: str) -> str:
-    """With "an" where a filler begins with a vowel's sound, and a capital at the start."""
+    """The text with "an" before vowel sounds and a capital at the start."""
     text = re.sub(r"\b([Aa]) (?=[aeio]|under)", r"\1n ", text)
     return text[0].upper() + text[1:]

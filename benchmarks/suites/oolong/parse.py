@@ -1,4 +1,4 @@
-"""What the data set's own questions aggregate, read from their words, so that labels can be scored apart."""
+"""Parsing of the data set's own questions, so that labels in an answer can be scored apart from their aggregation."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Callable
 
 import dateutil.parser
 
-from benchmarks.suites.oolong.questions import KINDS, MONTHS, Question
-from benchmarks.suites.oolong.scorer import Gold
+from benchmarks.suites.oolong.gold import Gold
+from benchmarks.suites.oolong.questions import KINDS, MONTHS, WindowQuestion
 from benchmarks.suites.oolong.windows import LABELS, Lines
 
 _LABEL = r"'?(?P<{}>" + "|".join(LABELS) + r")'?"
 _A, _B = _LABEL.format("a"), _LABEL.format("b")
 
-# The words by which a kind of question is known, with the names of its labels and numbers.
+# A pattern for each kind of question; its groups are the labels and numbers that it names.
 _PATTERNS: tuple[tuple[str, str], ...] = (
     (r"of the labels is the most common", "most_common"),
     (r"of the labels is the least common", "least_common"),
@@ -34,10 +34,10 @@ _MONTH = re.compile(rf"occur in ({'|'.join(MONTHS)}) of any year")
 _DAYS = re.compile(r"occur between (.+?) and (.+?), inclusive")
 
 
-def parsed_question(text: str, gold: Gold, lines: Lines) -> Question | None:
-    """The question as data; None for one that is not understood.
+def parsed_question(text: str, gold: Gold, lines: Lines) -> WindowQuestion | None:
+    """The question as data; None if its words are unknown.
 
-    A question counts as understood only where the right labels give the data set's own answer.
+    None also if the gold labels do not give the gold answer, which shows that the words were misread.
     """
     try:
         question = _parsed(text)
@@ -51,7 +51,7 @@ def parsed_question(text: str, gold: Gold, lines: Lines) -> Question | None:
     return question
 
 
-def _parsed(text: str) -> Question | None:
+def _parsed(text: str) -> WindowQuestion | None:
     for pattern, kind in _PATTERNS:
         match = re.search(pattern, text)
         if match is None:
@@ -60,7 +60,7 @@ def _parsed(text: str) -> Question | None:
         labels = tuple(LABELS.index(found[name]) for name in "ab" if name in found)
         users = tuple(int(found[name]) for name in ("one", "two") if name in found) or _users(text)
         month, days = _MONTH.search(text), _DAYS.search(text)
-        return Question(
+        return WindowQuestion(
             kind,
             labels,
             users,

@@ -1,14 +1,14 @@
-"""Which questions the generated OOLONG split asks of a window, and what they are asked about."""
+"""The plan of the 25 questions that are generated for a window."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Hashable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from benchmarks.sources.draws import Draws
-from benchmarks.suites.oolong.questions import COUNTING, TIMELINE, USERS, Question
+from benchmarks.suites.oolong.questions import COUNTING, TIMELINE, USERS, WindowQuestion
 from benchmarks.suites.oolong.windows import LABELS, Lines
 
 _TRIES = 40
@@ -16,36 +16,57 @@ _TRIES = 40
 
 @dataclass(frozen=True)
 class Slot:
-    """One question of a window: its group, and how it is drawn; a draw may ask what has no single answer."""
+    """A place in the plan: its group, and a function that draws a question, possibly one without a unique answer."""
 
     group: str
-    draw: Callable[[Draws, Lines], Question]
+    draw: Callable[[Draws, Lines], WindowQuestion]
 
 
-def ask(slot: Slot, draws: Draws, lines: Lines) -> Question:
-    """A question for a slot that has one answer; a count over the same kind of lines where none was found."""
+def planned_questions(seed: int, length: int, number: int, lines: Lines) -> tuple[WindowQuestion, ...]:
+    """The questions about the number-th window of a length, in the order of the plan; no two ask the same."""
+    asked: dict[Hashable, WindowQuestion] = {}
+    for place, slot in enumerate(PLAN):
+        question = _question(slot, Draws(seed, "oolong", length, number, place), lines, asked)
+        asked[_asks(question)] = question
+    return tuple(asked.values())
+
+
+def _question(slot: Slot, draws: Draws, lines: Lines, asked: Container[Hashable]) -> WindowQuestion:
+    """A new question with a unique answer; a count over lines of the same group if none is drawn."""
     for _ in range(_TRIES):
         question = slot.draw(draws, lines)
-        if len(question.scope(lines)) and question.answer(lines) is not None:
+        if _asks(question) not in asked and len(question.scope(lines)) and question.answer(lines) is not None:
             return question
-    return Question("count", (draws.below(len(LABELS)),), **_subset(slot.group, draws, lines))
+    # Each group has more counts than places in the plan.
+    while _asks(count := _count(slot.group, draws, lines)) in asked:
+        pass
+    return count
+
+
+def _count(group: str, draws: Draws, lines: Lines) -> WindowQuestion:
+    return WindowQuestion("count", _labels(draws, 1), **_subset(group, draws, lines))
+
+
+def _asks(question: WindowQuestion) -> Hashable:
+    """Equal for questions that ask the same in another order of labels or users."""
+    return replace(question, labels=tuple(sorted(question.labels)), users=tuple(sorted(question.users)))
 
 
 def _labels(draws: Draws, number: int) -> tuple[int, ...]:
     return tuple(draws.some(range(len(LABELS)), number))
 
 
-def _asked(kind: str, number: int = 0, subset: str = COUNTING) -> Callable[[Draws, Lines], Question]:
-    """Draws of a kind that names `number` labels, over all lines or a subset of them."""
+def _asked(kind: str, number: int = 0, subset: str = COUNTING) -> Callable[[Draws, Lines], WindowQuestion]:
+    """A function that draws questions of a kind with `number` labels, over all lines or a subset."""
 
-    def draw(draws: Draws, lines: Lines) -> Question:
-        return Question(kind, _labels(draws, number), **_subset(subset, draws, lines))
+    def draw(draws: Draws, lines: Lines) -> WindowQuestion:
+        return WindowQuestion(kind, _labels(draws, number), **_subset(subset, draws, lines))
 
     return draw
 
 
 def _subset(group: str, draws: Draws, lines: Lines) -> dict:
-    """What restricts a question: some users, or a month or a range of days; nothing for counting questions."""
+    """The restriction of a question: users, a month, a range of days, or nothing for counting questions."""
     if group == USERS:
         return {"users": _users(draws, lines)}
     if group == TIMELINE:
@@ -59,33 +80,33 @@ def _subset(group: str, draws: Draws, lines: Lines) -> dict:
 
 
 def _users(draws: Draws, lines: Lines) -> tuple[int, ...]:
-    """Up to 20 users in long windows and 2 in the shortest, so that the question stays short beside the window."""
+    """From 2 users in the shortest windows to 20 in long ones, so that the question stays short beside the window."""
     known = np.unique(lines.users).tolist()
     return tuple(draws.some(known, min(20, max(2, len(known) // 10))))
 
 
-def _two_users(draws: Draws, lines: Lines) -> Question:
+def _two_users(draws: Draws, lines: Lines) -> WindowQuestion:
     known = np.unique(lines.users).tolist()
-    return Question("top_user_of_label", _labels(draws, 1), users=tuple(draws.some(known, 2)))
+    return WindowQuestion("top_user_of_label", _labels(draws, 1), users=tuple(draws.some(known, 2)))
 
 
-def _before_after(draws: Draws, lines: Lines) -> Question:
-    # Not too near either end, so that there are lines to compare.
+def _before_after(draws: Draws, lines: Lines) -> WindowQuestion:
+    # Far enough from both ends that there are lines to compare.
     days = np.sort(lines.days)[len(lines) // 6 : -(len(lines) // 6) or None]
-    return Question("before_after", _labels(draws, 1), day=int(draws.pick(days.tolist())))
+    return WindowQuestion("before_after", _labels(draws, 1), day=int(draws.pick(days.tolist())))
 
 
-def _top_date(draws: Draws, lines: Lines) -> Question:
-    # Over all lines the first place is often shared; over some of them less so.
-    return Question("top_date", **_subset(draws.pick((COUNTING, TIMELINE)), draws, lines))
+def _top_date(draws: Draws, lines: Lines) -> WindowQuestion:
+    # Ties for the first place are rarer over a subset of the lines.
+    return WindowQuestion("top_date", **_subset(draws.pick((COUNTING, TIMELINE)), draws, lines))
 
 
-def _dates_seen(draws: Draws, lines: Lines) -> Question:
+def _dates_seen(draws: Draws, lines: Lines) -> WindowQuestion:
     _, counts = np.unique(lines.days, return_counts=True)
-    return Question("dates_seen", number=int(draws.pick(np.unique(counts).tolist())))
+    return WindowQuestion("dates_seen", number=int(draws.pick(np.unique(counts).tolist())))
 
 
-# The groups by turns, so that any first few questions are a fair sample.
+# Groups take turns, so that the first questions of a window are a fair sample.
 PLAN: tuple[Slot, ...] = (
     Slot(COUNTING, _asked("count", 1)),
     Slot(USERS, _asked("comparison", 2, USERS)),

@@ -1,4 +1,4 @@
-"""The questions that OOLONG asks of a window: what each aggregates, how it is worded, how labels answer it."""
+"""The kinds of questions about a window: their words, and their answers computed from labels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.suites.oolong.scorer import COMPARISON, DATE, LABEL, NUMERIC, USER
+from benchmarks.suites.oolong.gold import COMPARISON, DATE, LABEL, NUMERIC, USER
 from benchmarks.suites.oolong.windows import LABELS, Lines, written_date
 
 COUNTING, USERS, TIMELINE = "counting", "user", "timeline"
@@ -20,11 +20,11 @@ MONTHS = (
 
 
 @dataclass(frozen=True)
-class Question:
-    """A question as data.
+class WindowQuestion:
+    """A question about a window as data.
 
-    kind: a key of KINDS. labels: indices into LABELS that it names. users, month, days: the lines it is restricted to,
-    those of these users, of this month (1-12) of any year, or from the first to the last of two days. number, day:
+    kind: a key of KINDS. labels: the labels that it names, as indices into LABELS. users, month, days: a restriction to
+    the lines of these users, of this month (1-12) of any year, or from the first to the last of two days. number, day:
     further arguments of some kinds.
     """
 
@@ -37,7 +37,7 @@ class Question:
     day: int | None = None
 
     def scope(self, lines: Lines) -> Lines:
-        """The lines that the question is about."""
+        """The lines that the question covers."""
         if self.users:
             lines = lines.where(np.isin(lines.users, self.users))
         if self.month:
@@ -47,11 +47,11 @@ class Question:
         return lines
 
     def answer(self, lines: Lines) -> str | int | datetime.date | None:
-        """The answer for a window's lines; None where there is no single one, as between labels that tie."""
+        """The answer for a window's lines; None if it is not unique, as when labels tie."""
         return KINDS[self.kind].answer(self, self.scope(lines))
 
     def words(self) -> str:
-        """The question with the form of its answer."""
+        """The text of the question, with the form of its answer."""
         kind = KINDS[self.kind]
         named = {key: LABELS[label] for key, label in zip("ab", self.labels, strict=False)}
         day = written_date(self.day) if self.day is not None else ""
@@ -61,17 +61,17 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Kind:
-    """A kind of question: its name in the data set, the type of its answer, its words, and how it is answered."""
+class QuestionKind:
+    """A kind of question: its name in the data set, the type of its answer, its words, its answer."""
 
     task: str
     answer_type: str
     asks: str
     form: str
-    answer: Callable[[Question, Lines], str | int | datetime.date | None]
+    answer: Callable[[WindowQuestion, Lines], str | int | datetime.date | None]
 
 
-def _scope_words(question: Question) -> str:
+def _scope_words(question: WindowQuestion) -> str:
     if question.users:
         ids = ", ".join(map(str, question.users))
         return f"Consider only the lines of the users {ids}: among them,"
@@ -95,68 +95,68 @@ def _compared(first: int, second: int) -> int:
     return (first > second) - (first < second)
 
 
-def _most_common(question: Question, lines: Lines) -> str | None:
+def _most_common(question: WindowQuestion, lines: Lines) -> str | None:
     counts = _label_counts(lines)
     return LABELS[counts.argmax()] if (counts == counts.max()).sum() == 1 else None
 
 
-def _least_common(question: Question, lines: Lines) -> str | None:
+def _least_common(question: WindowQuestion, lines: Lines) -> str | None:
     counts = _label_counts(lines)
-    # A label without any line is not named: whether zero counts as common is not a matter of counting.
+    # A window without any line of a label has no answer: a label that is absent is not clearly the least common.
     return LABELS[counts.argmin()] if counts.min() > 0 and (counts == counts.min()).sum() == 1 else None
 
 
-def _count(question: Question, lines: Lines) -> int:
+def _count(question: WindowQuestion, lines: Lines) -> int:
     return int(_label_counts(lines)[question.labels[0]])
 
 
-def _comparison(question: Question, lines: Lines) -> str:
+def _comparison(question: WindowQuestion, lines: Lines) -> str:
     a, b = (int(_label_counts(lines)[label]) for label in question.labels)
     return {1: "more common than", -1: "less common than", 0: "same frequency as"}[_compared(a, b)]
 
 
-def _before_after(question: Question, lines: Lines) -> str | None:
+def _before_after(question: WindowQuestion, lines: Lines) -> str | None:
     before, after = lines.where(lines.days < question.day), lines.where(lines.days > question.day)
     if not len(before) or not len(after):
         return None
-    # Shares are compared as products of integers.
+    # Shares are compared as integer products.
     side = _compared(_count(question, before) * len(after), _count(question, after) * len(before))
     return {1: "more common", -1: "less common", 0: "the same frequency"}[side]
 
 
 def _ranked(values: NDArray[np.int64], rank: int) -> int | None:
-    """The value that is the most frequent but `rank`; None where another is as frequent."""
+    """The value at a 0-based rank of frequency; None if another value is as frequent."""
     distinct, counts = np.unique(values, return_counts=True)
     order = np.argsort(-counts, kind="stable")
     if rank >= len(order):
         return None
-    wanted = counts[order[rank]]
-    return int(distinct[order[rank]]) if (counts == wanted).sum() == 1 else None
+    same = counts == counts[order[rank]]
+    return int(distinct[order[rank]]) if same.sum() == 1 else None
 
 
-def _top_user(question: Question, lines: Lines) -> int | None:
+def _top_user(question: WindowQuestion, lines: Lines) -> int | None:
     return _ranked(lines.users, 0)
 
 
-def _second_user(question: Question, lines: Lines) -> int | None:
+def _second_user(question: WindowQuestion, lines: Lines) -> int | None:
     return _ranked(lines.users, 1)
 
 
-def _top_user_of_label(question: Question, lines: Lines) -> int | None:
+def _top_user_of_label(question: WindowQuestion, lines: Lines) -> int | None:
     return _ranked(lines.users[lines.labels == question.labels[0]], 0)
 
 
-def _top_date(question: Question, lines: Lines) -> datetime.date | None:
+def _top_date(question: WindowQuestion, lines: Lines) -> datetime.date | None:
     day = _ranked(lines.days, 0)
     return None if day is None else _date(day)
 
 
-def _dates_seen(question: Question, lines: Lines) -> int:
+def _dates_seen(question: WindowQuestion, lines: Lines) -> int:
     _, counts = np.unique(lines.days, return_counts=True)
     return int((counts == question.number).sum())
 
 
-def _months_more(question: Question, lines: Lines) -> int:
+def _months_more(question: WindowQuestion, lines: Lines) -> int:
     months = np.array([date.year * 12 + date.month for date in map(_date, lines.days.tolist())], dtype=np.int64)
     _, index = np.unique(months, return_inverse=True)
     a, b = (np.bincount(index[lines.labels == label], minlength=len(lines)) for label in question.labels)
@@ -166,46 +166,46 @@ def _months_more(question: Question, lines: Lines) -> int:
 _NUMBER_FORM = "Answer: N', where N is the number in digits"
 _USER_FORM = "User: N', where N is the ID of the user"
 
-KINDS: dict[str, Kind] = {
-    "most_common": Kind(
+KINDS: dict[str, QuestionKind] = {
+    "most_common": QuestionKind(
         "MOST_FREQ", LABEL, "{scope} which category has the most questions?",
         "Label: X', where X is one of the categories: {labels}", _most_common,
     ),
-    "least_common": Kind(
+    "least_common": QuestionKind(
         "LEAST_FREQ", LABEL, "{scope} which category has the fewest questions?",
         "Label: X', where X is one of the categories: {labels}", _least_common,
     ),
-    "count": Kind(
+    "count": QuestionKind(
         "NUMERIC_ONE_CLASS", NUMERIC, "{scope} how many questions belong to the category '{a}'?", _NUMBER_FORM, _count,
     ),
-    "comparison": Kind(
+    "comparison": QuestionKind(
         "RELATIVE_FREQ", COMPARISON,
         "{scope} is the category '{a}' more common than '{b}', less common, or of the same frequency?",
         "Answer: {a} is X {b}', where X is 'more common than', 'less common than' or 'same frequency as'", _comparison,
     ),
-    "before_after": Kind(
+    "before_after": QuestionKind(
         "RELATIVE_FREQ", COMPARISON,
         "{scope} is the category '{a}' more common before {day} than after it, less common, or of the same frequency, "
         "as a share of the lines before and after? The lines of {day} itself do not count.",
         "Answer: {a} is X before {day}', where X is 'more common', 'less common' or 'the same frequency'",
         _before_after,
     ),
-    "top_user": Kind("MOST_FREQ", USER, "{scope} which user has the most lines?", _USER_FORM, _top_user),
-    "second_user": Kind(
+    "top_user": QuestionKind("MOST_FREQ", USER, "{scope} which user has the most lines?", _USER_FORM, _top_user),
+    "second_user": QuestionKind(
         "SECOND_MOST_FREQ", USER, "{scope} which user has the second most lines?", _USER_FORM, _second_user,
     ),
-    "top_user_of_label": Kind(
+    "top_user_of_label": QuestionKind(
         "MOST_FREQ", USER, "{scope} which user has the most questions of the category '{a}'?", _USER_FORM,
         _top_user_of_label,
     ),
-    "top_date": Kind(
+    "top_date": QuestionKind(
         "MOST_FREQ", DATE, "{scope} which date is on the most lines?", "Date: MM/DD/YYYY', with that date", _top_date,
     ),
-    "dates_seen": Kind(
+    "dates_seen": QuestionKind(
         "REPRESENTED_N_TIMES", NUMERIC, "{scope} how many different dates does one find exactly {n} times?",
         _NUMBER_FORM, _dates_seen,
     ),
-    "months_more": Kind(
+    "months_more": QuestionKind(
         "RELATIVE_FREQ", NUMERIC,
         "{scope} in how many months, each month of each year taken by itself, does the category '{a}' have more "
         "questions than '{b}'?", _NUMBER_FORM, _months_more,

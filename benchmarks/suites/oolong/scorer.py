@@ -1,4 +1,4 @@
-"""The official OOLONG score of an answer, quirks included, and a lenient one beside it."""
+"""OOLONG's official score, with its quirks; a lenient score; and the scores of labels that an answer exposes."""
 
 from __future__ import annotations
 
@@ -8,19 +8,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import dateutil.parser
+import numpy as np
 
 from benchmarks.sample import Score
-from rlm.syntax import literal_value
+from benchmarks.suites.oolong.gold import COMPARISON, DATE, LABEL, NUMERIC, USER, Gold, read_date
+from benchmarks.suites.oolong.questions import WindowQuestion
+from benchmarks.suites.oolong.windows import LABELS, Lines, written_labels
 
-LABEL, NUMERIC, COMPARISON, USER, DATE = "LABEL", "NUMERIC", "COMPARISON", "USER", "DATE"
 PHRASES = ("more common", "less common", "same frequency")
 
-# An answer shorter than this is taken as it is.
+# The official rule uses shorter answers without a colon unchanged.
 _SHORT = 20
-_LONGEST_DATE = 2000
-# What the parts of a date that an answer leaves out are read as; dateutil's own default is the day of the run.
-_NO_DATE = datetime.datetime(1, 1, 1)
 _FORMS = {
     LABEL: r"Label: *\S.*",
     NUMERIC: r"Answer: *-?\d+",
@@ -32,60 +30,41 @@ _MARK = re.compile(r"\b(?:label|answer|user|date)s?\b *(?::|\bis\b)", re.IGNOREC
 _INTEGER = re.compile(r"(?<![\d.,])-?\d{1,3}(?:,\d{3})+(?![\d,])|-?\d+")
 
 
-@dataclass(frozen=True)
-class Gold:
-    """The official answer of a question.
+@dataclass(frozen=True, eq=False)
+class OolongTarget:
+    """The gold answer of a question; for diagnostics also its task, the labelled lines and the parsed question."""
 
-    answer: as the data set writes it, a list in Python such as `['entity']`, `[42]` or `[datetime.date(2024, 3, 5)]`.
-    answer_type: LABEL, NUMERIC, COMPARISON, USER, DATE or another name of the data set.
+    gold: Gold
+    task: str | None = None
+    lines: Lines | None = None
+    question: WindowQuestion | None = None
+
+
+def score_answer(target: OolongTarget, answer: str | None) -> Score:
+    """Score an answer; None scores 0. format_ok: the last line has the form that the question asks for.
+
+    details: task and answer_type. If the answer exposes labels, as lines that end in `|| Label: ...` in the order of
+    the window, also `label_accuracy` and `score_of_labels`.
     """
-
-    answer: str
-    answer_type: str
-
-    @classmethod
-    def of(cls, answer: Any, answer_type: str) -> Gold:
-        """From the columns of a row. A bare value, or a list, is taken too. Raises ValueError for an unreadable one."""
-        # `ANSWER_TYPE.NUMERIC` in the data set.
-        kind = str(answer_type).rpartition(".")[2].upper()
-        text = answer if isinstance(answer, str) and answer.strip().startswith("[") else None
-        if text is None:
-            value = answer[0] if isinstance(answer, list) and len(answer) == 1 else answer
-            value = int(value) if isinstance(value, float) and value.is_integer() else value
-            if not isinstance(value, str | int) or isinstance(value, bool) or not str(value).strip():
-                raise ValueError(f"an OOLONG answer is one value or a list of one, not {answer!r:.80}")
-            value = value.strip() if isinstance(value, str) else value
-            # Tables of other tools hold whole numbers as text.
-            if kind in (NUMERIC, USER) and isinstance(value, str) and re.fullmatch(r"-?\d{1,18}", value, re.ASCII):
-                value = int(value)
-            text = _written_date(value) if kind == DATE else repr([value])
-        gold = cls(text.strip(), kind)
-        try:
-            gold.value  # noqa: B018
-        except (ValueError, SyntaxError, IndexError, TypeError, KeyError, RecursionError, MemoryError) as error:
-            raise ValueError(f"an OOLONG answer is a list such as [42] or ['entity'], not {answer!r:.80}") from error
-        return gold
-
-    @property
-    def value(self) -> Any:
-        """The value that predictions are compared with; a date as a datetime at midnight."""
-        if "datetime" in self.answer:
-            return datetime.datetime.strptime(self.answer, "[datetime.date(%Y, %m, %d)]")
-        return literal_value(self.answer)[0]
-
-    def written(self) -> str:
-        """The gold in the form that the questions ask for."""
-        value = self.value
-        if isinstance(value, datetime.datetime):
-            return f"Date: {value:%m/%d}/{value.year:04d}"
-        return f"{ {LABEL: 'Label', USER: 'User', DATE: 'Date'}.get(self.answer_type, 'Answer') }: {value}"
+    gold, text = target.gold, answer or ""
+    details: dict[str, float | str | None] = {"task": target.task, "answer_type": gold.answer_type}
+    if not text.strip():
+        return Score(0.0, 0.0, False, "", details)
+    exposed = written_labels(text)
+    if exposed and target.lines is not None:
+        details["label_accuracy"] = label_accuracy(exposed, target)
+        details["score_of_labels"] = score_of_labels(exposed, target) if target.question else None
+    official = official_score(gold, text)
+    last = re.sub(r"[*\[\]`]", "", text.strip().splitlines()[-1]).strip()
+    format_ok = re.fullmatch(_FORMS.get(gold.answer_type, r"\w+: *\S.*"), last) is not None
+    return Score(official, max(official, lenient_score(gold, text)), format_ok, extract(text)[:200], details)
 
 
 def extract(answer: str) -> str:
-    """What the official code takes from an answer.
+    """The prediction that the official code takes from an answer.
 
-    Without a colon the whole of a short text, or the last word of a long one; with one, what follows the last colon
-    without `*`, `[` and `]`, or the comparison in it where that is long.
+    Without a colon: a short text unchanged, or the last word of a long one. With a colon: the text after the last
+    colon without `*`, `[` and `]`; if that is long, the comparison in it.
     """
     if ":" not in answer:
         words = answer.split()
@@ -97,7 +76,7 @@ def extract(answer: str) -> str:
 
 
 def official_score(gold: Gold, answer: str) -> float:
-    """The official score, 0 to 1. Never raises."""
+    """The official score, from 0 to 1. Never raises."""
     value, prediction = gold.value, extract(answer)
     if prediction == str(value):
         return 1.0
@@ -106,15 +85,15 @@ def official_score(gold: Gold, answer: str) -> float:
     if gold.answer_type == NUMERIC:
         return _closeness(value, prediction)
     if gold.answer_type == DATE:
-        return float(_date(prediction) == value)
+        return float(read_date(prediction) == value)
     return 0.0
 
 
-def lenient_score(gold: Gold, answer: str, labels: Sequence[str]) -> float:
-    """The same with formalities forgiven: letter case, full stops, thousands separators, words around the value."""
+def lenient_score(gold: Gold, answer: str) -> float:
+    """The score without regard to letter case, full stops, thousands separators and words around the value."""
     value, text = gold.value, _final(answer)
     if isinstance(value, datetime.datetime):
-        date = _date(text.rstrip("."))
+        date = read_date(text.rstrip("."))
         return float(date is not None and date.date() == value.date())
     if gold.answer_type == COMPARISON:
         return float(_only(PHRASES, text) in tuple(phrase for phrase in PHRASES if phrase in str(value)))
@@ -124,21 +103,44 @@ def lenient_score(gold: Gold, answer: str, labels: Sequence[str]) -> float:
             return 0.0
         read = number.group().replace(",", "")
         return _closeness(value, read) if gold.answer_type == NUMERIC else float(read == str(value))
-    if str(value) in labels:
-        return float(_only(labels, text) == value)
-    return float(re.sub(r"[\W_]+", " ", text).strip().lower() == re.sub(r"[\W_]+", " ", str(value)).strip().lower())
+    if str(value) in LABELS:
+        return float(_only(LABELS, text) == value)
+    return float(_words(text) == _words(str(value)))
 
 
-def judge_answer(gold: Gold, answer: str | None, labels: Sequence[str] = ()) -> Score:
-    """Score an answer; None scores 0. format_ok: its last line has the form that the question asks for."""
-    text = answer or ""
-    if not text.strip():
-        return Score(0.0, 0.0, False, "")
-    official = official_score(gold, text)
-    last = re.sub(r"[*\[\]`]", "", text.strip().splitlines()[-1]).strip()
-    form = _FORMS.get(gold.answer_type, r"\w+: *\S.*")
-    lenient = max(official, lenient_score(gold, text, labels))
-    return Score(official, lenient, re.fullmatch(form, last) is not None, extract(text)[:200])
+def label_accuracy(predicted: Sequence[str | None], target: OolongTarget) -> float:
+    """The share of a window's lines with the right label; a line without a prediction counts as wrong.
+
+    predicted: one label for each line, in order. Raises ValueError for a target without labelled lines.
+    """
+    lines = _labelled(target)
+    right = sum(LABELS[label] == guess for label, guess in zip(lines.labels.tolist(), predicted, strict=False))
+    return right / len(lines)
+
+
+def score_of_labels(predicted: Sequence[str | None], target: OolongTarget) -> float:
+    """The score of an exact aggregation of these labels; lines without a known label are left out.
+
+    Gold labels score 1. The labels of a method give the best score that its labels allow. Raises ValueError for a
+    target without labelled lines or without a parsed question.
+    """
+    lines = _labelled(target)
+    if target.question is None:
+        raise ValueError("this target has no parsed question")
+    labels = np.array([LABELS.index(guess) if guess in LABELS else -1 for guess in predicted], dtype=np.int64)
+    count = min(len(labels), len(lines))
+    kept = labels[:count] >= 0
+    seen = Lines(lines.days[:count][kept], lines.users[:count][kept], labels[:count][kept])
+    answer = target.question.answer(seen) if len(seen) else None
+    if answer is None:
+        return 0.0
+    return official_score(target.gold, Gold(repr([answer]), target.gold.answer_type).written())
+
+
+def _labelled(target: OolongTarget) -> Lines:
+    if target.lines is None:
+        raise ValueError("this target has no labelled lines")
+    return target.lines
 
 
 def _closeness(value: Any, prediction: str) -> float:
@@ -148,29 +150,8 @@ def _closeness(value: Any, prediction: str) -> float:
         return 0.0
 
 
-def _date(text: str) -> datetime.datetime | None:
-    # Its reading of a flood takes the square of the time.
-    if len(text) > _LONGEST_DATE:
-        return None
-    try:
-        return dateutil.parser.parse(text, default=_NO_DATE)
-    except Exception:
-        # dateutil raises more than it documents on odd text, and any of it means: not a date.
-        return None
-
-
-def _written_date(value: str | int) -> str:
-    """A bare date, `2023-01-05` or `datetime.date(2023, 1, 5)`, as the data set writes it. Raises ValueError."""
-    if str(value).startswith("datetime.date("):
-        return f"[{value}]"
-    date = _date(str(value))
-    if date is None or date.year == _NO_DATE.year:
-        raise ValueError(f"an OOLONG answer of type DATE is a date, not {value!r:.80}")
-    return f"[datetime.date({date.year}, {date.month}, {date.day})]"
-
-
 def _final(answer: str) -> str:
-    """What follows the last of the asked-for marks, else the last line; without markdown."""
+    """The text after the last `Answer:` or similar mark, or else the last line; without Markdown."""
     text = re.sub(r"[*\[\]`_'\"]", "", answer.strip())
     marks = list(_MARK.finditer(text))
     tail = text[marks[-1].end() :].strip() if marks else ""
@@ -178,6 +159,10 @@ def _final(answer: str) -> str:
 
 
 def _only(choices: Sequence[str], text: str) -> str | None:
-    """The one choice that a text names; None where it names none or several."""
+    """The only choice that a text contains; None if it contains none or several."""
     found = [choice for choice in choices if choice.lower() in text.lower()]
     return found[0] if len(found) == 1 else None
+
+
+def _words(text: str) -> str:
+    return re.sub(r"[\W_]+", " ", text).strip().lower()

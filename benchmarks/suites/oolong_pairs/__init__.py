@@ -1,4 +1,4 @@
-"""OOLONG-Pairs: all pairs of users that meet a condition."""
+"""OOLONG-Pairs: list all pairs of users that meet a condition."""
 
 from benchmarks.suites.oolong_pairs.suite import OolongPairs
 

@@ -1,4 +1,4 @@
-"""The 20 conditions of OOLONG-Pairs: as questions in words, and as pairs of users computed from a labelled window."""
+"""The 20 conditions of OOLONG-Pairs: their words, and their pairs of users computed from a labelled window."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from benchmarks.suites.oolong.windows import LABELS, Lines
 
 _DESCRIPTION, _ENTITY, _HUMAN, _NUMBER, _LOCATION, _ABBREVIATION = range(len(LABELS))
 _COUNTS = {1: "one", 2: "two"}
-# Pairs that are written out one by one, enough for the golds of windows of 1M tokens. Those of 10M have billions.
+# Enough for the gold sets of windows of 1M tokens. Windows of 10M tokens have billions of pairs.
 MOST_WRITTEN = 50_000_000
 
 
 @dataclass(frozen=True)
-class Count:
-    """How many questions of any of `labels` a user has: at least, or exactly, `number`."""
+class LabelCount:
+    """A user has at least, or exactly, `number` questions with any of `labels`."""
 
     labels: tuple[int, ...]
     number: int = 1
     exactly: bool = False
 
     def holds(self, counts: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """For counts of users by labels, whether it holds for each user."""
+        """A mask of the users for whom it holds. counts: one row for each user, one column for each label."""
         total = counts[:, list(self.labels)].sum(axis=1)
         return total == self.number if self.exactly else total >= self.number
 
@@ -36,8 +36,8 @@ class Count:
 
 
 @dataclass(frozen=True)
-class Dated:
-    """All of a user's questions of a label lie after a day, or all before it; true of a user who has none."""
+class DateRule:
+    """All of a user's questions with a label are after a day, or all before it; true for a user without any."""
 
     label: int
     after: bool
@@ -58,19 +58,19 @@ class Dated:
 class Condition:
     """A condition on an unordered pair of different users: one meets `first`, the other `second`.
 
-    Without `second` both meet `first`, and `dated` where it is given.
+    Without `second`, both meet `first`, and `dated` if it is given.
     """
 
-    first: tuple[Count, ...]
-    second: tuple[Count, ...] | None = None
-    dated: Dated | None = None
+    first: tuple[LabelCount, ...]
+    second: tuple[LabelCount, ...] | None = None
+    dated: DateRule | None = None
 
     @property
     def symmetric(self) -> bool:
         return self.second is None
 
     def words(self) -> str:
-        """The condition as the end of a sentence."""
+        """The condition as the last clause of a sentence."""
         if self.second is not None:
             one, other = (" and ".join(count.words() for count in role) for role in (self.first, self.second))
             return f"one of the two users, no matter which, has {one}, and the other has {other}"
@@ -78,36 +78,40 @@ class Condition:
         return f"{both}, and {self.dated.words()}" if self.dated else both
 
 
-def _one(*labels: int) -> tuple[Count, ...]:
-    """At least one of each."""
-    return tuple(Count((label,)) for label in labels)
+def _one(*labels: int) -> tuple[LabelCount, ...]:
+    """At least one question with each label."""
+    return tuple(LabelCount((label,)) for label in labels)
 
 
-def _exactly(number: int, label: int) -> Count:
-    return Count((label,), number, exactly=True)
+def _dated(label: int, after: bool, day: tuple[int, int, int]) -> DateRule:
+    return DateRule(label, after, datetime.date(*day))
+
+
+def _exactly(number: int, label: int) -> LabelCount:
+    return LabelCount((label,), number, exactly=True)
 
 
 CONDITIONS: dict[int, Condition] = {
-    1: Condition((Count((_NUMBER, _LOCATION)),)),
-    2: Condition((Count((_ENTITY, _HUMAN)),)),
-    3: Condition((Count((_DESCRIPTION, _ABBREVIATION)),)),
-    4: Condition((Count((_HUMAN, _LOCATION)),), dated=Dated(_HUMAN, True, datetime.date(2023, 1, 6))),
-    5: Condition((Count((_ENTITY, _NUMBER)),), dated=Dated(_ENTITY, False, datetime.date(2023, 3, 15))),
-    6: Condition((Count((_LOCATION, _ABBREVIATION)),)),
-    7: Condition((Count((_DESCRIPTION, _NUMBER)),), dated=Dated(_NUMBER, True, datetime.date(2023, 2, 1))),
-    8: Condition((Count((_HUMAN, _DESCRIPTION)),)),
-    9: Condition((Count((_ENTITY, _LOCATION)),), dated=Dated(_LOCATION, True, datetime.date(2023, 4, 10))),
-    10: Condition((Count((_NUMBER, _ABBREVIATION)),), dated=Dated(_ABBREVIATION, False, datetime.date(2023, 5, 20))),
+    1: Condition((LabelCount((_NUMBER, _LOCATION)),)),
+    2: Condition((LabelCount((_ENTITY, _HUMAN)),)),
+    3: Condition((LabelCount((_DESCRIPTION, _ABBREVIATION)),)),
+    4: Condition((LabelCount((_HUMAN, _LOCATION)),), dated=_dated(_HUMAN, True, (2023, 1, 6))),
+    5: Condition((LabelCount((_ENTITY, _NUMBER)),), dated=_dated(_ENTITY, False, (2023, 3, 15))),
+    6: Condition((LabelCount((_LOCATION, _ABBREVIATION)),)),
+    7: Condition((LabelCount((_DESCRIPTION, _NUMBER)),), dated=_dated(_NUMBER, True, (2023, 2, 1))),
+    8: Condition((LabelCount((_HUMAN, _DESCRIPTION)),)),
+    9: Condition((LabelCount((_ENTITY, _LOCATION)),), dated=_dated(_LOCATION, True, (2023, 4, 10))),
+    10: Condition((LabelCount((_NUMBER, _ABBREVIATION)),), dated=_dated(_ABBREVIATION, False, (2023, 5, 20))),
     11: Condition(_one(_ENTITY, _ABBREVIATION), (_exactly(1, _ENTITY),)),
-    12: Condition((Count((_NUMBER,), 2),), _one(_LOCATION, _HUMAN)),
+    12: Condition((LabelCount((_NUMBER,), 2),), _one(_LOCATION, _HUMAN)),
     13: Condition((_exactly(1, _DESCRIPTION),), _one(_ABBREVIATION, _ENTITY)),
     14: Condition(_one(_HUMAN, _NUMBER), (_exactly(2, _LOCATION),)),
     15: Condition(_one(_ENTITY, _LOCATION, _ABBREVIATION), (_exactly(1, _NUMBER),)),
-    16: Condition(_one(_DESCRIPTION, _HUMAN), (Count((_ENTITY,), 2), _exactly(1, _ABBREVIATION))),
+    16: Condition(_one(_DESCRIPTION, _HUMAN), (LabelCount((_ENTITY,), 2), _exactly(1, _ABBREVIATION))),
     17: Condition((_exactly(1, _NUMBER),), _one(_LOCATION, _DESCRIPTION)),
     18: Condition((*_one(_ABBREVIATION), _exactly(1, _HUMAN)), _one(_ENTITY, _NUMBER)),
     19: Condition(
-        (Count((_LOCATION,), 2), *_one(_ENTITY)), (_exactly(1, _DESCRIPTION), _exactly(1, _ABBREVIATION))
+        (LabelCount((_LOCATION,), 2), *_one(_ENTITY)), (_exactly(1, _DESCRIPTION), _exactly(1, _ABBREVIATION))
     ),
     20: Condition(_one(_NUMBER, _HUMAN), (*_one(_LOCATION, _ENTITY), _exactly(1, _ABBREVIATION))),
 }  # fmt: skip
@@ -115,10 +119,10 @@ CONDITIONS: dict[int, Condition] = {
 
 @dataclass(frozen=True, eq=False)
 class GoldPairs:
-    """The pairs of a window that meet a condition, kept as the users of each role: a million pairs in kilobytes.
+    """The pairs of a window that meet a condition, stored as the users of each role: a million pairs in kilobytes.
 
-    users: ids, ascending. first, second: which of them have a role; a pair is gold where one user has the first and the
-    other the second, either way round.
+    users: ids, ascending. first, second: masks of the users with a role; a pair is gold if one user has the first role
+    and the other user the second.
     """
 
     task: int
@@ -128,25 +132,25 @@ class GoldPairs:
 
     def __len__(self) -> int:
         a, b, both = int(self.first.sum()), int(self.second.sum()), int((self.first & self.second).sum())
-        # Of the a * b ordered choices, `both` take a user twice, and pairs within both roles come up twice.
+        # The a * b ordered choices include `both` with the same user twice, and pairs within both roles twice.
         return a * b - both - both * (both - 1) // 2
 
     @property
     def possible(self) -> int:
-        """All pairs of different users."""
+        """The number of pairs of different users."""
         return len(self.users) * (len(self.users) - 1) // 2
 
     def holds(self, i: NDArray[np.int64], j: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """For pairs of indices into `users`, whether each is gold."""
+        """A mask of the gold pairs among pairs of indices into `users`."""
         return ((self.first[i] & self.second[j]) | (self.first[j] & self.second[i])) & (i != j)
 
     def written(self, before: str = "(", between: str = ", ", after: str = ")\n") -> str:
-        """All pairs, each as `before` lower id `between` higher id `after`, in ascending order.
+        """All pairs as text, in ascending order, each as `before` lower id `between` higher id `after`.
 
-        Raises ValueError for more than MOST_WRITTEN.
+        Raises ValueError for more than MOST_WRITTEN pairs.
         """
         if len(self) > MOST_WRITTEN:
-            raise ValueError(f"{len(self):,} pairs are too many to be written out: wanted at most {MOST_WRITTEN:,}")
+            raise ValueError(f"there are {len(self):,} pairs to write: expected at most {MOST_WRITTEN:,}")
         names = np.array([str(user) for user in self.users.tolist()], dtype=object)
         rows = []
         for i, name in enumerate(names):
@@ -159,7 +163,10 @@ class GoldPairs:
 
 
 def gold_pairs(task: int, lines: Lines) -> GoldPairs:
-    """The gold of a task: "or" includes both, a date rule over no questions is true, no user is its own partner."""
+    """The gold pairs of a task.
+
+    "Or" is inclusive, a date rule over no questions is true, and a user is never paired with itself.
+    """
     condition = CONDITIONS[task]
     users, index = np.unique(lines.users, return_inverse=True)
     counts = np.bincount(index * len(LABELS) + lines.labels, minlength=len(users) * len(LABELS))

@@ -1,4 +1,4 @@
-"""Pairs of users read from an answer of any size and form, and counted against the gold."""
+"""The F1 score of the pairs in an answer, which may have any size and form."""
 
 from __future__ import annotations
 
@@ -9,31 +9,34 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.sample import Score
 from benchmarks.suites.oolong_pairs.conditions import GoldPairs
 
-# The official form: digits, comma, digits in parentheses.
+# The official pattern.
 PAIR = re.compile(r"\(\s*(\d+)\s*,\s*(\d+)\s*\)")
 
 _CHUNK = 1 << 21
 _BLOCK = 1 << 20
-# What `\s` matches among the ASCII characters.
+# The ASCII characters that `\s` matches.
 _SPACE = np.zeros(256, dtype=bool)
 _SPACE[[9, 10, 11, 12, 13, 28, 29, 30, 31, 32]] = True
-# Ids below this are looked up in a table, others searched for.
+# Ids below this are looked up in a table; others are found by binary search.
 _TABLE = 10_000_000
-# Two ids below this make one code of 64 bits.
+# Two ids below this fit into one code of 64 bits.
 _SMALL = 1 << 31
 # Ids of up to 18 digits fit into 64 bits.
 _DIGITS = 18
 _OTHER_BRACKETS = str.maketrans({"[": "(", "]": ")", "{": "(", "}": ")", "<": "(", ">": ")", '"': " ", "'": " "})
+# Answers that state an empty set.
+_NONE = re.compile(r"\b(?:none|empty|no (?:\w+ ){0,4}pairs?)\b|^\W*$", re.IGNORECASE)
 _BARE_LINE = re.compile(r"^[^\d\n]{0,8}(\d+)(?: *(?:[,;&/|–-]|and) *| +)(\d+)[^\d\n]{0,3}$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
-class PairScore:
-    """How a set of predicted pairs compares with the gold.
+class PairCounts:
+    """A set of predicted pairs compared with the gold pairs.
 
-    predicted: different pairs, in whatever order each was written. right: those of them that are gold.
+    predicted: distinct pairs, ignoring the order within a pair. right: predicted pairs that are gold.
     """
 
     predicted: int
@@ -50,14 +53,43 @@ class PairScore:
 
     @property
     def f1(self) -> float:
-        """1.0 where both sets are empty, 0.0 where one is."""
+        """1.0 if both sets are empty, 0.0 if only one is."""
         total = self.predicted + self.gold
         return 2 * self.right / total if total else 1.0
 
 
-def score_pairs(text: str, gold: GoldPairs) -> PairScore:
-    """Compare the pairs of a text, in the official form, with the gold. Takes seconds for millions of pairs."""
-    # One place for each pair there can be; what is not used of it is never given by the system.
+def score_answer(gold: GoldPairs, answer: str | None) -> Score:
+    """F1 of the pairs in an answer in the official form; 1.0 if gold and answer are both empty, 0.0 if only one is.
+
+    No answer scores 0; it is not an empty set. Lenient also reads other brackets and bare lines. details: precision,
+    recall, n_gold, n_predicted; `floor`, the F1 of an answer with every possible pair; `wrong_format`, the answer has
+    pairs but none in the official form.
+    """
+    text = answer or ""
+    official, official_form = count_pairs(text, gold), has_pairs(text)
+    forgiven = official if official_form else count_pairs(tolerant(text), gold)
+    wrong = not official_form and forgiven.predicted > 0
+    empty = answer is not None and not wrong and _NONE.search(text.strip()[-500:]) is not None
+    possible = gold.possible + len(gold)
+    return Score(
+        0.0 if answer is None else official.f1,
+        0.0 if answer is None else forgiven.f1,
+        official_form or empty,
+        f"{official.predicted} pairs",
+        {
+            "precision": official.precision,
+            "recall": official.recall,
+            "floor": 2 * len(gold) / possible if possible else 1.0,
+            "n_gold": float(len(gold)),
+            "n_predicted": float(official.predicted),
+            "wrong_format": wrong,
+        },
+    )
+
+
+def count_pairs(text: str, gold: GoldPairs) -> PairCounts:
+    """Compare the pairs in a text, in the official form, with the gold. Millions of pairs take seconds."""
+    # An upper bound of the number of pairs; the operating system provides only the pages that are used.
     codes = np.empty(text.count("("), dtype=np.int64)
     filled = 0
     large: set[tuple[int, int]] = set()
@@ -71,13 +103,13 @@ def score_pairs(text: str, gold: GoldPairs) -> PairScore:
     codes.sort()
     place = _places(gold.users)
     predicted, right = len(large), _right(large, gold, place)
-    # In blocks, so that the arrays made on the way stay small beside the answer.
+    # In blocks, so that temporary arrays stay small beside the answer.
     for start in range(0, filled, _BLOCK):
         block = codes[start : start + _BLOCK]
         block = block[np.diff(block, prepend=codes[start - 1] if start else -1) != 0]
         predicted += len(block)
         right += _holding(gold, place(block // _SMALL), place(block % _SMALL))
-    return PairScore(predicted, right, len(gold))
+    return PairCounts(predicted, right, len(gold))
 
 
 def _right(pairs: set[tuple[int, int]], gold: GoldPairs, place: Callable[[NDArray], NDArray[np.int64]]) -> int:
@@ -88,16 +120,16 @@ def _right(pairs: set[tuple[int, int]], gold: GoldPairs, place: Callable[[NDArra
 
 
 def _holding(gold: GoldPairs, i: NDArray[np.int64], j: NDArray[np.int64]) -> int:
-    """How many of the pairs, by places among the users, are gold; -1 is no user."""
+    """The number of gold pairs among pairs of positions in `users`; -1 is an unknown user."""
     known = (i >= 0) & (j >= 0)
     return int(gold.holds(i[known], j[known]).sum())
 
 
 def _places(users: NDArray[np.int64]) -> Callable[[NDArray], NDArray[np.int64]]:
-    """What finds where ids stand among the users; -1 for one that is none of them."""
+    """A function from ids to their positions in `users`, -1 for unknown ids."""
     largest = int(users.max(initial=-1))
     if largest < _TABLE:
-        # The last place is for all ids beyond the largest.
+        # The last entry stands for all larger ids.
         table = np.full(largest + 2, -1, dtype=np.int64)
         table[users] = np.arange(len(users))
         return lambda ids: table[np.minimum(ids, largest + 1).astype(np.int64)]
@@ -110,18 +142,18 @@ def _places(users: NDArray[np.int64]) -> Callable[[NDArray], NDArray[np.int64]]:
 
 
 def _distinct(codes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The different codes, ascending; sorts in place."""
+    """The distinct codes, ascending; sorts in place."""
     codes.sort()
     return codes[np.concatenate([[True], codes[1:] != codes[:-1]])] if len(codes) else codes
 
 
 def has_pairs(text: str) -> bool:
-    """Whether a text holds a pair in the official form."""
+    """True if a text contains a pair in the official form."""
     return PAIR.search(text) is not None
 
 
 def tolerant(text: str) -> str:
-    """The same pairs in the official form, where they stand in other brackets, in quotes, or bare on lines."""
+    """The same pairs in the official form; accepts other brackets, quotes, and lines with a bare pair."""
     if has_pairs(text):
         return text
     bracketed = text.translate(_OTHER_BRACKETS)
@@ -131,12 +163,12 @@ def tolerant(text: str) -> str:
 
 
 def _pairs(text: str) -> Iterator[tuple[NDArray, NDArray]]:
-    """Arrays of the lower and the higher ids of the pairs, a few megabytes of text at a time."""
+    """Arrays of the lower and the higher ids of the pairs, for a few megabytes of text at a time."""
     start = 0
     while start < len(text):
         stop = min(start + _CHUNK, len(text))
         if stop < len(text):
-            # No pair holds an opening parenthesis but its first character: cut before one.
+            # Only the first character of a pair is an opening parenthesis, so the text is cut before one.
             cut = text.rfind("(", start + 1, stop)
             stop = cut if cut > start else _next_open(text, stop)
         piece = text[start:stop]
@@ -150,14 +182,14 @@ def _next_open(text: str, start: int) -> int:
 
 
 def _fast(data: bytes) -> tuple[NDArray, NDArray]:
-    """The pairs of an ASCII text, by arrays over its bytes; gives exactly what PAIR finds."""
+    """The pairs that PAIR finds in an ASCII text, computed by arrays over its bytes."""
     codes = np.frombuffer(data, dtype=np.uint8)
     digit = (codes >= 48) & (codes <= 57)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], digit, [False]]).astype(np.int8)))
     begins, ends = edges[0::2], edges[1::2]
     if len(begins) < 2:
         return _empty()
-    # The visible characters: which one stands before and after each run of digits.
+    # The characters other than spaces, to find those before and after each run of digits.
     visible = ~_SPACE[codes]
     padded = np.concatenate([codes[visible], np.zeros(1, dtype=np.uint8)])
     rank = np.cumsum(visible, dtype=np.int32)
@@ -181,7 +213,7 @@ def _fast(data: bytes) -> tuple[NDArray, NDArray]:
 
 
 def _values(codes: NDArray, begins: NDArray, ends: NDArray) -> NDArray[np.int64]:
-    """The numbers that the runs of digits write."""
+    """The numbers of the runs of digits."""
     values = np.zeros(len(begins), dtype=np.int64)
     widths = ends - begins
     for place in range(int(widths.max(initial=0))):
@@ -191,7 +223,7 @@ def _values(codes: NDArray, begins: NDArray, ends: NDArray) -> NDArray[np.int64]
 
 
 def _exact(text: str) -> tuple[NDArray, NDArray]:
-    """The pairs of any text, ids of any size and digits of any script included."""
+    """The pairs of any text, with ids of any size and digits of any script."""
     pairs = [sorted((_number(a), _number(b))) for a, b in PAIR.findall(text)]
     if not pairs:
         return _empty()
@@ -201,7 +233,7 @@ def _exact(text: str) -> tuple[NDArray, NDArray]:
 
 
 def _number(digits: str) -> int:
-    # Python refuses to read thousands of digits at once; no user has them, but different ones stay different.
+    # Python refuses to convert longer numbers. No user has such an id, but distinct ids must stay distinct.
     return int(digits) if len(digits) <= 4000 else 10**4000 + hash(digits)
 
 

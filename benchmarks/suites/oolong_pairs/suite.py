@@ -1,88 +1,74 @@
-"""OOLONG-Pairs: all pairs of users of a window that meet a condition, scored by F1."""
+"""The OOLONG-Pairs benchmark: all pairs of users of a window that meet a condition, scored by F1."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
 import json
-import re
-from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 import numpy as np
+from annotated_types import Ge, Le, MinLen
 
-from benchmarks.sample import Judge, Sample, SampleInfo, Score
+from benchmarks.sample import Constant, Judge, Sample, SampleInfo, Score, UnlabelledSample
 from benchmarks.sources.hub import GENERATED
-from benchmarks.sources.settings import LONGEST, MOST, known_encoding, whole, wholes
-from benchmarks.suites.oolong.generator import made_of, window
-from benchmarks.suites.oolong.windows import LABELS, Window, prompt_of, written_users
+from benchmarks.suites.oolong.generator import SHORTEST, made_of
+from benchmarks.suites.oolong.prompt import prompt_of
+from benchmarks.suites.oolong.windows import written_users
 from benchmarks.suites.oolong_pairs.conditions import CONDITIONS, MOST_WRITTEN, GoldPairs, gold_pairs
-from benchmarks.suites.oolong_pairs.rows import LabelledText, PairRows, is_hub_or_rows
-from benchmarks.suites.oolong_pairs.scorer import has_pairs, score_pairs, tolerant
+from benchmarks.suites.oolong_pairs.generator import GENERATOR, ORDER, GeneratedWindows
+from benchmarks.suites.oolong_pairs.prompt import LAYOUT, question
+from benchmarks.suites.oolong_pairs.rows import LabelledText, PairRows, is_text_file
+from benchmarks.suites.oolong_pairs.scorer import score_answer
+from benchmarks.suites.settings import EACH_ONCE, LONGEST, Encoding, SampleCount
 from rlm.models.tokens import DEFAULT_ENCODING
 
-# Symmetric and asymmetric tasks by turns, those first that a small window is most likely to have pairs for.
-ORDER = (3, 17, 1, 12, 8, 13, 2, 20, 6, 15, 4, 18, 10, 14, 7, 11, 9, 16, 5, 19)
-_KEY = "benchmark.oolong_pairs"
-SHORTEST = 512
-ROOM = 140
-SMALL = 2048
-CANDIDATES = 16
-
-_SYSTEM = "Answer the question about the lines below."
-_QUERY = (
-    "List every pair of two different users for whom this holds: {condition}. A question's kind is the category that "
-    "its answer falls into: {labels}. Write each pair once, on a line of its own, as (user_id_1, user_id_2) with the "
-    "lower ID first. If no pair qualifies, write: none"
-)
-LAYOUT = ({"role": "system", "content": _SYSTEM + "\n\n{context}"}, {"role": "user", "content": "{query}"})
-_NONE = re.compile(r"\b(?:none|empty|no (?:\w+ ){0,4}pairs?)\b|^\W*$", re.IGNORECASE)
+Lengths = Annotated[tuple[Annotated[int, Ge(SHORTEST), Le(LONGEST)], ...], MinLen(1), EACH_ONCE]
 
 
 class OolongPairs:
-    """Pairs of users by the labels of their questions. Targets are GoldPairs.
+    """Pairs of users by the labels of their questions. A target is a GoldPairs.
 
-    source: `generated`, `hub`, or a path: a folder or file of the hub's rows, or a labelled window as a .txt file.
-    windows: where the windows of oolong-synth lie for a local source; null is the same path. lengths: tokens of the
-    whole prompt. samples: for each length; the 20 tasks share a window, the next 20 have another.
-    Raises ValueError for settings that cannot be met.
+    source: `generated`, `hub`, or a path: a folder or file of the hub's rows, or one labelled window as a .txt file.
+    windows: the source of the windows of oolong-synth; null for the same as `source`. lengths: tokens of the complete
+    prompt. samples: for each length; the 20 tasks share a window, and the next 20 have another.
     """
 
     name = "oolong_pairs"
     metric = "f1"
     scorer = "oolong-pairs-f1-1"
     protected = False
+    # A right answer may have millions of pairs; precision already bounds the gain of a flood.
+    max_answer_tokens = None
 
     def __init__(
         self,
         source: str = GENERATED,
         windows: str | None = None,
-        lengths: Sequence[int] = (32768,),
-        samples: int = len(ORDER),
+        lengths: Lengths = (32768,),
+        samples: SampleCount = 20,
         seed: int = 0,
-        encoding: str = DEFAULT_ENCODING,
+        encoding: Encoding = DEFAULT_ENCODING,
     ) -> None:
-        lengths = wholes(f"{_KEY}.lengths", lengths, SHORTEST, LONGEST)
-        samples = whole(f"{_KEY}.samples", samples, 1, MOST)
-        self._seed, self._encoding = seed, known_encoding(f"{_KEY}.encoding", encoding)
-        self._rows = PairRows(source, windows) if source != GENERATED and is_hub_or_rows(source) else None
-        self._text = LabelledText(source) if source != GENERATED and self._rows is None else None
+        self._seed, self._encoding = seed, encoding
+        self._generated = GeneratedWindows(seed, encoding)
+        self._text = LabelledText(source) if is_text_file(source) else None
+        self._rows = PairRows(source, windows) if source != GENERATED and self._text is None else None
         self._plan: dict[str, tuple[SampleInfo, int, int]] = {}
         if source != GENERATED:
-            # There is one window of each length, or one alone.
-            samples, lengths = min(samples, len(ORDER)), [None] if self._text else lengths
-        for index, length in itertools.product(range(samples), lengths):
+            # Files have one window of each length.
+            samples = min(samples, len(ORDER))
+        for index, length in itertools.product(range(samples), [None] if self._text else lengths):
             task, number = ORDER[index % len(ORDER)], index // len(ORDER)
-            where = "-".join(["window" if length is None else str(length), str(number)])
+            cluster = f"pairs-{length or 'window'}-{number}"
             group = "symmetric" if CONDITIONS[task].symmetric else "asymmetric"
-            info = SampleInfo(f"pairs-{where}-task{task:02d}", f"pairs-{where}", group, "quadratic", length)
-            self._plan[info.sample_id] = (info, task, number)
-        self._generated = lru_cache(maxsize=2)(self._generate)
+            info = SampleInfo(f"{cluster}-task{task:02d}", cluster, group, "quadratic", length)
+            self._plan[info.sample_id] = info, task, number
 
     def infos(self) -> Sequence[SampleInfo]:
         if self._rows is not None:
-            # What cannot be read is to be known before the first sample is paid for.
+            # Unreadable data is reported before the first sample is paid for.
             first = next(iter(self._plan.values()))[0]
             self._rows.open(first.length)
         return [info for info, _, _ in self._plan.values()]
@@ -91,32 +77,31 @@ class OolongPairs:
         info, task, number = self._plan[sample_id]
         asked = question(task)
         if self._rows is not None:
-            shared, asked = self._rows.window(info.length), self._rows.question(info.length, task)
+            window, asked = self._rows.window(info.length), self._rows.question(info.length, task)
         elif self._text is not None:
-            shared = self._text.shared
+            window = self._text.window
         else:
-            shared = self._generated(info.length, number)
-        gold = gold_pairs(task, shared.lines)
+            window = self._generated.window(info.length, number, task)
+        gold = gold_pairs(task, window.lines)
         if self._rows is not None:
             self._rows.check(info.length, gold)
-        return Sample(info, prompt_of(shared, asked, LAYOUT), gold)
+        return Sample(info, prompt_of(window, asked, LAYOUT), gold)
 
     async def score(self, target: GoldPairs, answer: str | None, judge: Judge | None = None) -> Score:
-        return await asyncio.to_thread(judge_pairs, target, answer)
+        return await asyncio.to_thread(score_answer, target, answer)
 
     def oracle(self, target: GoldPairs) -> str:
         return target.written().rstrip("\n") or "none"
 
-    def constants(self, samples: Sequence[Sample]) -> Sequence[Callable[[Sample], str]]:
+    def constants(self, samples: Sequence[UnlabelledSample]) -> Sequence[Constant]:
+        """The empty set, and the flood of all possible pairs."""
         return [lambda _: "none", lambda sample: all_pairs(sample.prompt.context_text)]
 
     def target_of(self, row: Mapping[str, Any]) -> GoldPairs:
-        raise ValueError("OOLONG-Pairs rows refer to samples by sample_id; they carry no target of their own")
+        raise ValueError("an OOLONG-Pairs row cannot have its own target: expected the sample_id of a sample")
 
     def target_bytes(self, target: GoldPairs) -> bytes:
-        """A JSON list of pair strings, as the hub's files give answers; of more than MOST_WRITTEN pairs the users of
-        each role and the number of their pairs.
-        """
+        """A JSON list of pair strings, as in the hub's files. More than MOST_WRITTEN pairs: their users by role."""
         if len(target) > MOST_WRITTEN:
             first, second = (target.users[role].tolist() for role in (target.first, target.second))
             roles = {"task": target.task, "pairs": len(target), "first": first, "second": second}
@@ -124,67 +109,12 @@ class OolongPairs:
         return b"[" + target.written('"(', ", ", ')", ').removesuffix(", ").encode() + b"]"
 
     def provenance(self) -> Mapping[str, Any]:
-        real = self._rows or self._text
-        if real is not None:
-            return real.provenance()
-        return made_of(self._seed, self._encoding)
-
-    def _generate(self, length: int, number: int) -> Window:
-        return best_window(length, number, self._seed, self._encoding)
-
-
-def question(task: int) -> str:
-    """A task's question in our own words; the window does not name the labels, so the question does."""
-    return _QUERY.format(condition=CONDITIONS[task].words(), labels=", ".join(LABELS[:-1]) + " or " + LABELS[-1])
-
-
-def best_window(length: int, number: int, seed: int, encoding: str) -> Window:
-    """The generated window of a length; of a short one, where few conditions hold, the best of some candidates."""
-    if length >= SMALL:
-        return window(length, number, seed, encoding, ROOM)
-    candidates = [window(length, number * CANDIDATES + i, seed, encoding, ROOM) for i in range(CANDIDATES)]
-
-    def held(candidate: Window) -> tuple[int, int]:
-        holds = [len(gold_pairs(task, candidate.lines)) > 0 for task in ORDER]
-        return sum(holds[:4]), sum(holds)
-
-    return max(candidates, key=held)
+        files = self._rows or self._text
+        return made_of(GENERATOR, self._seed, self._encoding) if files is None else files.provenance()
 
 
 def all_pairs(text: str) -> str:
-    """Every pair of users of a window: the answer that has full recall without reading a question."""
+    """Every possible pair of users of a window: full recall without any understanding."""
     users = np.unique(written_users(text))
-    everybody = np.ones(len(users), dtype=bool)
-    return GoldPairs(0, users, everybody, everybody).written().rstrip("\n")
-
-
-def judge_pairs(gold: GoldPairs, answer: str | None) -> Score:
-    """F1 of the pairs of an answer in the official form; 1.0 where gold and answer are both empty, 0.0 where one is.
-
-    Lenient reads other brackets, and bare lines, too. details: precision, recall, n_gold, n_predicted; `floor`, the F1
-    of answering every possible pair; `wrong_format`, pairs were delivered and none in the official form.
-    """
-    text = answer or ""
-    official = score_pairs(text, gold)
-    official_form = has_pairs(text)
-    forgiven = official
-    if not official_form:
-        forgiven = score_pairs(tolerant(text), gold)
-    wrong = not official_form and forgiven.predicted > 0
-    floor = 2 * len(gold) / (gold.possible + len(gold)) if gold.possible + len(gold) else 1.0
-    # No answer at all is not an empty set: it never scores.
-    value = 0.0 if answer is None else official.f1
-    return Score(
-        value,
-        0.0 if answer is None else forgiven.f1,
-        official_form or (answer is not None and not wrong and _NONE.search(text.strip()[-500:]) is not None),
-        f"{official.predicted} pairs",
-        {
-            "precision": official.precision,
-            "recall": official.recall,
-            "floor": floor,
-            "n_gold": float(len(gold)),
-            "n_predicted": float(official.predicted),
-            "wrong_format": wrong,
-        },
-    )
+    everyone = np.ones(len(users), dtype=bool)
+    return GoldPairs(0, users, everyone, everyone).written().rstrip("\n")

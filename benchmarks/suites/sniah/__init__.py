@@ -1,4 +1,4 @@
-"""S-NIAH: one needle in a haystack, as in RULER."""
+"""S-NIAH: find one needle in a haystack, as in RULER."""
 
 from benchmarks.suites.sniah.suite import SNIAH
 

@@ -1,4 +1,4 @@
-"""Haystacks for needle tasks: noise that repeats itself, and prose of many different paragraphs."""
+"""Haystacks: noise that repeats five sentences, and prose of many different paragraphs."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _NOISE_SENTENCES = (
 _PROSE_FILE = Path(__file__).with_name("prose.txt")
 _POOL_PARAGRAPHS = 3000
 _MIDDLES = 4
-# What sentences begin with that open, carry on and close a paragraph.
+# The marks in prose.txt of sentences that open, continue and close a paragraph.
 _MARKS = (">", "-", "<")
 
 
 @dataclass(frozen=True)
 class Material:
-    """The sentences that haystacks of one kind are made of.
+    """The sentences of one kind of haystack.
 
-    units: sentences, each with the space before or the line end after it. costs: tokens of each. paragraph: sentences
-    a paragraph; paragraph i is units[i * paragraph : (i + 1) * paragraph]. gap: what ends a paragraph.
+    units: sentences, each with the space before it or the line end after it. costs: tokens of each. paragraph: number
+    of sentences in a paragraph; paragraph i is units[i * paragraph : (i + 1) * paragraph]. gap: the end of a paragraph.
     """
 
     units: tuple[str, ...]
@@ -43,20 +43,18 @@ class Material:
 
 @lru_cache(maxsize=8)
 def material(kind: str, seed: int, encoding: str) -> Material:
-    """The sentences of a kind of haystack. Raises ValueError for a kind other than noise or prose."""
+    """The sentences of a kind of haystack, NOISE or PROSE."""
     if kind == NOISE:
         return Material(_NOISE_SENTENCES, token_costs(_NOISE_SENTENCES, encoding), len(_NOISE_SENTENCES), "\n")
-    if kind == PROSE:
-        units = _prose(Draws(seed, "prose"))
-        return Material(units, token_costs(units, encoding), _MIDDLES + 2, "\n\n")
-    raise ValueError(f"a haystack is {NOISE!r} or {PROSE!r}, not {kind!r}")
+    units = _prose(Draws(seed, "prose"))
+    return Material(units, token_costs(units, encoding), _MIDDLES + 2, "\n\n")
 
 
 def hide(source: Material, needle: str, depth: int, draws: Draws, after: str, budget: int, encoding: str) -> str:
-    """The longest haystack around a needle that, with the text `after` it, stays within `budget` tokens.
+    """The longest haystack around a needle that fits, together with the text `after` it, into `budget` tokens.
 
-    depth: percent of the sentences that stand before the needle. after: begins with a line end. The haystack is the
-    needle alone where the budget allows no more.
+    depth: percent of the sentences that come before the needle. after: begins with a line end. If the budget has no
+    room for sentences, the haystack is the needle alone.
     """
     order = _order(source, draws, budget)
     sums = np.concatenate([[0], np.cumsum(source.costs[order])])
@@ -81,7 +79,7 @@ def hide(source: Material, needle: str, depth: int, draws: Draws, after: str, bu
 
 
 def _order(source: Material, draws: Draws, budget: int) -> NDArray[np.int32]:
-    """Indices of more units than the budget can hold: all paragraphs, again and again in new orders."""
+    """Indices of more units than the budget can hold: all paragraphs, repeatedly in new orders."""
     passes = max(budget, 0) // int(source.costs.sum()) + 1
     count = len(source.units) // source.paragraph
     if count == 1:
@@ -93,7 +91,7 @@ def _order(source: Material, draws: Draws, budget: int) -> NDArray[np.int32]:
 
 
 def _as_unit(needle: str, source: Material, opens: bool) -> str:
-    """The needle as a sentence inside a paragraph, or as a paragraph of its own where the next sentence opens one."""
+    """The needle as a sentence of a paragraph, or as a separate paragraph if the next sentence opens one."""
     return needle + source.gap if opens else " " + needle
 
 
@@ -114,7 +112,7 @@ def _prose(draws: Draws) -> tuple[str, ...]:
 
 
 def _topics() -> list[tuple[list[str], list[str], list[str]]]:
-    """The sentences of each topic: those that open, go on and close a paragraph."""
+    """The sentences of each topic: openers, middles and closers of a paragraph."""
     topics = []
     for block in re.split(r"^\[\w+\]\n", _PROSE_FILE.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
         lines = block.splitlines()

@@ -1,73 +1,16 @@
-"""The judge: what counts as a verdict, and calls that are counted apart."""
+"""The judge: one call for each response, counted apart, on limits of its own."""
 
 import asyncio
 import json
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from benchmarks.scoring.judge import LlmJudge, build_judge, parse_verdict
-from rlm.limits import Limits
-from rlm.models.chat import ModelError
+from benchmarks.scoring.judge import LlmJudge, build_judge
+from rlm.limits import Budget, LimitReached, Limits
+from rlm.models.chat import Cost, ModelError, Reply, Sampling
 from rlm.tree import JUDGE
 
 WHOLE = "extracted_final_answer: 1887\nreasoning: the same year\ncorrect: {}\nconfidence: 85%"
-
-
-@pytest.mark.parametrize(
-    "reply, correct",
-    [
-        (WHOLE.format("yes"), True),
-        (WHOLE.format("no"), False),
-        (WHOLE.format("YES").upper(), True),
-        ("**correct:** yes", True),
-        ("- **correct**: no.", False),
-        ('"correct": "yes",', True),
-        ("> correct: yes\n", True),
-        ("<think>correct: no, or is it</think>\ncorrect: yes", True),
-        ("<think>\ncorrect: no\n</think>\ncorrect: yes", True),
-        # Twice the same is one verdict; two different ones are none.
-        ("correct: yes\nSo:\ncorrect: yes", True),
-        ("correct: yes\ncorrect: no", None),
-        ("correct: yes\r\nconfidence: 80\r\n", True),
-        # Thoughts whose end was cut off, and thoughts that a template opened.
-        ("<think>\ncorrect: yes\n", None),
-        ("I first thought\ncorrect: yes\n</think>\ncorrect: no", False),
-        ("correct: yes or no", None),
-        ("correct: probably", None),
-        ("correct:", None),
-        ("The answer is correct: yes", None),
-        ("incorrect: yes", None),
-        ("yes", None),
-        ("", None),
-    ],
-)
-def test_a_verdict_is_a_line_of_its_own(reply, correct):
-    assert parse_verdict(reply).correct is correct
-
-
-def test_the_other_fields_are_read_with_it():
-    verdict = parse_verdict(WHOLE.format("yes"))
-    assert (verdict.extracted, verdict.reasoning, verdict.confidence) == ("1887", "the same year", 85)
-    assert parse_verdict("correct: yes\nconfidence: 140").confidence is None
-    assert parse_verdict("correct: yes\nconfidence: high").confidence is None
-
-
-@given(st.text() | st.lists(st.sampled_from(["correct:", " yes", "no", "\n", "**", "confidence: ", "101", "<think>"])))
-def test_any_reply_is_parsed(reply):
-    verdict = parse_verdict(reply if isinstance(reply, str) else "".join(reply))
-    assert verdict.correct in (True, False, None)
-    assert verdict.confidence is None or 0 <= verdict.confidence <= 100
-
-
-def test_floods_are_parsed_at_once():
-    # Quadratic reading of these would take hours.
-    flood = "." * 300_000
-    reply = f"extracted_final_answer: a{flood}b\nreasoning: {flood}\ncorrect: no{flood}\nconfidence: 3"
-    verdict = parse_verdict(reply)
-    assert (verdict.correct, verdict.reasoning, verdict.confidence) == (False, "", 3)
-    assert verdict.extracted == f"a{flood}b"
 
 
 def configuration(url: str, **root) -> dict:
@@ -130,6 +73,42 @@ async def test_a_judge_past_its_own_limits_gives_no_verdict(fake_openai):
         await built.model.aclose()
 
 
+class Model:
+    """A judging model with one fixed reply."""
+
+    name, context_window, sampling = "judge", None, Sampling()
+
+    def __init__(self, reply: Reply) -> None:
+        self._reply = reply
+
+    async def complete(self, messages, *, epoch=0, occurrence=0):
+        return self._reply
+
+    async def aclose(self):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("reply", "correct"),
+    [
+        (Reply("", reasoning="The years agree.\ncorrect: yes\nconfidence: 90"), True),
+        (Reply("I have decided.", reasoning="correct: no"), False),
+        (Reply("correct: no", reasoning="perhaps correct: yes"), False),
+        (Reply("", reasoning="correct: yes", finish_reason="length"), None),
+        (Reply(""), None),
+    ],
+)
+async def test_a_verdict_that_is_only_in_the_reasoning_is_read(reply, correct):
+    assert (await LlmJudge(Model(reply)).open()[0]("q", "r", "c")).correct is correct
+
+
+async def test_a_spent_budget_of_the_run_is_raised_and_not_a_verdict():
+    budget = Budget(0.5)
+    budget.charge(Cost(1.0))
+    with pytest.raises(LimitReached):
+        await LlmJudge(Model(Reply("correct: yes"))).open(budget=budget)[0]("q", "r", "c")
+
+
 async def test_each_response_is_judged_on_a_budget_of_its_own(fake_openai):
     async with fake_openai.FakeOpenAI([{"text": WHOLE.format("no")}] * 9) as server:
         built = build_judge(configuration(server.base_url))
@@ -142,13 +121,13 @@ async def test_each_response_is_judged_on_a_budget_of_its_own(fake_openai):
 def test_no_judge_is_built_of_none_and_bad_settings_are_told_in_one_line(monkeypatch):
     assert build_judge({"kind": "none"}) is None
     good = configuration("http://127.0.0.1:9")
-    for change, told in (
+    for change, message in (
         ({"kind": "magic"}, "judge.kind is 'magic'"),
         ({"prompt": "no-such-prompt"}, "no-such-prompt"),
         ({"limits": {"max_call": 3}}, "max_call"),
         ({"root": {}}, "judge.root"),
     ):
-        with pytest.raises(ValueError, match=told) as caught:
+        with pytest.raises(ValueError, match=message) as caught:
             build_judge(good | change)
         assert "\n" not in str(caught.value)
 

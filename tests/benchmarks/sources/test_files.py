@@ -61,37 +61,37 @@ def test_parquet_gives_the_same_rows_whatever_its_row_groups(rows, group, ids, c
 
 
 @pytest.mark.parametrize(
-    "name, content, told",
+    "name, content, message",
     [
         ("rows.jsonl", b'{"id": 1, "text": "a"}\n{"id": 2, "text"}\n', "rows.jsonl, line 2"),
-        ("rows.jsonl", b'{"id": 1, "text": "a"}\n[1]\n', "line 2 holds a list, wanted an object"),
-        ("rows.jsonl", b'\n\n{"id": 1}\n', "line 3 lacks the column(s) text; it has: id"),
+        ("rows.jsonl", b'{"id": 1, "text": "a"}\n[1]\n', "line 2 is a list: expected an object"),
+        ("rows.jsonl", b'\n\n{"id": 1}\n', "line 3 has no column text; its columns: id"),
         ("rows.jsonl", b'{"id": 1, "text": "\xff"}\n', "rows.jsonl, line 1"),
         ("rows.jsonl", b'{"id": ' + b"9" * 5000 + b"}", "rows.jsonl, line 1 is not JSON"),
         ("rows.json", b'[{"id": ' + b"9" * 5000 + b"}]", "rows.json, line 1: not JSON"),
         ("rows.json", b'[\n{"id": 1, "text": "a"},\n{"id": 2,\n"text": nope}]', "rows.json, line 4"),
-        ("rows.json", b'[\n{"id": 1, "text": "a"}\n{"id": 2, "text": "a"}]', "line 3: wanted a comma"),
-        ("rows.json", b'[{"id": 1, "text": "a"}', "got the end of the file"),
-        ("rows.json", b'[{"id": 1, "text": "a"}]\n}', "line 2: there is text after the end"),
+        ("rows.json", b'[\n{"id": 1, "text": "a"}\n{"id": 2, "text": "a"}]', "line 3: found {: expected a comma"),
+        ("rows.json", b'[{"id": 1, "text": "a"}', "found the end of the file: expected a comma"),
+        ("rows.json", b'[{"id": 1, "text": "a"}]\n}', "line 2: text follows the end of the array"),
         ("rows.json", b'[{"id": 1, "text": "a"},\n\n', "line 3: not JSON"),
         ("rows.json", b"[" * 100_000, "nested too deeply"),
         ("rows.json", b'[{"id": 1, "text": "\xff"}]', "rows.json cannot be read"),
         ("rows.json.gz", b"not gzip", "rows.json.gz cannot be read"),
         ("rows.jsonl.gz", gzip.compress(b'{"id": 1, "text": "a"}\n' * 9000)[:60], "rows.jsonl.gz cannot be read"),
-        ("rows.parquet", b"PAR1 and then something else PAR1", "rows.parquet is not a sound parquet file"),
+        ("rows.parquet", b"PAR1 and then something else PAR1", "rows.parquet is not a valid parquet file"),
     ],
 )
-def test_what_is_malformed_is_named_in_one_line(name, content, told):
+def test_malformed_data_is_reported_in_one_line(name, content, message):
     with pytest.raises(DataError) as caught:
         rows_of(name, content)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_a_column_that_parquet_lacks_is_named_with_those_it_has():
+def test_a_missing_parquet_column_is_reported_with_the_existing_ones():
     buffer = io.BytesIO()
     pq.write_table(pa.table({"id": [1], "body": ["a"]}), buffer)
-    with pytest.raises(DataError, match=r"rows.parquet lacks the column\(s\) text, more; it has: id, body"):
+    with pytest.raises(DataError, match=r"rows.parquet has no column text, more; its columns: id, body"):
         rows_of("rows.parquet", buffer.getvalue(), columns=("id", "text", "more"))
 
 

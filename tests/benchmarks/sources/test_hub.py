@@ -43,33 +43,38 @@ def test_of_a_folder_the_named_files_are_read_wherever_they_lie(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name, told", [("absent", "no such file or folder"), ("notes.txt", "wanted parquet"), (".", "no ")]
+    "name, message",
+    [
+        ("absent", "expected 'generated', 'hub', or an existing file or folder"),
+        ("notes.txt", "expected a parquet"),
+        (".", "expected a folder with"),
+    ],
 )
-def test_a_path_without_rows_is_told_with_its_key(tmp_path, name, told):
+def test_a_path_without_rows_is_refused_with_its_key(tmp_path, name, message):
     (tmp_path / "notes.txt").write_text("x")
-    with pytest.raises(DataError, match=rf"benchmark\.some\.source is .*{told}"):
+    with pytest.raises(DataError, match=rf"benchmark\.some\.source is .*{message}"):
         list(local(tmp_path / name).rows(["id"]))
 
 
 def test_no_matching_row_is_an_error_but_a_local_part_is_not(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"id": 1}\n{"id": 2}\n')
     assert len(list(local(tmp_path).rows(["id"], count=50))) == 2
-    with pytest.raises(DataError, match="wanted at least one row with id = 3, found 0"):
+    with pytest.raises(DataError, match="found 0 rows with id = 3: expected at least one row"):
         list(local(tmp_path).rows(["id"], {"id": 3}))
 
 
 @pytest.mark.parametrize("value", [None, 1, True, ["a"], {"a": 1}, "", " \n"])
-def test_a_value_of_another_kind_is_told_with_its_row_and_column(tmp_path, value):
+def test_a_value_of_another_type_is_reported_with_its_row_and_column(tmp_path, value):
     (tmp_path / "a.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in ("a", value)))
-    with pytest.raises(DataError, match=r"a\.jsonl, row 2 has .* in the column text"):
-        list(local(tmp_path).rows(["text"], kinds={"text": str}))
+    with pytest.raises(DataError, match=r"a\.jsonl, row 2: column text is .*: expected"):
+        list(local(tmp_path).rows(["text"], types={"text": str}))
 
 
-def test_an_id_is_a_text_or_a_whole_number(tmp_path):
+def test_an_id_is_a_string_or_an_integer(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"id": "a"}\n{"id": 1}\n{"id": true}\n')
-    rows = local(tmp_path).rows(["id"], kinds={"id": ID})
+    rows = local(tmp_path).rows(["id"], types={"id": ID})
     assert [next(rows)["id"], next(rows)["id"]] == ["a", 1]
-    with pytest.raises(DataError, match="wanted str or int, not bool"):
+    with pytest.raises(DataError, match="expected str or int, not bool"):
         next(rows)
 
 
@@ -150,15 +155,15 @@ def test_the_hub_is_asked_for_the_pinned_revision_and_the_needed_bytes_alone(tmp
             assert hub.served[name] < 2 * big
             assert ask(["id"], files=["data/pairs-*.json"]) == [[1], [2]]
 
-            assert "wanted 7 rows, found 60" in ask(["id"], count=7)
-            assert "lacks the column(s) answer; it has: id, kind, text, labels" in ask(["id", "answer"])
-            assert "has no split 'train'; it has: validation, test" in ask(["id"], split="train")
-            assert "has no file data/none.json; it has: README.md" in ask(["id"], files=["data/none.json"])
+            assert "found 60 rows: expected 7 rows" in ask(["id"], count=7)
+            assert "has no column answer; its columns: id, kind, text, labels" in ask(["id", "answer"])
+            assert "has no split 'train'; its splits: validation, test" in ask(["id"], split="train")
+            assert "has no file data/none.json; its files: README.md" in ask(["id"], files=["data/none.json"])
             for changed in ({"revision": "f" * 40}, {"repo": "maker/other"}):
-                told = ask(["id"], **changed)
-                assert "cannot be read from the hub" in told
-                assert "hf download" in told
-                assert "benchmark.some.source=DIR" in told
+                message = ask(["id"], **changed)
+                assert "cannot be read from the hub" in message
+                assert "hf download" in message
+                assert "benchmark.some.source=DIR" in message
         finally:
             client.stdin.close()
             client.stdout.close()

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.sources.draws import Draws
-from benchmarks.suites.oolong.generator import window
+from benchmarks.suites.oolong.generator import generated_window
 from benchmarks.suites.oolong.instances import question_bank
 from benchmarks.suites.oolong.windows import LABELS, labelled_window, without_labels, written_date, written_users
 from rlm.models.tokens import count_tokens
@@ -47,7 +47,8 @@ def test_draws_follow_their_weights():
 
 def test_windows_are_the_same_on_every_machine():
     digests = [
-        hashlib.sha256(window(length, 0, 0, "o200k_base", 140).text.encode()).hexdigest() for length in (512, 8192)
+        hashlib.sha256(generated_window(length, 0, 0, "o200k_base", 140).text.encode()).hexdigest()
+        for length in (512, 8192)
     ]
     assert digests == WINDOW_SHA256
 
@@ -56,12 +57,12 @@ def test_windows_are_the_same_on_every_machine():
 @pytest.mark.parametrize("length", [512, 1024, 5000, 65536])
 def test_windows_fill_their_length_to_within_a_line(length, encoding):
     for index in range(3):
-        tokens = count_tokens(window(length, index, 1, encoding, 140).text, encoding)
+        tokens = count_tokens(generated_window(length, index, 1, encoding, 140).text, encoding)
         assert length - 140 - 80 < tokens <= length - 140
 
 
 def test_a_window_has_the_lines_that_it_names():
-    made = window(4096, 0, 0, "o200k_base", 140)
+    made = generated_window(4096, 0, 0, "o200k_base", 140)
     assert made.text.startswith(f"Below are {len(made.lines)} lines.")
     assert written_users(made.text).tolist() == made.lines.users.tolist()
     for label in LABELS:
@@ -71,7 +72,7 @@ def test_a_window_has_the_lines_that_it_names():
 
 
 def test_labels_of_a_window_are_those_of_its_questions():
-    made = window(16384, 3, 0, "o200k_base", 140)
+    made = generated_window(16384, 3, 0, "o200k_base", 140)
     bank = question_bank()
     label_of = {}
     for label, offset, size in zip(bank.label_of_template(), bank.offset, bank.size, strict=True):
@@ -81,12 +82,12 @@ def test_labels_of_a_window_are_those_of_its_questions():
 
 
 def test_a_window_too_short_for_lines_says_so():
-    with pytest.raises(ValueError, match="window of 200 tokens holds"):
-        window(200, 0, 0, "o200k_base", 140)
+    with pytest.raises(ValueError, match="window of 200 tokens has room for"):
+        generated_window(200, 0, 0, "o200k_base", 140)
 
 
 def test_users_differ_in_how_much_they_ask():
-    made = window(32768, 0, 0, "o200k_base", 140)
+    made = generated_window(32768, 0, 0, "o200k_base", 140)
     counts = sorted(Counter(made.lines.users.tolist()).values(), reverse=True)
     assert 0.2 < len(counts) / len(made.lines) < 0.35
     assert sum(counts[: len(counts) // 3]) > 0.6 * len(made.lines)
@@ -130,19 +131,19 @@ def test_a_labelled_text_gives_its_lines_and_loses_its_labels():
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("", "has 0 lines"),
-        ("3 lines\nDate: Jun 29, 2022 || User: 7 || Instance: What ? || Label: entity\n", "names 3"),
-        ("Date: Jun 29, 2022 || User: 7 || Instance: What ?\n", "wanted '|| Label: ...'"),
+        ("3 lines\nDate: Jun 29, 2022 || User: 7 || Instance: What ? || Label: entity\n", "expected 3"),
+        ("Date: Jun 29, 2022 || User: 7 || Instance: What ?\n", "expected '|| Label: ' and a label"),
         ("Date: Jun 29, 2022 || User: 7 || Instance: What ? || Label: animal\n", "animal"),
-        ("Date: Jux 29, 2022 || User: 7 || Instance: What ? || Label: entity\n", "not a date"),
-        ("Date: Feb 30, 2022 || User: 7 || Instance: What ? || Label: entity\n", "not a date"),
+        ("Date: Jux 29, 2022 || User: 7 || Instance: What ? || Label: entity\n", "expected a date"),
+        ("Date: Feb 30, 2022 || User: 7 || Instance: What ? || Label: entity\n", "expected a date"),
         (f"1 line\nDate: Jun 29, 2022 || User: {'7' * 5000} || Instance: What ? || Label: entity\n", "has 0 lines"),
     ],
 )
-def test_a_malformed_labelled_text_is_refused(text, told):
-    with pytest.raises(ValueError, match=told.replace("|", r"\|").replace(".", r"\.")):
+def test_a_malformed_labelled_text_is_refused(text, message):
+    with pytest.raises(ValueError, match=message.replace("|", r"\|").replace(".", r"\.")):
         labelled_window("w", text)
 
 

@@ -15,8 +15,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.suites.codeqa.suite import LETTERS, CodeQA, CodeTarget, lenient_letter, official_letter
+from benchmarks.suites.codeqa.prompt import LETTERS
+from benchmarks.suites.codeqa.scorer import CodeTarget, lenient_letter, official_letter
+from benchmarks.suites.codeqa.suite import CodeQA
 from rlm.models.tokens import count_tokens
+from rlm.validation import make
 
 ROOT = Path(__file__).parents[4]
 SETTINGS = yaml.safe_load((ROOT / "conf" / "benchmark" / "codeqa.yaml").read_text())
@@ -68,7 +71,7 @@ def test_rows_with_another_answer_than_a_letter_are_refused(tmp_path, own_cache)
     row |= {f"choice_{letter}": letter for letter in LETTERS} | {"domain": "Code Repository Understanding"}
     path = tmp_path / "rows.jsonl"
     path.write_text(json.dumps(row))
-    with pytest.raises(ValueError, match="row x has the answer 'x', wanted A, B, C or D"):
+    with pytest.raises(ValueError, match="row x: answer is 'x': expected A, B, C or D"):
         CodeQA(source=str(path)).infos()
 
 
@@ -113,7 +116,7 @@ def test_from_the_hub_the_50_rows_of_the_domain(tmp_path, fake_hub):
         assert run("one", HF_HUB_OFFLINE="1").stdout == first.stdout
         assert not hub.asked
         hub.datasets = {key: {"README.md": b"", "data.json": data(49)}}
-        assert "with domain = 'Code Repository Understanding', found 49" in run("two").stderr
+        assert "found 49 rows with domain = 'Code Repository Understanding': expected 50 rows" in run("two").stderr
 
 
 # --- the score
@@ -183,7 +186,7 @@ def test_what_the_prompt_asks_for_is_found_after_any_reasoning(reasoning, letter
 def test_rows_may_carry_a_letter_as_their_target():
     assert CodeQA().target_of({"target": " (B) "}).letter == "B"
     for wrong in ({}, {"target": "E"}, {"target": ""}, {"target": "AB"}):
-        with pytest.raises(ValueError, match="wanted the letter"):
+        with pytest.raises(ValueError, match="expected the letter"):
             CodeQA().target_of(wrong)
 
 
@@ -347,23 +350,24 @@ def test_provenance_names_versions_and_a_hash_of_the_code():
 
 
 @pytest.mark.parametrize(
-    "changes, told",
+    "changes, message",
     [
-        ({"packages": ["no-such-package"]}, "names 'no-such-package', which is not installed"),
-        ({"packages": ["click"], "lengths": [10_000_000]}, "asks for 9999800 tokens of code, but click fill only"),
-        ({"lengths": [300]}, "benchmark.codeqa.lengths is 300: wanted a whole number of at least 400"),
-        ({"lengths": [True]}, "lengths is True"),
-        ({"lengths": ["8k"]}, "lengths is '8k'"),
-        ({"lengths": 512}, "lengths is 512: wanted a list"),
-        ({"lengths": []}, "lengths is []: wanted a list"),
-        ({"lengths": [512, 512]}, "wanted each number once"),
-        ({"samples": 0}, "samples is 0"),
-        ({"samples": 10**30}, "at most 1000000"),
+        ({"packages": ["no-such-package"]}, "contains 'no-such-package': expected an installed package"),
+        ({"packages": ["click"], "lengths": [10_000_000]}, "needs 9999800 tokens of code: expected at most"),
+        ({"lengths": [300]}, "lengths is [300]: expected a list of integers from 400 to 100000000"),
+        ({"lengths": [True]}, "lengths is [True]: expected"),
+        ({"lengths": ["8k"]}, "lengths is ['8k']: expected"),
+        ({"lengths": 512}, "lengths is 512: expected a list"),
+        ({"lengths": []}, "lengths is []: expected a list"),
+        ({"lengths": [512, 512]}, "expected each value once"),
+        ({"samples": 0}, "samples is 0: expected"),
+        ({"samples": 10**30}, "from 1 to 1000000"),
         ({"packages": []}, "packages is empty"),
     ],
 )
-def test_settings_that_cannot_be_met_are_told_in_one_line(changes, told):
-    with pytest.raises(ValueError, match=re.escape(told)) as caught:
-        benchmark = generated(**changes)
+def test_invalid_settings_are_refused_in_one_line(changes, message):
+    settings = {"packages": PACKAGES, "lengths": [1024], "samples": 4} | changes
+    with pytest.raises(ValueError, match=re.escape(message)) as caught:
+        benchmark = make(CodeQA, settings, "benchmark.codeqa")
         benchmark.sample(benchmark.infos()[0].sample_id)
     assert "\n" not in str(caught.value)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.suites.oolong.gold import Gold
 from benchmarks.suites.oolong.parse import parsed_question
-from benchmarks.suites.oolong.scorer import Gold
 from benchmarks.suites.oolong.windows import LABELS, Lines, labelled_window
 
 TEXT = """6 lines

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 import pickle
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -12,10 +13,13 @@ from hypothesis import strategies as st
 
 from benchmarks.sources.files import DataError
 from benchmarks.suites.oolong.instances import question_bank
-from benchmarks.suites.oolong.windows import LABELS, leaks, without_labels
-from benchmarks.suites.oolong_pairs.conditions import CONDITIONS, GoldPairs
-from benchmarks.suites.oolong_pairs.suite import OolongPairs, all_pairs, judge_pairs
+from benchmarks.suites.oolong.prompt import leaks
+from benchmarks.suites.oolong.windows import LABELS, labelled_window, without_labels
+from benchmarks.suites.oolong_pairs.conditions import CONDITIONS, GoldPairs, gold_pairs
+from benchmarks.suites.oolong_pairs.scorer import score_answer
+from benchmarks.suites.oolong_pairs.suite import OolongPairs, all_pairs
 from rlm.models.tokens import count_tokens
+from rlm.validation import make
 
 WINDOW = "oolong_pairs_32k_window0_context_with_labels.txt"
 
@@ -44,13 +48,23 @@ def test_a_window_has_twenty_samples_symmetric_and_asymmetric_by_turns():
     assert {sample.target.task for sample in SMALL} == set(CONDITIONS)
 
 
-@pytest.mark.parametrize(("length", "least"), [(512, 10), (1024, 15), (4096, 18)])
-def test_most_conditions_have_pairs_even_in_short_windows(length, least):
-    made = samples(OolongPairs(lengths=(length,)))
-    assert sum(len(sample.target) > 0 for sample in made) >= least
-    assert all(len(sample.target) > 0 for sample in made[:3])
+@pytest.mark.parametrize("length", [512, 1024, 4096])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_every_condition_has_pairs_even_in_short_windows(length, seed):
+    made = samples(OolongPairs(lengths=(length,), samples=40, seed=seed))
+    assert all(len(sample.target) > 0 for sample in made)
     users = made[0].target.users
-    assert 4 <= len(users) < len(made[0].prompt.context.splitlines())
+    assert 3 <= len(users) < len(made[0].prompt.context.splitlines())
+
+
+def test_tasks_with_pairs_share_the_window_of_their_number():
+    contexts = Counter(sample.prompt.context for sample in SMALL)
+    assert contexts.most_common(1)[0][1] >= 15
+
+
+def test_an_empty_answer_earns_nothing_from_generated_windows():
+    benchmark = OolongPairs(lengths=(512,))
+    assert all(asyncio.run(benchmark.score(sample.target, "none")).value == 0 for sample in samples(benchmark))
 
 
 def test_questions_name_the_labels_and_the_form():
@@ -92,25 +106,26 @@ def test_an_answer_in_another_form_is_counted_apart():
     gold = SMALL[0].target
     first = json.loads(OolongPairs().target_bytes(gold))
     as_lists = json.dumps([[int(number) for number in pair.strip("()").split(", ")] for pair in first])
-    score = judge_pairs(gold, as_lists)
+    score = score_answer(gold, as_lists)
     assert (score.value, score.lenient, score.format_ok) == (0, 1, False)
     assert score.details["wrong_format"] is True
-    assert judge_pairs(gold, "\n".join(first)).details["wrong_format"] is False
+    assert score_answer(gold, "\n".join(first)).details["wrong_format"] is False
 
 
 def test_no_pairs_is_an_answer_and_no_answer_is_not():
     with_pairs = SMALL[0].target
-    empty = next(s.target for s in samples(OolongPairs(lengths=(512,))) if not len(s.target))
-    assert judge_pairs(empty, "none").value == 1 and judge_pairs(empty, "none").format_ok
-    assert judge_pairs(empty, "No pairs qualify.").format_ok
-    assert judge_pairs(empty, None).value == 0 and not judge_pairs(empty, None).format_ok
-    assert judge_pairs(with_pairs, "none").value == 0 and judge_pairs(with_pairs, "none").format_ok
-    assert not judge_pairs(with_pairs, "I would need to look at the lines again.").format_ok
+    nobody = np.zeros(len(with_pairs.users), dtype=bool)
+    empty = GoldPairs(with_pairs.task, with_pairs.users, nobody, nobody)
+    assert score_answer(empty, "none").value == 1 and score_answer(empty, "none").format_ok
+    assert score_answer(empty, "No pairs qualify.").format_ok
+    assert score_answer(empty, None).value == 0 and not score_answer(empty, None).format_ok
+    assert score_answer(with_pairs, "none").value == 0 and score_answer(with_pairs, "none").format_ok
+    assert not score_answer(with_pairs, "I would need to look at the lines again.").format_ok
 
 
 @given(st.text() | st.none(), st.integers(0, 19))
 def test_any_answer_scores_between_0_and_1(answer, index):
-    score = judge_pairs(SMALL[index].target, answer)
+    score = score_answer(SMALL[index].target, answer)
     assert 0 <= score.value <= score.lenient <= 1
 
 
@@ -135,7 +150,6 @@ def test_one_labelled_window_as_text_is_a_source(shared_data):
 @pytest.fixture
 def hub_copy(tmp_path):
     """A local copy of both data sets, its window made by our own code."""
-    source = OolongPairs(lengths=(1024,))
     labelled = labelled_again(SMALL[0].prompt.context)
     window = {
         "dataset": "trec_coarse", "context_len": 1024, "context_window_id": 3,
@@ -144,13 +158,10 @@ def hub_copy(tmp_path):
     (tmp_path / "validation.jsonl").write_text(
         "\n".join(json.dumps(row) for row in (window | {"dataset": "spam"}, window, window | {"context_window_id": 4}))
     )
+    golds = [gold_pairs(task, labelled_window("w", labelled).lines) for task in CONDITIONS]
     rows = [
-        {
-            "id": str(s.target.task),
-            "question": f"task {s.target.task}?",
-            "answer": json.loads(source.target_bytes(s.target)),
-        }
-        for s in SMALL
+        {"id": str(gold.task), "question": f"task {gold.task}?", "answer": gold.written().splitlines()}
+        for gold in golds
     ]
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "oolong-pairs-1024.json").write_text(json.dumps(rows))
@@ -170,10 +181,9 @@ def labelled_again(text):
 
 def test_files_of_the_hub_load_and_their_answers_are_checked(hub_copy):
     benchmark = OolongPairs(source=str(hub_copy), lengths=(1024,))
-    for sample, known in zip(samples(benchmark), SMALL, strict=True):
-        assert sample.prompt.query == f"task {known.target.task}?"
-        assert sample.prompt.context == known.prompt.context
-        assert sample.target.written() == known.target.written()
+    for sample in samples(benchmark):
+        assert sample.prompt.query == f"task {sample.target.task}?"
+        assert sample.prompt.context == SMALL[0].prompt.context
     assert set(benchmark.provenance()) == {"pairs", "windows"}
 
 
@@ -183,14 +193,14 @@ def test_an_answer_that_the_window_does_not_give_is_an_error(hub_copy):
     rows[0]["answer"].append("(1, 2)")
     path.write_text(json.dumps(rows))
     benchmark = OolongPairs(source=str(hub_copy), lengths=(1024,))
-    with pytest.raises(DataError, match=f"task {SMALL[0].target.task} at length 1024 has"):
+    with pytest.raises(DataError, match="task 1 at length 1024 has"):
         samples(benchmark)
 
 
 def test_files_with_other_tasks_are_refused(hub_copy):
     path = hub_copy / "data" / "oolong-pairs-1024.json"
     path.write_text(json.dumps(json.loads(path.read_text())[:19]))
-    with pytest.raises(DataError, match="wanted 20 questions"):
+    with pytest.raises(DataError, match="expected 20 questions"):
         samples(OolongPairs(source=str(hub_copy), lengths=(1024,)))
 
 
@@ -224,19 +234,19 @@ def test_windows_may_lie_elsewhere(hub_copy, tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "message"),
     [
         ({"lengths": []}, "lengths is"),
-        ({"lengths": [256]}, "at least 512"),
+        ({"lengths": [256]}, "integers from 512"),
         ({"samples": 0}, "samples is 0"),
-        ({"samples": 10**30}, "at most 1000000"),
+        ({"samples": 10**30}, "from 1 to 1000000"),
         ({"source": "missing.txt"}, "missing.txt"),
-        ({"source": "missing"}, "no such file or folder"),
+        ({"source": "missing"}, "existing file or folder"),
     ],
 )
-def test_settings_that_cannot_be_met_are_refused(settings, told):
-    with pytest.raises(ValueError, match=told):
-        samples(OolongPairs(**settings))
+def test_invalid_settings_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        samples(make(OolongPairs, settings, "benchmark.oolong_pairs"))
 
 
 def test_rows_to_score_refer_to_samples():
@@ -244,7 +254,7 @@ def test_rows_to_score_refer_to_samples():
         OolongPairs().target_of({"target": "[]"})
 
 
-SHA256 = "25086779ceeaf14658db951d69125999e1084b48f8cb399adb282e2891495efb"
+SHA256 = "e9656457421d4dedc23084c486b46de57f919fe2f895a07d30ce63c87c6b79ec"
 
 
 def test_a_gold_of_billions_of_pairs_is_a_target_of_its_roles():
@@ -260,7 +270,7 @@ def test_answers_of_billions_of_pairs_are_refused_and_not_written():
     users = np.arange(1, 60_001)
     everybody = np.ones(len(users), dtype=bool)
     benchmark = OolongPairs(lengths=[512])
-    with pytest.raises(ValueError, match="1,799,970,000 pairs are too many to be written out"):
+    with pytest.raises(ValueError, match="there are 1,799,970,000 pairs to write: expected at most 50,000,000"):
         benchmark.oracle(GoldPairs(1, users, everybody, everybody))
     with pytest.raises(ValueError, match="1,799,970,000 pairs"):
         all_pairs("\n".join(f"Date: Jan 01, 2023 || User: {user} || Instance: Who?" for user in users))

@@ -10,8 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.sources.files import DataError
-from benchmarks.suites.sniah.suite import DEPTHS, SNIAH, VARIANTS, depth_percent, score_needle
+from benchmarks.suites.sniah.generator import DEPTHS, VARIANTS, depth_percent
+from benchmarks.suites.sniah.scorer import score_answer
+from benchmarks.suites.sniah.suite import SNIAH
 from rlm.models.tokens import count_tokens
+from rlm.validation import SettingError, make
 
 ALL = tuple(VARIANTS)
 
@@ -127,17 +130,17 @@ async def test_a_number_scores_where_the_answer_contains_it(answer, value, lenie
 
 def test_letter_case_does_not_matter():
     value = "0a1b2c3d-0000-4000-8000-abcdefabcdef"
-    assert score_needle(value, f"It is {value.upper()}!").value == 1
-    assert score_needle(value, f"It is {value.upper()}!").prediction == value
-    assert score_needle(value, value.replace("-", "")).value == 0
-    assert score_needle(value, value.replace("-", "")).lenient == 1
+    assert score_answer(value, f"It is {value.upper()}!").value == 1
+    assert score_answer(value, f"It is {value.upper()}!").prediction == value
+    assert score_answer(value, value.replace("-", "")).value == 0
+    assert score_answer(value, value.replace("-", "")).lenient == 1
 
 
 @given(st.text(), st.text(min_size=1))
 def test_any_answer_scores_between_0_and_1(answer, target):
-    score = score_needle(target, answer)
+    score = score_answer(target, answer)
     assert score.value in (0, 1) and score.value <= score.lenient <= 1
-    assert score_needle(target, answer + target + answer).value == 1
+    assert score_answer(target, answer + target + answer).value == 1
 
 
 def test_the_oracle_is_right_and_constants_are_not():
@@ -181,28 +184,29 @@ def test_a_row_with_braces_and_one_without_lines_load(tmp_path):
 def test_a_row_with_two_needles_is_refused(tmp_path):
     path = tmp_path / "rows.jsonl"
     path.write_text(json.dumps({"index": 1, "input": "a\nb\nc", "outputs": ["7", "8"], "length": 9}))
-    with pytest.raises(DataError, match="wanted one hidden value"):
+    with pytest.raises(DataError, match="expected one hidden value"):
         SNIAH(source=str(path)).infos()
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "message"),
     [
-        ({"variants": ["single_9"]}, "variants is"),
-        ({"variants": []}, "variants is"),
-        ({"lengths": [100]}, "at least 256"),
-        ({"lengths": []}, "lengths is"),
-        ({"lengths": ["8k"]}, "lengths is"),
-        ({"samples": 0}, "samples is 0"),
-        ({"samples": 10**30}, "at most 1000000"),
-        ({"source": "hub"}, "no hub data set"),
-        ({"encoding": "latin1"}, "no token encoding"),
+        ({"variants": ["single_9"]}, "variants is ['single_9']: expected a list of single_1, single_2"),
+        ({"variants": []}, "variants is []: expected"),
+        ({"lengths": [100]}, "lengths is [100]: expected a list of integers from 256 to 100000000"),
+        ({"lengths": []}, "lengths is []: expected"),
+        ({"lengths": [512, 512]}, "lengths is [512, 512]: expected each value once"),
+        ({"lengths": ["8k"]}, "lengths is ['8k']: expected"),
+        ({"samples": 0}, "samples is 0: expected an integer from 1 to 1000000"),
+        ({"samples": 10**30}, "expected an integer from 1 to 1000000"),
+        ({"source": "hub"}, "source is 'hub': expected 'generated' or the path of RULER rows"),
+        ({"encoding": "latin1"}, "encoding is 'latin1': expected the name of a token encoding"),
     ],
 )
-def test_settings_that_cannot_be_met_are_refused(settings, told):
-    with pytest.raises(ValueError, match=told):
-        benchmark = SNIAH(**settings)
-        benchmark.sample(benchmark.infos()[0].sample_id)
+def test_invalid_settings_are_refused_with_their_key(settings, message):
+    with pytest.raises(SettingError, match=re.escape(message)) as caught:
+        make(SNIAH, settings, "benchmark.sniah")
+    assert str(caught.value).startswith("benchmark.sniah.") and "\n" not in str(caught.value)
 
 
 def test_rows_may_carry_their_target():

@@ -1,4 +1,4 @@
-"""Documents of the generated world: an entity's facts, one sentence each, spread over prose that says little else."""
+"""Documents of the generated world: the facts of an entity, one sentence each, spread over meaningless prose."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from benchmarks.sources.draws import Draws
 from benchmarks.sources.wordlists import word_lists
 from benchmarks.suites.browsecomp_plus.world import WORDS, Entity, World
 
-# Sentences of a document, fewest and most; a sentence has about 20 tokens.
+# Fewest and most sentences of a document; a sentence has about 20 tokens.
 SENTENCES = (160, 480)
 _SENTENCES_A_PARAGRAPH = 6
 _PARAGRAPHS_A_SECTION = 5
-# One sentence in so many names another entity with which this one shares a trait.
+# 1 sentence in so many names another entity that shares a trait with this one.
 _MENTION_EVERY = 25
 
-# (class, trait or relation) -> ways to state it. {name} is the entity, {value} the trait or the other entity's name.
+# (class, trait or relation) -> sentences that state it. {name} is the entity; {value} is the trait or another entity.
 _FACTS: dict[tuple[str, str], tuple[str, ...]] = {
     ("person", "profession"): ("{name} earned a living as {a_value}.", "By training {name} was {a_value}."),
     ("person", "born"): ("{name} was born in {value}.", "The year in which {name} was born is {value}."),
@@ -57,12 +57,12 @@ _MENTIONS = (
 
 
 def document(world: World, entity: Entity, sentences: tuple[int, int] = SENTENCES) -> str:
-    """The document of an entity: a title, then sections of paragraphs. The same for the same world and entity."""
+    """The document of an entity: a title, then sections of paragraphs. It depends on the world and the entity only."""
     draws = Draws(world.seed, "document", len(world.entities), entity.number)
     size = draws.between(*sentences)
     prose = _prose(draws, size)
-    told = [*facts(world, entity, draws).values(), *_mentions(world, entity, draws, size // _MENTION_EVERY)]
-    for sentence, place in zip(told, draws.many_below(size, len(told)).tolist(), strict=True):
+    statements = [*facts(world, entity, draws).values(), *_mentions(world, entity, draws, size // _MENTION_EVERY)]
+    for sentence, place in zip(statements, draws.many_below(size, len(statements)).tolist(), strict=True):
         prose[place] = f"{prose[place]} {sentence}"
     paragraphs = [" ".join(prose[i : i + _SENTENCES_A_PARAGRAPH]) for i in range(0, size, _SENTENCES_A_PARAGRAPH)]
     titles = draws.shuffled(word_lists(WORDS)["section_titles"])
@@ -76,7 +76,7 @@ def document(world: World, entity: Entity, sentences: tuple[int, int] = SENTENCE
 
 
 def facts(world: World, entity: Entity, draws: Draws) -> dict[str, str]:
-    """Trait or relation -> the sentence that states it."""
+    """Trait or relation -> a sentence that states it."""
     values = entity.traits | {relation: world.linked(entity, relation).name for relation in entity.links}
     return {
         key: draws.pick(_FACTS[entity.what, key]).format(name=entity.name, value=value, a_value=_with_article(value))
@@ -98,7 +98,7 @@ def _prose(draws: Draws, count: int) -> list[str]:
     opener = draws.many_below(2 * len(openers), count).tolist()
     clause = draws.many_below(len(clauses), count).tolist()
     tail = draws.many_below(len(tails), count).tolist()
-    # Half of the sentences begin without an opener.
+    # Half of the sentences have no opener.
     return [
         (openers[o] + clauses[c] if o < len(openers) else capitals[c]) + tails[t]
         for o, c, t in zip(opener, clause, tail, strict=True)

@@ -1,0 +1,77 @@
+"""Generated S-NIAH samples: a key and a value, hidden in a haystack at one of RULER's 40 depths."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.sample import Sample, SampleInfo
+from benchmarks.sources.draws import Draws
+from benchmarks.sources.wordlists import texts_sha256, word_lists
+from benchmarks.suites.sniah.haystack import NOISE, PROSE, hide, material
+from benchmarks.suites.sniah.prompt import HEAD, NEEDLE, QUERY, layout
+from rlm.models.tokens import count_tokens
+from rlm.prompt import Prompt
+
+# Haystack and value of each variant. The first three have RULER's names; RULER does not have the fourth.
+VARIANTS = {
+    "single_1": (NOISE, "number"),
+    "single_2": (PROSE, "number"),
+    "single_3": (PROSE, "uuid"),
+    "noise_uuid": (NOISE, "uuid"),
+}
+GENERATOR = "sniah-generated-1"
+DEPTHS = 40
+# A shorter prompt has no room for a haystack.
+SHORTEST = 256
+_FOLDER = Path(__file__).parent
+
+
+def generated_sample(info: SampleInfo, variant: str, index: int, seed: int, encoding: str) -> Sample:
+    """The index-th sample of a variant; its prompt is filled up to the last sentence within `info.length` tokens."""
+    haystack, kind = VARIANTS[variant]
+    draws = Draws(seed, "sniah", variant, info.length, index)
+    key = "-".join(draws.pick(words) for words in word_lists(_FOLDER / "keys.txt").values())
+    value = _value(kind, draws)
+    head, query = HEAD.format(kind=kind), QUERY.format(kind=kind, key=key)
+    context = hide(
+        material(haystack, seed, encoding),
+        NEEDLE.format(kind=kind, key=key, value=value),
+        depth_percent(info.length, index, seed),
+        draws,
+        after="\n" + query,
+        budget=info.length - count_tokens(head + "\n", encoding),
+        encoding=encoding,
+    )
+    return Sample(info, Prompt(context, query, layout(head)), value)
+
+
+def made_of(seed: int, encoding: str) -> dict[str, str | int]:
+    """Everything that determines generated samples, for the manifest of a run."""
+    texts = texts_sha256(_FOLDER.glob("*.txt"))
+    return {
+        "source": "generated",
+        "generator": GENERATOR,
+        "texts_sha256": texts,
+        "seed": seed,
+        "encoding": encoding,
+    }
+
+
+def depth_percent(length: int, index: int, seed: int) -> int:
+    """The place of the needle in percent: RULER's 40 even depths, in an order whose every prefix is spread out."""
+    first = Draws(seed, "depth", length).below(DEPTHS)
+    step = _SPREAD[(first + index) % DEPTHS]
+    return (200 * step + DEPTHS - 1) // (2 * (DEPTHS - 1))
+
+
+# Bit reversal: each half, quarter and eighth of the depths comes early.
+_SPREAD = sorted(range(DEPTHS), key=lambda i: f"{i:06b}"[::-1])
+
+
+def _value(kind: str, draws: Draws) -> str:
+    if kind == "number":
+        return str(draws.between(1_000_000, 9_999_999))
+    digits = "".join(f"{draws.below(1 << 32):08x}" for _ in range(4))
+    # The version and variant digits of a random uuid.
+    digits = f"{digits[:12]}4{digits[13:16]}{'89ab'[draws.below(4)]}{digits[17:]}"
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))

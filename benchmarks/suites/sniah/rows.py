@@ -1,0 +1,53 @@
+"""S-NIAH samples from RULER's own files."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from benchmarks.sample import Sample, SampleInfo
+from benchmarks.sources.files import DataError
+from benchmarks.sources.hub import ID, HubData, Source
+from benchmarks.suites.sniah.prompt import layout
+from rlm.prompt import CONTEXT_MARK, QUERY_MARK, Prompt
+
+# The columns that are read, with their types.
+_TYPES = {"index": ID, "input": str, "outputs": (list, str, int), "length": int}
+
+
+class RulerRows:
+    """The samples of a file with RULER rows {index, input, outputs, length}, read on first use."""
+
+    def __init__(self, path: str) -> None:
+        self.source = Source(path, HubData("RULER niah_single", "local"), "benchmark.sniah.source")
+
+    @cached_property
+    def infos(self) -> dict[str, SampleInfo]:
+        """The samples by id. Raises DataError."""
+        return {sample_id: info for sample_id, (info, _, _) in self._rows.items()}
+
+    def sample(self, sample_id: str) -> Sample:
+        info, text, value = self._rows[sample_id]
+        head, _, rest = text.partition("\n")
+        context, _, query = rest.rpartition("\n")
+        if not context:
+            return Sample(info, Prompt(text), value)
+        # A mark of the layout that happens to be in the row's own text must not be filled.
+        for mark in (CONTEXT_MARK, QUERY_MARK):
+            head = head.replace(mark, mark.strip("{}"))
+        return Sample(info, Prompt(context, query, layout(head)), value)
+
+    @cached_property
+    def _rows(self) -> dict[str, tuple[SampleInfo, str, str]]:
+        rows: dict[str, tuple[SampleInfo, str, str]] = {}
+        for row in self.source.rows(tuple(_TYPES), types=_TYPES):
+            values = row["outputs"] if isinstance(row["outputs"], list) else [row["outputs"]]
+            if len(values) != 1 or not isinstance(values[0], str | int) or not str(values[0]).strip():
+                raise DataError(
+                    f"{self.source.origin}, row {row['index']}: outputs is {values!r:.60}: expected one hidden value"
+                )
+            sample_id = f"ruler-{row['index']}"
+            if sample_id in rows:
+                sample_id += f"-{len(rows)}"
+            info = SampleInfo(sample_id, sample_id, "ruler", "constant", row["length"])
+            rows[sample_id] = (info, row["input"], str(values[0]))
+        return rows
