@@ -1,4 +1,4 @@
-"""Files and folders read as text, so that a path stands where a prompt or one of its documents does."""
+"""Reading of files and folders as text, so that a path can take the place of a prompt or of a document."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import mmap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-# Folders that hold no text of the user's own.
+# Folders that hold no text written by the user.
 SKIPPED_FOLDERS = frozenset({".git", ".hg", ".svn", ".venv", "node_modules", "__pycache__"})
 _SNIFFED_BYTES = 8192
-# The longer marks first: UTF-32's little-endian one begins like UTF-16's.
+# Longer marks come first: the little-endian mark of UTF-32 begins like that of UTF-16.
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -23,31 +23,31 @@ Skipped = Callable[[Path, str], None]
 
 
 class UnreadablePath(ValueError):
-    """A path that holds no text or cannot be read; the message is one line that names it."""
+    """A path that has no text or cannot be read. The message is one line that names the path."""
 
 
 def read_path(path: Path, skipped: Skipped | None = None) -> str | tuple[str, ...]:
     """A file's text, or a document for each text file below a folder. Raises UnreadablePath.
 
-    In a folder each document is headed by its file's name; `skipped(path, why)` is told of the files that are left out.
+    In a folder, each document begins with the name of its file. `skipped(path, reason)` is called for skipped files.
     """
     if not path.is_dir():
         return read_file(path)
     documents = tuple(headed(str(file.relative_to(path)), text) for file, text in read_folder(path, skipped))
     if not documents:
-        raise UnreadablePath(f"there is no text below {path}")
+        raise UnreadablePath(f"{path} has no text files")
     return documents
 
 
 def headed(name: str, text: str) -> str:
-    """A document that says which file it is."""
+    """A document that begins with the name of its file."""
     return f"File: {name}\n\n{text}"
 
 
 def read_file(path: Path) -> str:
-    """A file's text: UTF-8, or what its byte order mark says; what is no character there becomes U+FFFD.
+    """A file's text, decoded as UTF-8 or as its byte order mark says; invalid bytes become U+FFFD.
 
-    Raises UnreadablePath for a file that is not there, cannot be read or is not text.
+    Raises UnreadablePath for a file that does not exist, cannot be read or is not text.
     """
     try:
         text = _text(path)
@@ -59,12 +59,12 @@ def read_file(path: Path) -> str:
 
 
 def read_folder(folder: Path, skipped: Skipped | None = None) -> Iterator[tuple[Path, str]]:
-    """The text files below a folder with their texts, by name; `skipped(path, why)` is told of those left out.
+    """The text files below a folder with their texts, sorted by name; `skipped(path, reason)` is called for the others.
 
-    Symbolic links are not followed, for they may lead out of the folder or round in it. Raises UnreadablePath for a
-    folder that cannot be read.
+    Symbolic links are not followed, because they may lead out of the folder or form a cycle. Raises UnreadablePath for
+    a folder that cannot be read.
     """
-    tell = skipped or (lambda path, why: None)
+    tell = skipped or (lambda path, reason: None)
     for file in _files(folder, tell):
         try:
             text = _text(file)
@@ -78,13 +78,13 @@ def read_folder(folder: Path, skipped: Skipped | None = None) -> Iterator[tuple[
 
 
 def decode(data: bytes | mmap.mmap) -> str | None:
-    """Bytes as text; None where they are no text."""
+    """Bytes as text, or None if they are not text."""
     encoding = _encoding(bytes(data[:_SNIFFED_BYTES]))
     return None if encoding is None else str(data, encoding, "replace")
 
 
 def _encoding(start: bytes) -> str | None:
-    """How a file that begins so is encoded; None for one that is no text."""
+    """The encoding of a file from its first bytes, or None if it is not text."""
     marked = next((name for mark, name in _MARKS if start.startswith(mark)), None)
     return marked or (None if b"\0" in start else "utf-8")
 
@@ -113,12 +113,12 @@ def _files(folder: Path, tell: Skipped) -> Iterator[Path]:
 def _text(path: Path) -> str | None:
     with path.open("rb") as file:
         if _encoding(file.peek(_SNIFFED_BYTES)) is None:
-            # Before all of it is read, which of a device may have no end.
+            # Checked before the file is read, because a device may be endless.
             return None
         try:
-            # Mapped, a long file is in memory once, as text, and not as bytes beside it.
+            # With a mapped file, only the decoded text is in memory, and not a copy of the bytes.
             data: bytes | mmap.mmap = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError):
-            # Pipes cannot be mapped, nor can empty files, as those below /proc seem to be.
+            # Pipes cannot be mapped, and neither can empty files, which files below /proc appear to be.
             data = file.read()
         return decode(data)

@@ -1,4 +1,4 @@
-"""What every method takes: a question over a context of any length."""
+"""Prompt: what every method takes, a question over a context of any length."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Message = Mapping[str, str]
 
 CONTEXT_MARK = "{context}"
 QUERY_MARK = "{query}"
-# A last turn of a conversation that is longer brings a context of its own.
+# A longer last turn of a conversation counts as context.
 QUERY_CHARS = 10_000
 DEFAULT_LAYOUT: tuple[Message, ...] = ({"role": "user", "content": f"{CONTEXT_MARK}\n\n{QUERY_MARK}"},)
 
@@ -23,14 +23,14 @@ class Prompt:
     """A question over a context of any length.
 
     context: one string, or a tuple of documents.
-    query: the question; empty when the context holds it.
-    layout: the messages a plain model call gets, with `{context}` and `{query}` where the two go.
-    history: the earlier turns of a conversation, without a query all turns; the context is the same turns as one text.
+    query: the question; empty if the context holds it.
+    layout: the messages of a plain model call, with the marks `{context}` and `{query}`.
+    history: the earlier turns of a conversation, or all turns if there is no query; the context is their text.
     """
 
     context: str | tuple[str, ...]
     query: str = ""
-    # Messages have no hash of their own.
+    # Messages are not hashable.
     layout: tuple[Message, ...] = field(default=DEFAULT_LAYOUT, hash=False)
     history: tuple[Message, ...] = field(default=(), hash=False)
 
@@ -38,16 +38,16 @@ class Prompt:
     def of(cls, prompt: PromptLike, query: str | None = None) -> Prompt:
         """Build a Prompt from a string, a list of documents, a list of chat messages, or a Path.
 
-        The path of a file is its text; that of a folder a document for each text file in it. Of chat messages the last
-        user turn is the query and all before it the context, unless `query` is given; a last turn of more than
-        QUERY_CHARS belongs to the context, which then holds the question. Their content is a string or a list of text
-        parts. Raises TypeError for anything else, ValueError for messages without a user turn and where there is no
-        text at all, and UnreadablePath, a ValueError, for a path.
+        The path of a file gives its text, that of a folder a document for each text file in it. In a list of chat
+        messages, the last user turn is the query and the turns before it are the context, unless `query` is given. A
+        last turn of more than QUERY_CHARS is part of the context, which then holds the question. The content of a
+        message is a string or a list of text parts. Raises TypeError for any other type, ValueError for messages
+        without a user turn and for a prompt without text, and UnreadablePath, a ValueError, for a path.
         """
         made = cls._of(prompt, query)
         texts = [made.query, made.context] if isinstance(made.context, str) else [made.query, *made.context]
         if all(not text or text.isspace() for text in texts):
-            raise ValueError("the prompt is empty")
+            raise ValueError("the prompt is empty: expected text")
         return made
 
     @classmethod
@@ -61,14 +61,16 @@ class Prompt:
 
             return cls(read_path(Path(prompt)), query or "")
         if not isinstance(prompt, Sequence) or not prompt:
-            raise TypeError(f"a prompt is a str, a list of documents or a list of messages, not {_describe(prompt)}")
+            raise TypeError(
+                f"the prompt is {_describe(prompt)}: expected a str, a list of documents or a list of messages"
+            )
         documents = [item for item in prompt if isinstance(item, str)]
         if len(documents) == len(prompt):
             return cls(tuple(documents), query or "")
         messages = [item for item in prompt if isinstance(item, Mapping) and isinstance(item.get("role"), str)]
         if len(messages) == len(prompt):
             return _from_messages(messages, query)
-        raise TypeError("a prompt given as a list holds only strings or only messages with role and content")
+        raise TypeError("the prompt is a mixed list: expected only strings, or only messages with role and content")
 
     @property
     def chars(self) -> int:
@@ -77,19 +79,19 @@ class Prompt:
 
     @property
     def context_text(self) -> str:
-        """The context as one string; documents are set apart by a blank line."""
+        """The context as one string, with a blank line between documents."""
         return self.context if isinstance(self.context, str) else "\n\n".join(self.context)
 
     @property
     def question(self) -> str:
-        """The query behind what the system messages of its conversation say, for a model without its turns."""
-        told = [turn["content"] for turn in self.history if turn["role"] in ("system", "developer")]
-        if not self.query or not any(told) or sum(map(len, told)) > QUERY_CHARS:
+        """The query, after the system messages of its conversation, for a model that does not get the turns."""
+        system = [turn["content"] for turn in self.history if turn["role"] in ("system", "developer")]
+        if not self.query or not any(system) or sum(map(len, system)) > QUERY_CHARS:
             return self.query
-        return "\n\n".join([*filter(None, told), self.query])
+        return "\n\n".join([*filter(None, system), self.query])
 
     def messages(self, context: str | None = None) -> list[dict[str, str]]:
-        """The messages of a plain model call, over `context` in place of the whole one where it is given."""
+        """The messages of a plain model call. context: replaces the prompt's own context."""
         if self.history and context is None:
             asked = [{"role": "user", "content": self.query}] if self.query else []
             return [dict(turn) for turn in self.history] + asked
@@ -98,21 +100,21 @@ class Prompt:
         return [message for message in filled if message["content"]]
 
 
-# What a prompt can be given as.
+# The types that a prompt may have.
 PromptLike: TypeAlias = Prompt | str | PathLike[str] | Sequence[str] | Sequence[Mapping[str, object]]
 
 
 def message_text(content: object) -> str:
-    """The content of a chat message as text: a string, nothing, or a list of text parts, joined by line ends.
+    """The content of a chat message as text: a string, None, or a list of text parts, which are joined by newlines.
 
-    Raises TypeError for anything else, images among it.
+    Raises TypeError for any other content, such as images.
     """
     if content is None or isinstance(content, str):
         return content or ""
     if not isinstance(content, list) or not all(isinstance(part, Mapping) for part in content):
         raise TypeError("content is neither a string nor a list of parts")
     if any(part.get("type") not in ("text", "input_text", "output_text") for part in content):
-        raise TypeError("content has parts other than text")
+        raise TypeError("content has parts of another type than text")
     if not all(isinstance(part.get("text"), str) for part in content):
         raise TypeError("content has a text part without a text")
     return "\n".join(part["text"] for part in content)
@@ -123,7 +125,7 @@ def _from_messages(messages: Sequence[Mapping[str, object]], query: str | None) 
     if query is None:
         last = next((i for i in reversed(range(len(turns))) if turns[i]["role"] == "user"), None)
         if last is None:
-            raise ValueError("a list of messages needs a user turn to answer, or a query")
+            raise ValueError("the messages have no user turn: expected one to answer, or a query")
         query, turns = turns[last]["content"], turns[: last + 1]
         if len(query) <= QUERY_CHARS:
             turns.pop()
@@ -136,7 +138,7 @@ def _from_messages(messages: Sequence[Mapping[str, object]], query: str | None) 
 
 
 def _fill(template: str, context: str, query: str) -> str:
-    # Split first, fill after: a context or a query may itself hold a mark.
+    # Split before filling in, because a context or a query may itself contain a mark.
     parts = re.split(f"({re.escape(CONTEXT_MARK)}|{re.escape(QUERY_MARK)})", template)
     values = {CONTEXT_MARK: context, QUERY_MARK: query}
     return "".join(values.get(part, part) for part in parts).strip("\n")

@@ -1,4 +1,4 @@
-"""Python source as syntax trees, one text at a time: ast.parse of several threads at once can fail."""
+"""Syntax trees of Python source. One text is parsed at a time, because concurrent calls of ast.parse can fail."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import threading
 import warnings
 from typing import Any
 
-# CPython counts the depth of the tree it builds in one place for all threads (SystemError: AST constructor ...).
+# CPython counts the depth of the tree for all threads together (SystemError: AST constructor ...).
 _one_at_a_time = threading.Lock()
 _NOT_PYTHON = (SyntaxError, ValueError, MemoryError, RecursionError)
 
 
 def parsed(code: str) -> ast.Module | None:
-    """The syntax tree of a program, None where it is not Python."""
+    """The syntax tree of a program, or None if it is not Python."""
     try:
         return _parse(code, "exec")
     except _NOT_PYTHON:
@@ -21,7 +21,7 @@ def parsed(code: str) -> ast.Module | None:
 
 
 def parsed_expression(text: str) -> ast.Expression | None:
-    """The syntax tree of an expression, None where the text is not one."""
+    """The syntax tree of an expression, or None if the text is not an expression."""
     try:
         return _parse(text, "eval")
     except _NOT_PYTHON:
@@ -29,7 +29,7 @@ def parsed_expression(text: str) -> ast.Expression | None:
 
 
 def literal_value(text: str) -> Any:
-    """The value of a Python literal, as ast.literal_eval gives it. Raises ValueError for any other text."""
+    """The value of a Python literal, as by ast.literal_eval. Raises ValueError for any other text."""
     try:
         return ast.literal_eval(_parse(text.lstrip(" \t"), "eval"))
     except (*_NOT_PYTHON, TypeError) as error:
@@ -38,6 +38,6 @@ def literal_value(text: str) -> Any:
 
 def _parse(code: str, mode: str) -> Any:
     with _one_at_a_time, warnings.catch_warnings():
-        # Odd escapes and comparisons in a model's code are no matter of ours.
+        # Warnings about a model's code, such as invalid escapes, are not shown.
         warnings.simplefilter("ignore")
         return ast.parse(code, mode=mode)

@@ -1,4 +1,4 @@
-"""The events of a completion in the order they happened, and a record of each model call."""
+"""Trajectory and CallRecord: the events of a completion in order, and a record of each model call."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 from rlm.models.chat import Cost, FailedAttempt, TokenUsage
 
 _log = logging.getLogger("rlm")
-# A tool may make completions in a thread of its own. One for all, so that a trajectory can be pickled.
+# A tool may make completions in its own thread. All trajectories share the lock, so that they can be pickled.
 _appending = threading.Lock()
 
 Event = dict[str, Any]
@@ -57,13 +57,13 @@ class CallRecord:
 
 
 class Trajectory:
-    """Events of one completion: dictionaries with `id`, `parent`, `kind`, `depth`, `at` and what the kind brings.
+    """The events of one completion: dictionaries with `id`, `parent`, `kind`, `depth`, `at` and the keys of the kind.
 
-    Kinds of any method: `completion`, `turn`, `call`, `limit`, `notice` (what the harness told the model), `truncation`
-    (of a context or a summary), `search`, `error` (a fault of the method), `answer`; of those with a session `cell` and
-    `tool`; of the RLM `step` (what a reply was taken for), `child` and `summary`.
-    `at` is in seconds since the start. A subscriber gets each event as it is recorded, with the number it has then;
-    what it raises is logged.
+    Kinds of any method: `completion`, `turn`, `call`, `limit`, `notice` (a message of the harness to the model),
+    `truncation` (of a context, a piece or a summary), `search`, `error` (a fault of the method) and `answer`. Kinds of
+    methods with a session: `cell` and `tool`. Kinds of the RLM: `step` (the step that a reply asks for), `child` and
+    `summary`. `at` is in seconds since the start. on_event gets each event when it is recorded, with the number that
+    the event has then; exceptions of on_event are logged.
     """
 
     def __init__(self, on_event: OnEvent | None = None) -> None:
@@ -82,15 +82,15 @@ class Trajectory:
             try:
                 self._on_event(event)
             except Exception:
-                # It must neither end what is being paid for nor turn up in a cell of the model.
+                # The exception must neither end a paid completion nor appear in a cell of the model.
                 _log.exception("on_event failed at event %d, kind %s", number, kind)
         return number
 
     def put_in_order(self) -> dict[int, int]:
-        """Put the events in the order of their tree and number them and their calls anew: returns old to new calls.
+        """Sort the events by their tree and renumber them and their calls; returns the new number of each call.
 
-        What ran at the same time, as children and batches do, then has the same order whatever ended first. Events that
-        ran one after another keep their order and numbers.
+        Concurrent events, such as those of children and batches, then have the same order whichever ended first.
+        Sequential events keep their order and numbers.
         """
         below: dict[int | None, list[Event]] = defaultdict(list)
         for event in self.events:
@@ -114,12 +114,12 @@ class Trajectory:
         return [event for event in self.events if event["kind"] == kind]
 
     def to_jsonl(self) -> str:
-        """One JSON line an event; lone surrogates are escaped, so that the text is always valid UTF-8."""
+        """The events as JSON lines. Lone surrogates are escaped, so that the text is always valid UTF-8."""
         return "".join(json.dumps(event, default=str) + "\n" for event in self.events)
 
 
 def _as_begun(siblings: Sequence[Event]) -> list[Event]:
-    """Events of one parent as they were recorded, but calls next to each other as they began."""
+    """Events of one parent in the order of recording, but adjacent calls in the order in which they began."""
     ordered: list[Event] = []
     for _, group in groupby(siblings, key=lambda event: event["kind"] == "call"):
         ordered += sorted(group, key=lambda event: event.get("call_id", 0))
@@ -127,7 +127,7 @@ def _as_begun(siblings: Sequence[Event]) -> list[Event]:
 
 
 def prompt_sha256(messages: Sequence[Mapping[str, str]]) -> str:
-    """Hash of a list of messages, equal for equal roles and contents."""
+    """Hash of the roles and contents of a list of messages."""
     digest = hashlib.sha256()
     for message in messages:
         for part in (message["role"], message["content"]):

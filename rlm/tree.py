@@ -78,7 +78,7 @@ class CallTree:
         self._tools_calls = 0
 
     def loop(self) -> LoopGuard:
-        """A guard for a loop of turns of its own."""
+        """A new guard for one loop of turns."""
         return LoopGuard(self.meter.limits)
 
     async def shielded(self, work: Coroutine[Any, Any, T]) -> T:

@@ -1,4 +1,4 @@
-"""Fenced blocks in a model's reply: where each begins and ends, and which of them are Python to run."""
+"""The fenced blocks in a model's reply: their beginnings and ends, and which of them are Python to run."""
 
 from __future__ import annotations
 

@@ -188,7 +188,7 @@ def sub_call_functions(
 
 
 def capacity(model: ChatModel) -> int:
-    """The characters that are said to fit into a sub-call: as in the paper, 500,000 for a window of 400,000 tokens."""
+    """The stated number of characters for a sub-call: as in the paper, 500,000 for a window of 400,000 tokens."""
     if model.context_window is None:
         return _UNKNOWN_CAPACITY
     chars = model.context_window * 5 // 4

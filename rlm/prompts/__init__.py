@@ -1,4 +1,4 @@
-"""Prompt texts as files: one file holds the named parts of a method's prompt as Jinja blocks."""
+"""Prompt files: each holds the named parts of a method's prompt as Jinja blocks."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ if TYPE_CHECKING:
     from jinja2.runtime import Context
 
 FOLDER = Path(__file__).parent
-# More than any prompt extends: a file that extends itself ends here.
+# A limit for files that extend each other in a cycle.
 _MOST_TEMPLATES = 8
 
 
 class PromptError(ValueError):
-    """A prompt file that is missing, is not a template, or lacks a part or a variable."""
+    """A prompt file that does not exist, is not a template, or lacks a part or a variable."""
 
 
 @dataclass(frozen=True)
 class PromptFile:
-    """The parts of a prompt. name: as it was asked for; sha256: of the files it is made of, `templates`.
+    """The parts of a prompt. name: the requested name or path; sha256: the hash of the files of `templates`.
 
-    The first template is the prompt's own, each further one is what the one before it extends.
+    The first template is the prompt's own; each further template is extended by the one before it.
     """
 
     name: str
@@ -59,7 +59,7 @@ class PromptFile:
 
 @cache
 def load_prompt(name: str) -> PromptFile:
-    """A prompt by name (`recursive/default-v1`, a file of this folder without its ending) or by the path of a file.
+    """A prompt by name, such as `recursive/default-v1` for a file of this folder, or by path.
 
     A file may extend one of this folder: `{% extends "recursive/default-v1.md" %}`. Raises PromptError.
     """
@@ -80,7 +80,7 @@ def load_prompt(name: str) -> PromptFile:
         return PromptFile(name, digest.hexdigest(), tuple(templates))
     except (OSError, UnicodeDecodeError, TemplateError) as error:
         known = sorted(str(p.relative_to(FOLDER).with_suffix("")) for p in FOLDER.glob("*/*.md"))
-        raise PromptError(f"prompt {name!r}: {error}; give a file or one of: {', '.join(known)}") from error
+        raise PromptError(f"prompt is {name!r}: expected a path or one of {', '.join(known)} ({error})") from error
 
 
 @cache

@@ -105,8 +105,8 @@ def test_the_root_is_told_what_the_system_message_of_a_conversation_asks_for():
     [
         (Path("/nowhere/book.txt"), ValueError, "/nowhere/book.txt cannot be read: No such file"),
         (Path(sys.executable), ValueError, "is not a text file"),
-        (3, TypeError, "not int"),
-        ([{"role": "user", "content": [{"type": "image_url"}]}], TypeError, "parts other than text"),
+        (3, TypeError, "is int: expected"),
+        ([{"role": "user", "content": [{"type": "image_url"}]}], TypeError, "parts of another type than text"),
         ([{"role": "user", "content": 5}], TypeError, "neither a string"),
         ([{"role": "user", "content": [{"type": "text", "text": 5}]}], TypeError, "without a text"),
         ("", ValueError, "the prompt is empty"),

@@ -54,7 +54,7 @@ class MeteredCalls:
             self.overflow = None
         role, depth = (ROOT, 0) if is_root else (SUB, 1)
         try:
-            # There is no last call of ours, so no call and no budget is kept for one.
+            # No call and no budget is kept for a last call, because the other library does not make one.
             reply = await self.tree.call(
                 self.models[name], messages, role=role, depth=depth, parent=self._turn, closing=True
             )

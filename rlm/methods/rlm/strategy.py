@@ -1,4 +1,4 @@
-"""What a root's cells tell of its strategy: how it took the context apart first, and when its answer stood ready."""
+"""The strategy that a root's cells show: how they first decompose the context, and when an answer was ready."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _LOOPS = (ast.For, ast.While, ast.FunctionDef, ast.ListComp, ast.GeneratorExp, a
 
 
 class Decomposition(StrEnum):
-    """How the context was first taken apart.
+    """The first decomposition of the context.
 
-    whole: all of it goes into a sub-call. per_line: its lines one by one. structure: its documents, or parts that a
-    separator or a parser gives. keyword_search: search for strings or patterns. fixed_chunks: slices at computed
-    places, in a loop. peek: sizes, and slices outside loops.
+    whole: a sub-call gets all of it. per_line: its lines one by one. structure: its documents, or parts found by a
+    separator or a parser. keyword_search: search for strings or patterns. fixed_chunks: slices at computed positions in
+    a loop. peek: sizes, and slices outside loops.
     """
 
     WHOLE = "whole"
@@ -34,9 +34,9 @@ class Decomposition(StrEnum):
 
 
 class Strategy:
-    """Follows the cells of one loop. A variable `answer` or `final_answer` that a cell sets is an answer ready."""
+    """Follows the cells of one loop. An answer is ready when a cell sets a variable `answer` or `final_answer`."""
 
-    # Turns that an answer may stand ready and unchanged before the root is asked whether it is the answer, and stopped.
+    # The turns for which a ready answer may stay unchanged before the root is asked about it, and before it is stopped.
     PATIENCE = 4
     LAST_PATIENCE = 16
 
@@ -51,32 +51,32 @@ class Strategy:
         return first_decomposition(self._cells)
 
     def ran(self, code: str, turn: int) -> None:
-        """Note a cell that ran without error in that turn."""
+        """Record a cell that ran without error in a turn."""
         self._cells.append(code)
         name = answer_name(code)
         if name:
             self.ready, self.ready_turn = name, turn
 
     def forget(self) -> None:
-        """Note that the session has lost its variables."""
+        """Record that the session has lost its variables."""
         self.ready, self.ready_turn = None, None
 
     def overdue(self, turn: int) -> int | None:
-        """For how many turns an answer has stood ready, the first time that they are too many; else None."""
+        """The number of turns for which an answer has been ready, once, when it becomes too large; else None."""
         if self.ready_turn is None or self._asked or turn - self.ready_turn < self.PATIENCE:
             return None
         self._asked = True
         return turn - self.ready_turn
 
     def is_stuck(self, turn: int) -> bool:
-        """Whether an answer has stood ready and unchanged for so long that what goes on is no work any more."""
+        """Whether an answer has been ready and unchanged for so long that the loop must be stopped."""
         return self.ready_turn is not None and turn - self.ready_turn >= self.LAST_PATIENCE
 
 
 def first_decomposition(cells: Sequence[str]) -> Decomposition | None:
-    """The kind of the first cell that does more with `context` than peek at it; peek or None where none does.
+    """The kind of the first cell that does more with `context` than peek at it; if there is none, peek or None.
 
-    A cell that does several of these things is of the first kind in the order of Decomposition.
+    For a cell of several kinds, the first in the order of Decomposition counts.
     """
     peeked = None
     names = {"context"}
@@ -94,7 +94,7 @@ def first_decomposition(cells: Sequence[str]) -> Decomposition | None:
 
 
 def answer_name(code: str) -> str | None:
-    """The variable by which a cell keeps an answer ready: `answer` or `final_answer`, where it is set."""
+    """The variable for an answer that a cell sets, `answer` or `final_answer`, or None."""
     tree = parsed(code)
     for node in ast.walk(tree) if tree else ():
         if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store):
@@ -140,7 +140,7 @@ def _kinds_of_call(call: ast.Call, names: set[str]) -> Iterator[Decomposition]:
         newline = any(isinstance(a, ast.Constant) and a.value in ("\n", r"\n") for a in call.args)
         yield Decomposition.PER_LINE if newline else Decomposition.STRUCTURE
     elif (name in _SEARCHES and (of_context or given)) or (name == "search" and owner is None):
-        # `search` alone is the retriever of rlm_bm25, which knows the context.
+        # `search` without an owner is the retriever of rlm_bm25, which searches the context.
         yield Decomposition.KEYWORD_SEARCH
     elif name == "wrap" and given:
         yield Decomposition.FIXED_CHUNKS
@@ -151,7 +151,7 @@ def _kinds_of_call(call: ast.Call, names: set[str]) -> Iterator[Decomposition]:
 
 
 def _holds_whole(node: ast.expr, names: set[str]) -> bool:
-    """Whether the context stands in an expression as it is: not sliced, searched or measured."""
+    """Whether an expression contains the complete context: not sliced, searched or measured."""
     left = [node]
     while left:
         node = left.pop()
@@ -176,7 +176,7 @@ def _computed(index: ast.expr) -> bool:
 
 
 def _aliases(tree: ast.Module, names: set[str]) -> set[str]:
-    """Names to which a cell gives the context itself."""
+    """Names that a cell assigns the context to."""
     return {
         target.id
         for node in ast.walk(tree)

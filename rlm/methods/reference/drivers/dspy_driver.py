@@ -9,14 +9,14 @@ import sys
 
 
 def main() -> None:
-    # What the library and model-written code print must not mix with the result.
+    # Output of the library and of model-written code must not mix with the result.
     result, job = os.fdopen(os.dup(1), "w", encoding="utf-8"), json.load(sys.stdin)
     os.dup2(2, 1)
     try:
-        said = {"answer": complete(job)}
+        outcome = {"answer": complete(job)}
     except BaseException as error:
-        said = {"error": " ".join(f"{type(error).__name__}: {error}".split())[:1000]}
-    print(json.dumps(said), file=result, flush=True)
+        outcome = {"error": " ".join(f"{type(error).__name__}: {error}".split())[:1000]}
+    print(json.dumps(outcome), file=result, flush=True)
     # A thread of the library may still wait for a call.
     os._exit(0)
 
@@ -29,7 +29,7 @@ def complete(job: dict) -> str:
     from dspy.primitives.local_interpreter import LocalInterpreter
 
     def model(name: str) -> dspy.LM:
-        # No retries and no cache: our own client has both.
+        # No retries and no cache: the client behind the metering endpoint has both.
         return dspy.LM(
             f"openai/{name}", api_base=job["base_url"], api_key=job["api_key"], num_retries=0, cache=False,
             timeout=86_400.0,

@@ -1,6 +1,6 @@
 """Runs one completion of the package rlms: a job as JSON on standard input, {answer} or {error} as JSON at the end.
 
-Runs in the environment of that package, where `rlm` is its module and not ours.
+Runs in the environment of that package, where the module `rlm` is the one of rlms.
 """
 
 import json
@@ -9,14 +9,14 @@ import sys
 
 
 def main() -> None:
-    # What the library and model-written code print must not mix with the result.
+    # Output of the library and of model-written code must not mix with the result.
     result, job = os.fdopen(os.dup(1), "w", encoding="utf-8"), json.load(sys.stdin)
     os.dup2(2, 1)
     try:
-        said = {"answer": complete(job)}
+        outcome = {"answer": complete(job)}
     except BaseException as error:
-        said = {"error": " ".join(f"{type(error).__name__}: {error}".split())[:1000]}
-    print(json.dumps(said), file=result, flush=True)
+        outcome = {"error": " ".join(f"{type(error).__name__}: {error}".split())[:1000]}
+    print(json.dumps(outcome), file=result, flush=True)
     # A thread of the library may still wait for a call.
     os._exit(0)
 
@@ -25,7 +25,7 @@ def complete(job: dict) -> str:
     from rlm import RLM
 
     def client(model: str) -> dict:
-        # No retries: our own client has made them already.
+        # No retries: the client behind the metering endpoint makes them.
         return {
             "model_name": model, "base_url": job["base_url"], "api_key": job["api_key"], "max_retries": 0,
             "timeout": 86_400.0,
