@@ -328,7 +328,7 @@ def _cost_failure(ratio: float, low: float, max_rise: float | None) -> str:
 
 def _worse(arms: list[ArmComparison], alpha: float) -> list[ArmComparison]:
     """The arms with a failure for those that are shown to be worse, corrected for their number."""
-    adjusted = holm([arm.p for arm in arms], alpha)
+    adjusted = holm([arm.p for arm in arms])
     return [
         replace(arm, score_failure=f"worse by {-100 * arm.score.difference:.1f} points (p = {p:.3g}, one-sided)")
         if p < alpha

@@ -18,7 +18,9 @@ from benchmarks.running.run_folder import calls_table, refresh_tables, samples_t
 if TYPE_CHECKING:
     import pandas as pd
 
-# Rows made on the scorer's side: no method, nothing called, nothing paid.
+# Key of pandas' attrs, which most operations keep.
+_PREPARED = "prepared"
+# Rows that are made from the target: no method, no calls, no cost.
 REFERENCE = ("oracle", "floor")
 # Flags of a row that change the meaning of its score.
 MARKS = ("prompt_cut", "answer_cut", "untagged")
@@ -156,11 +158,13 @@ def _in_use(path: Path) -> bool:
 def prepare(samples: pd.DataFrame) -> pd.DataFrame:
     """Samples with every column that the tables read, and no missing value where one would drop a row.
 
-    A row without a score (an error, a judge that gave none) counts as 0 and is marked `unscored` if its status is ok.
-    `bucket` is the length, or the number of documents, where a benchmark has several, else 0; a table that has it
-    keeps it. `documents` is read from the task group of benchmarks that are collections. A cost that is no amount of
-    money is unknown.
+    A row without a score counts as 0 and is marked `unscored` if its status is ok. `failed` marks errors and unscored
+    rows. `bucket` is the length, or the number of documents, if a benchmark has several, else 0; a table that has the
+    column keeps it. `documents` is read from the task group of benchmarks that are collections. A cost that is not an
+    amount of money is unknown. Prepared samples are returned unchanged.
     """
+    if samples.attrs.get(_PREPARED):
+        return samples
     import numpy as np
     import pandas as pd
 
@@ -194,6 +198,7 @@ def prepare(samples: pd.DataFrame) -> pd.DataFrame:
         size = table["length"].where(table["length"].notna(), table["documents"])
         several = size.groupby(table["benchmark"]).transform("nunique") > 1
         table["bucket"] = size.where(several, 0.0).fillna(0.0)
+    table.attrs[_PREPARED] = True
     return table
 
 

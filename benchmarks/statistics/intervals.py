@@ -117,10 +117,12 @@ def proportion_interval(successes: int, n: int, *, level: float = 0.95, method: 
         return math.nan, math.nan
     if method == "wilson":
         return wilson(successes / n, float(n), level)
-    from scipy.stats import binomtest
+    from scipy.special import betaincinv
 
-    found = binomtest(successes, n).proportion_ci(confidence_level=level, method="exact")
-    return float(found.low), float(found.high)
+    tail = (1 - level) / 2
+    low = float(betaincinv(successes, n - successes + 1, tail)) if successes else 0.0
+    high = float(betaincinv(successes + 1, n - successes, 1 - tail)) if successes < n else 1.0
+    return low, high
 
 
 def clustered_se(values: ArrayLike, clusters: ArrayLike | None = None) -> float:
