@@ -20,14 +20,14 @@ def main(argv: Sequence[str]) -> int:
     )
     words = parser.parse_args(argv)
 
-    from benchmarks.report import terminal_table, write_report
+    from benchmarks.report import write_report
     from benchmarks.report.runs import refresh
 
     for path in words.runs:
         refresh(path)
     out = words.out or words.runs[0] / "report"
     files = write_report(words.runs, out, baseline=words.baseline, reveal=frozenset(words.reveal))
-    print(terminal_table(words.runs))
+    print(files.table)
     for file in files:
         print(f"wrote: {file}")
     return 0

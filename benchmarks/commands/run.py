@@ -75,10 +75,10 @@ def _run(composed: Any) -> int:
 
 
 def _print_report(outcome: Any) -> None:
-    from benchmarks.report import terminal_table, write_report
+    from benchmarks.report import write_report
 
     files = write_report([outcome.path], outcome.path / "report")
-    print(terminal_table([outcome.path]))
+    print(files.table)
     for path in files:
         print(f"wrote: {path}")
 

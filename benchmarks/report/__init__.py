@@ -1,4 +1,4 @@
-"""Reports of runs: the table in the terminal, and report.md, table.csv, table.tex, figures and page in a folder."""
+"""Reports of runs: a table in the terminal, and report.md, table.csv, table.tex, figures and a page in a folder."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class ReportFiles:
-    """What was written; iterates over what a reader opens first: page, report, scores, folder of figures."""
+    """The files of a report; iteration gives those that a reader opens first. table: the text for the terminal."""
 
     markdown: Path
     csv: Path
     tex: Path
     figures: tuple[Path, ...] = field(default=())
     page: Path | None = None
+    table: str = ""
 
     def __iter__(self) -> Iterator[Path]:
         yield from (path for path in (self.page, self.markdown, self.csv, self.tex) if path)
@@ -24,17 +25,11 @@ class ReportFiles:
 
 
 def terminal_table(run_folders: Sequence[Path], width: int | None = None) -> str:
-    """Methods by benchmarks on one screen, for the terminal. Raises ConfigError for a folder that is not a run."""
-    import shutil
-
+    """Methods by benchmarks on one screen, and the warnings. Raises ConfigError for a folder that is not a run."""
+    from benchmarks.report.build import screen
     from benchmarks.report.runs import load_runs
-    from benchmarks.report.tables.scores import scores_table
-    from benchmarks.report.tables.terminal import compact
 
-    runs = load_runs(run_folders)
-    lines = [f"{run.name}: {run.missing} samples are missing" for run in runs.runs if run.missing]
-    text = compact(scores_table(runs.samples), width or shutil.get_terminal_size((100, 40)).columns)
-    return "\n".join([text.rstrip("\n"), *lines])
+    return screen(load_runs(run_folders), width)
 
 
 def write_report(
@@ -44,12 +39,12 @@ def write_report(
     baseline: str | None = None,
     reveal: frozenset[str] = frozenset(),
 ) -> ReportFiles:
-    """Build the report of one or several runs, finished or not, in the folder `out`, from what is on disk alone.
+    """Write the report of one or several runs, finished or not, into the folder `out`, without network access.
 
     Writes report.html, report.md, table.csv and table.tex (the scores), tables/*.csv (every table) and figures/*.
-    baseline: the method that others are compared with; the first run's own choice, else its first method.
+    baseline: the method that others are compared with; by default the choice of the first run, else its first method.
     reveal: protected benchmarks whose texts the page shows.
-    Raises ConfigError for a folder that is not a run and for a baseline that no run has.
+    Raises ConfigError for a folder that is not a run and for a baseline without samples.
     """
     from benchmarks.report.build import build
 

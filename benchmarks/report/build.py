@@ -1,7 +1,8 @@
-"""Builds a report: loads the runs, makes tables and figures, writes them all."""
+"""Build of a report: loads the runs, makes the tables and figures, writes all files."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,18 +26,19 @@ from benchmarks.report.tables.length import length_table
 from benchmarks.report.tables.pairs import choose_baseline, paired_table, pairs_display
 from benchmarks.report.tables.reach import crossover_display, crossover_lengths, effective_display, effective_lengths
 from benchmarks.report.tables.scores import scores_display, scores_table
+from benchmarks.report.tables.terminal import compact
 from benchmarks.running.run_folder import write_whole
 
 if TYPE_CHECKING:
     import pandas as pd
 
-# Tables of more rows are folded in report.md.
+# Longer tables are folded in report.md.
 FOLDED_ROWS = 30
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the report: its file name, its title, its values, and the same arranged for reading."""
+    """A table of the report: file name, title, values, and the table arranged for reading."""
 
     name: str
     title: str
@@ -53,7 +55,7 @@ def build(run_folders: Sequence[Path], out: Path, baseline: str | None, reveal: 
     try:
         (out / "tables").mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"--out {out} cannot be made: {error.strerror or error}") from error
+        raise ConfigError(f"--out {out} cannot be created: {error.strerror or error}") from error
     tables = make_tables(runs.samples, calls, baseline)
     figures = write_figures(runs.samples, out / "figures", baseline=baseline)
     scores = tables[0]
@@ -75,11 +77,22 @@ def build(run_folders: Sequence[Path], out: Path, baseline: str | None, reveal: 
         notes={table.title: NOTES.get(table.name, "") for table in tables},
         reveal=reveal,
     )
-    return ReportFiles(out / "report.md", out / "table.csv", out / "table.tex", tuple(figures), page)
+    text = screen(runs, scores=scores.values)
+    return ReportFiles(out / "report.md", out / "table.csv", out / "table.tex", tuple(figures), page, text)
+
+
+def screen(runs: Runs, width: int | None = None, scores: pd.DataFrame | None = None) -> str:
+    """The scores for the terminal, and a line for each run with missing samples or mixed endpoints."""
+    scores = scores_table(runs.samples) if scores is None else scores
+    lines = [compact(scores, width or shutil.get_terminal_size((100, 40)).columns).rstrip("\n")]
+    for run in runs.runs:
+        lines += [f"{run.name}: {warning}" for warning in run.mixed]
+        lines += [f"{run.name}: {run.missing} samples are missing"] if run.missing else []
+    return "\n".join(lines)
 
 
 def make_tables(samples: pd.DataFrame, calls: pd.DataFrame, baseline: str | None) -> list[Table]:
-    """All tables, the scores first, those without rows too."""
+    """All tables, also those without rows; the scores are first."""
     pairs = paired_table(samples, baseline=baseline)
     effective, crossover = effective_lengths(samples), crossover_lengths(samples, baseline=baseline or "")
     scores, details = scores_table(samples), details_table(pooled(samples))
@@ -93,11 +106,11 @@ def make_tables(samples: pd.DataFrame, calls: pd.DataFrame, baseline: str | None
         Table("crossover_lengths", "Crossover length", crossover, crossover_display(crossover)),
         _plain("groups", "Scores by task group and complexity", group_table(pooled(samples))),
         _plain("epochs", "Spread between epochs", epoch_table(samples)),
-        Table("details", "Beside the score", details, details_display(details)),
+        Table("details", "Details of the score", details, details_display(details)),
         _plain("judge", "Judge against match", judge_table(samples)),
         _plain("behaviour", "Behaviour by outcome", behaviour_table(pooled(samples))),
         _plain("decomposition", "First decomposition of the context", decomposition_table(pooled(samples))),
-        _plain("stops", "Samples that ended other than with an answer", stops_table(pooled(samples))),
+        _plain("stops", "Stop reasons other than an answer", stops_table(pooled(samples))),
     ]
     return [replace(table, shown=without_common_model(table.shown)) for table in made]
 
@@ -118,7 +131,7 @@ def _markdown(runs: Runs, tables: Sequence[Table], figures: Sequence[Path], out:
         parts.append("## Figures\n")
         parts += [
             f"![{path.stem.replace('_', ' ')}]({path.relative_to(out)})\n\n"
-            f"The table behind it: [{path.stem}.csv]({path.relative_to(out).with_suffix('.csv')})\n"
+            f"Values: [{path.stem}.csv]({path.relative_to(out).with_suffix('.csv')})\n"
             for path in pictures
         ]
     return "\n".join(parts)

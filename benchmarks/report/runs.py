@@ -1,10 +1,10 @@
-"""Run folders read for a report: their rows, as one table of samples and one of calls, and their manifests."""
+"""Loading of run folders: one table of samples, one of calls, and the manifests."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,17 +32,24 @@ CALL_COLUMNS = (
 )  # fmt: skip
 
 
+# Columns of calls that name who answered, and the plural of their values.
+_ORIGINS = {"provider": "providers", "system_fingerprint": "system fingerprints", "returned_model": "model names"}
+_ORIGIN_COLUMNS = ("method", "role", "model", *_ORIGINS)
+
+
 @dataclass(frozen=True)
 class Run:
     """A run folder and its manifest.
 
-    missing: samples that are planned and not done. repeated: rows left out since a later one is of the same sample.
+    missing: number of planned samples that are not done. repeated: number of rows that a later row of the same sample
+    replaces. mixed: warnings on calls of one role that several providers, systems or models answered.
     """
 
     path: Path
     manifest: Mapping[str, Any]
     missing: int
     repeated: int = 0
+    mixed: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -53,7 +60,7 @@ class Run:
 class Runs:
     """Samples of one or more runs, with the columns of `prepare` and the number of their run.
 
-    names: what a method of a run is called here, by (method, run), where it had to be told apart from another run's.
+    names: the new names of methods that occur in several runs, by (method, run).
     """
 
     runs: tuple[Run, ...]
@@ -62,56 +69,67 @@ class Runs:
 
     @property
     def baseline(self) -> str | None:
-        """The baseline that the first run names, as it is called here; None where no sample has it (yet)."""
+        """The baseline of the first run's configuration under its new name; None if no sample has it."""
         report = (self.runs[0].manifest.get("config") or {}).get("report") or {}
-        wanted = self.called(report.get("baseline"))
-        return wanted if wanted in set(self.samples["method"]) else None
+        baseline = self.called(report.get("baseline"))
+        return baseline if baseline in set(self.samples["method"]) else None
 
     def called(self, method: str | None) -> str | None:
-        """What a method of the first run is called here."""
+        """The new name of a method of the first run."""
         return self.names.get((str(method), 0), method)
 
 
 def load_runs(paths: Sequence[Path]) -> Runs:
-    """Read the samples of run folders, unfinished ones too; one whose tables are not current from its journal.
+    """Read the samples of finished or unfinished run folders; from the journal if the tables are out of date.
 
-    A method of the same name that stands in several runs for the same samples is told apart by its run:
-    `rlm (run-2)`. Raises ConfigError for a folder that is not a run or cannot be read, and for no folder.
+    Methods with the same name and samples in several runs are renamed after their run: `rlm (run-2)`. Raises
+    ConfigError for a folder that is not a run or cannot be read, and for an empty list.
     """
     import pandas as pd
 
     if not paths:
-        raise ConfigError("no run folder was given: wanted at least one")
+        raise ConfigError("no run folder was given: expected at least one")
     runs, samples = [], []
     for path in map(Path, paths):
         manifest = read_manifest(path)
         every = _samples(path)
         rows = every[~every.duplicated([*SAMPLE_KEY, *({"model"} & set(every.columns))], keep="last")]
         planned = int(manifest.get("samples_planned") or len(rows))
-        runs.append(Run(path, manifest, max(0, planned - len(rows)), len(every) - len(rows)))
+        mixed = tuple(mixed_origins(_calls(path, _ORIGIN_COLUMNS)))
+        runs.append(Run(path, manifest, max(0, planned - len(rows)), len(every) - len(rows), mixed))
         samples.append(_with_settings(rows, manifest).assign(run=len(runs) - 1))
     together = prepare(pd.concat([frame for frame in samples if len(frame)] or samples[:1], ignore_index=True))
-    # The reference rows of two runs over the same samples say the same thing twice.
+    # Reference rows of two runs over the same samples are equal.
     reference = together["method"].isin(REFERENCE)
     together = together[~(reference & together.duplicated([*SAMPLE_KEY, "target_sha256"]))]
     names = _names(together, runs)
     return Runs(tuple(runs), _renamed(together, names), names)
 
 
+def mixed_origins(calls: pd.DataFrame) -> Iterator[str]:
+    """A line for each method, role and model whose calls were answered by several providers, systems or models."""
+    for (method, role, model), group in calls.groupby(["method", "role", "model"], observed=True):
+        for column, what in _ORIGINS.items():
+            found = sorted(set(group[column].dropna().astype(str)) - {""})
+            if len(found) > 1:
+                names = ", ".join(found[:3]) + (" ..." if len(found) > 3 else "")
+                yield f"the {role} calls of {method} ({model}) mix {len(found)} {what}: {names}"
+
+
 def load_calls(runs: Runs) -> pd.DataFrame:
     """The calls of these runs, with the columns CALL_COLUMNS and `run`, methods named as in the samples."""
     import pandas as pd
 
-    tables = [_calls(run.path).assign(run=number) for number, run in enumerate(runs.runs)]
+    tables = [_calls(run.path, CALL_COLUMNS).assign(run=number) for number, run in enumerate(runs.runs)]
     calls = pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
     return _renamed(calls, runs.names)
 
 
 def with_replayed_time(samples: pd.DataFrame, calls: pd.DataFrame) -> pd.DataFrame:
-    """Samples whose wall_s counts replayed calls with the time that they took when they were made, one after another.
+    """Samples whose wall_s includes the original time of their replayed calls, added up.
 
-    A call is replayed from the store where another method, or an earlier session, made the same one: without its time a
-    method that comes second would look faster than it is.
+    A call is replayed if another method or an earlier session made the same call. Without its time, the later method
+    would appear faster than it is.
     """
     key = [*SAMPLE_KEY, "run"]
     replayed = calls[calls["cache_hit"].astype("boolean").fillna(False).astype(bool)]
@@ -124,7 +142,7 @@ def with_replayed_time(samples: pd.DataFrame, calls: pd.DataFrame) -> pd.DataFra
 
 
 def tables_are_current(path: Path) -> bool:
-    """Whether samples.parquet of a run folder holds all that its journal does, by the times of the files."""
+    """True if samples.parquet is not older than the journal."""
     table = path / "samples.parquet"
     if not table.is_file():
         return False
@@ -133,13 +151,13 @@ def tables_are_current(path: Path) -> bool:
 
 
 def refresh(path: Path) -> None:
-    """Write the tables of a run folder from its journal if it holds more than they do.
+    """Write the tables of a run folder from its journal if they are out of date.
 
-    Left alone where nothing can be written or a run is going on; `load_runs` then reads the journal itself.
+    Does nothing while a run is in progress; `load_runs` then reads the journal itself.
     """
     if tables_are_current(path) or _in_use(path):
         return
-    # A journal that makes no table is told by `load_runs`.
+    # `load_runs` reports a journal that cannot be read.
     with contextlib.suppress(ValueError, KeyError):
         refresh_tables(path)
 
@@ -203,18 +221,18 @@ def prepare(samples: pd.DataFrame) -> pd.DataFrame:
 
 
 def pooled(samples: pd.DataFrame) -> pd.DataFrame:
-    """The same samples with all lengths of a benchmark in one cell of a table."""
+    """Prepared samples with all lengths of a benchmark in one cell."""
     return prepare(samples).assign(bucket=0.0)
 
 
 def methods_in_order(samples: pd.DataFrame) -> list[str]:
-    """Methods as they first appear, reference rows last."""
+    """Methods in the order of their first row, reference rows last."""
     found = list(dict.fromkeys(samples["method"]))
     return [m for m in found if m not in REFERENCE] + [m for m in found if m in REFERENCE]
 
 
 def without_reference(samples: pd.DataFrame) -> pd.DataFrame:
-    """Rows of methods alone."""
+    """The rows of methods, without reference rows."""
     return samples[~samples["method"].isin(REFERENCE)]
 
 
@@ -237,12 +255,12 @@ def _samples(path: Path) -> pd.DataFrame:
         raise ConfigError(f"{file} has no column {', '.join(lacking)}")
     scores = pd.to_numeric(table["score"], errors="coerce")
     if len(odd := table[(scores < -1e-9) | (scores > 1 + 1e-9)]):
-        raise ConfigError(f"{file}: the score of {odd['sample_id'].iloc[0]} is {odd['score'].iloc[0]}: wanted 0 to 1")
+        raise ConfigError(f"{file}: the score of {odd['sample_id'].iloc[0]} is {odd['score'].iloc[0]}: expected 0 to 1")
     return table
 
 
-def _calls(path: Path) -> pd.DataFrame:
-    """The columns of calls that tables need, texts as categories: there can be a million rows."""
+def _calls(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """Columns of calls.parquet; texts are categories, as there may be a million rows."""
     import pyarrow as pa
     import pyarrow.parquet as parquet
 
@@ -253,11 +271,11 @@ def _calls(path: Path) -> pd.DataFrame:
         if not file.is_file():
             return calls_table([])
         there = set(parquet.read_schema(file).names)
-        table = parquet.read_table(file, columns=[name for name in CALL_COLUMNS if name in there])
+        table = parquet.read_table(file, columns=[name for name in columns if name in there])
     except (OSError, ValueError, pa.ArrowException) as error:
         raise _unreadable(file, error) from error
     texts = [field.name for field in table.schema if str(field.type) in ("string", "large_string")]
-    lacking = {name: defaults(CallRow)[name] for name in CALL_COLUMNS if name not in there}
+    lacking = {name: defaults(CallRow)[name] for name in columns if name not in there}
     return table.to_pandas(categories=texts).assign(**lacking)
 
 
@@ -266,10 +284,10 @@ def _unreadable(file: Path, error: Exception) -> ConfigError:
 
 
 def _with_settings(samples: pd.DataFrame, manifest: Mapping[str, Any]) -> pd.DataFrame:
-    """Columns from the manifest that decide whether a published figure is comparable.
+    """Add the columns from the manifest that a comparison with a published figure needs.
 
-    as_published: the data are not generated, answers are given in the tags of every published RLM, and a root that can
-    be told how much to reason is told what the paper told it.
+    as_published: the data are not generated, the answer protocol is that of the published RLMs, and the reasoning
+    effort of the root, if any, is that of the paper.
     """
     config = manifest.get("config") or {}
     methods = config.get("method") or {}
@@ -287,7 +305,7 @@ def _with_settings(samples: pd.DataFrame, manifest: Mapping[str, Any]) -> pd.Dat
 
 
 def _names(samples: pd.DataFrame, runs: Sequence[Run]) -> dict[tuple[str, int], str]:
-    """Names after their run for methods that two runs have for the same model and sample."""
+    """New names for methods that have samples of the same model and id in several runs."""
     twice = samples[samples.duplicated([*SAMPLE_KEY, "model"], keep=False)]
     titles = [run.name for run in runs]
     unique = [name if titles.count(name) == 1 else f"{name} #{i + 1}" for i, name in enumerate(titles)]

@@ -1,4 +1,4 @@
-// Elements out of text: everything from models and data goes through createTextNode, never through markup.
+// Elements from text. Texts of models and data become text nodes and are never parsed as markup.
 
 function el(tag, attributes, ...children) {
   const node = document.createElement(tag);
@@ -33,7 +33,7 @@ function money(dollars, state) {
   return `${state === "unknown" ? "≥ " : ""}$${dollars.toFixed(digits)}`;
 }
 
-// The state of a sum of costs.
+// The cost state of a sum.
 const costState = (states) => ["unknown", "known"].find((state) => states.includes(state)) ?? "free";
 
 function seconds(value) {
@@ -58,7 +58,7 @@ function scoreBadge(score) {
   return el("span", { class: `score ${level}` }, percent(score));
 }
 
-// As the tables call them.
+// The names that the tables use.
 const statusName = (status) => (status === "context_overflow" ? "over window" : String(status).replaceAll("_", " "));
 
 function statusBadge(status) {

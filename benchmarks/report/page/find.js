@@ -1,4 +1,4 @@
-// Search within a trajectory: in all its events, shown or not, with matches marked where they stand.
+// Search within a trajectory: covers all events, also those that are not shown, and marks the matches.
 
 const SEARCHED = ["query", "reply", "reasoning", "code", "stdout", "stderr", "error", "final", "text", "answer", "notice", "traceback"];
 
@@ -18,7 +18,7 @@ function findBar(view) {
     place = -1;
     mark(null, "");
     if (!wanted) tally.textContent = "";
-    else if (!hits.length) tally.textContent = "nothing found";
+    else if (!hits.length) tally.textContent = "no match";
     else move(1);
   }
 
@@ -53,7 +53,7 @@ function matchIn(event, wanted) {
   return [];
 }
 
-// Marks up to 200 matches under a node with the highlight API, which leaves the text as it is.
+// Mark up to 200 matches below a node with the highlight API, which does not change the text.
 function mark(node, wanted) {
   document.querySelector(".found")?.classList.remove("found");
   if (!globalThis.Highlight) return;

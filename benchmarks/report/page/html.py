@@ -1,4 +1,4 @@
-"""The page report.html: tables, figures, samples, trajectories in one file; for large runs with a folder beside it."""
+"""The page report.html: tables, figures, samples and trajectories in one file; large runs have a folder beside it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ import hashlib
 import json
 import math
 import shutil
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.config.compose import ConfigError
-from benchmarks.report.about import warnings_of
+from benchmarks.report.about import facts_of, warnings_of
 from benchmarks.report.runs import Run, Runs
 from benchmarks.report.tables.formats import as_text
 from benchmarks.running.rows import SAMPLE_COLUMNS
@@ -30,14 +29,24 @@ SCRIPTS = (
 )  # fmt: skip
 STYLES = ("style", "trajectory")
 FOLDER = "report_trajectories"
-# Bytes of compressed trajectories that go into the page itself; more go into files of their own beside it.
+# Most bytes of compressed trajectories inside the page; larger runs have a file for each beside it.
 INLINE_BYTES = 6_000_000
-# Characters of a text that the list of samples holds; the trajectory has all of it.
+# Most characters of a text in the list of samples; the trajectory has the complete text.
 TEXT_CHARS = 1000
-# Columns whose texts a protected benchmark does not show.
+# Columns with texts that are hidden for protected benchmarks.
 TEXTS = ("prediction", "extracted", "error")
-# Not shown of a sample: what the page says elsewhere, or nobody reads.
-LEFT_OUT = ("target_sha256", "started_at", "scorer", "protected", "max_depth", "as_published", "bucket", "documents")
+# Columns that are not shown with a sample.
+LEFT_OUT = (
+    "target",
+    "target_sha256",
+    "started_at",
+    "scorer",
+    "protected",
+    "max_depth",
+    "as_published",
+    "bucket",
+    "documents",
+)
 
 
 def write_page(
@@ -49,17 +58,17 @@ def write_page(
     notes: Mapping[str, str] | None = None,
     reveal: frozenset[str] = frozenset(),
 ) -> list[Path]:
-    """Write `out`/report.html and return it, with the folder of trajectories where they are too large for one file.
+    """Write `out`/report.html and return it, with the folder of trajectories if they are too large for one file.
 
-    tables: by title, the first one first. figures: PNG, SVG and CSV files of the same stem belong together.
-    notes: a sentence below a table's title. reveal: protected benchmarks whose texts are shown all the same.
-    Raises ConfigError for a benchmark to reveal that no run has.
+    tables: by title; the first one is shown first. figures: PNG, SVG and CSV files with the same stem belong together.
+    notes: texts below the tables, by title. reveal: protected benchmarks whose texts are shown.
+    Raises ConfigError if `reveal` names a benchmark without samples.
     """
     samples = runs.samples.reset_index(drop=True)
     unknown = sorted(reveal - set(samples["benchmark"]))
     if unknown:
         known = ", ".join(samples["benchmark"].unique())
-        raise ConfigError(f"there is no benchmark {unknown[0]!r} to reveal: the runs have {known or 'none'}")
+        raise ConfigError(f"--reveal is {unknown[0]!r}: expected one of the benchmarks {known or '(none)'}")
     for name, default in (("protected", False), ("trajectory", None)):
         if name not in samples:
             samples[name] = default
@@ -92,11 +101,11 @@ def write_page(
     return written
 
 
-_OWN = ("run", "unscored")
+_OWN = ("run", "unscored", "failed")
 
 
 class _Trajectories:
-    """The trajectory files of the samples, gzipped as they lie on disk: (number, base64) for each that can be shown."""
+    """The compressed trajectory files of the samples that can be shown, as pairs of number and base64 text."""
 
     def __init__(self, runs: Runs, samples: pd.DataFrame, hidden: pd.Series) -> None:
         self._files: list[tuple[Path, bool]] = []
@@ -124,7 +133,7 @@ class _Trajectories:
 
 
 def _within(folder: Path, relative: str) -> Path | None:
-    """The file of that name inside the folder; None where it is not there or lies outside."""
+    """The file with that relative path; None if it does not exist or lies outside the folder."""
     try:
         file = (folder / relative).resolve()
         return file if file.is_relative_to(folder) and file.is_file() else None
@@ -143,7 +152,7 @@ def _unsealed(content: bytes) -> bytes:
 def _columns(
     samples: pd.DataFrame, hidden: pd.Series, numbers: list[int | None], details: list[str]
 ) -> dict[str, dict[str, Any]]:
-    """The samples column by column: numbers as they are, texts as codes into a list of words."""
+    """The samples by column: numbers as values, texts as codes into a list of words."""
     import pandas as pd
 
     table = samples.drop(columns=[name for name in LEFT_OUT if name in samples and name not in details])
@@ -180,7 +189,7 @@ def _text(value: Any, hide: bool, private: bool) -> str | None:
 
 
 def _plain(value: Any) -> Any:
-    """A value that JSON has: numbers that are none become null."""
+    """A value for JSON: infinite numbers and NaN become null."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value if isinstance(value, bool | int | float | str) else None
@@ -208,14 +217,14 @@ def _table(title: str, table: pd.DataFrame, note: str) -> dict[str, Any]:
 
 
 def _sort_keys(texts: Sequence[str]) -> list[float | None] | None:
-    """The number that each text begins with (`56.0* [42.3, 68.8]`, `$1.20`); None where a text has none."""
+    """The number at the start of each text (`56.0* [42.3, 68.8]`, `$1.20`); None if a text has none."""
     keys = [_leading_number(text) for text in texts]
     found = [key for key, text in zip(keys, texts, strict=True) if text]
     return keys if found and None not in found else None
 
 
 def _bare(texts: Sequence[str]) -> bool:
-    """Whether no text has a word in it."""
+    """True if no text contains a letter."""
     return not any(character.isalpha() for text in texts for character in text)
 
 
@@ -229,7 +238,7 @@ def _leading_number(text: str) -> float | None:
 
 
 def _figures(files: Sequence[Path]) -> list[dict[str, Any]]:
-    """Figures as data addresses, which cannot run anything; SVG where there is one, with the table behind it."""
+    """Figures as data URLs, which cannot run scripts; SVG if there is one, with the table of its values."""
     import pandas as pd
 
     stems = list(dict.fromkeys(file.with_suffix("") for file in files))
@@ -248,27 +257,7 @@ def _figures(files: Sequence[Path]) -> list[dict[str, Any]]:
 
 
 def _run(run: Run) -> dict[str, Any]:
-    manifest = run.manifest
-    models = manifest.get("models") or {}
-    started = manifest.get("started_at")
-    facts = {
-        "state": manifest.get("state"),
-        "started": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(started)) if started else None,
-        "models": ", ".join(f"{role}: {(model or {}).get('name')}" for role, model in models.items()),
-        "judge": (manifest.get("judge") or {}).get("model"),
-        "commit": (manifest.get("git") or {}).get("commit"),
-        "configuration": str(manifest.get("config_hash") or "")[:12],
-        "seed": manifest.get("seed"),
-    }
-    for name, benchmark in (manifest.get("benchmarks") or {}).items():
-        data = (benchmark or {}).get("data") or {}
-        told = [str(data[key]) for key in ("source", "repo", "revision", "generator") if data.get(key)]
-        facts[f"benchmark {name}"] = ", ".join([*told, f"scored by {(benchmark or {}).get('scorer')}"])
-    for name, method in (manifest.get("methods") or {}).items():
-        if (method or {}).get("prompt"):
-            facts[f"method {name}"] = f"prompt {method['prompt']}, sha256 {str(method.get('prompt_sha256'))[:12]}"
-    shown = [[name, str(value)] for name, value in facts.items() if value not in (None, "")]
-    return {"name": run.name, "facts": shown, "warnings": warnings_of(run)}
+    return {"name": run.name, "facts": list(facts_of(run).items()), "warnings": warnings_of(run)}
 
 
 def _render(data: Mapping[str, Any], trajectories: list[tuple[int, str]]) -> str:
@@ -277,7 +266,7 @@ def _render(data: Mapping[str, Any], trajectories: list[tuple[int, str]]) -> str
     style = "\n".join((PAGE / f"{name}.css").read_text(encoding="utf-8") for name in STYLES)
     code = "\n".join((PAGE / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
     script = f'"use strict";\n(() => {{\n{code}\n}})();\n'
-    # strict-dynamic lets this one script, known by its hash, fetch the trajectory files beside the page, and no other.
+    # strict-dynamic allows this script, identified by its hash, to load the trajectory files beside the page.
     policy = (
         f"default-src 'none'; script-src {_hash(script)} 'strict-dynamic'; style-src {_hash(style)}; img-src data:; "
         "base-uri 'none'; form-action 'none'"
@@ -294,7 +283,7 @@ def _render(data: Mapping[str, Any], trajectories: list[tuple[int, str]]) -> str
 
 
 def json_for_html(value: Any) -> str:
-    """JSON that cannot end the script element it stands in, nor be read as markup."""
+    """JSON without characters that could end the surrounding script element or be read as markup."""
     text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")

@@ -1,10 +1,10 @@
-// The list of samples: filters, sorting, and rows that exist only while they are in view.
+// The list of samples: filters, sorting, and rows that are created only while they are in view.
 
 const ROW_HEIGHT = 36;
 const LIST_COLUMNS = [
   { name: "benchmark", label: "Benchmark", minor: true },
   { name: "method", label: "Method" },
-  // Ids of a benchmark begin alike: where one is cut, its end is shown.
+  // Ids of a benchmark share their start, so a long id is cut at its start.
   { name: "sample_id", label: "Sample", show: (id) => el("bdi", { dir: "ltr" }, String(id ?? "–")), fromEnd: true },
   { name: "input_tokens", label: "Input", show: count, number: true, minor: true },
   { name: "status", label: "Status", show: statusBadge },
@@ -29,7 +29,7 @@ function searchTexts() {
   return searchable;
 }
 
-// Rows that pass `chosen`, a map of filter names to texts, in the order of `chosen.sort`.
+// Rows that match `chosen`, a map of filter names to texts, in the order of `chosen.sort`.
 function filteredRows(chosen) {
   const tests = [];
   for (const name of CHOICES) {
@@ -62,7 +62,7 @@ function totalTokens() {
     (prompt[row] ?? 0) + (completion[row] ?? 0)) };
 }
 
-// What the list last showed, so that going back and to the next sample stays within it.
+// The last state of the list; going back, and to the next sample, keeps it.
 const listed = { chosen: {}, rows: null, active: 0 };
 
 function showList(main, query) {
@@ -125,7 +125,7 @@ function showList(main, query) {
     const first = Math.max(0, Math.floor(grid.scrollTop / ROW_HEIGHT) - 8);
     const last = Math.min(rows.length, Math.ceil((grid.scrollTop + (grid.clientHeight || 700)) / ROW_HEIGHT) + 8);
     rowsBox.replaceChildren();
-    if (!rows.length) rowsBox.append(el("p", { class: "notice" }, "No sample passes these filters."));
+    if (!rows.length) rowsBox.append(el("p", { class: "notice" }, "No sample matches the filters."));
     for (let place = first; place < last; place++) rowsBox.append(listRow(rows[place], place));
     if (rows.length) grid.setAttribute("aria-activedescendant", `row-${listed.active}`);
     else grid.removeAttribute("aria-activedescendant");
@@ -206,9 +206,9 @@ function filterForm(change) {
   for (const name of CHOICES) {
     const words = samples.words(name);
     if (words.length < 2) continue;
-    const told = (word) => (name === "run" ? DATA.runs[word]?.name : name === "status" ? statusName(word) : String(word).replaceAll("_", " "));
+    const label = (word) => (name === "run" ? DATA.runs[word]?.name : name === "status" ? statusName(word) : String(word).replaceAll("_", " "));
     const select = el("select", { "data-filter": name }, el("option", { value: "" }, "all"),
-      words.map((word) => el("option", { value: word, selected: String(word) === chosen[name] }, told(word))));
+      words.map((word) => el("option", { value: word, selected: String(word) === chosen[name] }, label(word))));
     select.addEventListener("change", () => change({ [name]: select.value }));
     form.append(field(name.replaceAll("_", " "), select));
   }

@@ -1,4 +1,4 @@
-// Which part of the page is shown, the keys, and light or dark.
+// Navigation between the parts of the page, keyboard shortcuts, and the theme.
 
 function show() {
   const main = document.getElementById("main");
@@ -65,14 +65,14 @@ document.getElementById("theme").addEventListener("click", () => {
   try {
     localStorage.setItem("rlm-eval-theme", dark ? "light" : "dark");
   } catch {
-    // A page from a file may have no storage; the choice then lasts as long as the page.
+    // A page opened from a file may have no storage; the choice is then lost on reload.
   }
 });
 
 try {
   setTheme(localStorage.getItem("rlm-eval-theme"));
 } catch {
-  // As above.
+  // No storage.
 }
 
 window.addEventListener("beforeprint", () => {

@@ -1,4 +1,4 @@
-// The first part of the page: what was run, the tables, the figures.
+// The overview: facts of the runs, tables and figures.
 
 // A table with sortable columns: {title, note, columns: [{name, numeric}], rows: [[text]], keys: [[number] or null]}.
 function sortableTable(table) {
@@ -37,7 +37,7 @@ function sortableTable(table) {
   return scroller;
 }
 
-// Missing values go last, whichever way the column is sorted.
+// Missing values are last in both directions.
 function compareCells(a, b, sign) {
   const [noA, noB] = [a, b].map((value) => value === null || value === undefined || value === "");
   if (noA || noB) return noA - noB;
@@ -70,7 +70,7 @@ function keyNumbers() {
   const shown = [
     [count(samples.size), samples.size === 1 ? "sample" : "samples"],
     ...["benchmark", "method"].map((name) => plural(samples.words(name).length, name).split(" ")),
-    [count(failed), "ended without ok"],
+    [count(failed), "not ok"],
     [count(sum("prompt_tokens") + sum("completion_tokens")), "tokens"],
     [money(sum("cost_usd"), state), "dollars"],
   ];
@@ -83,16 +83,16 @@ function showOverview(main) {
     el("h1", {}, DATA.title),
     keyNumbers(),
     el("h2", {}, "Results"),
-    scores ? tableSection(scores) : el("p", { class: "notice" }, "There is no table yet: no sample is finished."),
+    scores ? tableSection(scores) : el("p", { class: "notice" }, "No sample is finished yet."),
     el("h2", {}, "Runs"), ...DATA.runs.map(runSection),
     others.length ? el("h2", {}, "More tables") : "", ...others.map(tableSection));
 }
 
 function showFigures(main) {
   main.append(el("h1", {}, "Figures"));
-  if (!DATA.figures.length) main.append(el("p", { class: "notice" }, "There are no figures: nothing to draw yet."));
+  if (!DATA.figures.length) main.append(el("p", { class: "notice" }, "There are no figures yet."));
   main.append(el("div", { class: "figures" }, DATA.figures.map((figure) => el("figure", { class: "card" },
     el("figcaption", {}, el("h2", {}, figure.title)),
-    el("img", { src: figure.source, alt: `${figure.title}; the numbers are in the table below`, loading: "lazy" }),
-    figure.table ? fold("The table behind it", () => sortableTable(figure.table), { kind: "long" }) : null))));
+    el("img", { src: figure.source, alt: `${figure.title}; the values are in the table below`, loading: "lazy" }),
+    figure.table ? fold("Values", () => sortableTable(figure.table), { kind: "long" }) : null))));
 }

@@ -1,4 +1,4 @@
-// Python code with colours: a small tokenizer, for reading, not for judging.
+// Syntax colours for Python code, from a small tokenizer.
 
 const PYTHON_WORDS = new Set(
   ("False None True and as assert async await break case class continue def del elif else except finally for from " +

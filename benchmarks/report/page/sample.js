@@ -1,11 +1,11 @@
-// A sample: its score beside its prediction, its facts and its trajectory; and two of them side by side.
+// A sample with its score, prediction, facts and trajectory, and the comparison of two samples.
 
 const FACTS = [
   ["status", (value) => statusBadge(value)], ["stop_reason", (value) => String(value ?? "–").replaceAll("_", " ")],
   ["model"], ["sub_model"], ["task_group"], ["complexity"], ["cluster"], ["input_tokens", count], ["length", count],
   ["prompt_tokens", count], ["cached_tokens", count], ["completion_tokens", count], ["reasoning_tokens", count],
   ["root_calls", count], ["sub_calls", count], ["max_depth_reached", count], ["turns", count], ["cells", count],
-  ["syntax_errors", count], ["wall_s", seconds], ["model_s", seconds], ["truncated", (value) => (value ? "yes" : null)],
+  ["syntax_errors", count], ["wall_s", seconds], ["model_s", seconds], ...["truncated", "prompt_cut", "answer_cut", "untagged"].map((name) => [name, (value) => (value ? "yes" : null)]),
 ];
 
 function sampleTitle(row) {
@@ -31,17 +31,17 @@ function factList(row) {
     const value = samples.value(row, name);
     if (value === null || value === undefined || value === "") return [];
     const shown = show ? show(value) : String(value);
-    return shown === null ? [] : [[told(name), shown]];
+    return shown === null ? [] : [[columnName(name), shown]];
   });
   const details = DATA.details.flatMap((name) => {
     const value = samples.value(row, name);
-    return value === null || value === "" ? [] : [[told(name), isNumber(value) ? String(Number(value.toPrecision(4))) : short(value, 200)]];
+    return value === null || value === "" ? [] : [[columnName(name), isNumber(value) ? String(Number(value.toPrecision(4))) : short(value, 200)]];
   });
   return el("dl", { class: "facts" }, [...facts, ...details].map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
 }
 
 async function trajectoryOf(row) {
-  if (samples.value(row, "hidden")) return { notice: "This benchmark asks that its texts stay out of reports: build the report with --reveal to see them." };
+  if (samples.value(row, "hidden")) return { notice: "The texts of this benchmark are protected: build the report with --reveal to show them." };
   try {
     const events = await trajectory(row);
     if (!events) return { notice: "There is no trajectory of this sample." };
@@ -55,7 +55,7 @@ async function showSample(main, row) {
   const others = siblings(row);
   main.append(stepper(row), el("h1", {}, sampleTitle(row)), el("p", { class: "arm" }, armName(row)));
   if (others.length) main.append(chooser(row, others, (other) => `#compare/${row}/${other}`, "Compare with"));
-  const body = el("div", { class: "sample" }, el("p", { class: "notice" }, "Reading the trajectory …"));
+  const body = el("div", { class: "sample" }, el("p", { class: "notice" }, "Loading the trajectory …"));
   main.append(el("section", { class: "card" }, outcome(row)), body);
   const { events, view, notice } = await trajectoryOf(row);
   if (!body.isConnected) return;
@@ -68,7 +68,7 @@ async function showSample(main, row) {
   body.replaceChildren(timeline(events, (event) => view.goTo(event)) || "", el("div", { class: "columns" }, view.node, side));
 }
 
-// A link a turn, with what it used: the call tree in short.
+// The call tree in short: a link for each turn, with its calls and tokens.
 function outline(view) {
   const items = [];
   const open = view.tree.children.map((node) => [node, 0]).reverse();
@@ -106,11 +106,11 @@ function chooser(row, others, address, label, chosen = null) {
   return el("label", { class: "chooser" }, el("span", {}, label), select);
 }
 
-// How columns are called where their own name says too little.
-const TOLD = { cost_usd: "cost", wall_s: "time", model_s: "model time", max_depth_reached: "deepest call",
+// Clearer names of columns.
+const COLUMN_NAMES = { cost_usd: "cost", wall_s: "time", model_s: "model time", max_depth_reached: "deepest call",
   sub_calls: "sub-calls" };
 
-const told = (name) => (Object.hasOwn(TOLD, name) ? TOLD[name] : name).replaceAll("_", " ");
+const columnName = (name) => (Object.hasOwn(COLUMN_NAMES, name) ? COLUMN_NAMES[name] : name).replaceAll("_", " ");
 
 const COMPARED = [["score", percent], ["status", String], ["stop_reason", String], ["cost_usd", money], ["prompt_tokens", count],
   ["completion_tokens", count], ["turns", count], ["cells", count], ["sub_calls", count], ["wall_s", seconds]];
@@ -119,7 +119,7 @@ function comparisonTable(pair) {
   const columns = COMPARED.filter(([name]) => samples.column(name));
   return sortableTable({
     title: "Both samples", keys: [null, ...columns.map(([name]) => pair.map((row) => samples.value(row, name)))],
-    columns: [{ name: "method" }, ...columns.map(([name]) => ({ name: told(name), numeric: !name.startsWith("st") }))],
+    columns: [{ name: "method" }, ...columns.map(([name]) => ({ name: columnName(name), numeric: !name.startsWith("st") }))],
     rows: pair.map((row) => [armName(row), ...columns.map(([name, show]) => {
       const value = samples.value(row, name);
       return name === "cost_usd" ? money(value, samples.value(row, "cost_state")) : show(value ?? "–").replaceAll("_", " ");

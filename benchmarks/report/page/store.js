@@ -1,4 +1,4 @@
-// The data of the page: columns of samples, and trajectories that are unpacked when they are looked at.
+// The data of the page: columns of samples, and trajectories that are decompressed when they are shown.
 
 const DATA = JSON.parse(document.getElementById("data").textContent);
 
@@ -6,7 +6,7 @@ const samples = {
   size: DATA.samples.size,
   names: Object.keys(DATA.samples.columns),
   column(name) {
-    // Names come from the address too, so what every object has is no column.
+    // Names may come from the address, so inherited properties must not count as columns.
     const stored = Object.hasOwn(DATA.samples.columns, name) ? DATA.samples.columns[name] : null;
     if (!stored) return null;
     if (!stored.values) {
@@ -48,7 +48,7 @@ function armName(row) {
 const waiting = new Map();
 let unpacked = new Map();
 
-// Called by the files beside a large report.
+// The trajectory files beside a large report call this.
 window.rlmTrajectory = (number, packed) => {
   waiting.get(number)?.resolve(packed);
 };
@@ -65,14 +65,14 @@ function packedTrajectory(number) {
     script.onload = () => script.remove();
     script.onerror = () => {
       waiting.delete(number);
-      entry.reject(new Error(`${DATA.folder}/${Number(number)}.js is not there: it belongs beside this page`));
+      entry.reject(new Error(`${DATA.folder}/${Number(number)}.js is missing: keep this folder beside the page`));
     };
     document.head.append(script);
   }
   return waiting.get(number).promise;
 }
 
-// The events of a sample's trajectory; a line that is no JSON becomes an event that says so.
+// The events of a sample's trajectory; an unreadable line becomes an event of its own kind.
 async function trajectory(row) {
   const number = samples.value(row, "trajectory");
   if (number === null) return null;
@@ -83,7 +83,7 @@ async function trajectory(row) {
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
   const text = await new Response(stream).text();
   const events = text.split("\n").filter(Boolean).map(parseEvent);
-  // A handful is kept for going back and forth; all of them would fill the memory.
+  // Keep a few for going back and forth.
   if (unpacked.size > 7) unpacked = new Map([...unpacked].slice(-4));
   unpacked.set(number, events);
   return events;
@@ -96,7 +96,7 @@ function parseEvent(line, index) {
       return { id: index, parent: null, depth: 0, at: 0, ...event, kind: String(event.kind ?? "unknown") };
     }
   } catch {
-    // Told below.
+    // The line becomes an event below.
   }
   return { id: index, parent: null, depth: 0, at: 0, kind: "unreadable line", text: line };
 }

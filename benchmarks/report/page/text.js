@@ -1,10 +1,10 @@
-// Blocks of text of any size: the start is shown, the rest on request, piece by piece.
+// Blocks of text of any size: the start is shown, further pieces on request.
 
 const FIRST_PIECE = 6000;
 const NEXT_PIECE = 200000;
 const MOST_COLOURED = 20000;
 
-// language: "python" for colours, else plain. The node's `showThrough(offset)` shows the text at least that far.
+// language: "python" for colours, else plain. `showThrough(offset)` of the node shows the text at least up to offset.
 function textBlock(text, { language = "", label = "text" } = {}) {
   const whole = language ? showDirections(String(text ?? "")) : String(text ?? "");
   const pre = el("pre", { class: language ? `code ${language}` : "plain", tabindex: "0", role: "group", "aria-label": label });
@@ -16,7 +16,7 @@ function textBlock(text, { language = "", label = "text" } = {}) {
     let end = Math.min(whole.length, Math.max(offset, Math.min(whole.length, FIRST_PIECE)));
     if (whole.length - end < FIRST_PIECE / 4) end = whole.length;
     if (end <= shown && shown > 0) return;
-    // Half a surrogate pair is not cut off.
+    // Do not split a surrogate pair.
     if (end < whole.length && whole.charCodeAt(end - 1) >= 0xd800 && whole.charCodeAt(end - 1) < 0xdc00) end -= 1;
     if (language === "python" && end <= MOST_COLOURED) pre.replaceChildren(pythonCode(whole.slice(0, end)));
     else if (shown === 0) pre.replaceChildren(whole.slice(0, end));
@@ -37,12 +37,12 @@ function textBlock(text, { language = "", label = "text" } = {}) {
   return box;
 }
 
-// Characters that turn the direction of text can make code read otherwise than it runs.
+// Direction marks can make code read differently from how it runs, so they are shown as escapes.
 function showDirections(code) {
   return code.replace(/[\u202a-\u202e\u2066-\u2069]/g, (mark) => `\\u${mark.charCodeAt(0).toString(16)}`);
 }
 
-// A reply with its fenced code coloured; code that was run stands with its output, so here it is only named.
+// A reply with coloured code blocks; code that was run appears with its output, so here it is only mentioned.
 function replyBlock(text, cells) {
   const whole = String(text ?? "");
   if (whole.length > 4 * MOST_COLOURED) return textBlock(whole);
@@ -65,7 +65,7 @@ function replyBlock(text, cells) {
   return box;
 }
 
-// A fold whose content is made when it is first opened. The node's `unfold()` opens it.
+// A fold whose content is created when it is first opened; `unfold()` of the node opens it.
 function fold(summary, make, { open = false, kind = "" } = {}) {
   const node = el("details", { class: kind || null }, el("summary", {}, ...[summary].flat()));
   let made = false;

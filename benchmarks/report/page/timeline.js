@@ -1,4 +1,4 @@
-// A picture of where the time of a sample went, with the same numbers as a table for those who do not see it.
+// A chart of the time that a sample took, with the same numbers as a list for screen readers.
 
 const MOST_SPANS = 1500;
 const WIDTH = 1000;
@@ -13,7 +13,7 @@ function timeline(events, goTo) {
   ]);
   const ticks = [0, 0.25, 0.5, 0.75, 1].map((share) => el("span", {}, seconds(share * end)));
   const shares = Object.entries(spent).filter(([, value]) => value > 0);
-  return el("section", { class: "card time" }, el("h3", {}, "Where the time went"),
+  return el("section", { class: "card time" }, el("h3", {}, "Time"),
     el("div", { class: "timeline" }, rows, el("div", { class: "ticks" }, ticks)),
     el("dl", { class: "shares" }, shares.map(([name, value]) => el("div", { class: name.replace(" ", "-") },
       el("dt", {}, name), el("dd", {}, `${seconds(value)} · ${Math.round((100 * value) / end)}%`)))));
@@ -30,7 +30,7 @@ function bar(span, name, end, goTo) {
   return node;
 }
 
-// The longest spans, in order of time, where there are too many to draw.
+// The longest spans, in order of time, if there are too many to draw.
 function fewer(spans) {
   if (spans.length <= MOST_SPANS) return spans;
   return [...spans].sort((a, b) => b.end - b.start - (a.end - a.start)).slice(0, MOST_SPANS).sort((a, b) => a.start - b.start);

@@ -1,4 +1,4 @@
-// One trajectory: loops with their turns, in each the prompt, the reply, the cells and what they called.
+// One trajectory: loops with their turns, and in each turn the prompt, the reply, the cells and their calls.
 
 const GROUP = 100;
 
@@ -13,7 +13,7 @@ class TrajectoryView {
     this.node = el("div", { class: "trajectory" }, this.group(this.tree.children, this.tree));
   }
 
-  // For each event the nodes above it, so that it can be unfolded from outside.
+  // The nodes above each event, which have to be unfolded to show it.
   rememberPaths() {
     const open = [[this.tree, null]];
     while (open.length) {
@@ -23,7 +23,7 @@ class TrajectoryView {
     }
   }
 
-  // Children of a node, a hundred at a time.
+  // The children of a node, GROUP at a time.
   group(children, parent) {
     const box = el("div", { class: "group" });
     let shown = 0;
@@ -89,10 +89,10 @@ class TrajectoryView {
   messages(event) {
     const messages = event.messages;
     const size = messages.reduce((sum, message) => sum + String(message?.content ?? "").length, 0);
-    const told = event.after_call === undefined
+    const label = event.after_call === undefined
       ? `Prompt · ${plural(messages.length, "message")} · ${count(size)} characters`
       : `Prompt · ${plural(messages.length, "new message")} after call #${event.after_call} · ${count(size)} characters`;
-    return fold(told, () => messages.map((message) => el("div", { class: "message" },
+    return fold(label, () => messages.map((message) => el("div", { class: "message" },
       el("h4", {}, String(message?.role ?? "?")), textBlock(message?.content ?? ""))), { kind: "aside" });
   }
 
@@ -138,7 +138,7 @@ class TrajectoryView {
     event.error ? el("p", { class: "warning" }, short(event.error, 2000)) : null);
   }
 
-  // Any other kind: its fields as they are.
+  // Any other kind of event: its fields.
   plain(node) {
     const { event } = node;
     const fields = Object.entries(event).filter(([name, value]) =>
@@ -153,7 +153,7 @@ class TrajectoryView {
     return box;
   }
 
-  // Unfold what hides an event and go to it; `offset` is where in its longest text a match begins.
+  // Unfold the nodes above an event and scroll to it; `offset` is the place of a match in its longest text.
   goTo(event, { offset = null, focus = true } = {}) {
     const line = [];
     for (let step = this.path.get(event.id); step; step = step.above && this.path.get(step.above.event.id)) line.unshift(step.node);

@@ -1,7 +1,7 @@
-// Events in the order they were recorded, made into a tree: loops, their turns, what a turn called and ran.
+// The tree of the recorded events: loops, their turns, and the calls and cells of a turn.
 
-// The tree of a trajectory: {event, children, inner, totals}. A call, tool or child that was made while a cell ran
-// stands under the cell (`inner`), although the cell is recorded after it.
+// The tree of a trajectory: {event, children, inner, totals}. Calls, tools and children that a cell started are in its
+// `inner`, although the cell is recorded after them.
 function eventTree(events) {
   const nodes = new Map();
   const roots = [];
@@ -36,7 +36,7 @@ function underCells(node) {
   return [...own, ...waiting];
 }
 
-// Totals of what hangs below, without recursion: a tree may be as deep as its maker likes.
+// Totals over all nodes below, without recursion, as trees may be deep.
 function addTotals(top) {
   const order = [top];
   for (let i = 0; i < order.length; i++) order.push(...order[i].children, ...order[i].inner);
@@ -56,7 +56,7 @@ function addTotals(top) {
 
 const isSubCall = (event) => event.kind === "call" && (event.role !== "root" || event.depth > 0);
 
-// Where the time went: spans [start, end] in seconds by lane, and the seconds of each.
+// Spans [start, end] in seconds by lane, and the seconds that each lane took.
 function timeSpans(events) {
   const lanes = { "root model": [], code: [], "sub-calls": [] };
   let end = 0;

@@ -1,4 +1,4 @@
-"""Serves a report on loopback, for the browser of this machine alone."""
+"""Server of a report on the loopback interface."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _TYPES = {
 
 
 def find_page(path: Path) -> Path:
-    """The page of a run folder, a report folder, or the page itself; built where a run has none or has gone on since.
+    """The page of a run folder or report folder, or the page itself; built if it is missing or older than the run.
 
-    Raises ConfigError for a path that is neither.
+    Raises ConfigError for any other path.
     """
     if path.is_file():
         if path.suffix != ".html":
-            raise ConfigError(f"{path} is not a page: wanted a run folder, a report folder or {PAGE_NAME}")
+            raise ConfigError(f"{path} is not a page: expected a run folder, a report folder or {PAGE_NAME}")
         return path
     found = next((page for page in (path / PAGE_NAME, path / "report" / PAGE_NAME) if page.is_file()), None)
     if found is None or _older_than_run(found, path):
@@ -48,7 +48,7 @@ def _older_than_run(page: Path, path: Path) -> bool:
 
 
 def bind(page: Path, port: int = 0) -> ThreadingHTTPServer:
-    """A server of the page's folder on 127.0.0.1, not yet serving; port 0 takes a free one. Raises ConfigError."""
+    """Bind a server of the page's folder to 127.0.0.1; port 0 takes a free port. Raises ConfigError."""
     folder = page.resolve().parent
     handler = type("Handler", (_Handler,), {"folder": folder, "page": page.name})
     try:
@@ -62,7 +62,7 @@ def address(server: ThreadingHTTPServer) -> str:
 
 
 def serve(path: Path, port: int, ready: Callable[[str], None]) -> None:
-    """Serve the report at `path` until KeyboardInterrupt; `ready` is told the address. Raises ConfigError."""
+    """Serve the report at `path` until KeyboardInterrupt; calls `ready` with the address. Raises ConfigError."""
     with bind(find_page(path), port) as server:
         ready(address(server))
         with contextlib.suppress(KeyboardInterrupt):
@@ -70,7 +70,7 @@ def serve(path: Path, port: int, ready: Callable[[str], None]) -> None:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Files of one folder, for requests that name this host; nothing outside it, no listings."""
+    """Serves the files of one folder to requests for this host, without listings."""
 
     folder: Path
     page: str
@@ -84,7 +84,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(with_body=False)
 
     def _answer(self, *, with_body: bool) -> None:
-        # A page of another origin that has its name point to 127.0.0.1 is refused.
+        # Refuse pages of other origins whose host name resolves to 127.0.0.1 (DNS rebinding).
         host = (self.headers.get("Host") or "").rsplit(":", 1)[0]
         file = self._file() if host in (HOST, "localhost") else None
         if file is None:
@@ -111,4 +111,4 @@ class _Handler(BaseHTTPRequestHandler):
             return None
 
     def log_message(self, format: str, *arguments: object) -> None:
-        """Requests are nobody's business."""
+        """Do not log requests."""

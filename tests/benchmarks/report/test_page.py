@@ -156,7 +156,7 @@ class TestList:
         page.until(lambda: "mean score 100.0" in page.texts(".tally")[0])
         page.css("input[data-filter=cost_usd_max]")[0].send_keys("0")
         page.until(lambda: page.texts(".tally")[0].startswith("0 of 48"))
-        assert "No sample passes" in page.texts(".rows")[0]
+        assert "No sample matches" in page.texts(".rows")[0]
 
     def test_sorts_by_column(self, page, demo):
         page.open(demo, "samples")
@@ -239,7 +239,7 @@ class TestSample:
         sample.css("summary", child)[0].click()
         sample.until(lambda: "Turn 1" in child.text and "FINAL(yes)" in child.text)
 
-    def test_says_where_the_time_went(self, sample):
+    def test_shows_the_time_of_each_lane(self, sample):
         told = dict(zip(sample.texts(".shares dt"), sample.texts(".shares dd"), strict=True))
         # Root calls of 3.0 and 2.1 s; sub-calls cover 6.7 s; of 7.62 s of cells the rest; 14.2 s in all.
         assert told["root model"].startswith("5.10 s") and told["sub-calls"].startswith("6.70 s")
@@ -261,7 +261,7 @@ class TestSample:
         assert sample.texts(".find-bar .meta") == ["2 of 6 events"]
         find.clear()
         find.send_keys("nowhere at all")
-        sample.until(lambda: sample.texts(".find-bar .meta") == ["nothing found"])
+        sample.until(lambda: sample.texts(".find-bar .meta") == ["no match"])
 
     def test_call_tree_leads_to_a_turn(self, sample):
         names = [text.split("\n")[0] for text in sample.texts(".outline li")]
@@ -462,4 +462,4 @@ class TestLargeRun:
         for file in folder.iterdir():
             file.unlink()
         page.open(made, "sample/1")
-        page.until(lambda: "it belongs beside this page" in page.css("main")[0].text)
+        page.until(lambda: "keep this folder beside the page" in page.css("main")[0].text)

@@ -151,7 +151,7 @@ class TestProtected:
         assert self.SECRET in gzip.decompress(base64.b64decode(packed)).decode()
 
     def test_a_benchmark_that_no_run_has_is_refused(self, run, tmp_path):
-        with pytest.raises(ConfigError, match="no benchmark 'oolong' to reveal: the runs have sniah"):
+        with pytest.raises(ConfigError, match="--reveal is 'oolong': expected one of the benchmarks sniah"):
             write_page(load_runs([run]), tmp_path / "out", {}, [], reveal=frozenset({"oolong"}))
 
 

@@ -76,7 +76,7 @@ def test_a_report_warns_of_what_makes_a_run_less_than_it_seems(make_run, make_ro
     )  # fmt: skip
     text = write_report([run], tmp_path / "out").markdown.read_text()
     assert "**Warning:** 8 of 10 samples are missing" in text
-    assert "**Warning:** the checkout had changes" in text
+    assert "**Warning:** the checkout had uncommitted changes" in text
     assert "**Warning:** the REPL was not confined (repl=unsafe)" in text
     assert terminal_table([run]).endswith("odd: 8 samples are missing")
 
@@ -255,7 +255,7 @@ def test_a_table_without_scores_or_with_other_scores_is_refused(make_run, make_r
     with pytest.raises(ConfigError, match=r"samples\.parquet has no column score"):
         load_runs([lacking])
     percent = make_run("percent", make_rows("rlm", [1.0, 56.0]))
-    with pytest.raises(ConfigError, match=r"the score of oolong-0001 is 56\.0: wanted 0 to 1"):
+    with pytest.raises(ConfigError, match=r"the score of oolong-0001 is 56\.0: expected 0 to 1"):
         load_runs([percent])
 
 
@@ -293,7 +293,7 @@ def test_rows_that_stand_twice_count_once_and_are_told(make_run, make_rows, tmp_
     run = make_run("twice", [rows, rows.iloc[:1].assign(score=0.0)])
     runs = load_runs([run])
     assert sorted(runs.samples["score"]) == [0.0, 0.0]
-    assert "1 samples stand more than once" in write_report([run], tmp_path / "out").markdown.read_text()
+    assert "1 samples occur more than once" in write_report([run], tmp_path / "out").markdown.read_text()
 
 
 def test_a_report_leaves_what_is_not_its_own(make_run, make_rows, tmp_path):
@@ -304,7 +304,7 @@ def test_a_report_leaves_what_is_not_its_own(make_run, make_rows, tmp_path):
     assert (tmp_path / "tables" / "mine.csv").exists()
     assert not (tmp_path / "tables" / "pairs.csv").exists()
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match=r"--out .*file.* cannot be made"):
+    with pytest.raises(ConfigError, match=r"--out .*file.* cannot be created"):
         write_report([run], tmp_path / "file" / "out")
 
 
@@ -357,3 +357,70 @@ def test_calls_of_a_large_run_are_gathered_in_parts(make_rows, make_calls, monke
     assert list(table["sample_id"]) == [row["sample_id"] for row in rows for _ in calls]
     assert list(table.index) == list(range(10))
     assert calls_table([]).columns.tolist() == table.columns.tolist()
+
+
+def test_calls_that_several_providers_answered_are_reported(make_run, make_rows, make_calls, tmp_path):
+    calls = make_calls(
+        4, provider=["alpha", "beta", None, None], system_fingerprint=["fp_1", "fp_1", "fp_2", None],
+        returned_model="gpt-5-2025-08-07",
+    )  # fmt: skip
+    run = make_run("mixed", make_rows("rlm", [1.0, 0.0]), calls)
+    lines = (
+        "the root calls of rlm (gpt-5) mix 2 providers: alpha, beta",
+        "the root calls of rlm (gpt-5) mix 2 system fingerprints: fp_1, fp_2",
+    )
+    text = write_report([run], tmp_path / "out").markdown.read_text()
+    for line in lines:
+        assert f"**Warning:** {line}." in text
+        assert f"mixed: {line}" in terminal_table([run])
+    assert "model names" not in text
+
+
+def test_cut_prompts_and_answers_are_marked_and_counted(make_run, make_rows, tmp_path):
+    cut = make_rows("base", [1.0] * 4, prompt_cut=[True, False, False, None], answer_cut=True, untagged=[True] * 4)
+    run = make_run("cut", [cut, make_rows("rlm", [1.0] * 4)])
+    screen = terminal_table([run])
+    assert "100.0‡ [" in screen and screen.count("‡ [") == 1
+    assert "‡ a server cut prompts" in screen
+    assert "1 prompt cut, 4 answer cut, 4 untagged" in screen
+    files = write_report([run], tmp_path / "out")
+    scores = pd.read_csv(files.csv).set_index("method")
+    assert list(scores.loc["base", ["prompt_cut", "answer_cut", "untagged"]]) == [1, 4, 4]
+    assert "100.0‡" in files.markdown.read_text()
+
+
+def test_a_cell_with_too_many_errors_states_no_score_anywhere(make_run, make_rows, tmp_path):
+    status, length = ["error"] * 3 + ["ok"] * 17, [8192, 16384] * 10
+    failing = make_rows("rlm", [0.0] * 3 + [1.0] * 17, status=status, length=length, task_group=["a", "b"] * 10)
+    healthy = make_rows("base", [1.0, 0.0] * 10, length=length, task_group=["a", "b"] * 10)
+    oracle = make_rows("oracle", [0.0] * 20, status="error", length=length, task_group=["a", "b"] * 10)
+    files = write_report([make_run("odd", [healthy, failing, oracle])], tmp_path / "out")
+    assert "oolong 8K, rlm: 2 of 10 samples ended in errors" in files.table
+    assert "oracle: 10 of 10 samples ended in errors (a reference row: the scorer or its judge failed)" in files.table
+    tables = {path.stem: pd.read_csv(path) for path in (tmp_path / "out" / "tables").iterdir()}
+    scores = tables["scores"].set_index(["method", "size"])
+    assert scores.loc[("rlm", 8192), "not_stated"] == "2 of 10 samples ended in errors"
+    assert pd.isna(scores.loc[("rlm", 8192), ["score", "low", "high"]]).all()
+    assert scores.loc[("rlm", 16384), "score"] == 90.0
+    verdicts = tables["pairs"].set_index("size")["verdict"]
+    assert verdicts[8192] == "not comparable: rlm: 2 of 10 samples ended in errors"
+    for name in ("lengths", "groups"):
+        table = tables[name]
+        assert (table["score"].isna() == table["not_stated"].notna()).all()
+        assert table["not_stated"].notna().any()
+    effective = tables["effective_lengths"].set_index("method")
+    assert effective.loc["rlm", "effective_length"].isna().all()
+    assert effective.loc["base", "effective_length"].notna().all()
+    assert tables["crossover_lengths"]["crossover"].isna().all()
+    assert "not stated: 2 of 10 samples ended in errors" in files.markdown.read_text()
+
+
+def test_methods_with_the_same_calls_and_answers_are_not_tested(make_run, make_rows, tmp_path):
+    spent = {"prompt_tokens": range(100, 120), "root_calls": 1, "prediction": [f"answer {i}" for i in range(20)]}
+    rows = [make_rows(name, [1.0, 0.0] * 10, **spent) for name in ("base", "base_truncated")]
+    rows.append(make_rows("rlm", [0.0, 1.0] * 10))
+    write_report([make_run("run", rows)], tmp_path / "out")
+    pairs = pd.read_csv(tmp_path / "out" / "tables" / "pairs.csv").set_index("method")
+    assert pairs.loc["base_truncated", "verdict"] == "not tested: same calls and answers"
+    assert pd.isna(pairs.loc["base_truncated", ["p", "p_holm", "difference"]]).all()
+    assert pairs.loc["rlm", "p"] == pairs.loc["rlm", "p_holm"]
