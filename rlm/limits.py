@@ -24,8 +24,8 @@ class Limits:
     """What one completion may use, at any depth and in any role together. None is no limit; 0 is a limit of 0.
 
     max_turns and max_consecutive_errors hold for each loop. max_output_chars bounds the output of one cell that is
-    shown to the root. reserve is the fraction of cost and tokens that is kept for the root's last call. Raises
-    SettingError for a value that does not fit.
+    shown to the root; max_answer_bytes bounds a value that a session returns as the answer. reserve is the fraction of
+    cost and tokens that is kept for the root's last call. Raises SettingError for a value that does not fit.
     """
 
     max_cost_usd: Annotated[float, Ge(0)] | None = None
@@ -37,6 +37,7 @@ class Limits:
     max_wall_s: Annotated[float, Ge(0)] | None = 4 * 3600.0
     max_consecutive_errors: Annotated[int, Ge(0)] | None = 10
     max_output_chars: Annotated[int, Ge(0)] = 20_000
+    max_answer_bytes: Annotated[int, Ge(0)] | None = 64 << 20
     reserve: Annotated[float, Ge(0), Lt(1)] = 0.05
 
     def __post_init__(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from rlm.limits import Limits
@@ -38,6 +39,8 @@ class Session:
     ) -> Session:
         """Start a REPL with a method's settings; `open_repl` documents answer and data. Raises ReplError."""
         checked = ReplSettings.of(settings, limits.max_output_chars)
+        if limits.max_answer_bytes is not None:
+            checked = replace(checked, max_value_bytes=min(checked.max_value_bytes, limits.max_answer_bytes))
         repl = await open_repl(
             context, functions, limits=checked, confinement=checked.confinement, answer=answer, data=data
         )

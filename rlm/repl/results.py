@@ -77,15 +77,13 @@ def reason_of(message: Mapping[str, Any]) -> str:
     return well_formed(str(message.get("message"))[:_MAX_REASON_CHARS])
 
 
-def size_of(message: Mapping[str, Any] | None, limit: int) -> int:
-    """The size in bytes of a value that the session will copy. Raises ReplError."""
+def size_of(message: Mapping[str, Any] | None) -> int:
+    """The size in bytes of a value that the session can copy. Raises ReplError."""
     if message is None:
         raise ReplError("the session did not return the value in time")
     size = message.get("size")
     if type(size) is not int or size < 0:
         raise ReplError("the session returned no size for the value")
-    if size > limit:
-        raise ReplError(f"the value has {size:,} bytes: expected at most {limit:,} (max_value_bytes)")
     return size
 
 

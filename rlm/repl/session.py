@@ -227,16 +227,20 @@ class Session:
         try:
             reply = await self._answer(process, message | {"id": self._number}, _VALUE_S, "size", "failed")
             if reply is None or reply["t"] != "failed":
-                return await self._copy(process, reply)
+                size, limit = size_of(reply), self._limits.max_value_bytes
+                if size <= limit:
+                    return await self._copy(process, size)
         except BaseException:
             await self._end_process()
             raise
+        if reply["t"] != "failed":
+            # The value stays in the session, which can still shorten it.
+            raise ReplError(f"the value has {size:,} bytes: expected at most {limit:,} (limits.max_answer_bytes)")
         if reply.get("message") == "unknown":
             raise UnknownVariable(name, names_of(reply))
         raise ReplError(f"the value cannot be returned: {reason_of(reply)}")
 
-    async def _copy(self, process: Process, reply: dict[str, Any] | None) -> str:
-        size = size_of(reply, self._limits.max_value_bytes)
+    async def _copy(self, process: Process, size: int) -> str:
         if not size:
             return ""
         os.ftruncate(self._outbox, size)

@@ -187,9 +187,13 @@ async def test_values_come_as_text(repl):
 
 async def test_a_value_beyond_its_limit_is_refused():
     repl = await open_repl("x" * 5000, {}, limits=ReplLimits(max_value_bytes=4999))
-    with pytest.raises(ReplError, match="5,000 bytes: expected at most 4,999"):
-        await repl.value("context")
-    assert (await repl.run("len(context)")).stdout == "5000\n"
+    await repl.run("kept = 7; FINAL(context)")
+    for refused in (repl.value("context"), repl.final()):
+        with pytest.raises(ReplError, match="5,000 bytes: expected at most 4,999"):
+            await refused
+    # The session and its variables are still there.
+    result = await repl.run("kept, len(context)")
+    assert (result.stdout, result.notice) == ("(7, 5000)\n", None)
     await repl.aclose()
 
 

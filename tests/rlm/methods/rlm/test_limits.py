@@ -110,6 +110,20 @@ async def test_a_thousand_sub_calls_stop_at_the_limit(
         assert result.usage.cost.usd <= limits.max_cost_usd + 4 * one * 1e-5
 
 
+async def test_an_answer_beyond_its_limit_is_refused_and_a_shorter_one_counts() -> None:
+    limits = Limits(max_answer_bytes=1000)
+    replies = repl("x = 'é' * 501\nFINAL(x)"), "FINAL_VAR(x)", repl("FINAL(x[:500])")
+    result, root = await play(*replies, limits=limits)
+    assert (result.answer, result.stop_reason) == ("é" * 500, StopReason.ANSWER)
+    for request in root.requests[1:]:
+        assert "1,002 bytes: expected at most 1,000 (limits.max_answer_bytes)" in request[-1]["content"]
+
+
+async def test_an_answer_without_a_limit_is_bounded_by_the_session_only() -> None:
+    result, _ = await play(repl("FINAL('x' * 3_000_000)"), limits=Limits(max_answer_bytes=None))
+    assert len(result.answer) == 3_000_000
+
+
 async def test_what_is_on_the_wire_at_a_limit_is_awaited_and_charged() -> None:
     sub = ScriptedModel(lambda messages: "sub", latency_s=0.2, usd_per_million=(1000.0, 1000.0))
     limits = Limits(max_cost_usd=0.001)
