@@ -59,14 +59,24 @@ def cli(*words, cwd=None, **environment):
         (["score", "sniah", "nowhere.jsonl"], "nowhere.jsonl"),
     ],
 )
-def test_bad_input_ends_in_one_clear_line_and_exit_code_2(words, told, tmp_path):
-    done = cli(*words, cwd=tmp_path)
-    assert done.returncode == 2, done.stderr
-    assert done.stderr.startswith("rlm-eval: ")
-    assert done.stderr.count("\n") == 1
-    assert told in done.stderr
-    assert done.stdout == ""
+def test_bad_input_ends_in_one_clear_line_and_exit_code_2(words, told, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.endswith(("_API_KEY", "_BASE_URL"))]:
+        monkeypatch.delenv(name)
+    code = main(words)
+    printed = capfd.readouterr()
+    assert code == 2, printed.err
+    assert printed.err.startswith("rlm-eval: ")
+    assert printed.err.count("\n") == 1
+    assert told in printed.err
+    assert printed.out == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_process_of_a_refused_command_ends_with_its_line_and_exit_code(tmp_path):
+    done = cli("run", "limts.max_turns=3", cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+    assert done.stderr.startswith("rlm-eval: ") and list(tmp_path.iterdir()) == []
 
 
 def test_help_names_every_command_and_an_example(capsys):
