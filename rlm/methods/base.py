@@ -47,16 +47,16 @@ class BaseTruncated(Method):
         room = window.room(prompt.messages(""))
         ids = await asyncio.to_thread(_encode, prompt.context_text)
         while True:
-            cut = room is not None and len(ids) > room
-            messages = prompt.messages(_head_and_tail(ids, room)) if cut else prompt.messages()
-            if cut:
+            messages, cut = prompt.messages(), False
+            if room is not None and len(ids) > room:
+                messages, cut = prompt.messages(_head_and_tail(ids, room)), True
                 tree.trajectory.record("truncation", what="context", tokens=len(ids), cut_tokens=len(ids) - room)
             try:
                 return read_answer(await tree.call(self.model, messages, closing=True), truncated=cut)
             except ContextOverflow:
                 window.refused(messages)
                 room = window.room(prompt.messages(""))
-                if room < _FEWEST_TOKENS:
+                if room is None or room < _FEWEST_TOKENS:
                     raise
 
 
@@ -87,7 +87,7 @@ class BaseBm25(Method):
             except ContextOverflow:
                 window.refused(messages)
                 room = window.room(prompt.messages(""))
-                if room < _FEWEST_TOKENS:
+                if room is None or room < _FEWEST_TOKENS:
                     raise
 
 

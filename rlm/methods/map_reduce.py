@@ -12,7 +12,7 @@ from annotated_types import Ge
 from rlm.limits import LimitReached
 from rlm.methods.base import last_answer, read_answer
 from rlm.methods.method import Answer, Method
-from rlm.methods.session import Session
+from rlm.methods.session import MethodSession
 from rlm.methods.subcalls import PaidReplies, SubCalls, sub_call_functions
 from rlm.methods.window import Window, fit
 from rlm.prompt import Prompt
@@ -69,7 +69,7 @@ class MapReduce(Method):
         functions = sub_call_functions(calls, paid, parent=lambda: turn)
         # The method is one cell, and max_wall_s alone bounds its time.
         settings = replace(ReplSettings.of(self.repl), cell_s=_NO_LIMIT_S)
-        session = await Session.open(
+        session = await MethodSession.open(
             settings, tree.meter.limits, tree, paid, prompt.context, functions, data=self._data(prompt)
         )
         notes = ""

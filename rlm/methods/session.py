@@ -1,4 +1,4 @@
-"""Session: a method's REPL, whose cells are counted and recorded, and their output as the model sees it."""
+"""MethodSession: a method's REPL, whose cells are counted and recorded, and their output as the model sees it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rlm.tree import CallTree
 NO_OUTPUT = "(no output)"
 
 
-class Session:
+class MethodSession:
     """The REPL of one loop. paid: the store that the session's functions use for their replies."""
 
     def __init__(self, repl: Repl, tree: CallTree, paid: PaidReplies) -> None:
@@ -36,7 +36,7 @@ class Session:
         *,
         answer: AnswerProtocol = "none",
         data: Mapping[str, Any] | None = None,
-    ) -> Session:
+    ) -> MethodSession:
         """Start a REPL with a method's settings; `open_repl` documents answer and data. Raises ReplError."""
         checked = ReplSettings.of(settings, limits.max_output_chars)
         if limits.max_answer_bytes is not None:

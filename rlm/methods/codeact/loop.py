@@ -13,13 +13,13 @@ from rlm.limits import LimitReached, LoopGuard
 from rlm.methods.bm25 import Hit, Search, cut_passages
 from rlm.methods.codeact.reply import Turn, answer_form, last_words, read_turn
 from rlm.methods.method import Answer, Method
-from rlm.methods.session import Session, shown_output
+from rlm.methods.session import MethodSession, shown_output
 from rlm.methods.subcalls import PaidReplies, SubCalls, capacity, sub_call_functions
 from rlm.methods.thinking import written
 from rlm.models.chat import Reply
 from rlm.prompt import Prompt
 from rlm.prompts import load_prompt
-from rlm.repl.protocol import CellStatus, ReplSettings
+from rlm.repl.protocol import CellStatus, HostFunction, ReplSettings
 from rlm.tree import CallTree
 
 Action = Literal["python", "search", "llm_query"]
@@ -75,7 +75,7 @@ class _Loop:
             Search(lambda: cut_passages(prompt.context, self._shown_chars)) if SEARCH in self._actions else None
         )
         self._form = answer_form(prompt.question or prompt.context_text)
-        self._session: Session | None = None
+        self._session: MethodSession | None = None
         self._turn: int | None = None
         self._messages = self._first_messages(prompt)
 
@@ -133,8 +133,8 @@ class _Loop:
             repeated = guard.repeated("\n\n".join(turn.cells), "\n".join(outputs))
         if turn.searches and self._search is None:
             outputs, failed = [*outputs, "There are no documents to search."], True
-        elif turn.searches:
-            outputs += [await self._found(query) for query in turn.searches]
+        elif self._search:
+            outputs += [await self._found(self._search, query) for query in turn.searches]
         if turn.answers:
             outputs.append(self._text.render("ignored_answer"))
         if repeated:
@@ -156,22 +156,23 @@ class _Loop:
             failed = result.status != CellStatus.OK
         return outputs, failed
 
-    async def _open(self) -> Session:
+    async def _open(self) -> MethodSession:
         if self._session is None:
-            method, tree, paid, functions = self._method, self._tree, PaidReplies(self._tree.meter), {}
+            method, tree, paid = self._method, self._tree, PaidReplies(self._tree.meter)
+            functions: Mapping[str, HostFunction] = {}
             if LLM_QUERY in self._actions:
                 calls = SubCalls(tree, method.sub_model, method.concurrency)
                 functions = sub_call_functions(calls, paid, parent=lambda: self._turn)
-            self._session = await Session.open(method.repl, tree.meter.limits, tree, paid, "", functions)
+            self._session = await MethodSession.open(method.repl, tree.meter.limits, tree, paid, "", functions)
             await self._hide_context(self._session)
         return self._session
 
-    async def _hide_context(self, session: Session) -> None:
+    async def _hide_context(self, session: MethodSession) -> None:
         """Delete the variable `context`, which every session has: here the context is in the model's own window."""
         await session.repl.run("del context")
 
-    async def _found(self, query: str) -> str:
-        hits = await self._search.find(query, self._method.search_k)
+    async def _found(self, search: Search, query: str) -> str:
+        hits = await search.find(query, self._method.search_k)
         self._tree.trajectory.record(
             "search", parent=self._turn, query=query, found=[hit.passage.index for hit in hits]
         )

@@ -81,8 +81,8 @@ def read_turn(reply: str, *, truncated: bool = False, form: str | None = None, t
         text = f"{text.rstrip()}\n\n```python\n{tool_code}\n```"
     searches.extend(_searches(reading.text))
     answers = tuple(dict.fromkeys(_answers(reading.text, form)))
-    searches = tuple(dict.fromkeys(searches))[:_MAX_SEARCHES]
-    return Turn(text.strip(), reading.text.strip(), tuple(cells), searches, answers, not truncated, tool_code)
+    made = tuple(dict.fromkeys(searches))[:_MAX_SEARCHES]
+    return Turn(text.strip(), reading.text.strip(), tuple(cells), made, answers, not truncated, tool_code)
 
 
 def last_words(turn: Turn) -> tuple[str | None, bool]:
@@ -99,7 +99,8 @@ def last_words(turn: Turn) -> tuple[str | None, bool]:
 
 def _without_invented(reply: str) -> str:
     # Inside a fence, such a line is code or data.
-    kept, fenced = [], False
+    kept: list[str] = []
+    fenced = False
     for line in reply.split("\n"):
         if _FENCE.match(line):
             fenced = not fenced
@@ -112,7 +113,7 @@ def _without_invented(reply: str) -> str:
 def _search_lines(code: str) -> str:
     """The searches of a cell that does nothing else, one a line; empty for any other cell."""
     lines = [_SEARCH_LINE.match(line) for line in code.splitlines() if line.strip()]
-    return "\n".join(line[1] for line in lines) if all(lines) else ""
+    return "\n".join(line[1] for line in lines if line) if all(lines) else ""
 
 
 def _searches(text: str) -> list[str]:
@@ -143,5 +144,6 @@ def _answers(text: str, form: str | None) -> list[str]:
 def _bare(answer: str, mark: str) -> str:
     """The answer without the end of an emphasis that began before its mark."""
     emphasis = _EMPHASIS.search(mark)
-    opened = emphasis is not None and mark.count(emphasis[0]) == 1
-    return answer.removesuffix(emphasis[0]).strip() if opened else answer
+    if emphasis is None or mark.count(emphasis[0]) != 1:
+        return answer
+    return answer.removesuffix(emphasis[0]).strip()

@@ -20,15 +20,15 @@ class Acceptance:
     """Accepts or rejects the answers of one loop; a note in the conversation gives the reason for a rejection.
 
     An explicit final answer counts even if a variable of the session differs from it, which `contradicts` records.
-    source: where the accepted answer came from. repl: set when the session is open.
+    source: where the accepted answer came from.
     """
 
-    def __init__(self, talk: Conversation, strategy: Strategy) -> None:
-        self.repl: Repl | None = None
+    def __init__(self, talk: Conversation, strategy: Strategy, repl: Repl) -> None:
         self.source: str | None = None
         self.contradicts: bool | None = None
         self._talk = talk
         self._strategy = strategy
+        self._repl = repl
         self._asked_about: set[str] = set()
         self._unproven: Final | None = None
 
@@ -39,7 +39,7 @@ class Acceptance:
 
     async def of_cell(self) -> Answer | None:
         """The answer that a cell has set."""
-        text = await self._value(self.repl.final())
+        text = await self._value(self._repl.final())
         return None if text is None else self.accept(text, "cell")
 
     async def beside_code(self, final: Final, reply: Reply, *, failed: bool) -> Answer | None:
@@ -69,7 +69,7 @@ class Acceptance:
             return None
         if isinstance(final, FinalVariable) or (final.name and await self._exists(final.text)):
             name = final.name if isinstance(final, FinalVariable) else final.text
-            text = await self._value(self.repl.value(name), name)
+            text = await self._value(self._repl.value(name), name)
             return None if text is None else self.accept(text, "variable")
         if not last and final.name and _names_something(final.text) and final.text not in self._asked_about:
             # It may be a word, but it looks like a variable that the code has not made, or like the tag's example.
@@ -107,7 +107,7 @@ class Acceptance:
     async def _exists(self, name: str) -> bool:
         """Whether a word is the name of a variable; functions and modules do not count."""
         try:
-            return _OBJECT.fullmatch(await self.repl.value(name)) is None
+            return _OBJECT.fullmatch(await self._repl.value(name)) is None
         except UnknownVariable:
             return False
         except ReplError:
@@ -122,7 +122,7 @@ class Acceptance:
         """Record whether a literal answer differs from the answer that a variable holds."""
         if self._strategy.ready:
             try:
-                self.contradicts = (await self.repl.value(self._strategy.ready)).strip() != text.strip()
+                self.contradicts = (await self._repl.value(self._strategy.ready)).strip() != text.strip()
             except ReplError:
                 self.contradicts = None
 

@@ -16,7 +16,7 @@ from rlm.methods.rlm.functions import child_functions, host_tools, tool_notes
 from rlm.methods.rlm.prompt import Conversation, bounded, describe
 from rlm.methods.rlm.reply import AnswerProtocol, Cells, Reason, Reminder, RootReply, Step, read_root_reply
 from rlm.methods.rlm.strategy import Strategy
-from rlm.methods.session import Session
+from rlm.methods.session import MethodSession
 from rlm.methods.subcalls import PaidReplies, SubCallFailed, SubCalls, capacity, sub_call_functions
 from rlm.methods.thinking import written
 from rlm.models.chat import ChatModel, ContextOverflow, Reply
@@ -65,14 +65,12 @@ class Loop:
         self.tools = rlm.tools_for(prompt)
         self.limits = bounded(tree.meter.limits, model)
         self.talk = Conversation(load_prompt(rlm.prompt), self._settings(), describe(prompt, rlm.prefix_chars))
-        self.acceptance = Acceptance(self.talk, self.strategy)
-        self.session: Session | None = None
         self._child_slots = asyncio.Semaphore(rlm.children_concurrency)
 
     async def run(self) -> Answer:
+        self.session = await self._open()
+        self.acceptance = Acceptance(self.talk, self.strategy, self.session.repl)
         try:
-            self.session = await self._open()
-            self.acceptance.repl = self.session.repl
             return await self._turns()
         except LimitReached as limit:
             return await self._last_turn(limit)
@@ -82,8 +80,7 @@ class Loop:
             self.talk.forget()
             return await self._last_turn(LimitReached(StopReason.CONTEXT_OVERFLOW, "the conversation is too long"))
         finally:
-            if self.session:
-                await self.session.aclose()
+            await self.session.aclose()
             self._summarise()
 
     async def _turns(self) -> Answer:
@@ -158,13 +155,13 @@ class Loop:
 
     async def _last_answer(self, read: RootReply, reply: Reply) -> Answer | None:
         """The answer that the last reply gives by a tag or by code."""
-        step = final = read.step
-        if isinstance(step, Cells):
-            answer, _ = await self._run(step.codes, reply, timeout_s=_LAST_CELL_S)
-            final = step.final
-            if answer:
-                return answer
-        return await self.acceptance.of_reply(final, reply, last=True) if final else None
+        step = read.step
+        if not isinstance(step, Cells):
+            return await self.acceptance.of_reply(step, reply, last=True)
+        answer, _ = await self._run(step.codes, reply, timeout_s=_LAST_CELL_S)
+        if answer is None and step.final:
+            answer = await self.acceptance.of_reply(step.final, reply, last=True)
+        return answer
 
     def _prose(self, read: RootReply, reply: Reply) -> Answer | None:
         """The prose of a last reply without a tag, as the answer."""
@@ -176,7 +173,7 @@ class Loop:
 
     async def _left_in_session(self) -> Answer | None:
         """In the protocol `answer_variable`, the content of `answer`, whether it was marked as ready or not."""
-        if self.rlm.protocol != AnswerProtocol.ANSWER_VARIABLE or self.session is None:
+        if self.rlm.protocol != AnswerProtocol.ANSWER_VARIABLE:
             return None
         try:
             result = await self.session.repl.run(_MARK_READY, timeout_s=_LAST_CELL_S)
@@ -207,16 +204,16 @@ class Loop:
         self._record("step", step=type(read.step).__name__, reason=reason)
         return read
 
-    async def _open(self) -> Session:
+    async def _open(self) -> MethodSession:
         functions: dict[str, HostFunction] = {}
         paid, parent, depth = PaidReplies(self.tree.meter), (lambda: self.turn), self.depth + 1
         if self.rlm.max_depth > 0:
             functions |= sub_call_functions(self.calls, paid, parent=parent, depth=depth)
             functions |= child_functions(self._child, paid)
         functions |= host_tools(self.tools, self.tree, parent=parent, depth=depth, timeout_s=self.rlm.tool_timeout_s)
-        return await Session.open(
-            self.rlm.repl, self.limits, self.tree, paid, self.prompt.context, functions, answer=str(self.rlm.protocol),
-            data=self.rlm.data,
+        return await MethodSession.open(
+            self.rlm.repl, self.limits, self.tree, paid, self.prompt.context, functions, data=self.rlm.data,
+            answer="final_tags" if self.rlm.protocol == AnswerProtocol.FINAL_TAGS else "answer_variable",
         )  # fmt: skip
 
     async def _child(self, prompt: Prompt) -> str:
