@@ -1,7 +1,7 @@
 """The world outside the sessions. It runs the attacks in one session and checks for damage after each.
 
-Run as a script, by the user whose rights are to be tested, with a folder of its own and the kind of confinement; prints
-a JSON object of what each attack did, null where it did nothing.
+A script, run by the user whose rights are tested. Arguments: an empty folder, the kind of confinement, the project, the
+names of attacks. It prints a JSON object with the damage of each attack, null for none.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ LIMITS = ReplLimits(
     max_output_chars=20_000, max_value_bytes=64 << 20,
 )  # fmt: skip
 BUDGET = 100
-# Seconds an attack has before it is stopped.
+# Seconds after which an attack is stopped.
 ATTACK_S = 0.6
-# The whole seconds that a program started by an attack sleeps.
+# The seconds that a program started by an attack sleeps, as an integer.
 NAP_S = 30
-# What attacks name the objects of the kernel that they make.
+# The key of the kernel objects that attacks create.
 KEY = 0x524C4D
-# What the whole tree of processes may grow to while one attack is on.
+# The largest memory of all processes together during one attack.
 MEMORY_BYTES = 3 << 30
 NUMBERS = {
     "x86_64": {"ptrace": 101, "clone": 56, "socket": 41, "shmget": 29, "keyctl": 250, "syslog": 103, "init_module": 175,
@@ -105,7 +105,7 @@ class Arena:
         self.victim = subprocess.Popen(["sleep", "600"])
         self.neighbour = await self.open("the neighbour's context")
         made = await self.neighbour.run(f"kept = 'kept'\nopen('note', 'w').write({self.canary!r})")
-        # Without namespaces of its own a session has no scratch at all.
+        # Without namespaces a session has no scratch folder.
         self.has_scratch = made.status == CellStatus.OK
         self.attacker = await self.open("the attacker's context")
         self.before = self.state()
@@ -166,7 +166,7 @@ class Arena:
         made = self.calls
         with contextlib.suppress(ReplError, TimeoutError):
             await asyncio.wait_for(self.attacker.final() if result.final else self.attacker.value("value"), 5)
-        # A signal, or a call, takes its time to arrive.
+        # A signal or a call may arrive a moment later.
         await asyncio.sleep(0.03)
         if self.calls != made:
             return f"{self.calls - made} calls were made after the cell"
@@ -179,11 +179,11 @@ class Arena:
         if self.canary in shown:
             return "it read the canary"
         if "BREACH" in result.stdout:
-            return f"it did what must not be possible: {result.stdout[:200]}"
+            return f"a forbidden action succeeded: {result.stdout[:200]}"
         if len(shown) > 100_000:
             return "its result is too long"
         if self.calls > BUDGET or self.open_calls:
-            return f"{self.calls} calls were made, {self.open_calls} are still under way"
+            return f"{self.calls} calls were made, {self.open_calls} are in progress"
         after = self.state()
         for key, value in self.before.items():
             if after[key] != value:
@@ -197,15 +197,15 @@ class Arena:
         note = "open('note').read()[:6]" if self.has_scratch else "'canary'"
         near = await self.neighbour.run(f"print(kept, {note})")
         if near.stdout != "kept canary\n":
-            return f"the neighbour is not as it was: {near}"
+            return f"the neighbour has changed: {near}"
         again = await self.attacker.run("1 + 1")
         if again.stdout != "2\n":
-            # What a cell breaks of its own session stays broken; the next session must be as good as new.
+            # A cell may break its own session for good; the next session must work.
             await self.attacker.aclose()
             self.attacker = await self.open("the attacker's context")
             again = await self.attacker.run("1 + 1")
         if again.status != CellStatus.OK or again.stdout != "2\n":
-            return f"no session can be used any more: {again}"
+            return f"no session works: {again}"
         return None
 
     async def close(self) -> None:
@@ -250,10 +250,10 @@ def memory(pid: int) -> int:
 
 def sleepers() -> int:
     """Running programs that only an attack on this runner starts."""
-    count, wanted = 0, f"sleep\0{NAP_S}.{os.getpid()}\0".encode()
+    count, command = 0, f"sleep\0{NAP_S}.{os.getpid()}\0".encode()
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            count += (folder / "cmdline").read_bytes() == wanted
+            count += (folder / "cmdline").read_bytes() == command
         except OSError:
             continue
     return count

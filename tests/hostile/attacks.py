@@ -1,11 +1,10 @@
 """Cells that attack: the machine's files, network, processes and resources, and the host through the channel.
 
-Each is run after PRELUDE. The names in capitals are given by the arena: SECRET (a file that holds a canary), FOLDER
-(where it lies), JOURNAL (a file to write to), PORT, UDP_PORT, SOCKET_PATH, ABSTRACT (servers that listen), VICTIM (a
-process of the same user), HOST (the runner's process), GROUP (its process group), PROJECT (its code), NEIGHBOUR (a file
-in the scratch of another session), STDLIB, KEY (a name for objects of the kernel), NR (numbers of system calls). A cell
-prints BREACH where a thing was done that must not be possible, and what it could read; the arena looks for both, and
-for what has changed outside.
+Each runs after PRELUDE. The arena defines the names in capitals: SECRET (a file with a canary), FOLDER (its folder),
+JOURNAL (a file to write to), PORT, UDP_PORT, SOCKET_PATH, ABSTRACT (listening servers), VICTIM (a process of the same
+user), HOST (the runner's process), GROUP (its process group), PROJECT (its code), NEIGHBOUR (a file in the scratch
+folder of another session), STDLIB, KEY (a key of kernel objects), NR (numbers of system calls). A cell prints BREACH
+after a forbidden action, and everything that it could read. The arena checks for both, and for changes outside.
 """
 
 from attacks_files import FILES

@@ -1,4 +1,4 @@
-"""A runner whose sessions may start no further process for a while, for the test of what becomes of them."""
+"""A runner that may start no further process for a while, for the test of its sessions."""
 
 import asyncio
 import os
@@ -11,14 +11,14 @@ from rlm.repl.protocol import ReplError
 
 
 def allow(processes: int | None) -> None:
-    """How many processes the user of all below this process may have; None: as many as there may ever be."""
+    """Set the number of processes for the user of all processes below this one; None is the hard limit."""
     for pid in own_tree() - {os.getpid()}:
         most = resource.prlimit(pid, resource.RLIMIT_NPROC)[1]
         resource.prlimit(pid, resource.RLIMIT_NPROC, (most if processes is None else processes, most))
 
 
 async def main() -> None:
-    """Print what the second session is refused for, and what the first and a third one say after that."""
+    """Print why the second session is refused, and then the outputs of the first and of a third one."""
     first = await open_repl("", {})
     await first.run("x = 7")
     allow(0)

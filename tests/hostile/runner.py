@@ -1,4 +1,4 @@
-"""A runner with two sessions at work, for the tests of what is left behind: ends as its one argument says."""
+"""A runner with two sessions, for the tests of leftovers. Its one argument is the way in which it ends."""
 
 import asyncio
 import sys
@@ -8,7 +8,7 @@ from rlm.repl.protocol import ReplLimits
 
 
 async def main(ending: str) -> None:
-    """Open two sessions, say so, and end: `normally`, by an `error`, or wait to be ended while a cell runs."""
+    """Open two sessions and end `normally`, by an `error`, or wait to be killed while a cell runs."""
 
     async def llm_query(prompt: str) -> str:
         await asyncio.sleep(3600)

@@ -1,4 +1,4 @@
-"""Where no process can be made, one session is refused with the true reason and the others live on."""
+"""If no process can be created, one session is refused with the true reason, and the others continue."""
 
 from users import start, workplace
 

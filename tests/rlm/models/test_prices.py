@@ -78,14 +78,14 @@ def test_above_a_tier_all_tokens_cost_the_tiers_price():
     assert price.cost(TokenUsage(201, 0, 10)).usd == pytest.approx((402 + 200) * 1e-6)
 
 
-def test_what_the_provider_charges_wins_and_keeps_the_discount_beside_it():
+def test_the_charge_of_the_provider_wins_and_the_discount_is_kept():
     table = PriceTable({"m": {"input": 2, "output": 2, "cached": 1}})
     cost = table.cost("m", USAGE, charged_usd=5.0)
     assert (cost.usd, cost.uncached_usd, cost.state) == (5.0, pytest.approx(5.4), CostState.KNOWN)
     assert PriceTable().cost("nobody", USAGE, charged_usd=5.0).uncached_usd == 5.0
 
 
-def test_the_snapshot_names_the_tables_version_and_what_was_used():
+def test_the_snapshot_has_the_version_of_the_tables_and_the_prices_used():
     table = PriceTable({"m": {"input": 2, "output": 3}})
     table.cost("m", USAGE)
     table.cost("nobody", USAGE)

@@ -115,8 +115,8 @@ def test_a_stream_sends_progress_then_the_answer_and_its_usage():
     assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == answer
     assert [c.choices[0].finish_reason for c in chunks if c.choices][-1] == "stop"
     assert chunks[-1].usage.total_tokens == 13
-    told = [chunk.rlm["event"]["kind"] for chunk in chunks if (chunk.model_extra or {}).get("rlm", {}).get("event")]
-    assert "call" in told
+    kinds = [chunk.rlm["event"]["kind"] for chunk in chunks if (chunk.model_extra or {}).get("rlm", {}).get("event")]
+    assert "call" in kinds
 
 
 def test_a_silent_stream_sends_comments_that_clients_ignore(monkeypatch):
@@ -222,10 +222,10 @@ def test_the_cost_of_a_failed_completion_is_reported_and_no_client_pays_for_it_a
             api.chat.completions.create(model="base/echo", messages=USER)
         with api.responses.stream(model="base/echo", input="Hello") as stream:
             last = list(stream)[-1]
-    told = failed.value.response.json()["rlm"]
-    assert (told["stop_reason"], told["root_calls"], told["cost_usd"]) == ("error", 1, 0.0)
+    extension = failed.value.response.json()["rlm"]
+    assert (extension["stop_reason"], extension["root_calls"], extension["cost_usd"]) == ("error", 1, 0.0)
     assert (last.type, last.response.rlm["root_calls"]) == ("response.failed", 1)
-    # One for each request: the client, which would try twice more, is told not to.
+    # One for each request: the client would try twice more without the header x-should-retry.
     assert len(model.seen) == 2
 
 

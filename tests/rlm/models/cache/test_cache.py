@@ -28,6 +28,8 @@ from rlm.models.chat import (
     TokenUsage,
     ToolCall,
 )
+from rlm.models.client.endpoint import Endpoint
+from rlm.models.client.model import OpenAIModel
 
 HELLO = [{"role": "user", "content": "hello"}]
 FULL = Reply(
@@ -409,6 +411,12 @@ async def test_a_second_endpoint_that_appears_later_does_not_get_the_first_ones_
     assert (await first.complete(HELLO)).cache_hit
 
 
+def test_an_endpoint_model_has_one_key_at_every_address():
+    models = [OpenAIModel("m", Endpoint(address)) for address in ("http://a/v1", "http://b:9/v1")]
+    assert len({call_key(model, HELLO) for model in models}) == 1
+    assert len({call_key(model, HELLO, address=model.address) for model in models}) == 2
+
+
 SYSTEM = "You answer questions. " * 200
 LONG = "".join(f"line {number}\n" for number in range(30_000))
 
@@ -430,7 +438,7 @@ def conversation(system=SYSTEM, question="What is the code?", context=LONG):
         (conversation(context="NEW" + LONG), "message 1 (user), character 0: recorded 'line 0"),
         (conversation(context=LONG[:100_000] + "NEW" + LONG[100_003:]), "message 1 (user), in characters 99328 to"),
         (conversation(context=LONG[:-3] + "NEW"), f"message 1 (user), character {len(LONG) - 3}: recorded"),
-        (conversation()[:2], "goes on after message 1"),
+        (conversation()[:2], "continues after message 1"),
         ([*conversation(), {"role": "assistant", "content": "x"}], "ends before message 3 (assistant)"),
         ([conversation()[0], {"role": "assistant", "content": "x"}], "message 1 (assistant): its role was user"),
     ],
