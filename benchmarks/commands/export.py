@@ -1,4 +1,4 @@
-"""`rlm-eval export`: a run in forms that other tools read."""
+"""`rlm-eval export`: export of a run for other tools."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from pathlib import Path
 from benchmarks.config.compose import ConfigError
 
 FORMS = {
-    "calls": "the recorded responses, a file that ends in .jsonl.gz, for cache.mode=replay cache.path=OUT",
+    "calls": "the recorded responses as a .jsonl.gz file, for cache.mode=replay cache.path=OUT",
     "hf": "a data set folder that `datasets` loads",
     "inspect": "a folder of .eval logs for `inspect view` (extra inspect)",
-    "otel": "OpenTelemetry traces, sent to an OTLP endpoint as http://127.0.0.1:4318/v1/traces (extra otel)",
+    "otel": "OpenTelemetry traces, sent to an OTLP endpoint such as http://127.0.0.1:4318/v1/traces (extra otel)",
 }
 
 
 def main(argv: Sequence[str]) -> int:
     """Write the export and print where. Raises ConfigError."""
-    parser = argparse.ArgumentParser(prog="rlm-eval export", description="Write a run in a form that other tools read.")
+    parser = argparse.ArgumentParser(prog="rlm-eval export", description="Export a run for other tools.")
     parser.add_argument("form", choices=FORMS, help="; ".join(f"{name}: {about}" for name, about in FORMS.items()))
     parser.add_argument("run", type=Path, metavar="RUN", help="run folder")
-    parser.add_argument("out", metavar="OUT", help="file or new folder that is written, or address that is sent to")
+    parser.add_argument("out", metavar="OUT", help="file or new folder to write, or URL to send to")
     words = parser.parse_args(argv)
     if words.form == "otel":
         from benchmarks.export.otel import export_otel
@@ -51,7 +51,7 @@ def export_calls(run: Path, out: Path) -> int:
     if not stored.is_file():
         raise ConfigError(f"{run} has no recorded responses (calls.sqlite); was it run with cache.mode=off?")
     if not out.name.endswith(".jsonl.gz"):
-        raise ConfigError(f"{out}: a recording's name ends in .jsonl.gz")
+        raise ConfigError(f"OUT is {out}: expected a file name that ends in .jsonl.gz")
     store = CallStore(stored)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

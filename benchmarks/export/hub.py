@@ -1,4 +1,4 @@
-"""A run as a data set folder, samples and calls as parquet with a card, which `datasets` and the hub read."""
+"""Export of a run as a data set folder for `datasets` and the hub: samples and calls as parquet, and a card."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ configs:
 # {title}
 
 Results of the run `{name}` of rlm-eval{state}. `samples` has a row for each benchmark, method, sample and epoch,
-`calls` one for each model call. run.json says what was run: configuration, data revisions, prompt hashes, prices.
+`calls` one for each model call. run.json has the configuration, data revisions, prompt hashes and prices.
 
 ```python
 from datasets import load_dataset
@@ -38,15 +38,15 @@ _DEFAULT = "  default: true\n"
 _PROTECTED = """
 ## Protected benchmarks
 
-Texts of {names} begin with `{prefix}` and are not readable at sight, as the authors of that data set ask: do not
-publish them in the clear. `benchmarks.sources.protect.unseal` of rlm-eval reads them.
+Texts of {names} begin with `{prefix}` and are encoded, as the authors of the data set ask: do not publish them as
+plain text. `benchmarks.sources.protect.unseal` of rlm-eval decodes them.
 """
 
 
 def export_hub(path: Path, out: Path) -> list[Path]:
     """Write the data set folder of a run and return its files. Raises ConfigError.
 
-    Texts of protected benchmarks stay sealed, as they are in the run folder.
+    Texts of protected benchmarks stay sealed.
     """
     run = read_run(path)
     empty_folder(out)
@@ -68,7 +68,7 @@ def _card(run: RunTables, tables: list[str], folder: str) -> str:
     sealed = sorted(set(run.samples.loc[run.samples["protected"].fillna(False).astype(bool), "benchmark"]))
     return _CARD.format(
         title=f"rlm-eval run {name}",
-        # A JSON string is a YAML string, whatever the run is called.
+        # A JSON string is a valid YAML string.
         quoted=json.dumps(f"rlm-eval run {name}"),
         name=name,
         configs=configs,

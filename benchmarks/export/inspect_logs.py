@@ -1,4 +1,4 @@
-"""A run as logs of Inspect (inspect_ai), one for each benchmark and method, which `inspect view` opens."""
+"""Export of a run as logs of Inspect (inspect_ai), one for each benchmark and method, for `inspect view`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _STATES = {"finished": "success", "interrupted": "cancelled", "running": "started"}
 _LIMITS = {"max_cost_usd": "cost", "max_tokens": "token", "max_turns": "turn", "max_wall_s": "time"}
-_TEXT_COLUMNS = ("prediction", "extracted", "error")
+_TEXT_COLUMNS = ("prediction", "extracted", "error", "target")
 _METADATA = (
     "cluster", "task_group", "complexity", "length", "input_tokens", "lenient_score", "format_ok", "status",
     "stop_reason", "truncated", "cost_usd", "cost_state", "root_calls", "sub_calls", "max_depth_reached", "turns",
@@ -29,10 +29,10 @@ _METADATA = (
 
 
 def export_inspect(path: Path, out: Path) -> list[Path]:
-    """Write the logs of a run and return their files. Raises ConfigError, also where inspect_ai is not installed.
+    """Write the logs of a run and return their files. Raises ConfigError, also if inspect_ai is not installed.
 
-    What a run folder does not hold is not in them: the target is given by its hash. Texts are cut to TEXT_CHARS
-    characters, those of protected benchmarks left out.
+    The target is the one of samples.parquet, or its hash if the table has none. Texts are cut to TEXT_CHARS characters;
+    texts of protected benchmarks are left out.
     """
     try:
         from inspect_ai.log import write_eval_log
@@ -132,7 +132,7 @@ def _sample(run: RunTables, row: Mapping[str, Any]) -> EvalSample:
         id=str(row["sample_id"]),
         epoch=int(row["epoch"]) + 1,
         input=cut(_query(events)) or (HIDDEN if protected else str(row["sample_id"])),
-        target=f"sha256:{row['target_sha256']}",
+        target=cut(row.get("target") or f"sha256:{row['target_sha256']}"),
         messages=[*messages, ChatMessageAssistant(content=cut(answer))] if answer and not messages else messages,
         output=ModelOutput.from_content(row.get("model") or "none", cut(answer)),
         scores={
@@ -154,19 +154,20 @@ def _sample(run: RunTables, row: Mapping[str, Any]) -> EvalSample:
 
 
 def _conversation(events: Sequence[Mapping[str, Any]]) -> list[ChatMessage]:
-    """What was said between the harness and the root, from the root's calls."""
-    said: list[ChatMessage] = []
+    """The conversation of the harness and the root, from the root's calls."""
+    messages: list[ChatMessage] = []
     for event in events:
         if event["kind"] == "call" and event["role"] == "root" and event["depth"] == 0:
-            # A call that does not go on from an earlier one sends its whole history.
-            said = said if "after_call" in event else []
-            said += [message for message in _messages(event["messages"]) if message.role != "assistant" or not said]
-            said.append(_output(event).choices[0].message)
-    return said
+            # A call that does not continue an earlier one sends its complete history.
+            messages = messages if "after_call" in event else []
+            new = _messages(event["messages"])
+            messages += [message for message in new if message.role != "assistant" or not messages]
+            messages.append(_output(event).choices[0].message)
+    return messages
 
 
 def _events(events: Sequence[Mapping[str, Any]], started: float) -> Iterator[Event]:
-    """Model calls and cells as Inspect's transcript has them; notices and limits as notes."""
+    """Events of Inspect's transcript: model calls, cells as tool calls, notices and limits as notes."""
     from inspect_ai.event import InfoEvent, ModelEvent, ToolEvent
     from inspect_ai.model import GenerateConfig
 
@@ -211,7 +212,7 @@ def _output(event: Mapping[str, Any]) -> ModelOutput:
 def _usage(prompt: int, cached: int, completion: int, reasoning: int | None = None) -> ModelUsage:
     from inspect_ai.model import ModelUsage
 
-    # Inspect counts cached tokens apart from the others of the input.
+    # Inspect counts cached tokens separately from other input tokens.
     return ModelUsage(
         input_tokens=int(prompt) - int(cached),
         input_tokens_cache_read=int(cached),
@@ -222,7 +223,7 @@ def _usage(prompt: int, cached: int, completion: int, reasoning: int | None = No
 
 
 def _model_usage(row: Mapping[str, Any]) -> dict[str, ModelUsage]:
-    # Tokens are the whole tree's; the table of samples does not split them by model.
+    # The table of samples has the tokens of the complete tree, not split by model.
     names = [row.get("model"), row.get("sub_model") if row.get("sub_calls") else None]
     name = " + ".join(dict.fromkeys(str(model) for model in names if model))
     if not name:

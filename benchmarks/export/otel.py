@@ -1,4 +1,4 @@
-"""A run as OpenTelemetry traces in the GenAI conventions, one a sample, sent to a collector or a viewer."""
+"""Export of a run as OpenTelemetry traces in the GenAI conventions, one a sample, sent to a collector."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer
 
 _COLUMNS = ("benchmark", "sample_id", "status", "stop_reason", "cost_state", "cost_usd", "task_group", "length")
-# The conventions' own names: model calls, cells and tools, and whole methods with their children.
+# Operation names of the conventions: model calls, cells and tools, methods and their children.
 _CHAT, _TOOL, _AGENT = "chat", "execute_tool", "invoke_agent"
 
 
 def export_otel(path: Path, endpoint: str) -> int:
-    """Send the traces of a run by OTLP over HTTP and return how many there are.
+    """Send the traces of a run by OTLP over HTTP and return their number.
 
-    endpoint: where traces are taken, such as http://127.0.0.1:4318/v1/traces. Texts are cut, those of protected
-    benchmarks left out. Raises ConfigError, also where OpenTelemetry is not installed or the endpoint does not answer.
+    endpoint: URL of a collector, such as http://127.0.0.1:4318/v1/traces. Texts are cut; texts of protected benchmarks
+    are left out. Raises ConfigError, also if OpenTelemetry is not installed or the endpoint does not accept the traces.
     """
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -35,7 +35,9 @@ def export_otel(path: Path, endpoint: str) -> int:
     except ImportError as error:
         raise ConfigError(f"export otel needs the extra: pip install 'rlm-eval[otel]' ({error})") from error
     if not endpoint.startswith(("http://", "https://")):
-        raise ConfigError(f"{endpoint}: wanted the address of an OTLP endpoint, as http://127.0.0.1:4318/v1/traces")
+        raise ConfigError(
+            f"OUT is {endpoint}: expected the URL of an OTLP endpoint, such as http://127.0.0.1:4318/v1/traces"
+        )
     run = read_run(path)
     finished, exporter = InMemorySpanExporter(), OTLPSpanExporter(endpoint=endpoint)
     named = {"service.name": "rlm-eval", "rlm_eval.run": str(run.manifest.get("name") or path.name)}
@@ -45,7 +47,7 @@ def export_otel(path: Path, endpoint: str) -> int:
     for row in rows:
         _trace(provider.get_tracer("rlm-eval"), run, row)
         if exporter.export(finished.get_finished_spans()) is not SpanExportResult.SUCCESS:
-            raise ConfigError(f"{endpoint} does not take the traces")
+            raise ConfigError(f"{endpoint} does not accept the traces")
         finished.clear()
     return len(rows)
 
@@ -56,7 +58,7 @@ def _trace(tracer: Tracer, run: RunTables, row: Mapping[str, Any]) -> None:
     started, wall = float(row["started_at"] or 0.0), float(row["wall_s"] or 0.0)
     events = read_trajectory(run.path, row["trajectory"]) if row["trajectory"] and not row.get("protected") else []
     root = tracer.start_span(f"{_AGENT} {row['method']}", start_time=_ns(started), attributes=_sample(row))
-    # Of each event: the span that it stands in, the innermost child's or the sample's.
+    # The enclosing span of each event: that of the innermost child, or of the sample.
     inside: dict[int | None, tuple[Span, Context]] = {None: (root, set_span_in_context(root))}
     ends: dict[Span, float] = {}
     for event in events:
@@ -87,7 +89,7 @@ def _trace(tracer: Tracer, run: RunTables, row: Mapping[str, Any]) -> None:
 def _step(event: Mapping[str, Any]) -> tuple[str, float, dict[str, Any]]:
     """Name, seconds and attributes of the span of an event."""
     if event["kind"] == "call":
-        said = [{"role": "assistant", "parts": [{"type": "text", "content": cut(event["reply"] or "")}]}]
+        reply = [{"role": "assistant", "parts": [{"type": "text", "content": cut(event["reply"] or "")}]}]
         return f"{_CHAT} {event['model']}", event["latency_s"], {
             "gen_ai.operation.name": _CHAT,
             "gen_ai.provider.name": "openai",
@@ -97,18 +99,18 @@ def _step(event: Mapping[str, Any]) -> tuple[str, float, dict[str, Any]]:
             "gen_ai.usage.output_tokens": event["completion_tokens"],
             "gen_ai.usage.cache_read.input_tokens": event["cached_tokens"],
             "gen_ai.input.messages": json.dumps(list(_messages(event["messages"]))),
-            "gen_ai.output.messages": json.dumps(said),
+            "gen_ai.output.messages": json.dumps(reply),
             "rlm_eval.role": event["role"],
             "rlm_eval.depth": event["depth"],
             "rlm_eval.cost_usd": event["cost_usd"],
             "rlm_eval.replayed": event["cache_hit"],
         }  # fmt: skip
     name = event.get("name") or "python"
-    told = {"gen_ai.tool.name": name, "rlm_eval.depth": event["depth"]}
+    attributes = {"gen_ai.tool.name": name, "rlm_eval.depth": event["depth"]}
     if event["kind"] == "cell":
-        told["gen_ai.tool.call.arguments"] = json.dumps({"code": cut(event["code"] or "")})
-        told["gen_ai.tool.call.result"] = cell_output(event)
-    return f"{_TOOL} {name}", event["wall_s"], {"gen_ai.operation.name": _TOOL, **told}
+        attributes["gen_ai.tool.call.arguments"] = json.dumps({"code": cut(event["code"] or "")})
+        attributes["gen_ai.tool.call.result"] = cell_output(event)
+    return f"{_TOOL} {name}", event["wall_s"], {"gen_ai.operation.name": _TOOL, **attributes}
 
 
 def _messages(messages: list[Mapping[str, str]]) -> Iterator[dict[str, Any]]:
@@ -117,8 +119,8 @@ def _messages(messages: list[Mapping[str, str]]) -> Iterator[dict[str, Any]]:
 
 
 def _sample(row: Mapping[str, Any]) -> dict[str, Any]:
-    told = {f"rlm_eval.{name}": row[name] for name in _COLUMNS if row.get(name) is not None}
-    return {**_named(_AGENT, row["method"]), **told, "rlm_eval.epoch": int(row["epoch"])}
+    columns = {f"rlm_eval.{name}": row[name] for name in _COLUMNS if row.get(name) is not None}
+    return {**_named(_AGENT, row["method"]), **columns, "rlm_eval.epoch": int(row["epoch"])}
 
 
 def _named(operation: str, agent: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The tables of a run for an export, brought up to date where the run was cut short."""
+"""Tables and texts of a run for an export."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-# Of a longer text a viewer gets both ends: prompts of a million tokens open nowhere.
+# Viewers do not open prompts of a million tokens: longer texts are cut in the middle.
 TEXT_CHARS = 20_000
 
 
@@ -29,7 +29,7 @@ class RunTables:
 
 
 def read_run(path: Path) -> RunTables:
-    """Read a run folder; its tables are written again from the journal unless it is finished. Raises ConfigError."""
+    """Read a run folder; the tables of an unfinished run are rebuilt from its journal. Raises ConfigError."""
     import pandas as pd
 
     manifest = read_manifest(path)
@@ -42,26 +42,26 @@ def read_run(path: Path) -> RunTables:
 
 
 def empty_folder(out: Path) -> Path:
-    """Make the folder of an export. Raises ConfigError where it holds something or cannot be made."""
+    """Create the folder of an export. Raises ConfigError if it is not empty or cannot be created."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         if any(out.iterdir()):
-            raise ConfigError(f"{out} is not empty: name a new folder")
+            raise ConfigError(f"{out} is not empty: expected a new folder")
     except OSError as error:
         raise ConfigError(f"{out} cannot be written: {error.strerror or error}") from error
     return out
 
 
 def cut(text: str) -> str:
-    """A text as viewers take it: at most about TEXT_CHARS of it, and no lone surrogates, which no encoding takes."""
+    """A text for a viewer: both ends of a text longer than TEXT_CHARS, without lone surrogates."""
     text = text.encode("utf-8", "replace").decode("utf-8")
     if len(text) <= TEXT_CHARS:
         return text
     half = TEXT_CHARS // 2
-    return f"{text[:half]}\n[... {len(text) - TEXT_CHARS:,} characters are left out ...]\n{text[-half:]}"
+    return f"{text[:half]}\n[... {len(text) - TEXT_CHARS:,} characters omitted ...]\n{text[-half:]}"
 
 
 def cell_output(event: Mapping[str, Any]) -> str:
-    """What a cell printed, raised and was told, cut."""
-    told = [event.get("stdout"), event.get("stderr"), event.get("error"), event.get("notice")]
-    return cut("\n".join(str(part) for part in told if part))
+    """Output, error and notice of a cell, cut."""
+    parts = [event.get("stdout"), event.get("stderr"), event.get("error"), event.get("notice")]
+    return cut("\n".join(str(part) for part in parts if part))

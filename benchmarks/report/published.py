@@ -1,4 +1,4 @@
-"""The paper's Table 1: its figure for a row of ours, where both were measured alike, and what the two say together."""
+"""The paper's Table 1: the published row for a measured cell, and the comparison of the two."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.statistics import Interval, difference_of_intervals, samples_for_width
 
-# What the paper ran: its name of the benchmark, and the length in tokens where the benchmark has several.
+# The settings of the paper: its name of a benchmark, and the length in tokens if the benchmark has several.
 SETTINGS = {
     "codeqa": ("codeqa", None),
     "browsecomp_plus": ("browsecomp_plus_1k", None),
@@ -24,7 +24,7 @@ CONSISTENT, HIGHER, LOWER, TOO_FEW = "consistent", "higher", "lower", "too few s
 
 @dataclass(frozen=True)
 class PublishedRow:
-    """A row of the paper's table. score is in percent, cost in dollars a query, None where none is given."""
+    """A row of the paper's table. score: in percent. cost: in dollars a query, None if the paper gives none."""
 
     source: str
     model: str
@@ -40,11 +40,12 @@ class PublishedRow:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """verdict: consistent, higher or lower (ours against the paper's), or too few samples to tell.
+class PaperComparison:
+    """A measured score against the paper's.
 
-    difference in percent points with its 95% interval; samples_to_tell: how many of ours would measure as precisely as
-    the paper did, None where we do already.
+    verdict: consistent, higher, lower, or too few samples to tell. difference: in percentage points, with its 95%
+    interval. samples_to_tell: the number of samples that is needed to measure as precisely as the paper, None if the
+    measured score is as precise.
     """
 
     verdict: str
@@ -56,7 +57,7 @@ class Comparison:
 
 @cache
 def published_rows() -> tuple[PublishedRow, ...]:
-    """All rows, from the checkout or as installed with the package."""
+    """All rows, from the installed package or the checkout."""
     here = Path(__file__).parent.parent
     installed = here / "_published"
     folder = installed if installed.is_dir() else here.parent / "results" / "published"
@@ -81,13 +82,13 @@ def find_published(
     length: int | None = None,
     documents: int | None = None,
 ) -> PublishedRow | None:
-    """The paper's row for a setting of ours, None where it has none that is comparable.
+    """The comparable row of the paper, or None.
 
-    A benchmark counts only at the paper's length (tokens) or number of documents, an RLM only at the same depth (1
-    where max_depth is not given) and, if sub_model is given, with the same model for its sub-calls.
+    A benchmark must have the paper's length (tokens) or number of documents. An RLM must have the same depth (1 if
+    max_depth is not given) and, if sub_model is given, the same model for sub-calls.
     """
-    name, wanted = SETTINGS.get(_plain(benchmark), (None, None))
-    if name is None or (wanted is not None and length != wanted):
+    name, its_length = SETTINGS.get(_plain(benchmark), (None, None))
+    if name is None or (its_length is not None and length != its_length):
         return None
     if name == "browsecomp_plus_1k" and documents != 1000:
         return None
@@ -104,29 +105,30 @@ def find_published(
     return None
 
 
-def compare_with_published(ours: Interval, row: PublishedRow) -> Comparison:
-    """Our mean score (0 to 1) against the paper's percentage, which is an estimate from row.n samples itself.
+def compare_with_published(ours: Interval, row: PublishedRow) -> PaperComparison:
+    """Compare a measured mean score (0 to 1) with the paper's percentage, an estimate from row.n samples.
 
-    Higher or lower: the 95% interval of the difference excludes zero, both sampling errors counted (Newcombe 1998). The
-    paper gives no spread of scores, so its interval is Wilson's at its n, times what our scores vary less than binary
-    ones. Otherwise consistent if our interval is no wider than the paper's, too few samples to tell if it is.
+    Higher or lower: the 95% interval of the difference, with both sampling errors, excludes zero (Newcombe 1998). The
+    paper states no spread of scores, so its interval is Wilson's at its n, adjusted if the measured scores vary less
+    than binary ones. Otherwise consistent if the measured interval is at most as wide as the paper's, else too few
+    samples to tell.
     """
     if ours.n == 0 or math.isnan(ours.estimate):
-        return Comparison(TOO_FEW, math.nan, math.nan, math.nan, row.n)
+        return PaperComparison(TOO_FEW, math.nan, math.nan, math.nan, row.n)
     paper = _paper_interval(row, ours)
     low, high = difference_of_intervals(ours, paper)
     difference, low, high = 100 * (ours.estimate - paper.estimate), 100 * low, 100 * high
     if low > 0 or high < 0:
-        return Comparison(HIGHER if low > 0 else LOWER, difference, low, high, None)
-    # Intervals near 0 and 100% are narrow: widths are compared as if both were at the same score.
+        return PaperComparison(HIGHER if low > 0 else LOWER, difference, low, high, None)
+    # Intervals near 0 and 100% are narrow, so the widths are compared at the same score.
     needed = samples_for_width(ours.n_effective**-0.5, ours.n, paper.n_effective**-0.5)
     if needed is not None and needed > ours.n:
-        return Comparison(TOO_FEW, difference, low, high, needed)
-    return Comparison(CONSISTENT, difference, low, high, None)
+        return PaperComparison(TOO_FEW, difference, low, high, needed)
+    return PaperComparison(CONSISTENT, difference, low, high, None)
 
 
 def model_name(name: str) -> str:
-    """The model of a provider's name for it: without provider, date, quantisation and kind.
+    """The name of a model without provider, date, quantisation and kind.
 
     `openai/gpt-5-2025-08-07` is gpt-5; `Qwen/Qwen3-Coder-480B-A35B-Instruct-FP8` is qwen3-coder-480b-a35b.
     """

@@ -32,9 +32,7 @@ CALL_COLUMNS = (
 )  # fmt: skip
 
 
-# Columns of calls that name who answered, and the plural of their values.
-_ORIGINS = {"provider": "providers", "system_fingerprint": "system fingerprints", "returned_model": "model names"}
-_ORIGIN_COLUMNS = ("method", "role", "model", *_ORIGINS)
+_ORIGIN_COLUMNS = ("method", "role", "depth", "model", "provider", "system_fingerprint")
 
 
 @dataclass(frozen=True)
@@ -95,7 +93,7 @@ def load_runs(paths: Sequence[Path]) -> Runs:
         every = _samples(path)
         rows = every[~every.duplicated([*SAMPLE_KEY, *({"model"} & set(every.columns))], keep="last")]
         planned = int(manifest.get("samples_planned") or len(rows))
-        mixed = tuple(mixed_origins(_calls(path, _ORIGIN_COLUMNS)))
+        mixed = tuple(mixed_origins(rows, _calls(path, _ORIGIN_COLUMNS)))
         runs.append(Run(path, manifest, max(0, planned - len(rows)), len(every) - len(rows), mixed))
         samples.append(_with_settings(rows, manifest).assign(run=len(runs) - 1))
     together = prepare(pd.concat([frame for frame in samples if len(frame)] or samples[:1], ignore_index=True))
@@ -106,14 +104,25 @@ def load_runs(paths: Sequence[Path]) -> Runs:
     return Runs(tuple(runs), _renamed(together, names), names)
 
 
-def mixed_origins(calls: pd.DataFrame) -> Iterator[str]:
-    """A line for each method, role and model whose calls were answered by several providers, systems or models."""
+def mixed_origins(samples: pd.DataFrame, calls: pd.DataFrame) -> Iterator[str]:
+    """Lines on calls of one method and role that several providers, systems or models answered."""
     for (method, role, model), group in calls.groupby(["method", "role", "model"], observed=True):
-        for column, what in _ORIGINS.items():
-            found = sorted(set(group[column].dropna().astype(str)) - {""})
-            if len(found) > 1:
-                names = ", ".join(found[:3]) + (" ..." if len(found) > 3 else "")
-                yield f"the {role} calls of {method} ({model}) mix {len(found)} {what}: {names}"
+        for column, what in (("provider", "providers"), ("system_fingerprint", "system fingerprints")):
+            yield from _mixed(f"the {role} calls of {method} ({model})", group[column], what)
+    # Children of an RLM have roots too, often of another model.
+    for (method, role), group in calls[calls["depth"] <= 1].groupby(["method", "role"], observed=True):
+        group = group[group["depth"] == 0] if role == "root" else group
+        # A run may have several models; each has one name, unless the endpoint returns others.
+        rows = samples[samples["method"] == method]
+        column = "model" if role == "root" else "sub_model"
+        asked = rows[column].nunique() if column in rows and role in ("root", "sub") else 1
+        yield from _mixed(f"the {role} calls of {method}", group["model"], "model names", max(1, asked))
+
+
+def _mixed(calls: str, values: pd.Series, what: str, expected: int = 1) -> Iterator[str]:
+    found = sorted(set(values.dropna().astype(str)) - {""})
+    if len(found) > expected:
+        yield f"{calls} mix {len(found)} {what}: {', '.join(found[:3])}{' ...' if len(found) > 3 else ''}"
 
 
 def load_calls(runs: Runs) -> pd.DataFrame:

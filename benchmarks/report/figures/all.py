@@ -1,4 +1,4 @@
-"""The figures of a report, each as PNG, as SVG and as the table behind it; only those that there are data for."""
+"""All figures of a report, each as PNG, SVG and a csv file with its values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from benchmarks.report.tables.formats import write_csv
 if TYPE_CHECKING:
     import pandas as pd
 
-# Each draws with pyplot from prepared samples and a baseline, and gives the figure and its table, or None without data.
+# Functions of pyplot, prepared samples and a baseline that return a figure and its table, or None without data.
 FIGURES: tuple[Callable[[Any, Any, str | None], tuple[Any, Any] | None], ...] = (
     score_by_length,
     cost_by_length,
@@ -30,9 +30,9 @@ FIGURES: tuple[Callable[[Any, Any, str | None], tuple[Any, Any] | None], ...] = 
 
 
 def write_figures(samples: pd.DataFrame, folder: Path, *, baseline: str | None = None) -> list[Path]:
-    """Draw every figure that `samples` has data for; returns PNG, SVG and CSV files in the order of the report.
+    """Draw every figure that has data; return the PNG, SVG and csv files in the order of the report.
 
-    Figures of an earlier report in the folder that there are no data for any more are removed.
+    Files of figures without data, from an earlier report in the folder, are removed.
     """
     samples = prepare(samples)
     written: list[Path] = []

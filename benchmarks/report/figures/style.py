@@ -1,4 +1,4 @@
-"""How figures look and how they are written: colours, markers and lines told apart in grey, and reproducible files."""
+"""Style and output of figures: colours, markers and lines that differ in grey, axes, legends, reproducible files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-# Okabe & Ito's palette (2008), without yellow, which is lost on white; ordered so that neighbours differ in lightness.
+# Palette of Okabe & Ito (2008) without yellow, ordered so that neighbours differ in lightness.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINES = ("-", "--", "-.", (0, (3, 1, 1, 1, 1, 1)), (0, (5, 1)), (0, (1, 1)), (0, (7, 2, 1, 2)))
@@ -27,7 +27,7 @@ HATCHES = ("", "///", "...", "xx", "\\\\\\", "++", "oo")
 
 # Characters in a line of a name on an axis or in a legend.
 NAME_WIDTH = 44
-# Inches: around a legend, and the least width and height of a panel.
+# Inches: margin around a legend; smallest width and height of a panel.
 _MARGIN, _PANEL = 0.1, (1.3, 0.5)
 
 # Ticks of an axis of time.
@@ -60,7 +60,7 @@ _SETTINGS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Look:
-    """How one method is drawn, in every figure of a report."""
+    """Colour, marker, line and hatch of a method in all figures of a report."""
 
     colour: str
     marker: str
@@ -86,7 +86,7 @@ def looks(methods: Sequence[str]) -> dict[str, Look]:
 
 @contextlib.contextmanager
 def drawing() -> Iterator[Any]:
-    """matplotlib.pyplot without a display and with our settings; figures that are left open are closed."""
+    """matplotlib.pyplot without a display, with the settings of reports; closes all figures at the end."""
     import matplotlib
 
     matplotlib.use("Agg", force=False)
@@ -107,7 +107,7 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     png, svg = folder / f"{name}.png", folder / f"{name}.svg"
     settle(figure)
-    # Straight to the canvas: savefig draws everything twice.
+    # savefig would draw everything twice.
     FigureCanvasAgg(figure).print_png(png, metadata={"Software": None})
     figure.set_layout_engine("none")
     FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None, "Creator": None})
@@ -115,7 +115,7 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
 
 
 def length_axis(axes: Axes, lengths: Sequence[float]) -> None:
-    """A log2 axis of tokens with a tick at each length that was tested."""
+    """A log2 axis of tokens with ticks at the tested lengths."""
     shown = sorted(set(lengths))
     axes.set_xscale("log", base=2)
     _ticks(axes.xaxis, shown[:: max(1, round(len(shown) / 8))], tokens)
@@ -124,14 +124,14 @@ def length_axis(axes: Axes, lengths: Sequence[float]) -> None:
 
 
 def values_axis(axes: Axes, values: Sequence[float], label: str) -> None:
-    """A logarithmic axis with a tick at each value that was tested."""
+    """A logarithmic axis with ticks at the tested values."""
     axes.set_xscale("log")
     _ticks(axes.xaxis, sorted(set(values)), lambda value: f"{value:,.0f}")
     axes.set_xlabel(label)
 
 
 def dollar_axis(axes: Axes, which: str) -> None:
-    """Make the axis `x` or `y`, when all is drawn, a logarithmic one of dollars."""
+    """Make the axis `x` or `y` logarithmic with ticks in dollars; call it after drawing."""
     low, high = _log_limits(axes, which)
     decades = math.log10(high / low)
     steps = (1, 2, 5) if decades < 1.5 else (1, 3) if decades < 2.5 else (1,)
@@ -140,13 +140,13 @@ def dollar_axis(axes: Axes, which: str) -> None:
 
 
 def second_axis(axes: Axes, which: str) -> None:
-    """Make the axis `x` or `y`, when all is drawn, a logarithmic one of time: seconds, minutes and hours."""
+    """Make the axis `x` or `y` logarithmic with ticks in seconds, minutes and hours; call it after drawing."""
     low, high = _log_limits(axes, which)
     _ticks(getattr(axes, f"{which}axis"), _within(_SECONDS, low, high), _duration)
 
 
 def arm_names(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with a column `arm`: the method and, where there are several models, the model."""
+    """The table with a column `arm`: the method, and the model if there are several."""
     several = table.loc[~table["method"].isin(REFERENCE), "model"].nunique() > 1
     names = table["method"] + ", " + table["model"] if several else table["method"]
     return table.assign(arm=names.where(~table["method"].isin(REFERENCE), table["method"]))
@@ -155,9 +155,9 @@ def arm_names(table: pd.DataFrame) -> pd.DataFrame:
 def grid(
     plt: Any, panels: int, *, width: float = 3.6, height: float = 2.9, columns: int = 3
 ) -> tuple[Figure, list[Axes]]:
-    """A figure with so many panels, in rows of at most `columns`; what is left of the last row is blank.
+    """A figure with `panels` panels in rows of at most `columns`; the rest of the last row is blank.
 
-    A panel that stands alone is wider, so that a legend fits below it.
+    A single panel is wider, so that a legend fits below it.
     """
     wide = min(panels, columns)
     width = 1.4 * width if panels == 1 else width
@@ -170,9 +170,9 @@ def grid(
 
 
 def legend_below(figure: Figure, axes: Sequence[Axes]) -> None:
-    """One legend for all panels, under them, so that it never covers data; the figure grows by its height.
+    """Add one legend for all panels below them; the figure grows by its height.
 
-    It has as many columns as fit beside each other; a figure that is narrower than one column is widened.
+    The legend has as many columns as fit. A figure that is narrower than one column is widened.
     """
     entries: dict[str, Any] = {}
     for panel in axes:
@@ -194,18 +194,18 @@ def legend_below(figure: Figure, axes: Sequence[Axes]) -> None:
 
 
 def wrapped(text: str, width: int) -> str:
-    """Text in lines of at most `width` characters, words that are longer cut; `$` is no formula."""
+    """Text in lines of at most `width` characters; longer words are broken and `$` is escaped."""
     lines = textwrap.wrap(text, width, break_on_hyphens=False) or [""]
     return "\n".join(lines).replace("$", r"\$")
 
 
 def settle(figure: Figure) -> None:
-    """Lay the figure out and grow it until no text is cut off and no panel is squeezed by labels beside it."""
+    """Lay the figure out and enlarge it until no text is cut off and no panel is too small."""
     for _ in range(4):
         figure.draw_without_rendering()
         wide, high = figure.get_size_inches()
         box = figure.get_tightbbox()
-        # The layout keeps what is inside; what sticks out does so on both sides of a centred title or legend.
+        # A centred title or legend sticks out on both sides.
         more_wide = 2 * max(-box.x0, box.x1 - wide, 0.0)
         more_high = 2 * max(-box.y0, box.y1 - high, 0.0)
         panels = [axes.get_position() for axes in figure.axes if axes.axison]
@@ -219,7 +219,7 @@ def settle(figure: Figure) -> None:
 
 
 def _log_limits(axes: Axes, which: str) -> tuple[float, float]:
-    """Make an axis logarithmic and return its limits, half a decade apart at least so that ticks fall inside."""
+    """Make an axis logarithmic and return its limits, at least half a decade apart so that it has ticks."""
     axes.set(**{f"{which}scale": "log"})
     low, high = axes.get_xlim() if which == "x" else axes.get_ylim()
     if high / low < 4:
@@ -230,16 +230,16 @@ def _log_limits(axes: Axes, which: str) -> tuple[float, float]:
 
 
 def _within(ticks: Sequence[float], low: float, high: float) -> list[float]:
-    """The ticks inside the limits, every second one of too many."""
+    """The ticks inside the limits; every second one if there are more than eight."""
     inside = [tick for tick in ticks if low <= tick <= high]
     return inside if len(inside) <= 8 else inside[::2]
 
 
-def _ticks(axis: Axis, ticks: Sequence[float], said: Callable[[float], str]) -> None:
+def _ticks(axis: Axis, ticks: Sequence[float], label: Callable[[float], str]) -> None:
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     axis.set_major_locator(FixedLocator(ticks))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: said(value)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: label(value)))
     axis.set_minor_locator(NullLocator())
 
 

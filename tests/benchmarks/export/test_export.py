@@ -112,14 +112,14 @@ def test_an_unfinished_run_is_exported_as_far_as_it_is(run, tmp_path, capsys):
     assert "(killed, not finished)" in (tmp_path / "set" / "README.md").read_text()
 
 
-def test_what_cannot_be_exported_ends_with_one_line(run, tmp_path, capsys):
+def test_a_run_that_cannot_be_exported_ends_with_one_line(run, tmp_path, capsys):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").write_text("x")
     (tmp_path / "folder.jsonl.gz").mkdir()
     cases = {
         ("hf", tmp_path, tmp_path / "a"): "is not a run folder",
-        ("hf", run, tmp_path / "full"): "is not empty: name a new folder",
-        ("calls", run, tmp_path / "calls.txt"): "ends in .jsonl.gz",
+        ("hf", run, tmp_path / "full"): "is not empty: expected a new folder",
+        ("calls", run, tmp_path / "calls.txt"): "that ends in .jsonl.gz",
         ("calls", run, tmp_path / "folder.jsonl.gz"): "cannot be written: Is a directory",
         ("calls", run, tmp_path / "full" / "file" / "calls.jsonl.gz"): "cannot be written: File exists",
     }
@@ -167,9 +167,9 @@ def test_a_collector_gets_no_protected_text(protected_run, capsys, collector):
     assert len(spans) == 2 and not any(SECRET in str(span) or seal(SECRET) in str(span) for span in spans)
 
 
-def test_an_address_that_takes_no_traces_is_told(run, capsys, collector):
+def test_an_address_that_accepts_no_traces_is_an_error(run, capsys, collector):
     address, _ = collector
-    for out, told in {"traces": "wanted the address of an OTLP endpoint", address[:-9]: "does not take"}.items():
+    for out, told in {"traces": "expected the URL of an OTLP endpoint", address[:-9]: "does not accept"}.items():
         code, printed, err = export("otel", run, out, capsys)
         assert (code, printed) == (2, "") and told in err
 

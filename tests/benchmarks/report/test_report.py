@@ -362,18 +362,20 @@ def test_calls_of_a_large_run_are_gathered_in_parts(make_rows, make_calls, monke
 def test_calls_that_several_providers_answered_are_reported(make_run, make_rows, make_calls, tmp_path):
     calls = make_calls(
         4, provider=["alpha", "beta", None, None], system_fingerprint=["fp_1", "fp_1", "fp_2", None],
-        returned_model="gpt-5-2025-08-07",
+        model="gpt-5-2025-08-07",
     )  # fmt: skip
     run = make_run("mixed", make_rows("rlm", [1.0, 0.0]), calls)
     lines = (
-        "the root calls of rlm (gpt-5) mix 2 providers: alpha, beta",
-        "the root calls of rlm (gpt-5) mix 2 system fingerprints: fp_1, fp_2",
+        "the root calls of rlm (gpt-5-2025-08-07) mix 2 providers: alpha, beta",
+        "the root calls of rlm (gpt-5-2025-08-07) mix 2 system fingerprints: fp_1, fp_2",
     )
     text = write_report([run], tmp_path / "out").markdown.read_text()
     for line in lines:
         assert f"**Warning:** {line}." in text
         assert f"mixed: {line}" in terminal_table([run])
     assert "model names" not in text
+    renamed = make_run("renamed", make_rows("rlm", [1.0]), make_calls(2, model=["gpt-5", "gpt-5.1"]))
+    assert "renamed: the root calls of rlm mix 2 model names: gpt-5, gpt-5.1" in terminal_table([renamed])
 
 
 def test_cut_prompts_and_answers_are_marked_and_counted(make_run, make_rows, tmp_path):
