@@ -154,6 +154,51 @@ def test_letters_are_taken_as_longbench_takes_them(answer, official, lenient):
     assert judged.format_ok == (official is not None)
 
 
+@pytest.mark.parametrize(
+    ("answer", "letter"),
+    [
+        (r"\boxed{B}", "B"),
+        (r"The result is \boxed{\text{B}}.", "B"),
+        (r"The correct answer is \(B\)", "B"),
+        (r"$\boxed{B}$", "B"),
+        ('"B"', "B"),
+        ("B) text of the choice", "B"),
+        ("[B]", "B"),
+        ('{"answer": "B"}', "B"),
+        ("<answer>B</answer>", "B"),
+        ("Answer = B", "B"),
+        ("**Option B**", "B"),
+        ("B is correct", "B"),
+        ("I choose B because A and C are wrong", "B"),
+        ("(A) is wrong, so B", "B"),
+        ("(A) is wrong because it never returns, so B", "B"),
+        ("B, since A and C are wrong", "B"),
+        ("The answer is not A but B", "B"),
+        ("It cannot be (C); it must be (B).", "B"),
+        ("So B rather than D", "B"),
+        ("A function returns None, so B", "B"),
+        ("A) one\nB) two\nC) three\nD) four\nSo the answer is B", "B"),
+        ("A) one\nB) two\nC) three\nD) four", None),
+        ("A function of the module", None),
+        ("The class A.b inherits from B-tree", None),
+        ("All of them", None),
+    ],
+)
+def test_other_forms_of_a_letter_are_read_leniently_and_not_officially(answer, letter):
+    assert official_letter(answer) is None
+    assert lenient_letter(answer) == letter
+    judged = score(answer, "B")
+    assert (judged.value, judged.lenient) == (0, float(letter == "B"))
+
+
+@pytest.mark.parametrize("letter", LETTERS)
+def test_a_flood_of_letters_is_one_answer(letter):
+    flood = " ".join(f"({one})" for one in LETTERS)
+    assert score(flood, letter).lenient == float(letter == "D")
+    official = "\n".join(f"The correct answer is ({one})" for one in LETTERS)
+    assert score(official, letter).value == float(letter == "A")
+
+
 def test_the_text_of_a_choice_is_a_lenient_answer():
     assert score("None", "B", ["0", "None", "1", "2"]).lenient == 1
     assert score("None", "B", ["0", "None", "1", "2"]).value == 0

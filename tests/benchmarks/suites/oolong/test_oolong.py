@@ -5,6 +5,7 @@ import hashlib
 import json
 import pickle
 from collections import Counter
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -79,6 +80,20 @@ def test_fifty_samples_share_two_windows_and_have_three_groups():
     assert {sample.info.task_group for sample in made[:3]} == {"counting", "user", "timeline"}
     assert len({sample.prompt.query for sample in made[:25]}) == 25
     assert {sample.target.gold.answer_type for sample in made} == {"NUMERIC", "LABEL", "COMPARISON", "USER", "DATE"}
+
+
+@pytest.mark.parametrize("length", [512, 1024, 4096, 16384])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_no_question_is_repeated_within_a_window(length, seed):
+    made = samples(Oolong(lengths=(length,), samples=200, seed=seed))
+    asked = Counter((sample.info.cluster, sample.prompt.query) for sample in made)
+    assert asked.most_common(1)[0][1] == 1
+    questions = [(sample.info.cluster, sample.target.question) for sample in made]
+    # The order of labels and users does not make another question.
+    meant = Counter(
+        (cluster, replace(q, labels=frozenset(q.labels), users=frozenset(q.users))) for cluster, q in questions
+    )
+    assert meant.most_common(1)[0][1] == 1
 
 
 def test_the_oracle_is_right_and_no_constant_comes_near():

@@ -49,6 +49,8 @@ ALL = (NUMBER, LABEL, MORE, SAME, USER, DATE, MONTH)
         (MORE, "Answer: entity is more common than location", 1, 1),
         (MORE, "Answer: entity is less common than location", 0, 0),
         (MORE, "Answer: more common than", 1, 1),
+        (MORE, "THINK: x\nAnswer: numeric value is more common than human being", 1, 1),
+        (MORE, "THINK: x\nANSWER: numeric value is more common than human being", 1, 1),
         (MORE, "Answer: more common", 1, 1),
         (MORE, "more common", 1, 1),
         (MORE, "Answer: entity is not more common but less common than location", 1, 1),
