@@ -64,6 +64,44 @@ def test_a_judge_that_fails_leaves_the_run_as_it_was(go, server, in_folder, caps
     assert {path: path.read_bytes() for path in files} == files
 
 
+NO_VERDICT = {"rules": [{"match": "<correct_answer>", "status": 400, "body": {"error": {"message": "no"}}}]}
+
+
+def test_samples_whose_judge_failed_are_healed(go, server, in_folder, capsys, monkeypatch):
+    outcome = go(server(NO_VERDICT), *WORDS, "judge=gpt_4_1")
+    failed, _ = tables()
+    assert failed["status"].eq("error").all() and failed["score"].eq(0).all() and outcome.unscored
+    working = server(YES)
+    monkeypatch.setenv("OPENAI_BASE_URL", working.base_url)
+    assert main(["rescore", "run", "judge=gpt_4_1", "judge.root.max_output_tokens=777"]) == 0
+    assert "8 samples scored again, 8 scores changed" in capsys.readouterr().out
+    samples, calls = tables()
+    assert samples["score"].eq(1).all() and samples["status"].eq("ok").all() and samples["error"].isna().all()
+    assert samples["stop_reason"].eq("answer").all() and samples["prediction"].equals(failed["prediction"])
+    assert working.paid().total() == 8 and calls["role"].value_counts().to_dict() == {"judge": 8, "root": 4}
+
+
+def test_a_budget_bounds_the_verdicts_and_those_given_are_not_paid_again(go, server, in_folder, capsys):
+    fake = server(YES)
+    assert go(fake, *WORDS).state == "finished"
+    before, _ = tables()
+    paid = fake.paid().total()
+    words = ["rescore", "run", "judge=gpt_4_1", "concurrency.samples=2"]
+    capsys.readouterr()
+    assert main([*words, "budget.max_cost_usd=0.0000001"]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("rlm-eval: run keeps its scores: the budget is spent (") and told.count("\n") == 1
+    assert tables()[0].equals(before)
+    assert paid < fake.paid().total() <= paid + 2
+    assert main([*words, "budget.max_cost_usd=null"]) == 0
+    assert tables()[0]["score"].eq(1).all() and fake.paid().total() == paid + 8
+
+
+def test_only_the_judge_its_budget_and_concurrency_can_be_changed(capsys):
+    assert main(["rescore", "run", "seed=3"]) == 2
+    assert "'seed=3': expected a key of judge, budget, concurrency" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("index", "value", "told"),
     [
