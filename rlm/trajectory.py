@@ -29,7 +29,8 @@ class CallRecord:
 
     prompt_sha256: hash of its messages. prompt_file_sha256: hash of the method's prompt file, None without one.
     provider, system_fingerprint, output_cap, prompt_cut, only_reasoning: as in Reply. tool_call: the reply holds tool
-    calls, although none was offered.
+    calls, although none was offered. model: the name that was asked for; returned_model: the name that the endpoint
+    returned.
     """
 
     call_id: int
@@ -54,6 +55,7 @@ class CallRecord:
     prompt_cut: bool = False
     only_reasoning: bool = False
     tool_call: bool = False
+    returned_model: str = ""
 
 
 class Trajectory:

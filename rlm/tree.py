@@ -155,11 +155,11 @@ class CallTree:
         finally:
             usage, cost = _with_failures(reply, failures)
             record = CallRecord(
-                call_id, caller, role, depth, reply.model or model.name, usage, cost, reply.finish_reason,
+                call_id, caller, role, depth, model.name, usage, cost, reply.finish_reason,
                 reply.latency_s or time.perf_counter() - clock, _retries(failures, error),
                 reply.cache_hit, started_at, digest, failures, error, self.prompt_file_sha256,
                 reply.provider, reply.system_fingerprint, reply.output_cap, reply.prompt_cut, reply.only_reasoning,
-                bool(reply.tool_calls),
+                bool(reply.tool_calls), reply.model,
             )  # fmt: skip
             self._keep(record, messages, reply, parent)
 

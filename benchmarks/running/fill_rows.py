@@ -123,6 +123,7 @@ def _call_row(key: Key, call: CallRecord, call_id: int, parent_id: int | None) -
         started_at=call.started_at,
         provider=call.provider or None,
         system_fingerprint=call.system_fingerprint or None,
+        returned_model=call.returned_model or None,
         prompt_cut=call.prompt_cut,
         output_cap=call.output_cap,
     )

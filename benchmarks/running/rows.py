@@ -164,7 +164,7 @@ class CallRow(_Row):
     epoch: int = column("Repetition of the sample, counted from 0.", 0)
     depth: int = column("0 for the root's own calls, 1 for calls that these led to, and so on.", 0)
     role: str = column("`root`, `sub`, `compactor` or `judge`.", "root")
-    model: str = column("Model name that the endpoint returned, else the name that was asked for.", "")
+    model: str = column("Name of the model that was asked; in runs before 0.2 the name that the endpoint returned.", "")
     prompt_tokens: int = column("Prompt tokens, retried attempts included.", 0)
     cached_tokens: int = column("Prompt tokens that a provider's cache served.", 0)
     completion_tokens: int = column("Completion tokens, hidden reasoning included.", 0)
@@ -184,6 +184,7 @@ class CallRow(_Row):
     started_at: float = column("Start, in seconds since 1970.", 0.0, time=True)
     provider: str | None = column("Provider that served the call, as reported by a gateway.", None)
     system_fingerprint: str | None = column("Fingerprint of the serving system, as reported by the endpoint.", None)
+    returned_model: str | None = column("Model name that the endpoint returned.", None)
     prompt_cut: bool | None = column("The endpoint reported far fewer prompt tokens than were sent.", None)
     output_cap: int | None = column("Cap on output tokens that replaced the configured one for lack of room.", None)
 

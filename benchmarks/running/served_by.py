@@ -1,4 +1,4 @@
-"""Who served the calls of a run: providers and fingerprints by model, and a line when one changes."""
+"""Who served the calls of a run: providers, fingerprints and returned names by model, and a line when one changes."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 
 from benchmarks.running.rows import CallRow
 
-_COLUMNS = {"provider": "provider", "system_fingerprint": "system fingerprint"}
+_COLUMNS = {"provider": "provider", "system_fingerprint": "system fingerprint", "returned_model": "returned model name"}
 
 
 class ServedBy:
-    """Counts the calls of each model by provider and by system fingerprint."""
+    """Counts the calls of each model by provider, by system fingerprint and by the name that was returned."""
 
     def __init__(self) -> None:
         self._counts: dict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
 
     def add(self, calls: Iterable[CallRow]) -> list[str]:
-        """Count calls; returns a line for each value that is new where a model has been served by another one."""
+        """Count calls; returns a line for each new value of a model that had another one before."""
         lines = []
         for call in calls:
             for column in _COLUMNS:
@@ -34,7 +34,7 @@ class ServedBy:
         return lines
 
     def described(self) -> list[dict[str, Any]]:
-        """For the manifest: calls by provider and by fingerprint, of each model and role."""
+        """For the manifest: calls by provider, fingerprint and returned name, for each model and role."""
         by_model: dict[tuple[str, str], dict[str, Any]] = {}
         for (model, role, column), counts in sorted(self._counts.items()):
             entry = by_model.setdefault((model, role), {"model": model, "role": role})
