@@ -1,7 +1,6 @@
 """Calls from a cell to functions of the host: from any thread, many at once, with failures as exceptions."""
 
 import asyncio
-import time
 
 import pytest
 from hypothesis import given, settings
@@ -144,10 +143,9 @@ async def test_a_spent_budget_is_not_swallowed():
 async def test_a_cell_that_continues_after_its_budget_is_stopped(handler):
     host = Host(budget=2)
     repl = await open_repl("", host.functions(), limits=ReplLimits(grace_s=0.4))
-    started = time.monotonic()
-    result = await repl.run(f"while True:\n    try: llm_query('a')\n    {handler}")
+    # The cell itself would continue until its time limit of half an hour.
+    result = await asyncio.wait_for(repl.run(f"while True:\n    try: llm_query('a')\n    {handler}"), 120)
     assert result.status in (CellStatus.ERROR, CellStatus.KILLED)
-    assert time.monotonic() - started < 10
     assert len(host.prompts) == 2
     assert (await repl.run("1")).stdout == "1\n"
     await repl.aclose()
