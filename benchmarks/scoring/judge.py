@@ -15,6 +15,7 @@ from rlm.models.chat import ChatModel, ContextOverflow
 from rlm.prompts import PromptFile, load_prompt
 from rlm.trajectory import CallRecord, Trajectory
 from rlm.tree import JUDGE, CallTree
+from rlm.validation import make
 
 DEFAULT_PROMPT = "judge-v1"
 _FOLDER = Path(__file__).parent / "prompts"
@@ -99,8 +100,8 @@ def build_judge(config: Mapping[str, Any], prices: Mapping[str, Any] | None = No
         raise ValueError(f"judge.prompt is {prompt!r}: expected the name of a prompt, or a path")
     try:
         models = build_models(settings, prices=prices, **options)
-        return LlmJudge(models["root"], prompt, Limits(**limits) if limits else None)
-    except (ValueError, TypeError) as error:
+        return LlmJudge(models["root"], prompt, make(Limits, limits, "limits") if limits else None)
+    except ValueError as error:
         raise ValueError(f"judge: {str(error).replace('model.', 'judge.')}") from error
 
 

@@ -102,6 +102,15 @@ async def test_a_verdict_that_is_only_in_the_reasoning_is_read(reply, correct):
     assert (await LlmJudge(Model(reply)).open()[0]("q", "r", "c")).correct is correct
 
 
+async def test_a_reply_without_content_is_read_from_its_reasoning(fake_openai):
+    message = {"content": None, "reasoning_content": "The years agree.\ncorrect: yes\nconfidence: 70"}
+    async with fake_openai.FakeOpenAI([{"message": message}]) as server:
+        judge = build_judge(configuration(server.base_url))
+        judgement = await judge.open()[0]("q", "r", "c")
+        assert (judgement.correct, judgement.confidence, len(server.log)) == (True, 70, 1)
+        await judge.model.aclose()
+
+
 async def test_a_spent_budget_of_the_run_is_raised_and_not_a_verdict():
     budget = Budget(0.5)
     budget.charge(Cost(1.0))
