@@ -1,4 +1,4 @@
-"""The judge: one call for each response, counted apart, on limits of its own."""
+"""The judge: one call for each response, with its own limits and its own count of calls."""
 
 import asyncio
 import json
@@ -51,7 +51,7 @@ async def test_a_response_stays_between_its_tags(fake_openai):
         await judge.model.aclose()
 
 
-async def test_a_call_that_fails_for_good_is_no_verdict_but_an_error(fake_openai):
+async def test_a_call_that_fails_for_good_is_an_error(fake_openai):
     async with fake_openai.FakeOpenAI(["500"] * 8) as server:
         judge = build_judge(configuration(server.base_url))
         ask, calls = judge.open()
@@ -127,7 +127,7 @@ async def test_each_response_is_judged_on_a_budget_of_its_own(fake_openai):
         await built.model.aclose()
 
 
-def test_no_judge_is_built_of_none_and_bad_settings_are_told_in_one_line(monkeypatch):
+def test_invalid_settings_are_refused_in_one_line(monkeypatch):
     assert build_judge({"kind": "none"}) is None
     good = configuration("http://127.0.0.1:9")
     for change, message in (

@@ -1,4 +1,4 @@
-"""Rows of data files: every form gives the same rows, and what is malformed is named by file and line."""
+"""Rows of data files: every format gives equal rows, and errors name the file and the line."""
 
 import gzip
 import io
@@ -30,7 +30,7 @@ def wanted(rows: list[dict], columns=("id", "text"), where=None) -> list[dict]:
 
 
 @given(tables, st.integers(1, 40), st.sampled_from([None, 1]), st.sets(st.integers(0, 5)))
-def test_json_arrays_are_read_as_the_standard_library_reads_them_however_small_the_chunks(rows, chunk, indent, ids):
+def test_json_arrays_in_chunks_of_any_size_equal_those_of_the_standard_library(rows, chunk, indent, ids):
     content = json.dumps(rows, indent=indent, ensure_ascii=False).encode()
     columns = ("id", "text", "more")
     with mock.patch.object(files, "_CHUNK", chunk):
@@ -38,7 +38,7 @@ def test_json_arrays_are_read_as_the_standard_library_reads_them_however_small_t
 
 
 @given(tables)
-def test_lines_gzip_and_values_that_follow_one_another_give_the_same_rows(rows):
+def test_lines_gzip_and_consecutive_values_give_equal_rows(rows):
     lines = "".join(f"{json.dumps(row)}\n" for row in rows).encode()
     pretty = "\n".join(json.dumps(row, indent=2) for row in rows).encode()
     for name, content in (
@@ -53,7 +53,7 @@ def test_lines_gzip_and_values_that_follow_one_another_give_the_same_rows(rows):
 
 
 @given(tables, st.integers(1, 5), st.sets(st.integers(0, 5)), st.sampled_from(["NONE", "ZSTD"]))
-def test_parquet_gives_the_same_rows_whatever_its_row_groups(rows, group, ids, compression):
+def test_parquet_gives_equal_rows_for_any_row_groups(rows, group, ids, compression):
     rows = [{"id": row["id"], "text": row["text"]} for row in rows]
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(rows), buffer, row_group_size=group, compression=compression)

@@ -1,4 +1,4 @@
-"""Where rows come from: local copies, and the hub's own protocol against a hub on loopback."""
+"""Rows of local copies, and of a hub on loopback through the hub's own protocol."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def local(path: Path, hub: HubData = DATA) -> Source:
     return Source(str(path), hub, "benchmark.some.source")
 
 
-def test_of_a_folder_the_files_of_the_split_are_read(tmp_path):
+def test_the_files_of_the_split_are_read_from_a_folder(tmp_path):
     (tmp_path / "data").mkdir()
     for split, number in (("validation", 1), ("test", 2)):
         (tmp_path / "data" / f"{split}-00000-of-00001.jsonl").write_text(json.dumps({"id": number}))
@@ -36,7 +36,7 @@ def test_of_a_folder_the_files_of_the_split_are_read(tmp_path):
     assert list(local(tmp_path).rows(["id"])) == [{"id": 1}]
 
 
-def test_of_a_folder_the_named_files_are_read_wherever_they_lie(tmp_path):
+def test_named_files_are_read_from_any_place_in_a_folder(tmp_path):
     (tmp_path / "pairs-16.json").write_text('[{"id": 16}]')
     (tmp_path / "pairs-32.json").write_text('[{"id": 32}]')
     assert list(local(tmp_path, HubData("m/r", REVISION, files=("data/pairs-32.json",))).rows(["id"])) == [{"id": 32}]
@@ -115,7 +115,7 @@ for line in sys.stdin:
 """
 
 
-def test_the_hub_is_asked_for_the_pinned_revision_and_the_needed_bytes_alone(tmp_path, fake_hub):
+def test_only_the_needed_bytes_of_the_pinned_revision_are_requested(tmp_path, fake_hub):
     big = 40_000
     rows = [
         {"id": i, "kind": "wanted" if 20 <= i < 30 else "other", "text": f"{i:05d}" * (big // 5), "labels": "x" * big}

@@ -1,4 +1,4 @@
-"""What generated data promises: the same bytes everywhere, lengths that fit, questions that keywords do not label."""
+"""Generated data: equal bytes on every machine, lengths that fit, questions that keywords do not label."""
 
 import hashlib
 import importlib.util
@@ -61,7 +61,7 @@ def test_windows_fill_their_length_to_within_a_line(length, encoding):
         assert length - 140 - 80 < tokens <= length - 140
 
 
-def test_a_window_has_the_lines_that_it_names():
+def test_a_window_has_the_number_of_lines_that_it_states():
     made = generated_window(4096, 0, 0, "o200k_base", 140)
     assert made.text.startswith(f"Below are {len(made.lines)} lines.")
     assert written_users(made.text).tolist() == made.lines.users.tolist()
@@ -81,7 +81,7 @@ def test_labels_of_a_window_are_those_of_its_questions():
     assert [label_of[question] for question in asked] == made.lines.labels.tolist()
 
 
-def test_a_window_too_short_for_lines_says_so():
+def test_a_window_too_short_for_lines_is_refused():
     with pytest.raises(ValueError, match="window of 200 tokens has room for"):
         generated_window(200, 0, 0, "o200k_base", 140)
 

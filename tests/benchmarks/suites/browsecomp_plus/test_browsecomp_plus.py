@@ -1,4 +1,4 @@
-"""BrowseComp-Plus: what stands in a context, what is decrypted where, and how answers are scored."""
+"""BrowseComp-Plus: documents of a context, decryption, and scores of answers."""
 
 import asyncio
 import json
@@ -48,21 +48,21 @@ def score(answer: str | None, target: BrowseTarget | None = None, judge=None):
 # --- contexts
 
 
-def test_a_context_has_the_asked_number_of_documents_with_all_that_are_required():
+def test_a_context_has_the_configured_number_of_documents_and_all_required_ones():
     for sample in samples(generated()):
         found = docids(sample)
         assert len(found) == len(set(found)) == int(sample.sample_id.rpartition("-")[2])
         assert set(sample.target.gold) <= set(sample.target.evidence) <= set(found)
 
 
-def test_a_larger_context_holds_the_documents_of_a_smaller_one():
+def test_a_larger_context_includes_the_documents_of_a_smaller_one():
     by_query = {}
     for sample in samples(generated()):
         by_query.setdefault(sample.info.cluster, []).append(set(docids(sample)))
     assert all(small < large for small, large in by_query.values())
 
 
-def test_required_documents_stand_anywhere():
+def test_required_documents_are_at_any_position():
     places = [
         docids(sample).index(docid) / 60
         for sample in samples(generated(documents=[60], queries=40))
@@ -90,12 +90,12 @@ def test_judgements_and_answers_never_reach_the_prompt():
         assert repr(sample.target) not in repr(sample)
 
 
-def test_a_query_that_requires_more_documents_than_asked_for_gets_them_all():
+def test_a_query_gets_all_required_documents_even_if_they_are_more_than_configured():
     query = Query("1", "q", "a", ("1",), tuple(map(str, range(15))), ("20", "21"))
     assert sorted(choose_documents(query, None, 10, Draws(0)), key=int) == [str(n) for n in range(15)]
 
 
-def test_more_documents_than_there_are_is_an_error():
+def test_more_documents_than_the_collection_has_are_refused():
     with pytest.raises(ValueError, match="world_documents is 50: expected at least 60"):
         generated(world_documents=50)
 
@@ -144,7 +144,7 @@ def test_invalid_settings_are_refused_with_their_key(changes, message):
         (None, 0, 0, False),
     ],
 )
-def test_without_a_judge_the_normalised_answers_are_compared_and_the_score_says_so(answer, value, lenient, format_ok):
+def test_without_a_judge_the_normalised_answers_are_compared(answer, value, lenient, format_ok):
     judged = score(answer)
     assert (judged.value, judged.lenient, judged.format_ok) == (value, lenient, format_ok)
     assert judged.details["judged_by"] == "match"
@@ -221,7 +221,7 @@ def test_a_confidence_over_100_is_100():
     assert score("Exact Answer: x\nConfidence: 150%").details["stated_confidence"] == 100
 
 
-def test_the_oracle_is_right_and_constants_are_not():
+def test_the_oracle_scores_1_and_constants_do_not():
     benchmark = generated()
     for sample in samples(benchmark):
         best = asyncio.run(benchmark.score(sample.target, benchmark.oracle(sample.target)))
@@ -243,7 +243,7 @@ def test_any_text_gets_a_score(answer, correct):
 
 
 @given(st.text(st.characters(categories=["L", "N"]), min_size=1), st.text(max_size=40))
-def test_what_the_prompt_asks_for_is_found_after_any_explanation(correct, explanation):
+def test_the_requested_form_is_found_after_any_explanation(correct, explanation):
     answer = f"Explanation: {explanation}\nExact Answer: {correct}\nConfidence: 80%"
     assert exact_answer(answer) == correct
     judged = score(answer, BrowseTarget("q", correct))
@@ -255,13 +255,13 @@ def test_what_the_prompt_asks_for_is_found_after_any_explanation(correct, explan
 
 
 @pytest.mark.parametrize("flood", [" ", " *", "\t", "_"])
-def test_floods_are_read_at_once(flood):
+def test_floods_are_read_in_linear_time(flood):
     # Quadratic reading of these would take hours.
     assert exact_answer(f"**Exact Answer:** a{flood * 300_000}b{flood * 300_000}") == f"a{flood * 300_000}b"
 
 
 @given(st.text())
-def test_decryption_gives_back_what_was_encrypted(text):
+def test_decryption_reverses_encryption(text):
     assert CIPHER.decrypt(CIPHER.encrypt(text)) == text
 
 
@@ -325,7 +325,7 @@ def test_rows_are_decrypted_and_filled_up_from_the_corpus(folder):
             assert text == f"[Document {docid}]\n{'row' if of_the_row else 'corpus'} text {docid}"
 
 
-def test_a_drawn_part_of_the_queries_is_named_in_the_provenance(folder):
+def test_the_provenance_lists_the_drawn_queries(folder):
     benchmark = local(folder, queries=2)
     provenance = benchmark.provenance()
     assert len(benchmark.infos()) == len(provenance["query_ids"]) == 2
@@ -334,14 +334,14 @@ def test_a_drawn_part_of_the_queries_is_named_in_the_provenance(folder):
     assert len(drawn) > 1
 
 
-def test_the_corpus_is_not_read_where_the_rows_bring_all_documents(folder):
+def test_the_corpus_is_not_read_if_the_rows_have_all_documents(folder):
     (folder / "corpus.jsonl").unlink()
     assert len(docids(samples(local(folder, documents=[5]))[0])) == 5
     with pytest.raises(DataError, match=r"browsecomp_plus\.corpus is"):
         samples(local(folder, documents=[6]))
 
 
-def test_decrypted_text_is_written_nowhere(folder):
+def test_decrypted_text_is_never_written_to_disk(folder):
     samples(local(folder, documents=[5]))
     written = b"".join(path.read_bytes() for path in (folder / "cache").rglob("*") if path.is_file())
     assert CIPHER.encrypt("answer 1").encode() in written
@@ -349,25 +349,25 @@ def test_decrypted_text_is_written_nowhere(folder):
     assert b"row text" not in written
 
 
-def test_another_canary_is_told_as_such(folder):
+def test_another_canary_is_refused(folder):
     with pytest.raises(DataError, match=r"browsecomp_plus\.canary"):
         samples(local(folder, canary="wrong"))
 
 
-def test_documents_that_the_corpus_lacks_are_named(folder):
+def test_documents_missing_from_the_corpus_are_reported(folder):
     (folder / "gold.txt").write_text("1 Q0 5000 1\n")
     with pytest.raises(DataError, match="has no document '5000': expected it for query 1"):
         local(folder, qrels_gold=str(folder / "gold.txt")).sample("browsecomp_plus-1-20")
 
 
-def test_qrels_take_the_place_of_the_judgements_in_the_rows(folder):
+def test_qrels_replace_the_judgements_in_the_rows(folder):
     (folder / "evidence.txt").write_text("1 Q0 70 1\n1 Q0 71 0\n2 Q0 72 1\n")
     sample = local(folder, qrels_evidence=str(folder / "evidence.txt")).sample("browsecomp_plus-1-20")
     assert sample.target.evidence == ("70",)
     assert {"10", "70"} <= set(docids(sample))
 
 
-def test_columns_of_another_form_are_told(folder):
+def test_columns_of_another_form_are_reported(folder):
     changed = [row | {"gold_docs": "none"} for row in rows()]
     (folder / "queries.jsonl").write_text("".join(json.dumps(row) + "\n" for row in changed))
     with pytest.raises(DataError, match="query 1: gold_docs is str: expected a list of objects with docid and text"):
@@ -385,7 +385,7 @@ def test_columns_of_another_form_are_told(folder):
         ([{"gold_docs": [{"docid": 5, "text": "a"}]}], "a field cannot be decrypted"),
     ],
 )
-def test_rows_that_are_not_as_they_should_be_are_told_in_one_line(folder, changed, message):
+def test_malformed_rows_are_reported_in_one_line(folder, changed, message):
     content = [rows(1)[0] | change for change in changed]
     (folder / "queries.jsonl").write_text("".join(json.dumps(row) + "\n" for row in content))
     with pytest.raises(DataError, match=message) as caught:
@@ -400,7 +400,7 @@ def test_the_real_judgements_are_read(shared_data):
         assert sum(map(len, qrels.values())) == lines
 
 
-def test_a_malformed_line_of_judgements_is_named(tmp_path):
+def test_a_malformed_line_of_judgements_is_reported(tmp_path):
     (tmp_path / "qrels.txt").write_text("1 Q0 2 1\n\n1 Q0 3\n")
     with pytest.raises(DataError, match=r"qrels\.txt, line 3 is '1 Q0 3'"):
         read_qrels(str(tmp_path / "qrels.txt"), "key")

@@ -1,4 +1,4 @@
-"""The generated world: questions lead over as many documents as they say, and no document gives more than its share."""
+"""The generated world: questions need their number of documents, and a document states only its own facts."""
 
 import hashlib
 import os
@@ -26,7 +26,7 @@ def documents(world) -> dict[str, str]:
     return {entity.docid: document(world, entity) for entity in world.entities}
 
 
-def test_names_and_docids_are_each_entitys_own(world):
+def test_names_and_docids_are_unique(world):
     assert len({entity.name for entity in world.entities}) == len({entity.docid for entity in world.entities}) == 400
 
 
@@ -49,13 +49,13 @@ def test_each_document_on_the_path_names_the_next_and_the_last_has_the_answer(wo
 
 
 @pytest.mark.parametrize("index", range(12))
-def test_a_question_names_none_of_its_path_and_not_its_answer(world, index):
+def test_a_question_names_neither_its_path_nor_its_answer(world, index):
     question = ask(world, index)
     assert not any(entity.name in question.text for entity in question.path)
     assert question.answer not in question.text
 
 
-def test_every_sentence_that_states_a_trait_stands_in_one_document_alone(world, documents):
+def test_every_sentence_that_states_a_trait_is_in_one_document_only(world, documents):
     texts = list(documents.values())
     for entity in world.entities[::40]:
         text = documents[entity.docid]

@@ -1,4 +1,4 @@
-"""CodeQA: LongBench-v2's rows and score, and generated questions checked against the tree of their whole context."""
+"""CodeQA: LongBench-v2's rows and score, and generated questions checked against the syntax tree of the context."""
 
 import ast
 import asyncio
@@ -146,7 +146,7 @@ def test_from_the_hub_the_50_rows_of_the_domain(tmp_path, fake_hub):
         ("   ", None, None),
     ],
 )
-def test_letters_are_taken_as_longbench_takes_them(answer, official, lenient):
+def test_letters_are_read_by_the_rule_of_longbench(answer, official, lenient):
     assert official_letter(answer) == official
     assert (official or lenient_letter(answer)) == lenient
     judged = score(answer)
@@ -205,7 +205,7 @@ def test_the_text_of_a_choice_is_a_lenient_answer():
 
 
 @pytest.mark.parametrize("flood", ["\n", " ", "answer ", "answer: ", "("])
-def test_floods_are_read_at_once(flood):
+def test_floods_are_read_in_linear_time(flood):
     # Quadratic reading of these would take hours.
     assert lenient_letter(flood * 300_000 + "\nB\n") == "B"
 
@@ -223,7 +223,7 @@ def test_any_text_gets_a_score(text, letter):
 
 
 @given(st.text(alphabet=st.characters(exclude_characters="*()"), max_size=80), st.sampled_from(LETTERS))
-def test_what_the_prompt_asks_for_is_found_after_any_reasoning(reasoning, letter):
+def test_the_requested_form_is_found_after_any_reasoning(reasoning, letter):
     answer = f"{reasoning.replace('The correct', '')}\nThe correct answer is ({letter})"
     assert score(answer, letter).value == 1
 
@@ -243,7 +243,7 @@ PLACES = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "ei
 
 
 class Reader:
-    """Answers the generated questions from the whole tree of a context, in the plainest way."""
+    """Answers generated questions from the syntax tree of the complete context."""
 
     def __init__(self, context: str) -> None:
         pieces = _PIECE.findall(context)
@@ -333,7 +333,7 @@ def last(node) -> str:
 
 
 @pytest.mark.parametrize("length, samples", [(512, 4), (2048, 20), (16_384, 10), (100_000, 3)])
-def test_of_four_different_choices_just_one_is_right_over_the_whole_context(length, samples):
+def test_exactly_one_of_four_different_choices_is_right_in_the_complete_context(length, samples):
     benchmark = generated(lengths=[length], samples=samples, seed=3)
     for info in benchmark.infos():
         sample = benchmark.sample(info.sample_id)

@@ -66,7 +66,7 @@ def gold_labels(sample):
 
 @pytest.mark.parametrize("encoding", ["o200k_base", "qwen3"])
 @pytest.mark.parametrize("length", [512, 2048, 8192, 65536])
-def test_whole_prompts_fit_their_length(length, encoding):
+def test_complete_prompts_fit_their_length(length, encoding):
     for sample in samples(Oolong(lengths=(length,), encoding=encoding)):
         tokens = sum(count_tokens(message["content"], encoding) for message in sample.prompt.messages())
         assert 0.6 * length < tokens <= length
@@ -96,7 +96,7 @@ def test_no_question_is_repeated_within_a_window(length, seed):
     assert meant.most_common(1)[0][1] == 1
 
 
-def test_the_oracle_is_right_and_no_constant_comes_near():
+def test_the_oracle_scores_1_and_constants_score_less():
     benchmark = Oolong(lengths=(2048,), samples=25)
     made = samples(benchmark)
     for sample in made:
@@ -142,7 +142,7 @@ def test_any_labels_can_be_judged(predicted, index):
 SMALL = samples(Oolong(lengths=(700,), samples=25))
 
 
-def test_nothing_that_methods_see_holds_a_label_or_the_target():
+def test_prompts_contain_no_label_and_no_target():
     for sample in samples(Oolong(lengths=(1024,))):
         seen = pickle.dumps(sample.prompt)
         assert b"|| Label" not in seen and b"numpy" not in seen
@@ -199,7 +199,7 @@ def test_a_labelled_column_in_the_wrong_place_stops_the_run(tmp_path):
         ([{k: v for k, v in row().items() if k != "task_group"}], [131072], "has no column task_group"),
     ],
 )
-def test_rows_that_are_not_as_they_should_be_are_refused(tmp_path, rows, lengths, message):
+def test_malformed_rows_are_refused(tmp_path, rows, lengths, message):
     with pytest.raises(DataError, match=message):
         Oolong(source=write(tmp_path / "rows.jsonl", rows), lengths=lengths).infos()
 

@@ -51,7 +51,7 @@ def test_a_question_is_understood(question, answer):
     assert Gold.of(repr([understood.answer(LINES)]), kind).value == gold.value
 
 
-def test_a_question_whose_answer_the_labels_do_not_give_counts_as_not_understood():
+def test_a_question_is_not_understood_if_the_labels_give_another_answer():
     question = "how many data points have label 'entity'?"
     assert parsed_question(question, Gold.of("[4]", "NUMERIC"), LINES) is None
     assert parsed_question("What is this?", Gold.of("[4]", "NUMERIC"), LINES) is None

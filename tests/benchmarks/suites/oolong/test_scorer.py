@@ -1,4 +1,4 @@
-"""The official OOLONG score to the letter, quirks included, and what the lenient one forgives."""
+"""The official OOLONG score with its quirks, and the lenient score."""
 
 import ast
 import datetime
@@ -74,7 +74,7 @@ def test_scores_of_known_answers(gold, answer, official, lenient):
 
 
 def by_the_book(gold, answer):
-    """The order of the rules once more, as written down in one piece."""
+    """The official rules once more, in one function."""
     value = gold.value
     if ":" not in answer:
         if len(answer) < 20:
@@ -120,14 +120,14 @@ NEAR = st.lists(
 @example(NUMBER, "Answer: 1_0")
 @example(DATE, "Date: Monday")
 @example(DATE, "Date: " + "1" * 50)
-def test_any_answer_scores_as_the_rules_say(gold, answer):
+def test_any_answer_scores_by_the_official_rules(gold, answer):
     score = score_answer(OolongTarget(gold), answer)
     assert official_score(gold, answer) == pytest.approx(by_the_book(gold, answer))
     assert 0 <= score.value <= score.lenient <= 1
 
 
 @pytest.mark.parametrize("gold", ALL)
-def test_the_gold_in_the_asked_form_is_right_and_well_formed(gold):
+def test_the_gold_answer_in_the_requested_form_scores_1(gold):
     score = score_answer(OolongTarget(gold), gold.written())
     assert (score.value, score.lenient, score.format_ok) == (1, 1, True)
     thought = score_answer(OolongTarget(gold), f"Let me think: it is 17:30.\n\n**{gold.written()}**")
@@ -138,7 +138,7 @@ def test_the_gold_in_the_asked_form_is_right_and_well_formed(gold):
     ("gold", "answer"),
     [(NUMBER, "42"), (NUMBER, "Answer: 42."), (LABEL, "entity"), (MORE, "more common"), (USER, "9"), (DATE, "5 May")],
 )  # fmt: skip
-def test_answers_without_the_asked_form_are_flagged(gold, answer):
+def test_answers_in_another_form_are_flagged(gold, answer):
     assert not score_answer(OolongTarget(gold), answer).format_ok
 
 
@@ -182,7 +182,7 @@ def test_the_gold_of_the_data_set_is_a_python_literal():
     assert DATE.value == datetime.datetime(2024, 3, 5)
 
 
-def test_extraction_takes_what_follows_the_last_colon():
+def test_extraction_takes_the_text_after_the_last_colon():
     assert extract("User: 12: 13") == "13"
     assert extract("short text") == "short text"
     assert extract("a text that is longer than twenty") == "twenty"
@@ -199,11 +199,11 @@ def test_extraction_takes_what_follows_the_last_colon():
         ["datetime.date(2023, 1, 5)"],
     ],
 )
-def test_a_bare_date_is_the_date_that_it_writes(target):
+def test_a_bare_date_is_accepted_in_any_form(target):
     assert Gold.of(target, "ANSWER_TYPE.DATE") == Gold.of("[datetime.date(2023, 1, 5)]", "ANSWER_TYPE.DATE")
 
 
-def test_a_bare_text_counts_without_the_space_around_it():
+def test_a_bare_string_is_stripped():
     assert Gold.of(" entity\n", "LABEL").value == "entity"
 
 

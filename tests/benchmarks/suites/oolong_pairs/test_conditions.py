@@ -86,7 +86,7 @@ LINE = st.tuples(
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(LINE, min_size=1, max_size=30))
-def test_gold_is_what_the_table_says(rows):
+def test_gold_pairs_follow_the_table_of_conditions(rows):
     lines = Lines(*(np.array(column, dtype=np.int64) for column in zip(*rows, strict=True)))
     for task in CONDITIONS:
         gold = gold_pairs(task, lines)
@@ -104,7 +104,7 @@ def test_the_real_window_has_the_official_numbers_of_pairs(shared_data):
 
 
 @pytest.mark.parametrize("task", CONDITIONS)
-def test_every_condition_says_in_words_which_labels_and_dates_it_is_about(task):
+def test_the_words_of_a_condition_name_its_labels_and_dates(task):
     words = CONDITIONS[task].words()
     assert ("both users" in words) == (task <= 10)
     assert ("dated" in words) == (task in (4, 5, 7, 9, 10))

@@ -33,13 +33,13 @@ SMALL = samples(OolongPairs(lengths=(1024,)))
 
 @pytest.mark.parametrize("encoding", ["o200k_base", "qwen3"])
 @pytest.mark.parametrize("length", [512, 2048, 32768])
-def test_whole_prompts_fit_their_length(length, encoding):
+def test_complete_prompts_fit_their_length(length, encoding):
     for sample in samples(OolongPairs(lengths=(length,), encoding=encoding)):
         tokens = sum(count_tokens(message["content"], encoding) for message in sample.prompt.messages())
         assert length - 150 < tokens <= length
 
 
-def test_a_window_has_twenty_samples_symmetric_and_asymmetric_by_turns():
+def test_a_window_has_twenty_samples_with_symmetric_and_asymmetric_tasks_in_turn():
     infos = OolongPairs(lengths=(1024, 2048), samples=40).infos()
     assert len({info.sample_id for info in infos}) == 80
     assert len({info.cluster for info in infos}) == 4
@@ -86,7 +86,7 @@ def test_the_oracle_scores_1_and_shows_the_floor():
         assert floor.details["n_predicted"] == sample.target.possible
 
 
-def test_the_target_is_listed_as_the_hub_lists_it():
+def test_the_target_is_listed_in_the_form_of_the_hub():
     benchmark = OolongPairs(lengths=(1024,))
     for sample in SMALL:
         listed = json.loads(benchmark.target_bytes(sample.target))
@@ -94,7 +94,7 @@ def test_the_target_is_listed_as_the_hub_lists_it():
         assert asyncio.run(benchmark.score(sample.target, "\n".join(listed))).value == 1
 
 
-def test_nothing_that_methods_see_holds_a_label_or_the_target():
+def test_prompts_contain_no_label_and_no_target():
     for sample in SMALL:
         seen = pickle.dumps(sample.prompt)
         assert b"|| Label" not in seen and b"numpy" not in seen
@@ -149,7 +149,7 @@ def test_one_labelled_window_as_text_is_a_source(shared_data):
 
 @pytest.fixture
 def hub_copy(tmp_path):
-    """A local copy of both data sets, its window made by our own code."""
+    """A local copy of both data sets with a generated window."""
     labelled = labelled_again(SMALL[0].prompt.context)
     window = {
         "dataset": "trec_coarse", "context_len": 1024, "context_window_id": 3,
@@ -187,7 +187,7 @@ def test_files_of_the_hub_load_and_their_answers_are_checked(hub_copy):
     assert set(benchmark.provenance()) == {"pairs", "windows"}
 
 
-def test_an_answer_that_the_window_does_not_give_is_an_error(hub_copy):
+def test_an_answer_that_differs_from_the_gold_of_the_window_is_refused(hub_copy):
     path = hub_copy / "data" / "oolong-pairs-1024.json"
     rows = json.loads(path.read_text())
     rows[0]["answer"].append("(1, 2)")
@@ -217,7 +217,7 @@ def test_rows_with_other_ids_are_taken_in_their_order(hub_copy, name_of):
     ("column", "value"),
     [("answer", None), ("answer", 5), ("answer", [1, 2]), ("answer", [[1]]), ("question", None), ("question", " ")],
 )
-def test_values_that_are_no_question_or_no_pairs_are_refused(hub_copy, column, value):
+def test_malformed_questions_and_pairs_are_refused(hub_copy, column, value):
     path = hub_copy / "data" / "oolong-pairs-1024.json"
     rows = json.loads(path.read_text())
     rows[3][column] = value
@@ -226,7 +226,7 @@ def test_values_that_are_no_question_or_no_pairs_are_refused(hub_copy, column, v
         samples(OolongPairs(source=str(hub_copy), lengths=(1024,)))
 
 
-def test_windows_may_lie_elsewhere(hub_copy, tmp_path_factory):
+def test_windows_may_have_another_source(hub_copy, tmp_path_factory):
     elsewhere = tmp_path_factory.mktemp("windows")
     (hub_copy / "validation.jsonl").rename(elsewhere / "validation.jsonl")
     benchmark = OolongPairs(source=str(hub_copy), windows=str(elsewhere), lengths=(1024,))

@@ -1,4 +1,4 @@
-"""S-NIAH: lengths that are met, needles at 40 depths, the substring score, and real RULER rows."""
+"""S-NIAH: exact lengths, needles at 40 depths, the substring score, and real RULER rows."""
 
 import asyncio
 import hashlib
@@ -25,7 +25,7 @@ def whole(sample):
 
 
 @pytest.mark.parametrize("encoding", ["o200k_base", "cl100k_base", "qwen3", "llama3"])
-def test_the_whole_prompt_fills_its_length_up_to_a_sentence(encoding):
+def test_the_complete_prompt_fills_its_length_up_to_a_sentence(encoding):
     benchmark = SNIAH(variants=ALL, lengths=(256, 512, 1000, 40_000), samples=8, encoding=encoding)
     for info in benchmark.infos():
         tokens = count_tokens(whole(benchmark.sample(info.sample_id)), encoding)
@@ -39,7 +39,7 @@ def test_ten_million_tokens_are_met_too():
     assert sample.prompt.context.count(sample.target) == 1
 
 
-def test_the_needle_stands_once_in_a_sentence_of_its_own():
+def test_the_needle_is_one_separate_sentence():
     benchmark = SNIAH(variants=ALL, lengths=(600,), samples=80)
     for info in benchmark.infos():
         sample = benchmark.sample(info.sample_id)
@@ -70,7 +70,7 @@ def test_forty_samples_have_all_forty_depths_and_a_few_are_spread_out():
     assert all(max(abs(p - q) for q in percents[:5]) > 40 for p in percents[:5])
 
 
-def test_the_needle_stands_where_its_depth_says():
+def test_the_needle_is_at_its_depth():
     benchmark = SNIAH(variants=("single_2",), lengths=(20_000,), samples=40)
     for index, info in enumerate(benchmark.infos()):
         context = benchmark.sample(info.sample_id).prompt.context
@@ -78,13 +78,13 @@ def test_the_needle_stands_where_its_depth_says():
         assert abs(share - depth_percent(20_000, index, 0)) < 3
 
 
-def test_prose_does_not_repeat_itself_at_once():
+def test_prose_seldom_repeats_a_paragraph():
     benchmark = SNIAH(variants=("single_2",), lengths=(30_000,), samples=1)
     paragraphs = benchmark.sample(benchmark.infos()[0].sample_id).prompt.context.split("\n\n")
     assert len(set(paragraphs)) > 0.97 * len(paragraphs) > 200
 
 
-def test_lengths_and_variants_come_by_turns():
+def test_lengths_and_variants_take_turns():
     infos = SNIAH(lengths=(512, 1024), samples=6).infos()
     assert [info.length for info in infos[:4]] == [512, 1024, 512, 1024]
     assert {info.task_group for info in infos[:6]} == {"single_1", "single_2", "single_3"}
@@ -92,7 +92,7 @@ def test_lengths_and_variants_come_by_turns():
     assert {info.complexity for info in infos} == {"constant"}
 
 
-def test_a_sample_does_not_depend_on_which_others_are_asked_for():
+def test_a_sample_does_not_depend_on_other_samples():
     one = SNIAH(lengths=(512,), samples=3).sample("sniah-single_3-512-002")
     other = SNIAH(lengths=(1024, 512, 2048), samples=9).sample("sniah-single_3-512-002")
     assert one == other
@@ -123,7 +123,7 @@ def test_the_bytes_are_the_same_on_every_machine():
         (None, 0, 0, 0, False),
     ],
 )
-async def test_a_number_scores_where_the_answer_contains_it(answer, value, lenient, exact, format_ok):
+async def test_an_answer_scores_if_it_contains_the_number(answer, value, lenient, exact, format_ok):
     score = await SNIAH(lengths=(512,)).score("2338687", answer)
     assert (score.value, score.lenient, score.details["exact"], score.format_ok) == (value, lenient, exact, format_ok)
 
@@ -143,7 +143,7 @@ def test_any_answer_scores_between_0_and_1(answer, target):
     assert score_answer(target, answer + target + answer).value == 1
 
 
-def test_the_oracle_is_right_and_constants_are_not():
+def test_the_oracle_scores_1_and_constants_do_not():
     benchmark = SNIAH(variants=ALL, lengths=(512,), samples=12)
     samples = [benchmark.sample(info.sample_id) for info in benchmark.infos()]
     for sample in samples:
