@@ -233,7 +233,7 @@ class Session:
         except BaseException:
             await self._end_process()
             raise
-        if reply["t"] != "failed":
+        if reply is None or reply["t"] != "failed":
             # The value stays in the session, which can still shorten it.
             raise ReplError(f"the value has {size:,} bytes: expected at most {limit:,} (limits.max_answer_bytes)")
         if reply.get("message") == "unknown":
