@@ -64,9 +64,9 @@ def published_rows() -> tuple[PublishedRow, ...]:
     with (folder / "rlm_paper_table1.csv").open(encoding="utf-8", newline="") as lines:
         return tuple(
             PublishedRow(
-                row["source"], row["model"], row["sub_model"], row["method"], _optional(row["max_depth"], int),
-                row["benchmark"], int(row["n"]), float(row["score"]), _optional(row["cost_mean_usd"], float),
-                _optional(row["cost_sd_usd"], float), row["hit_context_limit"] == "1",
+                row["source"], row["model"], row["sub_model"], row["method"],
+                int(row["max_depth"]) if row["max_depth"] else None, row["benchmark"], int(row["n"]), float(row["score"]), _dollars(row["cost_mean_usd"]),
+                _dollars(row["cost_sd_usd"]), row["hit_context_limit"] == "1",
             )
             for row in csv.DictReader(lines)
         )  # fmt: skip
@@ -152,5 +152,5 @@ def _plain(name: str) -> str:
     return name.strip().lower().replace("-", "_")
 
 
-def _optional(text: str, kind: type) -> float | int | None:
-    return kind(text) if text else None
+def _dollars(text: str) -> float | None:
+    return float(text) if text else None

@@ -90,7 +90,8 @@ def paired_difference(
     d, groups, scope = clean(a - b, clusters, None)
     n = len(d)
     if n == 0:
-        return PairedDifference(*[math.nan] * 4, 0, 0, *[math.nan] * 3, "none", scope)
+        nan = math.nan
+        return PairedDifference(nan, nan, nan, nan, 0, 0, nan, nan, nan, "none", scope)
     if np.abs(d).max() > 1 + 1e-9:
         raise ValueError(f"a difference of scores is {np.abs(d).max():g}: expected scores between 0 and 1")
     gap = float(d.mean())

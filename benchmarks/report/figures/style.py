@@ -33,7 +33,7 @@ _MARGIN, _PANEL = 0.1, (1.3, 0.5)
 # Ticks of an axis of time.
 _SECONDS = (0.001, 0.01, 0.1, 0.3, 1, 3, 10, 30, 60, 180, 600, 1800, 3600, 3 * 3600, 12 * 3600, 48 * 3600)
 
-_SETTINGS: dict[str, Any] = {
+_SETTINGS: Any = {
     "figure.dpi": 160,
     "font.size": 9,
     "xtick.labelsize": 8,

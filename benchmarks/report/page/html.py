@@ -8,7 +8,7 @@ import hashlib
 import json
 import math
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -124,7 +124,7 @@ class _Trajectories:
             self._files.append((file, bool(protected)))
             self.size += file.stat().st_size
 
-    def __iter__(self) -> Iterable[tuple[int, str]]:
+    def __iter__(self) -> Iterator[tuple[int, str]]:
         for number, (file, protected) in enumerate(self._files):
             content = file.read_bytes()
             if protected:

@@ -109,12 +109,12 @@ def money(dollars: float) -> str:
 def tokens(length: float) -> str:
     """Format a number of tokens: 8192 is `8K`, 1048576 is `1M`, 39000 is `39,000`; empty for NaN.
 
-    Different numbers get different texts: only exact multiples are shortened.
+    Different numbers get different texts: a number is shortened only if three digits give its exact value.
     """
     if length is None or math.isnan(length):
         return ""
     for size, letter in ((2**20, "M"), (2**10, "K")):
-        shown = f"{length / size:.4g}"
+        shown = f"{length / size:.3g}"
         if length >= size and "e" not in shown and float(shown) * size == length:
             return f"{shown}{letter}"
     return f"{length:,.0f}" if length > 9999 else f"{length:.0f}"

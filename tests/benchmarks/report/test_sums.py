@@ -184,7 +184,8 @@ def test_different_lengths_have_different_labels(lengths):
 
 
 @pytest.mark.parametrize(("length", "text"), [(8192, "8K"), (1_048_576, "1M"), (1_572_864, "1.5M"), (39_000, "39,000"),
-                                              (1_024_000, "1000K"), (700, "700"), (10_000, "10,000")])  # fmt: skip
+                                              (1_024_000, "1,024,000"), (2176, "2176"),
+                                              (700, "700"), (10_000, "10,000")])  # fmt: skip
 def test_only_exact_multiples_are_shortened(length, text):
     assert tokens(length) == text
 
