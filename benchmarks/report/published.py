@@ -65,7 +65,8 @@ def published_rows() -> tuple[PublishedRow, ...]:
         return tuple(
             PublishedRow(
                 row["source"], row["model"], row["sub_model"], row["method"],
-                int(row["max_depth"]) if row["max_depth"] else None, row["benchmark"], int(row["n"]), float(row["score"]), _dollars(row["cost_mean_usd"]),
+                int(row["max_depth"]) if row["max_depth"] else None, row["benchmark"], int(row["n"]),
+                float(row["score"]), _dollars(row["cost_mean_usd"]),
                 _dollars(row["cost_sd_usd"]), row["hit_context_limit"] == "1",
             )
             for row in csv.DictReader(lines)
