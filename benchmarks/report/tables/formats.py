@@ -33,7 +33,7 @@ def markdown(table: pd.DataFrame) -> str:
     return "\n".join([line(names), line(rule), *map(line, rows)]) + "\n"
 
 
-# Characters that pandas does not escape and LaTeX does not print as they stand.
+# Characters that pandas does not escape and LaTeX does not print literally.
 _LATEX = {
     "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "\"": r"\textquotedbl{}", "±": r"$\pm$",
     "≥": r"$\geq$", "≤": r"$\leq$", "∞": r"$\infty$", "†": r"\textdagger{}",

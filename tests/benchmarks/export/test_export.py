@@ -41,7 +41,7 @@ def protected_run(make_run, make_rows):
 
 @pytest.fixture
 def collector():
-    """What takes traces: its address, and the spans that it was sent."""
+    """A collector of traces: its address, and the spans that it received."""
     trace = pytest.importorskip(
         "opentelemetry.proto.collector.trace.v1.trace_service_pb2",
         reason="in an environment of its own: scripts/check_exports",

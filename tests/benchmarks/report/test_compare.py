@@ -86,7 +86,7 @@ def test_two_samples_that_both_end_without_an_answer_are_the_same(pair):
     assert compare(*pair([0, 0], [0, 0], none, other), max_drop=0.02, strict=True).code == REGRESSION
 
 
-def test_few_samples_rule_no_drop_out_and_say_how_many_would(pair):
+def test_strict_fails_for_few_samples_and_states_how_many_are_needed(pair):
     base, new = pair([1, 0, 1, 1, 0], [1, 1, 0, 1, 0])
     arm = compare(base, new, max_drop=0.1, strict=True).arms[0]
     assert "not ruled out" in arm.score_failure
@@ -203,7 +203,7 @@ def test_cost_that_is_not_known_cannot_pass_a_limit_on_cost(pair):
         ({}, {"scorer": "scorer-2"}, "scorer", "different scorers, scorer-1 and scorer-2"),
     ],
 )
-def test_runs_that_measured_otherwise_are_refused_unless_allowed(pair, old, young, allow, message):
+def test_runs_with_different_settings_are_refused_unless_allowed(pair, old, young, allow, message):
     scores = [1.0, 0.0, 1.0, 1.0]
     base, new = pair(scores, scores, base=old, young=young)
     with pytest.raises(NotComparable, match=message) as refusal:
@@ -290,13 +290,13 @@ def test_epochs_count_as_one_sample(pair):
         ({"allow": frozenset({"everything"})}, "--allow is everything"),
     ],
 )
-def test_settings_that_cannot_be_are_refused(pair, settings, message):
+def test_invalid_settings_are_refused(pair, settings, message):
     base, new = pair([1.0], [1.0])
     with pytest.raises(ConfigError, match=message):
         compare(base, new, **settings)
 
 
-def test_what_changed_between_the_configurations_is_named(make_run, make_rows):
+def test_differences_between_the_configurations_are_listed(make_run, make_rows):
     base = make_run("a", make_rows("rlm", [1.0]), config={"seed": 0, "limits": {"max_turns": 10}}, methods={"rlm": {}})
     new = make_run(
         "b",
@@ -374,7 +374,7 @@ def test_a_fault_of_the_comparison_itself_is_no_regression(pair, monkeypatch, ca
     assert "not comparable: RuntimeError: odd" in capsys.readouterr().err
 
 
-def test_the_exit_code_stands_though_nobody_reads_the_table(pair):
+def test_the_exit_code_is_kept_if_the_pipe_is_closed(pair):
     base, new = pair([1.0] * 40, [0.0] * 40)
     command = [sys.executable, "-m", "benchmarks.cli", "compare", str(base), str(new)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)

@@ -66,7 +66,7 @@ def test_no_text_is_cut_off(make, benchmarks, methods, make_rows):
         assert all(axes.get_window_extent().width > 1.2 * figure.dpi for axes in panels)
 
 
-def test_the_measure_finds_what_is_cut_off():
+def test_the_check_finds_text_that_is_cut_off():
     with drawing() as plt:
         figure, axes = plt.subplots(figsize=(1, 1))
         axes.set_title("a title that is much wider than an inch")

@@ -39,7 +39,7 @@ def test_points_are_lost_to_the_window_or_to_wrong_answers(make_rows):
         assert row["score"] + lost == pytest.approx(100)
 
 
-def test_context_rot_is_what_answers_lose_beyond_the_shortest_length_apart_from_the_window(make_rows):
+def test_context_rot_is_the_loss_of_answers_beyond_that_at_the_shortest_length(make_rows):
     # 8K: a fifth of the answers is wrong. 16K: half of them. 32K: half does not fit, a fifth of the rest is wrong.
     scores = [1.0] * 8 + [0.0] * 2 + [1.0] * 5 + [0.0] * 5 + [1.0] * 4 + [0.0] * 6
     status = ["ok"] * 25 + ["context_overflow"] * 5

@@ -56,7 +56,7 @@ def test_latex_shows_special_characters_as_themselves():
     assert "\\cmd" not in text
 
 
-def test_latex_shows_what_pandas_leaves_as_it_is():
+def test_latex_escapes_characters_that_pandas_does_not():
     text = latex(pd.DataFrame({"a": ["[1] ≥ 2", "*", "<b> | ± † ∞"], "n": [1, 2, 3]}))
     lines = text.splitlines()
     assert "{[}1] $\\geq$ 2 & 1 \\\\" in lines
@@ -82,7 +82,7 @@ def test_csv_has_the_values_and_no_formula(tmp_path):
         (0.0004, "p", "<0.001"), (0.04567, "p", "0.046"), (0.5, "cost_mean_usd", "$0.50"), ("text", "x", "text"),
     ],
 )  # fmt: skip
-def test_numbers_as_people_write_them(value, column, said):
+def test_numbers_are_formatted_by_type_and_column(value, column, said):
     assert number(value, column) == said
 
 

@@ -61,7 +61,7 @@ class TestPage:
         assert "default-src 'none'" in text and "unsafe-inline" not in text and "unsafe-eval" not in text
         assert not re.search(r"\bon\w+=", text.split('id="data"')[0])
 
-    def test_trajectories_of_a_large_run_lie_beside_the_page(self, tmp_path, monkeypatch):
+    def test_trajectories_of_a_large_run_are_files_beside_the_page(self, tmp_path, monkeypatch):
         monkeypatch.setattr(html, "INLINE_BYTES", 1000)
         run = page_run.demo(tmp_path / "run")
         page, folder = write_page(load_runs([run]), tmp_path / "out", {}, [])
@@ -78,7 +78,7 @@ class TestPage:
         write_page(load_runs([one_sample(tmp_path / "run", trajectory())]), tmp_path / "out", {}, [])
         assert not stale.exists()
 
-    def test_hostile_texts_cannot_end_the_element_they_stand_in(self, tmp_path):
+    def test_hostile_texts_cannot_end_their_element(self, tmp_path):
         run = one_sample(tmp_path / "run", trajectory(reply=page_run.HOSTILE), prediction=page_run.HOSTILE[:-20])
         table = pd.DataFrame({"<b>name": [page_run.HOSTILE[:-20]], "n": [1]})
         page = write_page(load_runs([run]), tmp_path / "out", {"<i>title": table}, [])[0]
@@ -162,7 +162,7 @@ def test_json_for_html_reads_back_as_it_was(text):
     assert made.isascii() and not set("<>&") & set(made)
 
 
-def test_two_runs_stand_in_one_page(tmp_path):
+def test_one_page_shows_two_runs(tmp_path):
     runs = [
         page_run.write_run(tmp_path / name, [row("sniah", "rlm", "s", score=score)], {("sniah", "rlm", "s", 0): events},
                            name=name)

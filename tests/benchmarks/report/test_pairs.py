@@ -11,7 +11,7 @@ from benchmarks.report.tables.pairs import choose_baseline, paired_table, pairs_
 from benchmarks.statistics import holm
 
 
-def test_difference_interval_p_and_who_solved_what(make_rows):
+def test_difference_interval_p_and_counts_of_solved_samples(make_rows):
     rlm = [1.0] * 20 + [1.0] * 12 + [0.0] * 4 + [0.0] * 14
     base = [1.0] * 20 + [0.0] * 12 + [1.0] * 4 + [0.0] * 14
     row = paired_table(pd.concat([make_rows("base", base), make_rows("rlm", rlm)])).iloc[0]
@@ -75,7 +75,7 @@ def test_epochs_of_a_sample_are_one_pair(make_rows):
     assert (row["n"], row["samples"], row["epochs"]) == (50, 10, 5)
 
 
-def test_one_window_speaks_of_itself(make_rows):
+def test_a_comparison_in_one_window_is_marked(make_rows):
     rows = [make_rows(m, s, per_window=100) for m, s in (("base", [0.0] * 40), ("rlm", [1.0] * 30 + [0.0] * 10))]
     table = paired_table(pd.concat(rows))
     assert table["scope"].iloc[0] == "these windows"

@@ -1,4 +1,4 @@
-"""The paper's figures: which of ours they stand beside, and what is said of the two."""
+"""Published figures: the measured cells that they are compared with, and the verdicts."""
 
 import pytest
 
@@ -13,7 +13,7 @@ from benchmarks.report.tables.scores import scores_display, scores_table
 from benchmarks.statistics import mean_interval
 
 
-def test_the_table_of_the_paper_is_whole():
+def test_the_table_of_the_paper_is_complete():
     rows = published_rows()
     assert len(rows) == 100
     assert all(0 <= row.score <= 100 and row.n in (20, 50, 150) for row in rows)
@@ -35,7 +35,7 @@ def test_the_table_of_the_paper_is_whole():
         ("gpt-4.1", "gpt-4.1"),
     ],
 )
-def test_names_of_providers_for_the_same_model(given, name):
+def test_names_of_a_model_at_several_providers(given, name):
     assert model_name(given) == name
 
 
@@ -106,7 +106,7 @@ def test_the_table_leaves_generated_data_and_matches_without_a_judge_alone(make_
         ({"benchmarks": {"codeqa": {"data": {"source": "generated"}}}}, False),
     ],
 )
-def test_a_figure_stands_beside_runs_in_the_papers_settings_only(make_run, make_rows, manifest, published):
+def test_a_published_figure_is_shown_only_for_the_settings_of_the_paper(make_run, make_rows, manifest, published):
     run = make_run("run", make_rows("rlm", [1.0, 0.0] * 25, benchmark="codeqa"), **manifest)
     assert scores_table(load_runs([run]).samples)["published"].notna().all() == published
 

@@ -1,4 +1,4 @@
-"""Whole reports: of one run, an unfinished one, several together; what they say of themselves; their figures."""
+"""Complete reports: of one run, an unfinished run and several runs; their warnings, tables and figures."""
 
 import fcntl
 import json
@@ -43,7 +43,7 @@ def samples(make_rows):
     return pd.concat(tables, ignore_index=True)
 
 
-def test_a_report_has_its_files_and_says_what_was_run(make_run, make_calls, samples, tmp_path):
+def test_a_report_has_its_files_and_the_facts_of_the_run(make_run, make_calls, samples, tmp_path):
     run = make_run(
         "first", samples, make_calls(3), seed=7, config_hash="c0ffee" * 6,
         methods={"rlm": {"answer_protocol": "tags", "prompt": "recursive/default-v1", "prompt_sha256": "ab" * 32}},
@@ -69,7 +69,7 @@ def test_a_report_has_its_files_and_says_what_was_run(make_run, make_calls, samp
     }  # fmt: skip
 
 
-def test_a_report_warns_of_what_makes_a_run_less_than_it_seems(make_run, make_rows, tmp_path):
+def test_a_report_warns_of_unfinished_changed_and_unconfined_runs(make_run, make_rows, tmp_path):
     run = make_run(
         "odd", make_rows("rlm", [1.0, 0.0]), state="interrupted", samples_planned=10,
         config={"repl": {"confinement": "unsafe"}}, git={"commit": "abc", "dirty": True},
@@ -102,7 +102,7 @@ def test_the_model_is_a_column_only_where_there_are_several(make_run, make_rows,
     assert "| model" in write_report([other], tmp_path / "out").markdown.read_text()
 
 
-def test_runtime_counts_what_replayed_calls_took_when_they_were_made(make_run, make_rows, make_calls, tmp_path):
+def test_runtime_includes_the_original_time_of_replayed_calls(make_run, make_rows, make_calls, tmp_path):
     samples = [make_rows("base", [1.0] * 2, wall_s=4.0), make_rows("compaction", [1.0] * 2, wall_s=0.001)]
     calls = make_calls(
         3, method=["base", "compaction", "compaction"], sample_id=["oolong-0000", "oolong-0000", "oolong-0001"],
@@ -115,14 +115,14 @@ def test_runtime_counts_what_replayed_calls_took_when_they_were_made(make_run, m
     assert found["compaction", "runtime, s"] == pytest.approx(3.501)
 
 
-def test_a_report_of_nothing_says_so(make_run, make_rows, tmp_path):
+def test_a_report_without_samples_states_that_they_are_missing(make_run, make_rows, tmp_path):
     run = make_run("empty", make_rows("rlm", [1.0]).iloc[:0], samples_planned=4)
     files = write_report([run], tmp_path / "out")
     assert "4 of 4 samples are missing" in files.markdown.read_text()
     assert "(no samples)" in terminal_table([run])
 
 
-def test_several_runs_are_one_report_and_equal_names_are_told_apart(make_run, make_rows, tmp_path):
+def test_methods_with_the_same_name_in_several_runs_are_renamed(make_run, make_rows, tmp_path):
     both = [make_rows("base", [0.0] * 20), make_rows("oracle", [1.0] * 20)]
     first = make_run("first", [*both, make_rows("rlm", [1.0] * 20)])
     second = make_run("second", [make_rows("rlm", [0.0] * 20), make_rows("compaction", [1.0] * 20), both[1]])
@@ -137,7 +137,7 @@ def test_several_runs_are_one_report_and_equal_names_are_told_apart(make_run, ma
     assert table.loc["compaction", "verdict"] == "better"
 
 
-def test_other_sub_models_of_two_runs_are_told_apart(make_run, make_rows):
+def test_methods_with_different_sub_models_are_renamed(make_run, make_rows):
     runs = [make_run(name, make_rows("rlm", [1.0, 0.0], sub_model=name)) for name in ("gpt-5-mini", "gpt-5-nano")]
     assert set(load_runs(runs).samples["method"]) == {"rlm (gpt-5-mini)", "rlm (gpt-5-nano)"}
 
@@ -149,7 +149,7 @@ def test_calls_are_named_as_their_samples_are(make_run, make_rows, make_calls):
     assert counts.to_dict() == {"rlm (second)": 3, "rlm (first)": 2}
 
 
-def test_depths_of_two_runs_stand_beside_their_own_published_figures(make_run, make_rows):
+def test_two_depths_have_their_own_published_figures(make_run, make_rows):
     runs = [
         make_run(
             f"depth{d}", make_rows("rlm", [1.0] * 20, benchmark="codeqa"), config={"method": {"rlm": {"max_depth": d}}}
@@ -288,7 +288,7 @@ def test_a_run_whose_baseline_has_no_sample_yet_is_reported(make_run, make_rows,
     assert "1 of 2 samples are missing" in write_report([run], tmp_path / "out").markdown.read_text()
 
 
-def test_rows_that_stand_twice_count_once_and_are_told(make_run, make_rows, tmp_path):
+def test_repeated_rows_count_once_and_are_reported(make_run, make_rows, tmp_path):
     rows = make_rows("rlm", [1.0, 0.0])
     run = make_run("twice", [rows, rows.iloc[:1].assign(score=0.0)])
     runs = load_runs([run])
@@ -296,7 +296,7 @@ def test_rows_that_stand_twice_count_once_and_are_told(make_run, make_rows, tmp_
     assert "1 samples occur more than once" in write_report([run], tmp_path / "out").markdown.read_text()
 
 
-def test_a_report_leaves_what_is_not_its_own(make_run, make_rows, tmp_path):
+def test_a_report_keeps_other_files_in_its_folder(make_run, make_rows, tmp_path):
     run = make_run("first", [make_rows("base", [1.0]), make_rows("rlm", [1.0])])
     write_report([run], tmp_path)
     (tmp_path / "tables" / "mine.csv").write_text("a\n")

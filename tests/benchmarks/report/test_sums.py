@@ -190,7 +190,7 @@ def test_only_exact_multiples_are_shortened(length, text):
     assert tokens(length) == text
 
 
-def test_epochs_stand_beside_samples_in_every_table_and_on_the_screen():
+def test_every_table_and_the_screen_state_samples_and_epochs():
     ids = {"sample_id": [f"s{i // 3}" for i in range(30)], "epoch": [i % 3 for i in range(30)]}
     samples = pd.concat([make_rows(name, [1.0, 0.0, 1.0] * 10, **ids, sub_calls=i) for i, name in enumerate("ab")])
     text = "10 samples x 3 epochs"

@@ -1,4 +1,4 @@
-"""Tables 1, 2, 4 and 6: what stands in their cells."""
+"""Tables 1, 2, 4 and 6: the values of their cells."""
 
 import math
 
@@ -104,7 +104,7 @@ def test_no_samples_make_empty_tables(make_rows):
     assert compact(scores_table(empty)) == "(no samples)\n"
 
 
-def test_compact_fits_the_terminal_and_names_what_its_marks_mean(make_rows):
+def test_compact_fits_the_terminal_and_explains_its_marks(make_rows):
     rows = [
         make_rows(method, [1.0, 0.0] * 10, benchmark=benchmark, per_window=10)
         for benchmark in ("sniah", "oolong", "oolong_pairs", "codeqa", "browsecomp_plus")
@@ -159,7 +159,7 @@ def test_groups_and_lengths_of_one_window_are_marked(make_rows):
     assert not apart["score [95% interval]"].str.contains("†", regex=False).any()
 
 
-def test_spread_between_epochs_and_between_samples_is_told_apart(make_rows):
+def test_spread_between_epochs_and_between_samples_is_separated(make_rows):
     rng = np.random.default_rng(0)
     samples, epochs = 400, 4
     own = np.repeat(rng.uniform(0.3, 0.7, samples), epochs)
@@ -175,7 +175,7 @@ def test_spread_between_epochs_and_between_samples_is_told_apart(make_rows):
     assert epoch_table(make_rows("rlm", [1.0, 0.0])).empty
 
 
-def test_details_of_scores_are_averaged_as_they_come(make_rows):
+def test_details_of_scores_are_averaged(make_rows):
     table = make_rows("rlm", [0.5, 0.7]).assign(
         precision=[0.5, 1.0], n_gold=[100.0, 300.0], wrong_format=[True, False], judged_by=["match", "match"]
     )
@@ -198,7 +198,7 @@ def test_a_count_that_is_zero_for_one_method_is_no_percentage(make_rows):
     assert list(shown["lenient score %"]) == ["0.0", "100.0"]
 
 
-def test_details_of_fewer_samples_say_how_many(make_rows):
+def test_details_of_fewer_samples_have_their_own_n(make_rows):
     table = make_rows("rlm", [1.0, 0.0, 0.0]).assign(precision=[0.5, None, None])
     assert details_display(details_table(table))["precision %"].item() == "50.0 (n=1)"
 
@@ -242,7 +242,7 @@ def test_guard_rails_that_were_hit_are_counted(make_rows):
     assert set(found["stop_reason"]) == {"max_turns", "repeated_cells"}
 
 
-def test_calls_are_counted_by_role_with_what_was_replayed_cut_and_retried(make_rows, make_calls):
+def test_calls_are_counted_by_role_with_replayed_cut_and_retried_ones(make_rows, make_calls):
     calls = make_calls(
         4, role=["root", "sub", "sub", "sub"], cost_usd=[0.5, 0.1, 0.1, 0.1], cache_hit=[False, True, True, True],
         finish_reason=["stop", "length", "stop", "error"], retries=[0, 2, 0, 1],
@@ -255,7 +255,7 @@ def test_calls_are_counted_by_role_with_what_was_replayed_cut_and_retried(make_r
     assert calls_table(make_rows("rlm", [1.0]), calls.iloc[:0]).empty
 
 
-def test_first_decompositions_are_counted_for_methods_that_tell(make_rows):
+def test_first_decompositions_are_counted_for_methods_that_report_them(make_rows):
     rlm = make_rows("rlm", [1.0, 0.0, 1.0, 0.0], decomposition=["per_line", "per_line", "whole", None])
     found = decomposition_table(pd.concat([rlm, make_rows("base", [1.0] * 4)]))
     assert set(found["method"]) == {"rlm"}

@@ -40,7 +40,7 @@ def test_few_binary_scores_get_the_exact_interval():
     assert found.kind == "exact"
 
 
-def test_proportion_interval_knows_its_methods_and_counts():
+def test_proportion_interval_refuses_other_methods_and_impossible_counts():
     assert proportion_interval(3, 20, method="exact") == pytest.approx(proportion_confint(3, 20, method="beta"))
     assert all(math.isnan(end) for end in proportion_interval(0, 0))
     with pytest.raises(ValueError, match="method is 'wald'"):
@@ -49,7 +49,7 @@ def test_proportion_interval_knows_its_methods_and_counts():
         proportion_interval(3, 2)
 
 
-def test_clustered_standard_error_is_that_of_statsmodels():
+def test_clustered_standard_error_equals_that_of_statsmodels():
     rng = np.random.default_rng(1)
     clusters = np.repeat(np.arange(12), rng.integers(1, 9, 12))
     scores = np.clip(rng.normal(0.5, 0.2, 12)[clusters] + rng.normal(0, 0.1, len(clusters)), 0, 1)
@@ -86,7 +86,7 @@ def test_scores_out_of_range_are_refused():
         mean_interval([[0.5, 0.5]])
 
 
-def test_one_or_two_clusters_speak_of_themselves_only():
+def test_an_interval_of_one_or_two_clusters_is_limited_to_them():
     scores = [1, 0, 1, 1, 0, 1, 0, 0, 1, 1, 1, 0]
     found = mean_interval(scores, ["a"] * 6 + ["b"] * 6)
     assert found.scope == "these windows"
@@ -199,7 +199,7 @@ def test_no_interval_depends_on_the_order_of_samples(samples, clustered, random)
     assert found(samples) == found(random.sample(samples, len(samples)))
 
 
-def test_cluster_bootstrap_redraws_whole_clusters():
+def test_cluster_bootstrap_resamples_clusters():
     costs = np.repeat(np.arange(10.0), 20)
     low, high = cluster_bootstrap(costs, np.repeat(np.arange(10), 20))
     naive = cluster_bootstrap(costs)
@@ -214,7 +214,7 @@ def test_bayesian_bootstrap_of_binary_scores_is_the_jeffreys_posterior():
         assert np.quantile(draws, q) == pytest.approx(beta.ppf(q, 9.5, 1.5), abs=0.01)
 
 
-def test_bayesian_bootstrap_weighs_columns_alike():
+def test_bayesian_bootstrap_weights_columns_equally():
     scores = np.random.default_rng(5).random((30, 1))
     draws = bootstrap_means(np.hstack([scores, scores]))
     assert np.array_equal(draws[:, 0], draws[:, 1])

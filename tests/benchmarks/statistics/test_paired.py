@@ -79,7 +79,7 @@ def test_clustered_differences_get_a_clustered_test():
     assert clustered.test == "clustered t"
 
 
-def test_two_windows_speak_of_themselves_only():
+def test_a_comparison_in_two_windows_is_limited_to_them():
     first, second = binary_pairs(5, 9, 1, 5)
     found = paired_difference(first, second, [i % 2 for i in range(20)])
     assert found.scope == "these windows"
@@ -96,7 +96,7 @@ def test_differences_that_are_all_equal_are_not_certain(gap, n):
     assert found.lower(0.05) <= gap <= found.upper(0.05)
 
 
-def test_differences_of_answers_that_are_both_far_off_are_none():
+def test_tiny_differences_count_as_zero():
     found = paired_difference([2e-6, 3e-5, 1e-6, 2e-4, 1e-5, 1e-6, 1e-6, 1e-7], [1e-7] * 8)
     assert found.p == 1.0
     assert found.low < 0 < found.high
@@ -144,14 +144,14 @@ def simulated(truth, n=60, clusters=None):
     return draw
 
 
-def test_equal_methods_are_rarely_told_apart_and_the_interval_covers():
+def test_equal_methods_rarely_differ_and_the_interval_covers_zero():
     for draw in (simulated(0.0), simulated(0.0, n=10, clusters=12)):
         false_alarms, covered = rejections(draw)
         assert false_alarms <= 0.07
         assert 0.92 <= covered <= 0.99
 
 
-def test_a_method_20_points_better_is_found_as_often_as_the_power_says():
+def test_a_difference_of_20_points_is_found_with_the_stated_power():
     found, covered = rejections(simulated(0.2, n=100))
     first, second, _ = simulated(0.2, n=100_000)(np.random.default_rng(0))
     expected = TTestPower().power(0.2 / np.std(first - second), nobs=100, alpha=0.05)
@@ -159,7 +159,7 @@ def test_a_method_20_points_better_is_found_as_often_as_the_power_says():
     assert 0.92 <= covered <= 0.98
 
 
-def test_holm_is_statsmodels_and_leaves_out_what_was_not_tested():
+def test_holm_equals_statsmodels_and_ignores_missing_values():
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     with_gap = holm([0.01, math.nan, 0.04, 0.03])
     assert with_gap[::2] + with_gap[3:] == pytest.approx([0.03, 0.06, 0.06])
@@ -168,7 +168,7 @@ def test_holm_is_statsmodels_and_leaves_out_what_was_not_tested():
 
 
 @pytest.mark.parametrize("n", [20, 50, 400])
-def test_detectable_difference_has_the_power_it_says(n):
+def test_detectable_difference_has_the_stated_power(n):
     sd = 0.4
     smallest = detectable_difference(sd / math.sqrt(n), n - 1)
     assert TTestPower().power(smallest / sd, nobs=n, alpha=0.05) == pytest.approx(0.8, abs=0.01)
