@@ -71,6 +71,25 @@ globals()['\ud800'] = 1
 globals()[''] = 1
 globals()[7] = 1
 """,
+    "gives each thread a table of descriptors": """
+try_all(lambda: 'BREACH' if libc.close_range(200, 210, 2) == 0 else 'refused')
+""",
+    "opens descriptors in many threads": """
+kept, counts = [], []
+def fill():
+    count = 0
+    try:
+        libc.close_range(5, 4294967295, 2)
+        while True:
+            kept.append(os.dup(1)); count += 1
+    except OSError:
+        counts.append(count)
+threads = [threading.Thread(target=fill) for _ in range(8)]
+for t in threads: t.start()
+for t in threads: t.join()
+print('BREACH' if sum(counts) > 300 else counts)
+for f in kept: os.close(f)
+""",
     "opens descriptors without end": """
 x = []
 while True: x.append(os.dup(4))

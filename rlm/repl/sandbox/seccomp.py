@@ -13,7 +13,7 @@ ARCHITECTURES = ("x86_64", "aarch64")
 # name: number on x86_64, number on aarch64; None if an architecture has no such call.
 _ALWAYS: dict[str, tuple[int | None, int | None]] = {
     # descriptors
-    "read": (0, 63), "write": (1, 64), "close": (3, 57), "close_range": (436, 436), "lseek": (8, 62),
+    "read": (0, 63), "write": (1, 64), "close": (3, 57), "lseek": (8, 62),
     "pread64": (17, 67), "pwrite64": (18, 68), "readv": (19, 65), "writev": (20, 66), "preadv": (295, 69),
     "pwritev": (296, 70), "preadv2": (327, 286), "pwritev2": (328, 287), "dup": (32, 23), "dup2": (33, None),
     "dup3": (292, 24), "pipe": (22, None), "pipe2": (293, 59), "sendfile": (40, 71), "copy_file_range": (326, 285),
@@ -64,11 +64,13 @@ _OPEN, _OPENAT = (2, None), (257, 56)
 _CLONE, _CLONE3, _OPENAT2 = (56, 220), (435, 435), (437, 437)
 _FCNTL, _IOCTL, _PRCTL, _PRLIMIT = (72, 25), (16, 29), (157, 167), (302, 261)
 _KILL, _TGKILL = (62, 129), (234, 131)
+_CLOSE_RANGE = (436, 436)
 _SOCKETPAIR, _SENDTO, _GETSOCKOPT = (53, 199), (44, 206), (55, 209)
 
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _X32_BIT = 0x40000000
-_CLONE_THREAD = 0x00010000
+_CLONE_THREAD, _CLONE_FILES = 0x00010000, 0x00000400
+_CLOSE_RANGE_FLAGS = (0, 4)  # without a flag, CLOSE_RANGE_CLOEXEC
 # Not here: F_SETOWN and F_SETSIG, which send any signal to any process of the same user, and F_SETPIPE_SZ.
 _FCNTL_COMMANDS = (0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030, 1032, 1034)
 _IOCTL_COMMANDS = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)  # TCGETS TIOCGWINSZ FIONREAD FIONBIO FIO(N)CLEX
@@ -76,7 +78,7 @@ _PRCTL_OPTIONS = (3, 15, 16, 0x53564D41)  # PR_GET_DUMPABLE PR_SET_NAME PR_GET_N
 _SOCKET_OPTIONS = (3, 4, 7, 8, 30, 38, 39)  # SO_TYPE SO_ERROR SO_SNDBUF SO_RCVBUF SO_ACCEPTCONN SO_PROTOCOL SO_DOMAIN
 
 _ALLOW, _KILL_PROCESS = 0x7FFF0000, 0x80000000
-_LOAD, _JUMP_EQUAL, _JUMP_AT_LEAST, _JUMP_ANY_BIT, _AND, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
+_LOAD, _JUMP_EQUAL, _JUMP_AT_LEAST, _AND, _RETURN = 0x20, 0x15, 0x35, 0x54, 0x06
 _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -105,7 +107,9 @@ def _one_of(argument: int, values: tuple[int, ...]) -> list[Instruction]:
 def _conditions(pid: int, own_files: bool) -> list[tuple[tuple[int | None, int | None], list[Instruction]]]:
     allow = (_RETURN, 0, 0, _ALLOW)
     refuse = _refuse(errno.EPERM)
-    thread_only = [_low(0), (_JUMP_ANY_BIT, 1, 0, _CLONE_THREAD), refuse, allow]
+    # Threads share one table of descriptors, so that the limit on open files bounds them together.
+    thread = _CLONE_THREAD | _CLONE_FILES
+    thread_only = [_low(0), (_AND, 0, 0, thread), (_JUMP_EQUAL, 1, 0, thread), refuse, allow]
     # Only a pair of connected stream sockets, because a datagram socket can send to any address.
     stream_pair = [
         _low(0), (_JUMP_EQUAL, 0, 3, 1),
@@ -124,6 +128,7 @@ def _conditions(pid: int, own_files: bool) -> list[tuple[tuple[int | None, int |
     return [
         *opens,
         (_CLONE, thread_only),
+        (_CLOSE_RANGE, _one_of(2, _CLOSE_RANGE_FLAGS)),
         # The C library falls back to clone and openat only if these calls do not exist.
         (_CLONE3, [_refuse(errno.ENOSYS)]),
         (_OPENAT2, [_refuse(errno.ENOSYS)]),
