@@ -1,4 +1,4 @@
-"""A prompt can be a string, documents or a conversation, and keeps what it was given."""
+"""A prompt can be a string, documents or a conversation, and keeps its content."""
 
 import pytest
 from hypothesis import given
@@ -20,7 +20,7 @@ def test_a_string_is_the_context():
     assert Prompt.of("long text", "why?").messages() == [{"role": "user", "content": "long text\n\nwhy?"}]
 
 
-def test_a_string_alone_is_sent_as_it_is():
+def test_a_string_is_sent_unchanged():
     assert Prompt.of("What is 2 + 2?").messages() == [{"role": "user", "content": "What is 2 + 2?"}]
 
 
@@ -56,7 +56,7 @@ def test_a_long_last_turn_is_part_of_the_context_which_then_holds_the_question()
     assert alone.messages() == [{"role": "user", "content": LONG}] and prompt.messages() == talk
 
 
-def test_what_the_system_asks_for_goes_with_the_question_where_no_turns_are_shown():
+def test_the_system_message_precedes_the_question_if_no_turns_are_shown():
     prompt = Prompt.of(TURNS)
     assert prompt.question == "Be brief.\n\nWhat did I say?"
     assert prompt.messages("a piece") == [{"role": "user", "content": f"a piece\n\n{prompt.question}"}]
@@ -90,7 +90,7 @@ def test_a_prompt_without_any_text_is_refused(prompt):
 @pytest.mark.parametrize(
     ("prompt", "error"), [([], TypeError), (7, TypeError), (["a", 1], TypeError), (None, TypeError)]
 )
-def test_what_is_no_prompt_is_refused(prompt, error):
+def test_an_invalid_prompt_is_refused(prompt, error):
     with pytest.raises(error):
         Prompt.of(prompt)
 

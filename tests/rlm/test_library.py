@@ -1,4 +1,4 @@
-"""The library as a program uses it: prompts of every kind, limits, events, cancellation, loops, names and types."""
+"""The library in a program: prompts of every kind, limits, events, cancellation, event loops, names and types."""
 
 import asyncio
 import pickle
@@ -55,7 +55,7 @@ def reading_root():
     ],
     ids=["PlainModel", "RLM", "CodeAct", "Compaction"],
 )
-def test_any_method_stands_where_a_model_call_stood(method):
+def test_any_method_can_replace_a_model_call(method):
     result = method().completion(TEXT, "Which number?")
     assert (result.answer, result.stop_reason) == ("4711", StopReason.ANSWER)
     assert result.usage.tokens.total > 0 and result.usage.root_calls >= 1
@@ -93,7 +93,7 @@ def test_one_long_message_that_ends_in_a_question_never_enters_the_roots_prompt(
     assert f"{len('system: Answer in digits.') + 2 + len('user: ') + len(asked)} str" in root.requests[1][-1]["content"]
 
 
-def test_the_root_is_told_what_the_system_message_of_a_conversation_asks_for():
+def test_the_root_sees_the_system_message_of_a_conversation():
     root = reading_root()
     turns = [{"role": "system", "content": "Answer in digits."}, {"role": "user", "content": "Which number?"}]
     RLM(model=root).completion(turns)
@@ -112,7 +112,7 @@ def test_the_root_is_told_what_the_system_message_of_a_conversation_asks_for():
         ("", ValueError, "the prompt is empty"),
     ],
 )
-def test_what_is_no_prompt_is_refused_in_one_line(prompt, error, told):
+def test_an_invalid_prompt_is_refused_in_one_line(prompt, error, told):
     with pytest.raises(error, match=told):
         PlainModel(model=ScriptedModel(["x"])).completion(prompt)
 
@@ -126,7 +126,7 @@ def test_what_is_no_prompt_is_refused_in_one_line(prompt, error, told):
         ("", ValueError, "there is no model ''"),
     ],
 )
-def test_what_is_no_model_is_refused_when_the_method_is_made(model, error, told):
+def test_an_invalid_model_is_refused_when_the_method_is_made(model, error, told):
     with pytest.raises(error, match=told):
         RLM(model=model)
 
@@ -153,7 +153,7 @@ def test_a_callback_hears_of_turns_and_sub_calls_as_they_happen():
     ]  # fmt: skip
 
 
-async def test_cancelling_ends_the_session_and_the_calls_on_the_wire(sessions):
+async def test_cancelling_ends_the_session_and_the_calls_in_flight(sessions):
     sub = Stalled()
     work = asyncio.create_task(RLM(model=ScriptedModel([SUB_CALL]), sub_model=sub).acompletion(TEXT))
     await asyncio.to_thread(sub.asked.wait, 60)
@@ -174,7 +174,7 @@ def test_ctrl_c_in_a_completion_cancels_the_whole_tree(sessions):
     sessions.wait_for_end()
 
 
-async def test_completion_works_where_a_loop_is_running_and_beside_acompletion(fake_openai, monkeypatch):
+async def test_completion_works_while_an_event_loop_runs_and_beside_acompletion(fake_openai, monkeypatch):
     async with fake_openai.FakeOpenAI(reply=lambda body: "4711") as server:
         monkeypatch.setenv("VLLM_BASE_URL", server.base_url)
         model = PlainModel(model="vllm/any")
@@ -196,7 +196,7 @@ def test_a_completion_inside_the_callback_of_another_is_refused_and_does_not_han
     assert "await acompletion" in caplog.text
 
 
-def test_a_callback_that_raises_is_logged_and_disturbs_nothing(caplog):
+def test_an_exception_of_a_callback_is_logged_and_does_not_end_the_completion(caplog):
     def fail(event):
         raise ValueError("no room on the screen")
 
@@ -216,7 +216,7 @@ def test_a_completion_can_be_pickled():
     )
 
 
-def test_a_fault_of_a_method_is_an_error_that_tells_what_was_paid():
+def test_a_fault_of_a_method_is_an_error_that_reports_the_cost():
     class Faulty(Method):
         async def answer(self, prompt, tree):
             await tree.call(self.model, prompt.messages())
@@ -249,7 +249,7 @@ def test_every_public_name_is_there_and_no_other():
     assert Prompt.of("x", "y").query == "y"
 
 
-def test_importing_the_library_reads_no_heavy_module():
+def test_importing_the_library_imports_no_heavy_module():
     heavy = ("hydra", "omegaconf", "pandas", "numpy", "datasets", "openai", "aiohttp", "starlette", "matplotlib", "ray")
     code = (
         "import sys, rlm\nfrom rlm import RLM, CodeAct, Compaction, PlainModel, Limits, ScriptedModel\n"
@@ -261,3 +261,10 @@ def test_importing_the_library_reads_no_heavy_module():
 
 def test_the_package_says_that_it_is_typed():
     assert Path(rlm.__file__).with_name("py.typed").is_file()
+
+
+def test_the_former_name_of_the_plain_model_warns() -> None:
+    import rlm
+
+    with pytest.warns(DeprecationWarning, match="use rlm.PlainModel"):
+        assert rlm.BaseModel is rlm.PlainModel

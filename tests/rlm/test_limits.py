@@ -1,4 +1,4 @@
-"""The meter refuses the call that would pass a limit, and nothing after it."""
+"""The meter refuses a call that would exceed a limit, and every call after it."""
 
 import pytest
 
@@ -17,7 +17,7 @@ def refused(meter, **call):
     return caught.value.reason
 
 
-def test_calls_on_the_wire_count_before_they_are_finished():
+def test_calls_in_flight_count():
     meter = Meter(Limits(max_sub_calls=3))
     for _ in range(3):
         meter.admit(sub=True)
@@ -76,7 +76,7 @@ def test_a_budget_is_shared_by_all_meters():
 
 
 @pytest.mark.parametrize("bad", [{"max_turns": -1}, {"max_cost_usd": "1"}, {"reserve": 1.0}, {"max_calls": True}])
-def test_limits_that_make_no_sense_are_refused_by_name(bad):
+def test_invalid_limits_are_refused_by_name(bad):
     with pytest.raises(ValueError, match=f"limits.{next(iter(bad))}"):
         Limits(**bad)
 
@@ -98,7 +98,7 @@ def test_failures_in_a_row_end_a_loop_and_a_success_starts_the_count_again():
         guard.ended(failed=True)
 
 
-def test_a_repeated_cell_is_told_once_and_then_ends_the_loop():
+def test_a_repeated_cell_is_reported_once_and_then_ends_the_loop():
     guard = LoopGuard(Limits())
     told = [guard.repeated("print(1)", "1") for _ in range(3)]
     assert told == [False, True, False]

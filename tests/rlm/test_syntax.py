@@ -1,4 +1,4 @@
-"""Python source as syntax trees: what is none, literals, and several threads at once."""
+"""Syntax trees of Python source: other text, literals, and several threads at once."""
 
 import ast
 import threading
@@ -18,17 +18,17 @@ def test_any_text_is_a_tree_or_none(text):
 
 
 @pytest.mark.parametrize("text", ["(" * 100_000, "x = '", "\x00", "return\ud800", "1 +" * 30_000])
-def test_what_is_not_python_is_none(text):
+def test_text_that_is_not_python_has_no_tree(text):
     assert parsed(text) is None and parsed_expression(text) is None
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists))
-def test_a_literal_is_read_as_it_was_written(value):
+def test_a_literal_keeps_its_value(value):
     assert literal_value(f" {value!r}") == value
 
 
 @pytest.mark.parametrize("text", ["", "name", "f()", "[1, 2", "{[]: 1}", "1 + x"])
-def test_what_is_no_literal_is_a_value_error(text):
+def test_text_that_is_no_literal_raises_value_error(text):
     with pytest.raises(ValueError, match="not a Python literal"):
         literal_value(text)
 

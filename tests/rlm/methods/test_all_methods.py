@@ -1,4 +1,4 @@
-"""What holds for every method: kinds of prompts, budgets, replies that are no answer, equal trajectories."""
+"""Properties of every method: kinds of prompts, budgets, replies without an answer, equal trajectories."""
 
 import json
 import re
@@ -39,10 +39,10 @@ SEARCHED = "```repl\nimport re\nFINAL(re.findall(r'\\d{7}', str(context))[0])\n`
 
 def reads(messages) -> str:
     """A model that answers in whatever form it is asked for, from what it can see."""
-    told = "\n".join(message["content"] for message in messages)
+    seen = "\n".join(message["content"] for message in messages)
     if "FINAL(" in messages[0]["content"]:
         return SEARCHED
-    found = " ".join(dict.fromkeys(re.findall(r"\b\d{7}\b", told))) or "unknown"
+    found = " ".join(dict.fromkeys(re.findall(r"\b\d{7}\b", seen))) or "unknown"
     if found == "unknown" and "SEARCH(" in messages[0]["content"]:
         return "SEARCH(code of the gate)"
     return f"ANSWER: {found}" if "ANSWER:" in messages[0]["content"] else f"It is {found}."
@@ -109,7 +109,7 @@ async def test_a_budget_of_one_cent_is_kept_to_within_a_call_a_slot(name: str) -
     [Reply(""), Reply("", "length"), Reply("I cannot help with that.", "content_filter")],
     ids=lambda r: r.finish_reason,
 )
-async def test_replies_that_are_no_answer_end_in_no_answer_and_a_reason(name: str, reply: Reply) -> None:
+async def test_replies_without_an_answer_end_without_one_and_with_a_reason(name: str, reply: Reply) -> None:
     result = await make(name, lambda messages: reply).acompletion(TEXT, QUERY, limits=Limits(max_turns=4))
     assert result.answer is None and result.stop_reason != StopReason.ANSWER
 

@@ -31,11 +31,11 @@ PROMPTS = {
 
 
 @pytest.mark.parametrize("kind", PROMPTS)
-async def test_the_prompt_goes_out_in_one_call_as_it_is_laid_out(kind: str) -> None:
-    prompt, wanted = PROMPTS[kind]
+async def test_the_prompt_is_sent_in_one_call_in_its_layout(kind: str) -> None:
+    prompt, expected = PROMPTS[kind]
     model = ScriptedModel(["cats"])
     result = await PlainModel(model=model).acompletion(prompt)
-    assert [(m["role"], m["content"]) for m in model.requests[0]] == wanted
+    assert [(m["role"], m["content"]) for m in model.requests[0]] == expected
     assert (result.answer, result.stop_reason, result.truncated) == ("cats", StopReason.ANSWER, False)
     assert (result.usage.root_calls, result.usage.sub_calls) == (1, 0)
 
@@ -64,7 +64,7 @@ async def test_every_kind_of_reply_has_its_own_ending(
     )
 
 
-async def test_an_input_that_is_too_long_is_a_result_of_its_own() -> None:
+async def test_an_input_that_is_too_long_has_its_own_status() -> None:
     result = await PlainModel(model=ScriptedModel(["x"], context_window=50)).acompletion("word " * 100, "Who?")
     assert (result.answer, result.status) == (None, Status.CONTEXT_OVERFLOW)
 
@@ -100,7 +100,7 @@ async def test_truncation_keeps_head_tail_and_query_and_says_how_much_went() -> 
     assert cut["tokens"] - cut["cut_tokens"] <= 600 - 100
 
 
-async def test_what_fits_is_not_truncated() -> None:
+async def test_a_context_that_fits_is_not_truncated() -> None:
     model = ScriptedModel(["ok"], context_window=600)
     result = await BaseTruncated(model=model).acompletion(numbered(20), "Which line?")
     assert not result.truncated and not result.trajectory.of_kind("truncation")

@@ -88,7 +88,7 @@ async def test_documents_are_taken_while_they_fit() -> None:
     assert 2 <= result.trajectory.of_kind("search")[0]["taken"] <= 6 and result.stop_reason == StopReason.ANSWER
 
 
-async def test_a_document_longer_than_the_window_is_cut_and_said_to_be() -> None:
+async def test_a_document_longer_than_the_window_is_cut_and_flagged() -> None:
     result = await base_bm25(window=700).acompletion(["dog " * 5000, "cat"], "dog?")
     assert (result.answer, result.truncated) == ("ok", True)
 
@@ -110,7 +110,7 @@ async def test_a_text_is_searched_by_passages() -> None:
     assert "Rex" in sent and len(sent) < 600
 
 
-async def test_nothing_found_still_asks_the_model() -> None:
+async def test_the_model_is_asked_even_if_the_search_finds_nothing() -> None:
     method = base_bm25()
     result = await method.acompletion(DOCUMENTS, "zebra?")
     assert result.answer == "ok" and method.model.requests[0][0]["content"].endswith("zebra?")

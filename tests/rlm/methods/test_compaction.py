@@ -39,7 +39,7 @@ CONTEXTS = {
 
 
 @pytest.mark.parametrize("kind", CONTEXTS)
-async def test_what_is_relevant_is_carried_from_window_to_window(kind: str) -> None:
+async def test_relevant_text_is_carried_from_window_to_window(kind: str) -> None:
     context = CONTEXTS[kind]
     method = compaction()
     result = await method.acompletion(context, "Which facts?")
@@ -57,7 +57,7 @@ async def test_each_piece_is_read_once_and_all_of_the_text_is_read() -> None:
     assert FACT.findall(" ".join(shown)) == [f"fact {i}" for i in range(40)]
 
 
-async def test_what_fits_at_once_is_one_plain_call() -> None:
+async def test_a_context_that_fits_takes_one_plain_call() -> None:
     method = compaction()
     prompt = Prompt("fact 1. fact 2.", "Which?", ({"role": "user", "content": "Text: {context}\nTask: {query}"},))
     result = await method.acompletion(prompt)
@@ -110,7 +110,7 @@ async def test_a_summary_cut_by_its_limit_is_recorded() -> None:
     assert result.trajectory.of_kind("truncation")
 
 
-async def test_a_summary_longer_than_its_share_is_cut_so_that_reading_goes_on() -> None:
+async def test_a_summary_longer_than_its_share_is_cut_and_reading_continues() -> None:
     method = compaction(lambda _: "blah " * 180, summary_tokens=50)
     result = await method.acompletion(text_with_facts(40), "Which?")
     assert result.stop_reason == StopReason.ANSWER

@@ -43,7 +43,7 @@ CONTEXTS = {
 
 
 @pytest.mark.parametrize("kind", CONTEXTS)
-async def test_the_root_sees_the_sentence_that_a_reply_points_at_and_no_invention(kind: str) -> None:
+async def test_the_root_sees_the_sentence_that_a_reply_refers_to_and_no_invention(kind: str) -> None:
     method = map_reduce()
     result = await method.acompletion(CONTEXTS[kind], QUERY)
     assert result.answer == f"The gate opens with code 8675309.\n\n{QUERY}"
@@ -51,7 +51,7 @@ async def test_the_root_sees_the_sentence_that_a_reply_points_at_and_no_inventio
     assert (result.usage.root_calls, result.usage.cells, result.usage.max_depth_reached) == (1, 1, 1)
 
 
-async def test_every_sentence_is_in_a_window_and_windows_are_no_longer_than_told() -> None:
+async def test_every_sentence_is_in_a_window_and_no_window_is_too_long() -> None:
     text = "".join(f"Sentence number {i} stands here. " for i in range(2000))
     method = map_reduce(lambda _: "NONE", window_chars=2000)
     await method.acompletion(text, QUERY)
@@ -66,25 +66,25 @@ async def test_a_text_without_any_break_is_cut_all_the_same() -> None:
     assert result.stop_reason == StopReason.ANSWER and 10 <= result.usage.sub_calls <= 12
 
 
-async def test_what_fits_one_window_is_one_call_in_the_benchmarks_layout() -> None:
+async def test_a_context_of_one_window_takes_one_call_in_the_benchmarks_layout() -> None:
     method = map_reduce()
     prompt = Prompt("The code is 1234567.", QUERY, ({"role": "user", "content": "Text: {context}\nTask: {query}"},))
     result = await method.acompletion(prompt)
     assert result.answer == f"Text: The code is 1234567.\nTask: {QUERY}" and not method.sub_model.requests
 
 
-async def test_replies_are_kept_as_they_are_where_that_is_wanted() -> None:
+async def test_replies_are_kept_verbatim_with_keep_replies() -> None:
     method = map_reduce(lambda m: "2 codes here" if "8675309" in m[0]["content"] else "None.", keep="replies")
     result = await method.acompletion(CONTEXTS["text"], QUERY)
     assert result.answer == f"2 codes here\n\n{QUERY}"
 
 
-async def test_nothing_found_is_said_to_the_root() -> None:
+async def test_the_root_gets_a_note_if_no_part_was_found() -> None:
     result = await map_reduce(lambda _: "NONE").acompletion(CONTEXTS["text"], QUERY)
     assert result.answer.startswith("(No part of the text was found")
 
 
-async def test_where_no_reply_can_be_quoted_the_replies_are_the_notes() -> None:
+async def test_if_no_reply_can_be_quoted_the_replies_are_the_notes() -> None:
     result = await map_reduce(lambda _: "The code is 11.").acompletion(CONTEXTS["text"], QUERY)
     assert result.answer == f"The code is 11.\n\n{QUERY}"
 
@@ -149,14 +149,14 @@ async def test_when_time_is_up_the_root_answers_from_the_notes_so_far() -> None:
     assert result.trajectory.of_kind("limit")
 
 
-async def test_no_more_calls_are_on_the_wire_than_told() -> None:
+async def test_at_most_the_given_calls_are_in_flight() -> None:
     method = map_reduce(concurrency=3)
     method.sub_model = _Counting(finder)
     await method.acompletion(CONTEXTS["text"], QUERY)
     assert 1 < method.sub_model.most <= 3
 
 
-async def test_the_context_is_never_sent_as_a_whole() -> None:
+async def test_the_complete_context_is_never_sent() -> None:
     method = map_reduce()
     await method.acompletion(CONTEXTS["text"], QUERY)
     requests = method.model.requests + method.sub_model.requests
@@ -228,6 +228,6 @@ class _Counting(ScriptedModel):
             self.now -= 1
 
 
-def test_the_documentation_shows_the_program_as_it_is() -> None:
+def test_the_documentation_shows_the_same_program() -> None:
     page = Path(__file__).parents[3] / "docs" / "methods.md"
     assert load_program("map_reduce/program-v1") in page.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Every file of conf/method makes the method it names, with keys that the method has."""
+"""Every file of conf/method makes the method that it names, and has only keys of that method."""
 
 import importlib
 import sys

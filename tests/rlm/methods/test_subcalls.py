@@ -84,7 +84,7 @@ async def test_a_batch_longer_than_the_calls_that_are_left_is_refused_at_once() 
     assert len(model.requests) == 3
 
 
-async def test_replies_that_are_kept_need_no_room() -> None:
+async def test_kept_replies_need_no_room() -> None:
     calls = tree(max_sub_calls=5)
     broken = {"b"}
     model = ScriptedModel(lambda m: ModelError("reset") if m[0]["content"] in broken else "r")

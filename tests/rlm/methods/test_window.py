@@ -18,7 +18,7 @@ def model(window: int | None, max_output_tokens: int | None = None) -> ScriptedM
 
 @given(TEXT, st.integers(0, 100), st.integers(0, 200))
 @settings(max_examples=200, deadline=None)
-def test_fit_takes_no_more_tokens_than_it_may(text: str, start: int, tokens: int) -> None:
+def test_fit_takes_at_most_the_given_tokens(text: str, start: int, tokens: int) -> None:
     start = min(start, len(text))
     end = fit(text, start, tokens)
     assert start <= end <= len(text)
@@ -70,7 +70,7 @@ def test_a_piece_can_be_read_again() -> None:
     assert reader.take(20) == first
 
 
-def test_what_is_left_is_given_only_if_it_fits() -> None:
+def test_the_rest_is_returned_only_if_it_fits() -> None:
     reader = Reader(["a b c", "d e f"])
     assert reader.rest(100) == "a b c\n\nd e f"
     assert reader.rest(4) is None

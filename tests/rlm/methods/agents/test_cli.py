@@ -127,7 +127,7 @@ async def test_plain_output_is_read_by_patterns() -> None:
     assert (result.answer, result.usage.tokens.completion_tokens) == ("4711", 1234)
 
 
-async def test_a_cost_that_is_not_told_is_unknown() -> None:
+async def test_an_unreported_cost_is_unknown() -> None:
     assert (await agent("text").acompletion(TEXT, "Which?")).usage.cost.state == CostState.UNKNOWN
 
 
@@ -155,7 +155,7 @@ async def test_the_time_of_the_completion_bounds_the_agent(tmp_path) -> None:
     assert result.stop_reason == StopReason.MAX_WALL
 
 
-async def test_what_an_agent_leaves_running_is_ended(tmp_path) -> None:
+async def test_processes_that_an_agent_leaves_running_are_ended(tmp_path) -> None:
     result = await agent("leave", "{prompt}", str(tmp_path / "child")).acompletion(TEXT, "?")
     assert result.answer == "done"
     await _gone(int((tmp_path / "child").read_text()))
@@ -243,10 +243,10 @@ JSON_VALUES = st.recursive(
 
 
 @given(st.lists(JSON_VALUES.map(json.dumps) | st.text(max_size=20), max_size=5), st.sampled_from([JSON, JSONL]))
-def test_no_output_is_too_strange(lines: list[str], output: dict) -> None:
-    said = read_output(*read_rules(output), "\n".join(lines))
-    assert said.answer is None or said.answer.strip()
-    assert 0 <= said.usage.cached_tokens <= said.usage.prompt_tokens
+def test_any_output_can_be_read(lines: list[str], output: dict) -> None:
+    parsed = read_output(*read_rules(output), "\n".join(lines))
+    assert parsed.answer is None or parsed.answer.strip()
+    assert 0 <= parsed.usage.cached_tokens <= parsed.usage.prompt_tokens
 
 
 async def _gone(pid: int) -> None:

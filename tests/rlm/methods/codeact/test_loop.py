@@ -20,7 +20,7 @@ def shown(method: CodeAct, turn: int) -> str:
     return method.model.requests[turn][-1]["content"]
 
 
-async def test_the_whole_prompt_is_in_the_models_context_behind_the_instructions() -> None:
+async def test_the_complete_prompt_follows_the_instructions() -> None:
     method = codeact(["ANSWER: the cat"])
     layout = ({"role": "system", "content": "Read: {context}"}, {"role": "user", "content": "{query}"})
     result = await method.acompletion(Prompt("\n".join(DOCUMENTS), "Who sat?", layout))
@@ -40,7 +40,7 @@ async def test_variables_of_the_session_persist_and_the_context_is_not_in_it() -
     assert (result.answer, result.usage.cells) == ("21", 2)
 
 
-async def test_a_session_that_is_lost_is_replaced_and_the_model_is_told() -> None:
+async def test_a_lost_session_is_replaced_and_the_model_gets_a_notice() -> None:
     kill = "```python\nimport os\nx = 1\nos.kill(os.getpid(), 9)\n```"
     look = "```python\nprint('x' in globals(), 'context' in globals())\n```"
     method = codeact([kill, look, "ANSWER: ok"], actions=["python"])
@@ -91,7 +91,7 @@ async def test_documents_that_can_be_searched_are_not_in_the_models_context() ->
     assert not any(document in first for document in DOCUMENTS)
 
 
-async def test_search_is_offered_only_where_there_are_documents() -> None:
+async def test_search_is_offered_only_with_documents() -> None:
     method = codeact(["SEARCH(dog)", "ANSWER: ok"])
     await method.acompletion("\n".join(DOCUMENTS), "?")
     assert "SEARCH(" not in method.model.requests[0][0]["content"]
@@ -106,7 +106,7 @@ async def test_react_has_no_python() -> None:
     assert (result.answer, result.usage.cells) == ("dog", 0)
 
 
-async def test_an_answer_beside_code_is_ignored_and_the_model_is_told() -> None:
+async def test_an_answer_beside_code_is_ignored_with_a_note() -> None:
     method = codeact(["```python\nprint(7 * 6)\n```\nOBSERVATION:\n41\n\nANSWER: 41", "ANSWER: 42"])
     result = await method.acompletion("Some text.", "?")
     assert result.answer == "42" and "42" in shown(method, 1)
@@ -151,7 +151,7 @@ async def test_a_reply_without_an_action_gets_a_reminder(reply: str | Reply, tol
     assert all(message["content"] for message in method.model.requests[1])
 
 
-async def test_plans_and_nothing_else_end_with_a_last_call() -> None:
+async def test_replies_with_only_a_plan_end_in_a_last_call() -> None:
     method = codeact(lambda messages: "I will first read it.", limits=Limits(max_consecutive_errors=3))
     result = await method.acompletion(DOCUMENTS, "?")
     assert (result.stop_reason, result.usage.turns) == (StopReason.MAX_CONSECUTIVE_ERRORS, 3)
@@ -164,7 +164,7 @@ async def test_the_last_call_that_gives_only_code_is_no_answer() -> None:
     assert (result.answer, result.stop_reason, len(result.calls)) == (None, StopReason.MAX_TURNS, 3)
 
 
-async def test_the_same_cell_again_and_again_is_told_once_and_then_stopped() -> None:
+async def test_a_repeated_cell_gets_a_note_once_and_then_ends_the_loop() -> None:
     method = codeact(lambda messages: "```python\nprint(1)\n```")
     result = await method.acompletion(DOCUMENTS, "?")
     assert result.stop_reason == StopReason.REPEATED_CELLS

@@ -107,7 +107,7 @@ def test_answers(reply: str, answers: list[str]) -> None:
         "User: go on",
     ],
 )
-def test_a_made_up_turn_of_the_harness_ends_the_reply(invented: str) -> None:
+def test_an_invented_turn_of_the_harness_ends_the_reply(invented: str) -> None:
     turn = read_turn(f"THINK: look\nSEARCH(fox)\n{invented}\n```python\nprint(1)\n```\nANSWER: 3")
     assert (turn.searches, turn.cells, turn.answers) == (("fox",), (), ())
     assert turn.text == "THINK: look\nSEARCH(fox)"
@@ -135,7 +135,7 @@ def test_the_last_reply_is_an_answer_unless_it_is_an_action(reply: str, answer: 
 
 
 @given(PIECES, st.booleans())
-def test_no_reply_is_too_strange(reply: str, truncated: bool) -> None:
+def test_any_reply_can_be_read(reply: str, truncated: bool) -> None:
     turn = read_turn(reply, truncated=truncated)
     assert all(turn.cells) and all(turn.searches)
     assert last_words(turn)[0] is None or last_words(turn)[0].strip()

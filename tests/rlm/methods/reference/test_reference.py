@@ -47,7 +47,7 @@ async def test_its_calls_go_through_our_tree_with_their_roles(python: str) -> No
     assert result.usage.tokens.prompt_tokens > 0
 
 
-async def test_it_gets_its_settings_and_no_environment_of_ours(python: str, monkeypatch) -> None:
+async def test_the_driver_gets_its_settings_and_no_environment_variables(python: str, monkeypatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "ours")
     result = await reference(python, ["told"], max_depth=2, max_iterations=5).acompletion("text", "?")
     told = json.loads(result.answer)
@@ -62,7 +62,7 @@ async def test_a_limit_ends_the_process_and_names_the_limit(python: str) -> None
     assert len(result.calls) == 10
 
 
-async def test_what_is_on_the_wire_at_a_limit_is_awaited_and_charged(python: str) -> None:
+async def test_calls_in_flight_at_a_limit_are_awaited_and_charged(python: str) -> None:
     slow = ScriptedModel(lambda messages: "ok", "small", latency_s=0.5, usd_per_million=(1000.0, 1000.0))
     method = reference(python, ["8 at once", "never"])
     method.sub_model = slow

@@ -10,14 +10,14 @@ def rlm(*replies: str, **options) -> RLMBm25:
     return RLMBm25(model=ScriptedModel(list(replies)), sub_model=ScriptedModel(["sub"]), **options)
 
 
-async def test_the_root_is_told_of_the_retriever_and_can_use_it() -> None:
+async def test_the_prompt_names_the_retriever_and_the_root_can_use_it() -> None:
     method = rlm(
         "```repl\nhits = search('barking dog', 1)\nprint(hits[0]['index'])\n```",
         "```repl\nFINAL(context[hits[0]['index']])\n```",
     )
     result = await method.acompletion(DOCUMENTS, "Who barked?")
-    told = "".join(message["content"] for message in method.model.requests[0])
-    assert "search(query, k=10)" in told and "BM25" in told
+    seen = "".join(message["content"] for message in method.model.requests[0])
+    assert "search(query, k=10)" in seen and "BM25" in seen
     assert method.model.requests[1][-1]["content"].count("1") >= 1
     assert result.answer == DOCUMENTS[1]
     assert [event["name"] for event in result.trajectory.of_kind("tool")] == ["search"]

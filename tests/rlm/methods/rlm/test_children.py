@@ -1,4 +1,4 @@
-"""Depth: plain sub-calls, child RLMs with sessions of their own, and what their failures and limits do."""
+"""Depth: plain sub-calls, child RLMs with their own sessions, and the effects of their failures and limits."""
 
 import asyncio
 import random
@@ -38,7 +38,7 @@ def child(messages: Sequence[Any]) -> str:
     return repl("x = f'child({context}, {llm_query(str(context))})'") if len(messages) == 2 else "FINAL_VAR(x)"
 
 
-async def test_without_depth_there_are_no_sub_calls_and_no_word_of_them() -> None:
+async def test_without_depth_there_are_no_sub_calls_and_the_prompt_does_not_mention_them() -> None:
     root = ScriptedModel([repl("llm_query('x')"), "FINAL(1)"])
     await RLM(model=root, max_depth=0).acompletion("c", "q")
     assert "NameError" in root.requests[1][-1]["content"]
@@ -61,7 +61,7 @@ async def test_at_depth_one_both_queries_are_plain_calls() -> None:
     assert "rlm_query" not in sub.requests[0][0]["content"]
 
 
-async def test_a_batch_of_children_that_fails_in_part_keeps_what_was_paid() -> None:
+async def test_a_batch_of_children_that_fails_in_part_keeps_the_paid_replies() -> None:
     replies = iter(["one", ModelError("reset by peer"), "two"])
     ask = "rlm_query_batched(['s', ['t', 'u']], 'q')"
     result, sub = await play(
@@ -86,7 +86,7 @@ async def test_at_depth_two_rlm_query_starts_a_child_with_its_own_session() -> N
     assert [call.parent_id for call in result.calls] == [None, 0, 1, 0, None]
     assert (result.usage.root_calls, result.usage.sub_calls, result.usage.max_depth_reached) == (2, 3, 2)
     assert (result.usage.turns, result.usage.cells) == (4, 2)
-    # The child is at the bottom: it is not told of children of its own.
+    # The child has the lowest depth, so its prompt does not mention children.
     assert "rlm_query" not in sub.requests[0][0]["content"] and "what?" in sub.requests[0][1]["content"]
 
 
@@ -117,7 +117,7 @@ async def test_children_of_a_batch_answer_in_order(call: str) -> None:
     assert len(result.trajectory.of_kind("child")) == 3
 
 
-async def test_children_that_run_at_the_same_time_leave_the_same_trajectory_whatever_ends_first() -> None:
+async def test_concurrent_children_leave_the_same_trajectory_whichever_ends_first() -> None:
     def sub(messages: Any) -> str:
         if len(messages) == 1:
             return messages[0]["content"].upper()
@@ -138,10 +138,10 @@ async def test_children_that_run_at_the_same_time_leave_the_same_trajectory_what
     assert first.answer == second.answer == str([str([c, f"{c}!"]) for c in "ABCDEF"])
     assert events == again
     assert [event["id"] for event in events] == list(range(len(events)))
-    told = [(c.call_id, c.parent_id, c.depth, c.prompt_sha256) for c in first.calls]
-    assert told == [(c.call_id, c.parent_id, c.depth, c.prompt_sha256) for c in second.calls]
+    seen = [(c.call_id, c.parent_id, c.depth, c.prompt_sha256) for c in first.calls]
+    assert seen == [(c.call_id, c.parent_id, c.depth, c.prompt_sha256) for c in second.calls]
     in_events = [(e["call_id"], e["depth"], e["prompt_sha256"]) for e in events if e["kind"] == "call"]
-    assert in_events == [(number, depth, digest) for number, _, depth, digest in told]
+    assert in_events == [(number, depth, digest) for number, _, depth, digest in seen]
 
 
 async def test_a_child_that_ends_without_an_answer_raises_in_its_parent() -> None:

@@ -1,4 +1,4 @@
-"""The RLM's guard rails: what a limit stops, what is still paid, and what the root may say last."""
+"""The RLM's limits and guards: the calls that they stop, the calls that are paid, and the last reply."""
 
 import asyncio
 from typing import Any
@@ -124,7 +124,7 @@ async def test_an_answer_without_a_limit_is_bounded_by_the_session_only() -> Non
     assert len(result.answer) == 3_000_000
 
 
-async def test_what_is_on_the_wire_at_a_limit_is_awaited_and_charged() -> None:
+async def test_calls_in_flight_at_a_limit_are_awaited_and_charged() -> None:
     sub = ScriptedModel(lambda messages: "sub", latency_s=0.2, usd_per_million=(1000.0, 1000.0))
     limits = Limits(max_cost_usd=0.001)
     result, _ = await play(repl("llm_query_batched(['a', 'b', 'c', 'd', 'e', 'f'])"), "FINAL(1)",
@@ -143,9 +143,7 @@ async def test_what_is_on_the_wire_at_a_limit_is_awaited_and_charged() -> None:
     ],
     ids=["completion", "cell", "cell with children"],
 )
-async def test_what_is_on_the_wire_when_time_is_up_is_awaited_and_charged(
-    limits: Limits, cell_s: float, code: str
-) -> None:
+async def test_calls_in_flight_at_a_timeout_are_awaited_and_charged(limits: Limits, cell_s: float, code: str) -> None:
     ended = asyncio.Event()
 
     class Sub(ScriptedModel):
@@ -164,7 +162,7 @@ async def test_what_is_on_the_wire_when_time_is_up_is_awaited_and_charged(
     assert all(call.error is None and call.cost.usd > 0 for call in result.calls if call.role == "sub")
 
 
-async def test_when_the_reserve_is_spent_too_there_is_no_last_call() -> None:
+async def test_without_a_reserve_there_is_no_last_call() -> None:
     root = ScriptedModel([repl("x = 1"), "FINAL(1)"], usd_per_million=(1000.0, 0.0))
     result = await RLM(model=root).acompletion("c", "q", limits=Limits(max_cost_usd=0.0001))
     assert (result.answer, result.stop_reason, len(root.requests)) == (None, StopReason.MAX_COST, 1)
@@ -179,7 +177,7 @@ async def test_time_stops_a_cell_that_does_not_end() -> None:
     assert len(root.requests) == 2
 
 
-async def test_a_cell_has_a_time_limit_of_its_own() -> None:
+async def test_a_cell_has_a_time_limit() -> None:
     result, root = await play(
         repl("x = 5\nimport time\ntime.sleep(60)"), "FINAL_VAR(x)", limits=Limits(), repl={"cell_s": 0.5}
     )
@@ -188,7 +186,7 @@ async def test_a_cell_has_a_time_limit_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("reply", ["I will look.", "", repl("1 / 0"), "FINAL_VAR(nothing)"])
-async def test_replies_that_lead_nowhere_are_stopped_after_several(reply: str) -> None:
+async def test_several_replies_without_progress_end_in_a_last_call(reply: str) -> None:
     result, root = await play(*[reply] * 5, limits=Limits(max_consecutive_errors=4))
     prose = reply if reply.startswith("I ") else None
     assert (result.answer, result.stop_reason) == (prose, StopReason.MAX_CONSECUTIVE_ERRORS)
@@ -207,7 +205,7 @@ async def test_success_in_between_starts_the_count_again() -> None:
     assert result.answer == "2"
 
 
-async def test_a_cell_run_again_and_again_is_told_once_then_stopped() -> None:
+async def test_a_repeated_cell_gets_a_note_once_and_then_a_last_call() -> None:
     result, root = await play(*[repl("print(len(context))")] * 4, "FINAL(12)", limits=Limits())
     assert (result.answer, result.stop_reason) == ("12", StopReason.REPEATED_CELLS)
     notices = [event["text"] for event in result.trajectory.of_kind("notice")]
@@ -236,7 +234,7 @@ async def test_a_root_that_verifies_on_and_on_is_stopped_and_may_answer() -> Non
     assert result.usage.turns == 17 and "not changed for many turns" in root.requests[-1][-1]["content"]
 
 
-async def test_a_variable_that_happens_to_be_called_answer_stops_nothing() -> None:
+async def test_a_variable_that_is_called_answer_by_chance_does_not_stop_the_loop() -> None:
     steps = [repl(f"print('step {n}')") for n in range(20)]
     result, _ = await play(repl("answer = llm_query('x')"), *steps, "FINAL(4)", limits=Limits())
     assert (result.answer, result.stop_reason) == ("4", StopReason.ANSWER)

@@ -113,7 +113,7 @@ def test_an_invented_turn_is_not_kept(rows: list[dict[str, Any]]) -> None:
     assert "Problem solution details" not in read_root_reply(by_id["ab205"]).text
 
 
-def test_each_reply_cut_short_leads_on(rows: list[dict[str, Any]]) -> None:
+def test_each_cut_reply_has_a_step(rows: list[dict[str, Any]]) -> None:
     """A reply that the output limit cuts at any place gives complete cells of the full one, an answer or a reminder."""
     for row in rows:
         whole = cells_of(row["reply"])

@@ -1,4 +1,4 @@
-"""The RLM's loop with scripted roots that behave in each of the ways real ones do, and a real session."""
+"""The RLM's loop, with scripted roots that behave like real ones, and a real session."""
 
 from typing import Any
 
@@ -26,8 +26,8 @@ async def play(*replies: Any, context: Any = CONTEXT, query: str = "Which number
     return result, root
 
 
-def told(root: ScriptedModel, turn: int) -> str:
-    """What the root was told before it gave its reply number `turn`."""
+def shown(root: ScriptedModel, turn: int) -> str:
+    """The last message that the root saw before its reply number `turn`."""
     return root.requests[turn - 1][-1]["content"]
 
 
@@ -68,10 +68,10 @@ async def test_the_root_is_shown_output_errors_and_values_and_keeps_its_variable
         repl("n = len(context)\nprint(n)\nn + 1"), repl("n / 0"), repl("y = n"), repl("print("), "FINAL_VAR(n)"
     )
     assert result.answer == str(len(CONTEXT))
-    assert told(root, 2) == f"REPL output:\n{len(CONTEXT)}\n{len(CONTEXT) + 1}"
-    assert "ZeroDivisionError" in told(root, 3)
-    assert "(no output) Variables: " in told(root, 4) and "y (int)" in told(root, 4)
-    assert "SyntaxError" in told(root, 5)
+    assert shown(root, 2) == f"REPL output:\n{len(CONTEXT)}\n{len(CONTEXT) + 1}"
+    assert "ZeroDivisionError" in shown(root, 3)
+    assert "(no output) Variables: " in shown(root, 4) and "y (int)" in shown(root, 4)
+    assert "SyntaxError" in shown(root, 5)
     assert (result.usage.cells, result.usage.syntax_errors, result.usage.root_calls) == (4, 1, 5)
 
 
@@ -79,14 +79,14 @@ async def test_blocks_run_in_order_and_stop_at_the_first_that_raises() -> None:
     reply = "\n".join([repl("print('one')"), repl("x = 1 / 0"), repl("print('three')"), repl("print('four')")])
     result, root = await play(reply, "FINAL(done)")
     assert result.usage.cells == 2
-    assert "(1):\none" in told(root, 2) and "(2):\nTraceback" in told(root, 2)
-    assert "three" not in told(root, 2) and "2 further blocks were not run" in told(root, 2)
+    assert "(1):\none" in shown(root, 2) and "(2):\nTraceback" in shown(root, 2)
+    assert "three" not in shown(root, 2) and "2 further blocks were not run" in shown(root, 2)
 
 
 async def test_an_answer_invented_beside_its_code_is_not_taken() -> None:
     result, root = await play(repl("print(context[20:24])") + "\nFINAL(1234)", "FINAL(4711)")
     assert result.answer == "4711"
-    assert "4711" in told(root, 2) and "was not taken" in told(root, 2)
+    assert "4711" in shown(root, 2) and "was not taken" in shown(root, 2)
 
 
 async def test_an_answer_beside_code_is_taken_when_it_is_given_again() -> None:
@@ -97,31 +97,31 @@ async def test_an_answer_beside_code_is_taken_when_it_is_given_again() -> None:
     assert result.answer == "13"
 
 
-async def test_a_killed_session_is_told_and_its_ready_answer_forgotten() -> None:
+async def test_a_killed_session_is_reported_and_its_ready_answer_forgotten() -> None:
     result, root = await play(
         repl("final_answer = 1"), repl("import os\nos._exit(3)"), "FINAL_VAR(final_answer)", "FINAL(2)"
     )
     assert result.answer == "2"
-    assert "variables are gone" in told(root, 3) and "no variable `final_answer`" in told(root, 4)
+    assert "variables are gone" in shown(root, 3) and "no variable `final_answer`" in shown(root, 4)
     assert summary(result)["answer_ready_turn"] is None
 
 
 async def test_an_answer_beside_code_that_fails_is_not_taken() -> None:
     result, root = await play(repl("x = 1\ny = 1 / 0") + "\nFINAL_VAR(x)", "FINAL(2)")
     assert result.answer == "2"
-    assert "ZeroDivisionError" in told(root, 2) and "its code failed" in told(root, 2)
+    assert "ZeroDivisionError" in shown(root, 2) and "its code failed" in shown(root, 2)
 
 
 async def test_an_unknown_variable_is_an_error_that_names_those_there_are() -> None:
     result, root = await play(repl("total = 3"), "FINAL_VAR(totl)", "FINAL_VAR(total)")
     assert result.answer == "3"
-    assert "`totl`" in told(root, 3) and "total" in told(root, 3).replace("`totl`", "")
+    assert "`totl`" in shown(root, 3) and "total" in shown(root, 3).replace("`totl`", "")
 
 
 async def test_a_word_that_looks_like_a_variable_is_asked_about_once() -> None:
     result, root = await play("FINAL(final_answer)", "FINAL(final_answer)")
     assert result.answer == "final_answer"
-    assert "no variable `final_answer`" in told(root, 2)
+    assert "no variable `final_answer`" in shown(root, 2)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ async def test_a_word_that_looks_like_a_variable_is_asked_about_once() -> None:
 async def test_a_plan_is_asked_about_once_and_taken_when_given_again(plan: str) -> None:
     result, root = await play(f"FINAL({plan})", repl("x = 3"), "FINAL_VAR(x)")
     assert result.answer == "3"
-    assert "reads like a plan" in told(root, 2)
+    assert "reads like a plan" in shown(root, 2)
     result, _ = await play(f"FINAL({plan})", f"FINAL({plan})")
     assert result.answer == plan.strip('"')
     result, _ = await play(repl("x = 1"), f"FINAL({plan})", limits=Limits(max_turns=1))
@@ -138,10 +138,10 @@ async def test_a_plan_is_asked_about_once_and_taken_when_given_again(plan: str) 
 
 
 @pytest.mark.parametrize("reply", ["FINAL_VAR(x)", "FINAL(x)", repl("FINAL(x)"), repl("FINAL_VAR('x')")])
-async def test_an_empty_answer_is_none(reply: str) -> None:
+async def test_an_empty_answer_does_not_count(reply: str) -> None:
     result, root = await play(repl("x = ' '"), reply, "FINAL(3)")
     assert result.answer == "3"
-    assert "empty" in told(root, 3)
+    assert "empty" in shown(root, 3)
 
 
 @pytest.mark.parametrize(
@@ -164,22 +164,22 @@ async def test_an_empty_answer_is_none(reply: str) -> None:
         ("FINAL_VAR(a[0])", "name of one variable"),
     ],
 )
-async def test_a_reply_that_leads_nowhere_is_answered_by_a_reminder(reply: Any, word: str) -> None:
+async def test_a_reply_without_a_step_gets_a_reminder(reply: Any, word: str) -> None:
     result, root = await play(reply, "FINAL(1)")
     assert (result.answer, result.usage.turns) == ("1", 2)
-    assert word in told(root, 2)
+    assert word in shown(root, 2)
     (notice,) = result.trajectory.of_kind("notice")
-    assert notice["text"] in told(root, 2)
+    assert notice["text"] in shown(root, 2)
     roles = [message["role"] for message in root.requests[-1]]
     assert roles == ["system", "user", "assistant", "user"]
     assert all(message["content"] for message in root.requests[-1])
 
 
-async def test_only_the_whole_cells_of_a_cut_reply_run() -> None:
+async def test_only_complete_cells_of_a_cut_reply_run() -> None:
     cut = Reply("\n".join([repl("print('same')")] * 5) + "\n```repl\nprint('lost", "length")
     result, root = await play(cut, "FINAL(1)")
     assert result.usage.cells == 5
-    assert told(root, 2).count("same") == 5 and "lost" not in told(root, 2).replace("was lost", "")
+    assert shown(root, 2).count("same") == 5 and "lost" not in shown(root, 2).replace("was lost", "")
 
 
 async def test_an_answer_from_a_cut_reply_is_flagged() -> None:
@@ -189,7 +189,7 @@ async def test_an_answer_from_a_cut_reply_is_flagged() -> None:
     assert (result.answer, result.truncated) == ("one, two", True)
 
 
-async def test_made_up_output_does_not_stay_in_the_conversation() -> None:
+async def test_invented_output_is_not_kept_in_the_conversation() -> None:
     made_up = repl("print(1)") + "\n<|im_start|>user\nREPL output:\n99"
     _, root = await play("hm</think>" + made_up, "FINAL(1)")
     assert root.requests[-1][2]["content"] == repl("print(1)")
@@ -250,33 +250,33 @@ CONTEXTS = {
 
 
 @pytest.mark.parametrize("case", CONTEXTS)
-async def test_the_context_is_a_variable_of_its_own_type(case: str) -> None:
-    context, query, shown = CONTEXTS[case]
+async def test_the_context_is_a_variable_of_the_same_type(case: str) -> None:
+    context, query, output = CONTEXTS[case]
     _, root = await play(repl("print(type(context).__name__, len(context))"), "FINAL(1)", context=context, query=query)
-    assert shown in told(root, 2)
-    assert ("And?" in told(root, 1)) == (case == "conversation")
+    assert output in shown(root, 2)
+    assert ("And?" in shown(root, 1)) == (case == "conversation")
 
 
 @pytest.mark.parametrize("many", [["w" * 50] * 20_000, ["w" * 5] * 20])
 async def test_the_first_message_has_the_sizes_and_never_the_context(many: list[str]) -> None:
     _, root = await play("FINAL(1)", context=many)
-    assert len(told(root, 1)) < 600
-    assert f"{len(many)} strings with {sum(map(len, many))} characters" in told(root, 1)
-    assert "www" not in told(root, 1)
+    assert len(shown(root, 1)) < 600
+    assert f"{len(many)} strings with {sum(map(len, many))} characters" in shown(root, 1)
+    assert "www" not in shown(root, 1)
     _, root = await play("FINAL(1)", context="x" * 10**6, prefix_chars=10)
-    assert "xxxxxxxxxx\n" in told(root, 1) and "x" * 11 not in told(root, 1)
+    assert "xxxxxxxxxx\n" in shown(root, 1) and "x" * 11 not in shown(root, 1)
 
 
-async def test_without_a_query_the_ends_of_the_context_are_shown_and_a_short_one_whole() -> None:
+async def test_without_a_query_the_ends_of_the_context_are_shown_and_all_of_a_short_one() -> None:
     _, root = await play("FINAL(1)", context="Add 1 and 2.", query="")
-    assert "Add 1 and 2." in told(root, 1) and "stands in `context`" in told(root, 1)
+    assert "Add 1 and 2." in shown(root, 1) and "stands in `context`" in shown(root, 1)
     long = "Sort these: " + "x " * 5000 + "End with the longest."
     _, root = await play("FINAL(1)", context=long, query="")
-    assert "Sort these" in told(root, 1) and "End with the longest." in told(root, 1)
-    assert len(told(root, 1)) < 2000
+    assert "Sort these" in shown(root, 1) and "End with the longest." in shown(root, 1)
+    assert len(shown(root, 1)) < 2000
 
 
-async def test_a_conversation_that_no_longer_fits_is_asked_for_its_answer() -> None:
+async def test_a_conversation_that_no_longer_fits_ends_in_a_last_call() -> None:
     def reply(messages: Any) -> str:
         return "FINAL_VAR(x)" if "last turn" in messages[-1]["content"] else repl("x = 4711\nprint('w ' * 900)")
 
@@ -288,7 +288,7 @@ async def test_a_conversation_that_no_longer_fits_is_asked_for_its_answer() -> N
 async def test_a_small_window_is_shown_less_output() -> None:
     root = ScriptedModel([repl("print('y' * 5000)"), "FINAL(1)"], context_window=4000)
     await RLM(model=root).acompletion(CONTEXT, "?")
-    assert told(root, 2).count("y") <= 2000
+    assert shown(root, 2).count("y") <= 2000
 
 
 async def test_a_fatal_failure_of_a_model_ends_the_run() -> None:
@@ -316,10 +316,10 @@ class TestAnswerVariable:
         assert 'answer["ready"]' in root.requests[0][0]["content"]
         assert "FINAL" not in root.requests[0][0]["content"]
 
-    async def test_it_is_not_ready_where_the_code_raises(self) -> None:
+    async def test_it_is_not_ready_if_the_code_raises(self) -> None:
         result, root = await self.play(repl(self.READY + "\n1 / 0"), repl(self.READY))
         assert (result.answer, result.usage.turns) == ("4711", 2)
-        assert "ZeroDivisionError" in told(root, 2)
+        assert "ZeroDivisionError" in shown(root, 2)
         result, _ = await self.play(repl(self.READY + "\n1 / 0"), repl("print(1)"), repl(self.READY))
         assert result.usage.turns == 3
 
@@ -328,12 +328,12 @@ class TestAnswerVariable:
             repl('answer["content"] = "4711"'), "The answer is 1.", "FINAL(2)", repl('answer["ready"] = True')
         )
         assert result.answer == "4711"
-        assert "no code to run" in told(root, 3) and "no code to run" in told(root, 4)
+        assert "no code to run" in shown(root, 3) and "no code to run" in shown(root, 4)
 
     async def test_an_empty_content_is_no_answer(self) -> None:
         result, root = await self.play(repl('answer["ready"] = True'), repl(self.READY))
         assert result.answer == "4711"
-        assert "empty" in told(root, 2)
+        assert "empty" in shown(root, 2)
 
     @pytest.mark.parametrize("made", ["answer = str(4711)", "answer = 4711", "del answer", "answer = None\n1 / 0"])
     async def test_code_that_puts_something_else_in_its_place_does_not_lose_it(self, made: str) -> None:
@@ -354,7 +354,7 @@ class TestAnswerVariable:
     async def test_the_last_reply_can_set_it(self) -> None:
         result, root = await self.play(repl("x = 1"), repl(self.READY), limits=Limits(max_turns=1))
         assert (result.answer, result.stop_reason) == ("4711", StopReason.MAX_TURNS)
-        assert 'answer["content"]' in told(root, 2)
+        assert 'answer["content"]' in shown(root, 2)
 
 
 @pytest.mark.parametrize("text", ["str(total)", "names[0]", "', '.join(names)", "len(names)"])
@@ -362,7 +362,7 @@ async def test_an_expression_over_variables_is_asked_about_once(text: str) -> No
     made = repl("total = 3\nnames = ['a', 'b']")
     result, root = await play(made, f"FINAL({text})", "FINAL_VAR(total)")
     assert result.answer == "3"
-    assert "not filled in" in told(root, 3)
+    assert "not filled in" in shown(root, 3)
     result, _ = await play(made, f"FINAL({text})", f"FINAL({text})")
     assert result.answer == text
 
@@ -373,10 +373,10 @@ async def test_a_call_of_names_that_the_session_has_not_is_a_text() -> None:
 
 
 @pytest.mark.parametrize("reply", ["FINAL_VAR(x)", "FINAL(x)", repl("FINAL(x)"), repl("FINAL_VAR(x)")])
-async def test_none_is_no_answer(reply: str) -> None:
+async def test_a_variable_that_is_none_is_no_answer(reply: str) -> None:
     result, root = await play(repl("import re\nx = re.search('zzz', context)"), reply, "FINAL(4711)")
     assert result.answer == "4711"
-    assert "empty" in told(root, 3)
+    assert "empty" in shown(root, 3)
 
 
 @pytest.mark.parametrize("word", ["search", "json"])
@@ -391,4 +391,4 @@ async def test_a_word_that_only_names_a_function_or_a_module_is_the_word(word: s
 async def test_an_object_without_a_text_is_no_answer(made: str) -> None:
     result, root = await play(repl(made), "FINAL_VAR(x)", "FINAL(4711)")
     assert result.answer == "4711"
-    assert "could not be read as text: its value is <" in told(root, 3)
+    assert "could not be read as text: its value is <" in shown(root, 3)

@@ -1,4 +1,4 @@
-"""The RLM's prompt files: each has all parts, keeps its size, and says what its settings say."""
+"""The RLM's prompt files: each has all parts, keeps its size and states the settings."""
 
 import subprocess
 import sys
@@ -67,7 +67,7 @@ async def test_the_hash_of_the_prompt_file_is_in_every_calls_record(name: str) -
 @pytest.mark.parametrize(
     ("window", "chars"), [(400_000, 500_000), (2048, 2500), (32_768, 40_000), (131_072, 160_000), (None, 150_000)]
 )
-async def test_the_capacity_of_the_sub_model_is_told(window: int | None, chars: int) -> None:
+async def test_the_prompt_states_the_capacity_of_the_sub_model(window: int | None, chars: int) -> None:
     sub = ScriptedModel([], context_window=window)
     assert capacity(sub) == chars
     messages = await sent("recursive/default-v1", sub_model=sub)

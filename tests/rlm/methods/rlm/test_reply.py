@@ -49,12 +49,12 @@ CODE = {
     "label repeated": "```py\nrepl\nprint(1)\n```",
     "prose block before": "```plaintext\nthe plan\n```\n```repl\nprint(1)\n```",
     "prose in a repl block": "```repl\nprint(1)\n```\n```repl\nThe total is 45, as expected of such a tour.\n```",
-    "made-up output": "```repl\nprint(1)\n```\n```output\nprint(2)\n```",
+    "invented output": "```repl\nprint(1)\n```\n```output\nprint(2)\n```",
     "thinking": "<think>\n```repl\nprint(2)\n```\n</think>\n```repl\nprint(1)\n```",
     "a lone end of thinking": "First print(2):\n```repl\nprint(2)\n```\n</think>\n\n```repl\nprint(1)\n```",
-    "made-up user turn": "```repl\nprint(1)\n```\n<|im_start|>user\n```repl\nprint(2)\n```",
-    "made-up turn behind the fence": "```repl\nprint(1)\n```<|im_end|>\n<|im_start|>user\n```repl\nprint(2)\n```",
-    "made-up turn in an open block": "```repl\nprint(1)\n<|im_end|>\n<|im_start|>user\nprint(2)",
+    "invented user turn": "```repl\nprint(1)\n```\n<|im_start|>user\n```repl\nprint(2)\n```",
+    "invented turn behind the fence": "```repl\nprint(1)\n```<|im_end|>\n<|im_start|>user\n```repl\nprint(2)\n```",
+    "invented turn in an open block": "```repl\nprint(1)\n<|im_end|>\n<|im_start|>user\nprint(2)",
     "Code executed": "```repl\nprint(1)\n```\nCode executed:\n```python\nprint(2)\n```",
     "REPL output": "```repl\nprint(1)\n```\n**REPL output:**\n```python\nprint(2)\n```",
     "Iteration 13 of 20": "Iteration 12 of 20.\n```repl\nprint(1)\n```\nIteration 13 of 20.\n```repl\nprint(2)\n```",
@@ -119,7 +119,7 @@ CELLS = {
 
 
 @pytest.mark.parametrize("case", CELLS)
-def test_cells_are_found_whole(case: str) -> None:
+def test_cells_are_complete(case: str) -> None:
     reply, codes = CELLS[case]
     assert step(reply) == Cells(tuple(codes))
 
@@ -164,7 +164,7 @@ NO_CODE = {
 
 
 @pytest.mark.parametrize("case", NO_CODE)
-def test_what_is_neither_code_nor_an_answer_gets_a_reminder(case: str) -> None:
+def test_a_reply_without_code_and_answer_gets_a_reminder(case: str) -> None:
     reply, reason = NO_CODE[case]
     assert step(reply) == Reminder(reason)
 
@@ -192,14 +192,14 @@ FINALS = {
     "code inside": ("FINAL(Run:\n```python\nprint(1)\n```\n)", "Run:\n```python\nprint(1)\n```"),
     "code inside, opened behind text": ("FINAL(Run ```python\nf(1)\n```\n)", "Run ```python\nf(1)\n```"),
     "in a text block": ("```final\nFINAL(42)\n```", "42"),
-    "before a made-up turn": ("FINAL(42)\n<|im_start|>user\nFINAL(43)", "42"),
+    "before a invented turn": ("FINAL(42)\n<|im_start|>user\nFINAL(43)", "42"),
     "space before the parenthesis": ("FINAL (42)", "42"),
     "tags of XML around it": ("<answer>FINAL(42)</answer>", "42"),
     "exclamation mark": ("FINAL(42)!", "42"),
     "comment behind": ("FINAL(42)  # as counted", "42"),
     "end of the turn behind": ("FINAL(42)<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nFINAL(43)", "42"),
-    "made-up user behind": ("FINAL(42)\nUser: Thanks!\nFINAL(43)", "42"),
-    "made-up turn behind": ("FINAL(42)\n\nIteration 3 of 20\nFINAL(43)", "42"),
+    "invented user behind": ("FINAL(42)\nUser: Thanks!\nFINAL(43)", "42"),
+    "invented turn behind": ("FINAL(42)\n\nIteration 3 of 20\nFINAL(43)", "42"),
     "turns in the answer": ("FINAL(The chat:\nUser: hi\nAssistant: hello)", "The chat:\nUser: hi\nAssistant: hello"),
     "quotes around lines": ('FINAL("one\ntwo (2)")', "one\ntwo (2)"),
     "quotes around an apostrophe": ("FINAL('It's five (5)')", "It's five (5)"),
@@ -243,7 +243,7 @@ def test_code_and_an_answer_in_one_reply_are_both_reported() -> None:
     assert step(code + "FINAL_VAR(a)\nFINAL_VAR(b)") == Cells(("print(1)",), Reminder(Reason.SEVERAL_FINALS))
 
 
-def test_of_a_cut_reply_only_whole_blocks_count() -> None:
+def test_only_complete_blocks_of_a_cut_reply_count() -> None:
     block = "```repl\nprint(1)\n```\n"
     cut = 5 * block + "```repl\nprint("
     assert step(cut, truncated=True) == Cells(("print(1)",) * 5, cut=True)
@@ -255,13 +255,13 @@ def test_of_a_cut_reply_only_whole_blocks_count() -> None:
     assert step("FINAL_VAR(tot", truncated=True) == FinalVariable("tot", closed=False)
 
 
-def test_tags_mean_nothing_in_the_other_protocol() -> None:
+def test_tags_do_not_count_in_the_other_protocol() -> None:
     assert step("FINAL(42)", protocol=AnswerProtocol.ANSWER_VARIABLE) == Reminder(Reason.NO_CODE)
     code = '```repl\nanswer["ready"] = True\n```\nFINAL(42)'
     assert step(code, protocol=AnswerProtocol.ANSWER_VARIABLE) == Cells(('answer["ready"] = True',))
 
 
-def test_what_a_reply_made_up_is_not_kept() -> None:
+def test_invented_turns_of_a_reply_are_not_kept() -> None:
     said = read_root_reply("hm</think>Look:\n```repl\nprint(1)\n```\n<|im_start|>user\nREPL output: 7").text
     assert said == "Look:\n```repl\nprint(1)\n```"
 
@@ -283,7 +283,7 @@ def test_thinking_ends_at_its_last_end_outside_a_string() -> None:
         "◁think▷{}◁/think▷", "<|channel|>analysis<|message|>{}<|end|><|start|>assistant<|channel|>final<|message|>",
     ],
 )  # fmt: skip
-def test_no_kind_of_thinking_is_taken_for_the_reply(thinking: str) -> None:
+def test_no_kind_of_reasoning_is_part_of_the_reply(thinking: str) -> None:
     inside = "hm\nFINAL(1)\n```repl\nprint(1)\n```"
     assert step(thinking.format(inside) + "FINAL(42)") == FinalText("42")
     assert step(thinking.format(inside) + "```repl\nprint(2)\n```") == Cells(("print(2)",))
@@ -322,12 +322,12 @@ pieces = st.sampled_from([*PIECES.split(), "\n", "\n\n", " ", "x = 1", "User:", 
 
 
 @given(st.one_of(st.text(), st.lists(pieces, max_size=40).map("".join)), st.booleans(), st.sampled_from(AnswerProtocol))
-def test_no_text_breaks_it(text: str, truncated: bool, protocol: str) -> None:
+def test_any_text_can_be_read(text: str, truncated: bool, protocol: str) -> None:
     parsed = read_root_reply(text, protocol=protocol, truncated=truncated)
     if isinstance(parsed.step, Cells):
         assert parsed.step.codes
         assert all(code.strip() for code in parsed.step.codes)
-    assert parsed.text in text.replace("\r\n", "\n")
+    assert parsed.text in text.replace("\r\n", "\n") and parsed.prose in text.replace("\r\n", "\n")
 
 
 HUGE = {
@@ -344,12 +344,17 @@ HUGE = {
     "marks": "<|im_start|>\n",
     "blocks": "```json\n```md\n",
     "stars": "answer****",
+    "tags in blocks": "```repl\nFINAL(a b)\n```\n",
+    "tags behind code": "x = 1\nFINAL(a b)\n",
+    "fences that close and open": "```repl\nx =\n",
+    "channels": "analysis assistantfinal ",
+    "users": "User: 1\n",
 }
 
 
 @pytest.mark.parametrize("case", HUGE)
 def test_a_reply_that_repeats_itself_is_read_in_linear_time(case: str) -> None:
-    # Quadratic time would take hours here; the suite's own time limit is the judge.
+    # Quadratic time would take hours and reach the time limit of the test suite.
     assert read_root_reply(HUGE[case] * (300_000 // len(HUGE[case]))).step is not None
 
 
@@ -377,6 +382,6 @@ def test_a_placeholder_in_brackets_is_no_answer(left: str) -> None:
 
 
 @pytest.mark.parametrize("turn", ["Assistant: go on", "[USER]: go on", "**Human**: go on", "<tool_response>"])
-def test_what_follows_more_kinds_of_made_up_turns_is_cut(turn: str) -> None:
+def test_text_after_an_invented_turn_is_cut(turn: str) -> None:
     reply = f"```repl\nprint(1)\n```\n{turn}\n```repl\nprint(2)\n```\nFINAL(2)"
     assert read_root_reply(reply).step == Cells(("print(1)",))

@@ -1,4 +1,4 @@
-"""How the first decomposition is told from the cells, and when an answer stands ready."""
+"""The first decomposition that cells show, and the turn in which an answer is ready."""
 
 import pytest
 
@@ -39,7 +39,7 @@ FIRST = {
 
 
 @pytest.mark.parametrize("code", FIRST)
-def test_a_cell_is_of_the_kind_of_what_it_does_with_the_context(code: str) -> None:
+def test_the_kind_of_a_cell_follows_from_its_use_of_the_context(code: str) -> None:
     assert first_decomposition([code]) == FIRST[code]
 
 

@@ -61,7 +61,7 @@ async def test_tools_and_data_appear_under_their_names() -> None:
     assert all(event["error"] is None and event["depth"] == 1 for event in events)
 
 
-async def test_what_a_tool_raises_arrives_in_the_cell() -> None:
+async def test_exceptions_of_a_tool_are_raised_in_the_cell() -> None:
     def broken() -> None:
         raise KeyError("no such page")
 
@@ -116,7 +116,7 @@ async def test_a_stopped_tree_refuses_tools() -> None:
 
 
 class Expert:
-    """Asks a model of its own by a completion of its own."""
+    """Asks another model in a nested completion."""
 
     def __init__(self) -> None:
         self.model = ScriptedModel(lambda messages: "sure", usd_per_million=(1000.0, 1000.0))
@@ -154,7 +154,7 @@ async def test_completions_that_a_tool_makes_are_charged_and_limited(call: str) 
     assert (result.answer, result.stop_reason, result.usage.sub_calls) == ("1", StopReason.MAX_SUB_CALLS, 5)
 
 
-async def test_a_tool_that_outlives_its_completion_calls_no_more_and_its_call_on_the_wire_is_charged() -> None:
+async def test_a_tool_that_outlives_its_completion_makes_no_further_call_and_its_call_in_flight_is_charged() -> None:
     model, ended, refused = ScriptedModel(lambda messages: "sure", latency_s=0.3), threading.Event(), []
 
     def outlives() -> None:

@@ -1,4 +1,4 @@
-"""A command-line agent of our own: finds `code NNN` in its prompt, or in context.txt, and prints what agents print."""
+"""A small command-line agent: it finds `code NNN` in its prompt or in context.txt, and prints like other agents."""
 
 import json
 import os

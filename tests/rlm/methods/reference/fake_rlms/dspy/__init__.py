@@ -1,4 +1,4 @@
-"""Stands where the package dspy stands: a root call, as many sub-calls as its reply says, and a final root call."""
+"""Takes the place of the package dspy: a root call, as many sub-calls as its reply says, and a final root call."""
 
 import contextlib
 

@@ -1,4 +1,4 @@
-"""Stands where the package rlms stands: one root call, what its reply asks for, and a final root call."""
+"""Takes the place of the package rlms: one root call, the calls that its reply asks for, and a final root call."""
 
 import json
 import os
