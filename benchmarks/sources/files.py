@@ -9,7 +9,7 @@ import re
 import zlib
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -140,7 +140,7 @@ def _row_group_rows(
 def _json_rows(name: str, file: IO[bytes], columns: Sequence[str], where: dict[str, frozenset]) -> Iterator[Row]:
     lower = name.lower()
     if lower.endswith(".gz"):
-        file, lower = gzip.GzipFile(fileobj=file), lower.removesuffix(".gz")
+        file, lower = cast(IO[bytes], gzip.GzipFile(fileobj=file)), lower.removesuffix(".gz")
     values = _lines(name, file) if lower.endswith(".jsonl") else _values(name, file)
     for line, row in values:
         place = f"{name}, line {line}"

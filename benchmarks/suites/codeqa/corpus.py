@@ -148,8 +148,9 @@ def _statement_spans(tree: ast.Module) -> list[tuple[int, int]]:
     """0-based, end-exclusive line ranges of the top-level statements, each with the comments above it."""
     spans, start = [], 0
     for node in tree.body:
-        spans.append((start, node.end_lineno))
-        start = node.end_lineno
+        end = node.end_lineno or node.lineno
+        spans.append((start, end))
+        start = end
     # Statements that share a line are merged.
     merged: list[tuple[int, int]] = []
     for start, end in spans:
@@ -167,7 +168,7 @@ def _python_files(package: str) -> list[SourceFile]:
             f"benchmark.codeqa.packages contains {package!r}: expected an installation with a record of its files"
         )
     chosen = [
-        SourceFile(str(path), Path(distribution.locate_file(path)), path.hash.value)
+        SourceFile(str(path), Path(str(distribution.locate_file(path))), path.hash.value)
         for path in distribution.files
         if path.suffix == ".py"
         and path.hash is not None

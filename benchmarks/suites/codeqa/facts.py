@@ -107,7 +107,7 @@ def _function(node: FunctionNode, owner: str | None, lines: list[bytes]) -> Func
 
 def _source(node: ast.expr, lines: list[bytes]) -> str:
     """The source of an expression, without `ast.get_source_segment`, which splits the complete file for each."""
-    first, last = node.lineno - 1, node.end_lineno - 1
+    first, last = node.lineno - 1, (node.end_lineno or node.lineno) - 1
     if first == last:
         return lines[first][node.col_offset : node.end_col_offset].decode()
     parts = [lines[first][node.col_offset :], *lines[first + 1 : last], lines[last][: node.end_col_offset]]

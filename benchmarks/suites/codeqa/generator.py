@@ -38,12 +38,11 @@ def kind_of(length: int, index: int) -> str:
     return kinds[index % len(kinds)]
 
 
-def generated_sample(corpus: CodeCorpus, info: SampleInfo, index: int, seed: int) -> Sample:
-    """The index-th sample of a length; its prompt is filled up to nearly `info.length` tokens.
+def generated_sample(corpus: CodeCorpus, info: SampleInfo, length: int, index: int, seed: int) -> Sample:
+    """The index-th sample of a length; its prompt is filled up to nearly `length` tokens.
 
     Raises DataError if the packages have too little code.
     """
-    length = info.length
     draws = Draws(seed, "codeqa", length, index)
     budget = length - _QUESTION_TOKENS - _FRAME_TOKENS
     for _ in range(_FILES_TRIED):
@@ -66,7 +65,7 @@ def _about(
     if first and first[1] > budget:
         first = corpus.excerpt(first[0], budget, draws)
     facts = facts_of(first[0]) if first else None
-    if facts is None or not can_ask(kind, facts):
+    if first is None or facts is None or not can_ask(kind, facts):
         return None
     others, left = _filled(corpus, file, budget - first[1], draws)
     if left > max(_ROUGHLY_FULL_TOKENS, budget // 10):

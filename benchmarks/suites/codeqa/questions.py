@@ -62,7 +62,7 @@ def default_value(home: Facts, others: Sequence[Facts], draws: Draws) -> Iterato
     """The default value of a parameter."""
     for function in draws.shuffled(home.functions):
         for name, right in draws.shuffled(function.parameters):
-            if wrong := _wrong_defaults(right, function, home, others, draws):
+            if right is not None and (wrong := _wrong_defaults(right, function, home, others, draws)):
                 text = f"What is the default value of the parameter `{name}` of {_described(function)}?"
                 yield CodeQuestion(text, right, wrong, _anchor(function))
 
@@ -97,10 +97,10 @@ def parameter_at(home: Facts, others: Sequence[Facts], draws: Draws) -> Iterator
 
 def raised_exception(home: Facts, others: Sequence[Facts], draws: Draws) -> Iterator[CodeQuestion]:
     """The only exception that the body of a function raises."""
-    near = [name for facts in (home, *others) for f in facts.functions for name in sorted(f.raises - {None})]
+    near = [name for facts in (home, *others) for f in facts.functions for name in _named(f.raises)]
     askers = [f for f in home.functions if len(f.raises) == 1 and None not in f.raises]
     # The exception is drawn first, so that one that many functions raise is not right more often.
-    for right in draws.shuffled(sorted({name for f in askers for name in f.raises})):
+    for right in draws.shuffled(sorted({name for f in askers for name in _named(f.raises)})):
         function = draws.pick([f for f in askers if right in f.raises])
         if right == "ValueError" and draws.below(_SELDOM):
             continue
@@ -135,7 +135,7 @@ def default_of_caller(home: Facts, others: Sequence[Facts], draws: Draws) -> Ite
     """Two steps: find the only function that calls a name, then the default of one of its parameters."""
     for name, function in _only_callers(home, draws):
         for parameter, right in draws.shuffled(function.parameters):
-            if wrong := _wrong_defaults(right, function, home, others, draws):
+            if right is not None and (wrong := _wrong_defaults(right, function, home, others, draws)):
                 text = (
                     f"Just one function or method in this code calls `{name}`. What is the default value of its "
                     f"parameter `{parameter}`?"
@@ -218,6 +218,10 @@ def _described(function: Function) -> str:
     return f"the {'method' if function.owner else 'function'} `{function.name}`"
 
 
+def _named(raises: frozenset[str | None]) -> list[str]:
+    return sorted(name for name in raises if name is not None)
+
+
 def _anchor(function: Function) -> tuple[str, ...]:
     """The names that must be defined once for `Class.method` or `function` to be unique."""
     return (function.owner or function.name,)
@@ -253,10 +257,10 @@ def _pick(pools: Sequence[Sequence[str]], taken: set[str], draws: Draws) -> tupl
 
 
 def _wrong_defaults(
-    right: str | None, function: Function, home: Facts, others: Sequence[Facts], draws: Draws
+    right: str, function: Function, home: Facts, others: Sequence[Facts], draws: Draws
 ) -> tuple[str, ...] | None:
     """Near misses of a default value: defaults of the same type, nearby ones first, then other defaults."""
-    if right is None or not _short(right) or (right in _COMMON_DEFAULTS and draws.below(_SELDOM)):
+    if not _short(right) or (right in _COMMON_DEFAULTS and draws.below(_SELDOM)):
         return None
     scopes = [[function], home.functions, [f for facts in others for f in facts.functions]]
     used = [[value for f in scope for _, value in f.parameters if value is not None] for scope in scopes]
@@ -285,7 +289,8 @@ def _same(one: str, other: str) -> bool:
     a, b = _literal(one), _literal(other)
     if a is not _NO_LITERAL and b is not _NO_LITERAL:
         return bool(a == b)
-    return ast.dump(parsed_expression(one)) == ast.dump(parsed_expression(other))
+    trees = parsed_expression(one), parsed_expression(other)
+    return one == other if None in trees else len({ast.dump(tree) for tree in trees if tree}) == 1
 
 
 def _type(source: str) -> type:

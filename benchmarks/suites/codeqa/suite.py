@@ -50,17 +50,17 @@ class CodeQA:
         self._rows = None if source == GENERATED else LongBenchRows(source, revision)
         self._seed, self._encoding = seed, encoding
         self._corpus = CodeCorpus(packages, encoding)
-        self._plan: dict[str, tuple[SampleInfo, int]] = {}
+        self._plan: dict[str, tuple[SampleInfo, int, int]] = {}
         for length in lengths:
             for index in range(samples):
                 sample_id = f"codeqa-{length}-{index:03d}"
                 info = SampleInfo(sample_id, sample_id, kind_of(length, index), "constant", length)
-                self._plan[sample_id] = info, index
+                self._plan[sample_id] = info, length, index
 
     def infos(self) -> Sequence[SampleInfo]:
         if self._rows is not None:
             return list(self._rows.infos.values())
-        return [info for info, _ in self._plan.values()]
+        return [info for info, *_ in self._plan.values()]
 
     def sample(self, sample_id: str) -> Sample:
         if self._rows is not None:

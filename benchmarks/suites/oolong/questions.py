@@ -116,7 +116,8 @@ def _comparison(question: WindowQuestion, lines: Lines) -> str:
 
 
 def _before_after(question: WindowQuestion, lines: Lines) -> str | None:
-    before, after = lines.where(lines.days < question.day), lines.where(lines.days > question.day)
+    day = question.day or 0
+    before, after = lines.where(lines.days < day), lines.where(lines.days > day)
     if not len(before) or not len(after):
         return None
     # Shares are compared as integer products.

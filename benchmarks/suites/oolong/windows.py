@@ -56,7 +56,9 @@ class LabelledWindow:
 
 def labelled_window(window_id: str, text: str) -> LabelledWindow:
     """A window from its labelled text. Raises DataError for a line without a known label."""
-    days, users, labels = [], [], []
+    days: list[int] = []
+    users: list[int] = []
+    labels: list[int] = []
     for month, day, year, user, rest in _LINE.findall(text):
         label = rest.rpartition(_LABEL_MARK)[2].strip()
         if _LABEL_MARK not in rest or label not in LABELS:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.sources.files import DataError
-from benchmarks.sources.hub import HUB, HubData, Source
+from benchmarks.sources.hub import HUB, ColumnType, HubData, Source
 from benchmarks.suites.oolong.rows import OOLONG_SYNTH, read_window
 from benchmarks.suites.oolong.windows import LabelledWindow, labelled_window
 from benchmarks.suites.oolong_pairs.conditions import CONDITIONS, GoldPairs
@@ -17,7 +17,7 @@ from benchmarks.suites.oolong_pairs.scorer import count_pairs
 
 REPO, REVISION = "mit-oasys/oolong-pairs", "d1e1522b86ac0c169bbc890b0471408aaa29e8fa"
 _KEY = "benchmark.oolong_pairs.source"
-_TYPES = {"id": (str, int, float), "question": str, "answer": (list, str)}
+_TYPES: dict[str, ColumnType] = {"id": (str, int, float), "question": str, "answer": (list, str)}
 
 
 class PairRows:

@@ -55,36 +55,35 @@ class OolongPairs:
         self._generated = GeneratedWindows(seed, encoding)
         self._text = LabelledText(source) if is_text_file(source) else None
         self._rows = PairRows(source, windows) if source != GENERATED and self._text is None else None
-        self._plan: dict[str, tuple[SampleInfo, int, int]] = {}
+        self._plan: dict[str, tuple[SampleInfo, int, int, int]] = {}
         if source != GENERATED:
             # Files have one window of each length.
             samples = min(samples, len(ORDER))
-        for index, length in itertools.product(range(samples), [None] if self._text else lengths):
+        for index, length in itertools.product(range(samples), (0,) if self._text else lengths):
             task, number = ORDER[index % len(ORDER)], index // len(ORDER)
             cluster = f"pairs-{length or 'window'}-{number}"
             group = "symmetric" if CONDITIONS[task].symmetric else "asymmetric"
-            info = SampleInfo(f"{cluster}-task{task:02d}", cluster, group, "quadratic", length)
-            self._plan[info.sample_id] = info, task, number
+            info = SampleInfo(f"{cluster}-task{task:02d}", cluster, group, "quadratic", length or None)
+            self._plan[info.sample_id] = info, length, task, number
 
     def infos(self) -> Sequence[SampleInfo]:
         if self._rows is not None:
             # Unreadable data is reported before the first sample is paid for.
-            first = next(iter(self._plan.values()))[0]
-            self._rows.open(first.length)
-        return [info for info, _, _ in self._plan.values()]
+            self._rows.open(next(iter(self._plan.values()))[1])
+        return [info for info, *_ in self._plan.values()]
 
     def sample(self, sample_id: str) -> Sample:
-        info, task, number = self._plan[sample_id]
+        info, length, task, number = self._plan[sample_id]
         asked = question(task)
         if self._rows is not None:
-            window, asked = self._rows.window(info.length), self._rows.question(info.length, task)
+            window, asked = self._rows.window(length), self._rows.question(length, task)
         elif self._text is not None:
             window = self._text.window
         else:
-            window = self._generated.window(info.length, number, task)
+            window = self._generated.window(length, number, task)
         gold = gold_pairs(task, window.lines)
         if self._rows is not None:
-            self._rows.check(info.length, gold)
+            self._rows.check(length, gold)
         return Sample(info, prompt_of(window, asked, LAYOUT), gold)
 
     async def score(self, target: GoldPairs, answer: str | None, judge: Judge | None = None) -> Score:

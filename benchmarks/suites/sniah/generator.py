@@ -26,20 +26,20 @@ SHORTEST = 256
 _FOLDER = Path(__file__).parent
 
 
-def generated_sample(info: SampleInfo, variant: str, index: int, seed: int, encoding: str) -> Sample:
-    """The index-th sample of a variant; its prompt is filled up to the last sentence within `info.length` tokens."""
+def generated_sample(info: SampleInfo, length: int, variant: str, index: int, seed: int, encoding: str) -> Sample:
+    """The index-th sample of a variant; its prompt is filled up to the last sentence within `length` tokens."""
     haystack, kind = VARIANTS[variant]
-    draws = Draws(seed, "sniah", variant, info.length, index)
+    draws = Draws(seed, "sniah", variant, length, index)
     key = "-".join(draws.pick(words) for words in word_lists(_FOLDER / "keys.txt").values())
     value = _value(kind, draws)
     head, query = HEAD.format(kind=kind), QUERY.format(kind=kind, key=key)
     context = hide(
         material(haystack, seed, encoding),
         NEEDLE.format(kind=kind, key=key, value=value),
-        depth_percent(info.length, index, seed),
+        depth_percent(length, index, seed),
         draws,
         after="\n" + query,
-        budget=info.length - count_tokens(head + "\n", encoding),
+        budget=length - count_tokens(head + "\n", encoding),
         encoding=encoding,
     )
     return Sample(info, Prompt(context, query, layout(head)), value)

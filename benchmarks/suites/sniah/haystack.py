@@ -116,5 +116,6 @@ def _topics() -> list[tuple[list[str], list[str], list[str]]]:
     topics = []
     for block in re.split(r"^\[\w+\]\n", _PROSE_FILE.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
         lines = block.splitlines()
-        topics.append(tuple([line[2:] for line in lines if line.startswith(mark)] for mark in _MARKS))
+        opens, middles, closes = ([line[2:] for line in lines if line.startswith(mark)] for mark in _MARKS)
+        topics.append((opens, middles, closes))
     return topics

@@ -39,7 +39,7 @@ class SNIAH:
         self,
         source: str = GENERATED,
         variants: Variants = ("single_1", "single_2", "single_3"),
-        lengths: Lengths = tuple(2**k for k in range(13, 21)),
+        lengths: Lengths = (8192, 16384, 32768, 65536, 131072, 262144, 524288, 1048576),
         samples: SampleCount = 50,
         seed: int = 0,
         encoding: Encoding = DEFAULT_ENCODING,
@@ -50,16 +50,21 @@ class SNIAH:
             )
         self._seed, self._encoding = seed, encoding
         self._rows = None if source == GENERATED else RulerRows(source)
-        self._plan: dict[str, tuple[SampleInfo, str, int]] = {}
+        self._plan: dict[str, tuple[SampleInfo, int, str, int]] = {}
         for index, length in itertools.product(range(samples), lengths):
             variant = variants[index % len(variants)]
             sample_id = f"sniah-{variant}-{length}-{index:03d}"
-            self._plan[sample_id] = SampleInfo(sample_id, sample_id, variant, "constant", length), variant, index
+            self._plan[sample_id] = (
+                SampleInfo(sample_id, sample_id, variant, "constant", length),
+                length,
+                variant,
+                index,
+            )
 
     def infos(self) -> Sequence[SampleInfo]:
         if self._rows is not None:
             return list(self._rows.infos.values())
-        return [info for info, _, _ in self._plan.values()]
+        return [info for info, *_ in self._plan.values()]
 
     def sample(self, sample_id: str) -> Sample:
         if self._rows is not None:
