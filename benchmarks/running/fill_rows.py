@@ -40,9 +40,16 @@ def planned_columns(key: Key, benchmark: Benchmark, method: Any, info: SampleInf
 
 def failed_row(planned: dict[str, Any], benchmark: Benchmark, error: str, started_at: float) -> SampleRow:
     """The row of a sample that could not be built."""
-    ended = {"score": 0.0, "lenient_score": 0.0, "format_ok": False, "status": str(Status.ERROR)}
-    error_columns = {"stop_reason": "error", "error": sealed(benchmark, error), "started_at": started_at}
-    return SampleRow(**planned, **ended, **error_columns)
+    return SampleRow(
+        **planned,
+        score=0.0,
+        lenient_score=0.0,
+        format_ok=False,
+        status=str(Status.ERROR),
+        stop_reason="error",
+        error=sealed(benchmark, error),
+        started_at=started_at,
+    )
 
 
 def sample_row(

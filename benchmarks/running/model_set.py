@@ -97,7 +97,7 @@ def _open_store(config: Config, store: Path | None, read_also: Sequence[Path]) -
             f"cache.path={path} is a recording: expected cache.mode=replay, since recordings are read-only"
         )
     try:
-        opened = CallStore(Path(store if recorded else path or store), read_also)
+        opened = CallStore(Path(str(store if recorded else path or store)), read_also)
         if recorded:
             opened.import_(recording(path))
     except (ValueError, OSError, FatalModelError) as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -39,7 +39,7 @@ class Tally:
         self.planned = Counter(key[:2] for key in planned)
         self.done: Counter[tuple[str, str]] = Counter()
         self.failures: Counter[tuple[str, str]] = Counter()
-        self.score: Counter[tuple[str, str]] = Counter()
+        self.score: defaultdict[tuple[str, str], float] = defaultdict(float)
         self.tokens = 0
         self.cost_usd = 0.0
         self.unknown_cost = False

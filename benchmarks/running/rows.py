@@ -56,8 +56,9 @@ class _Row:
     @classmethod
     def read(cls, values: Mapping[str, Any], **more: Any) -> Self:
         """A row from a mapping; columns that are missing get their defaults. Raises RowError."""
+        kind: Any = cls
         known = {}
-        for name, declared in columns(cls).items():
+        for name, declared in columns(kind).items():
             if name in values:
                 known[name] = declared.checked(values[name])
             elif declared.default is dataclasses.MISSING and name not in more:
@@ -143,7 +144,7 @@ class SampleRow(_Row):
         row = super(SampleRow, cls).read(values, **more)
         if not -_ROUNDING <= row.score <= 1 + _ROUNDING:
             raise RowError(f"column score is {row.score}: expected a number from 0 to 1")
-        known = columns(cls)
+        known = columns(SampleRow)
         row.details = {name: _detail_value(name, value) for name, value in values.items() if name not in known}
         return row
 
@@ -223,7 +224,7 @@ class Column:
 
 
 @cache
-def columns(row: type[_Row]) -> dict[str, Column]:
+def columns(row: Any) -> dict[str, Column]:
     """The columns of a row class, in the order in which they are written."""
     hints = typing.get_type_hints(row)
     return {field.name: _column(field, hints[field.name]) for field in dataclasses.fields(row) if field.metadata}
@@ -245,7 +246,7 @@ COMPARED_COLUMNS = tuple(name for name, one in columns(SampleRow).items() if one
 REPORT_COLUMNS = ("unscored", "failed", "bucket", "run", "max_depth", "documents", "as_published")
 
 
-def defaults(row: type[_Row]) -> dict[str, Any]:
+def defaults(row: Any) -> dict[str, Any]:
     """The value of each column in rows of older runs that lack it; without the columns that every row must have."""
     return {name: one.default for name, one in columns(row).items() if one.default is not dataclasses.MISSING}
 

@@ -147,7 +147,8 @@ def calls_table(records: Iterable[Record]) -> pd.DataFrame:
     """calls.parquet as a table."""
     import pandas as pd
 
-    tables, rows = [], []
+    tables: list[pd.DataFrame] = []
+    rows: list[dict[str, Any]] = []
     for record in records:
         rows += [call.values() for call in record.calls]
         # Rows take ten times the memory of a table, and a run can have a million of them.

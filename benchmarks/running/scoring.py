@@ -132,7 +132,7 @@ async def _checked_score(benchmark: Benchmark, target: Any, answer: str | None, 
 
 
 def _share(where: str, name: str, value: Any) -> float:
-    if not isinstance(value, Real) or not math.isfinite(value) or not -_ROUNDING <= value <= 1 + _ROUNDING:
+    if not isinstance(value, Real) or not -_ROUNDING <= float(value) <= 1 + _ROUNDING:
         raise ScorerFault(f"{where}: score() returned {name} {value!r:.60}: expected a number from 0 to 1")
     return min(1.0, max(0.0, float(value)))
 

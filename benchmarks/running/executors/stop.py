@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Collection
-from typing import Any
+from typing import Any, TypeAlias
+
+# The class below has a method `set`.
+Tasks: TypeAlias = "set[asyncio.Task[Any]]"
 
 
 class Stop:
@@ -28,7 +31,7 @@ class Stop:
             self._ends_at = time.monotonic() + self.grace_s
         self._event.set()
 
-    async def first_finished(self, tasks: Collection[asyncio.Task[Any]]) -> set[asyncio.Task[Any]]:
+    async def first_finished(self, tasks: Collection[asyncio.Task[Any]]) -> Tasks:
         """Wait until at least one task has ended and return those that have; when time is up, cancel all of them."""
         self.running = len(tasks)
         if not self.is_set():

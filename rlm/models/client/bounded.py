@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import AsyncIterator
+from typing import cast
 
 import httpx2
 
@@ -22,7 +23,9 @@ async def bound(response: httpx2.Response) -> None:
     compressed = response.headers.get("content-encoding", "").strip().lower() in ("gzip", "x-gzip", "deflate")
     if compressed:
         del response.headers["content-encoding"]
-    response.stream = _BoundedStream(response.stream, _Decompressor() if compressed else None)
+    response.stream = _BoundedStream(
+        cast("httpx2.AsyncByteStream", response.stream), _Decompressor() if compressed else None
+    )
 
 
 class _Decompressor:

@@ -165,8 +165,8 @@ def _client(endpoint: Endpoint) -> AsyncOpenAI:
         return AsyncOpenAI(base_url=endpoint.base_url, **settings)
     # The SDK puts /openai behind the address of a resource, but not behind an address that has a path.
     has_path = "/" in endpoint.base_url.rstrip("/").split("://", 1)[1]
-    address = {"base_url" if has_path else "azure_endpoint": endpoint.base_url}
-    return AsyncAzureOpenAI(**address, api_version=endpoint.api_version, **settings)
+    settings["base_url" if has_path else "azure_endpoint"] = endpoint.base_url
+    return AsyncAzureOpenAI(api_version=endpoint.api_version, **settings)
 
 
 def _request_headers(endpoint: Endpoint) -> dict[str, Any]:

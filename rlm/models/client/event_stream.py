@@ -53,7 +53,8 @@ def whole_reply(content: bytes) -> dict[str, Any] | None:
 def _events(content: bytes) -> Iterator[tuple[str, str]]:
     """Name and data of each event. Only CR, LF and CRLF end a line, other than for str.splitlines."""
     text = content.decode("utf-8", "replace").removeprefix("\ufeff")
-    name, data = "", []
+    name = ""
+    data: list[str] = []
     for line in re.split(r"\r\n|\r|\n", text):
         if not line:
             if data:
