@@ -52,7 +52,7 @@ class _Turn:
 
 @dataclass
 class _Kind:
-    """Requests of one kind since its last answer. at_fault: it fails while other kinds are answered."""
+    """Requests of one kind since its last answer. at_fault: the kind itself is the reason of its failures."""
 
     in_flight: int = 0
     failures: int = 0
@@ -73,10 +73,11 @@ class Limiter:
     goes out at a time, after pauses that grow, until requests stop failing; then their number doubles every RAMP_S up
     to a little less than it was. From there, and after a refusal, the limit grows by one for each round of answers.
 
-    Requests have a kind, such as their model and system prompt. In an outage each kind may send a request at once, and
-    a kind that keeps failing while another kind is answered is at fault itself: from then on its failures delay nobody
-    else. A call that has waited for max_outage_wait_s in an outage raises EndpointDown; when an outage has lasted
-    longer than that, calls no longer wait for its end.
+    Requests have a kind, such as their model and system prompt. In an outage each kind may send a request at once. A
+    kind that keeps failing while another kind is answered is at fault itself, and so is one whose family (the first
+    part of a kind that is a tuple) has never been answered: from then on its failures delay nobody else. A call that
+    has waited for max_outage_wait_s in an outage raises EndpointDown; when an outage has lasted longer than that, calls
+    no longer wait for its end.
 
     Times are those of the event loop, so changes of the system clock have no effect.
     """
@@ -92,6 +93,9 @@ class Limiter:
         # Kinds that have a request on the wire or fail, and those of them that fail.
         self._kinds: defaultdict[Hashable, _Kind] = defaultdict(_Kind)
         self._failing_kinds: set[Hashable] = set()
+        # Families of kinds that have been answered, and when the last answer came.
+        self._answered_families: set[Hashable] = set()
+        self._last_answer: float | None = None
         self._waiting: deque[_Turn] = deque()
         # Until when the endpoint asks for a pause, and until when an outage is paused.
         self._asked_until = 0.0
@@ -177,6 +181,8 @@ class Limiter:
             del self._kinds[kind]
 
     def _answered(self, slot: Slot) -> None:
+        self._answered_families.add(_family(slot.kind))
+        self._last_answer = self._loop.time()
         if slot.kind in self._failing_kinds:
             self._failing_kinds.discard(slot.kind)
             self._kinds[slot.kind] = _Kind(self._kinds[slot.kind].in_flight)
@@ -202,6 +208,7 @@ class Limiter:
             state.failures += 1
             state.calls.add(slot.call)
             self._failing_kinds.add(slot.kind)
+            state.at_fault |= state.stormy and self._failed_from_the_start(slot.kind, state)
             if state.at_fault:
                 return
         self._failures += 1
@@ -216,6 +223,12 @@ class Limiter:
             self._lower(result, retry_after_s)
         self._dismiss(list(self._waiting) if self.gave_up else self._overdue())
         self._watch()
+
+    def _failed_from_the_start(self, kind: Hashable, state: _Kind) -> bool:
+        """True if no request of the kind's family was ever answered, and other requests were a short time before."""
+        if self._last_answer is None or _family(kind) in self._answered_families:
+            return False
+        return state.failing_since - self._last_answer <= self.max_outage_wait_s
 
     def _lower(self, result: RequestResult, retry_after_s: float | None) -> None:
         lowered = max(1.0, self.limit * DECREASE)
@@ -300,6 +313,10 @@ class Limiter:
             self._waiting.remove(turn)
             if not turn.future.done():
                 turn.future.set_exception(EndpointDown())
+
+
+def _family(kind: Hashable) -> Hashable:
+    return kind[0] if isinstance(kind, tuple) and kind else kind
 
 
 def _spread(seconds: float) -> float:

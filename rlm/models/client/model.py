@@ -311,14 +311,14 @@ def _result(fault: Fault) -> RequestResult:
 
 
 def _kind(name: str, messages: Sequence[Mapping[str, str]]) -> Hashable:
-    """Requests of one kind are expected to fail together if the fault is their own and not the endpoint's.
+    """Family and size: requests of one kind should fail together if the fault is their own and not the endpoint's.
 
     The methods of a run differ in their model, in their system prompt and in the size of their prompts.
     """
     first = messages[0] if messages else {}
     system = _content(first)[:200] if first.get("role") == "system" else ""
     size = sum(len(_content(message)) for message in messages)
-    return name, system, size.bit_length() // 2
+    return (name, system), size.bit_length() // 2
 
 
 def _seed(seed: int | None, epoch: int, occurrence: int) -> int | None:

@@ -205,9 +205,32 @@ def test_a_kind_of_request_that_keeps_failing_does_not_delay_another_kind(on_fak
     on_fake_clock(check())
 
 
+def test_a_kind_that_fails_from_the_start_is_at_fault_although_the_others_have_ended(on_fake_clock):
+    async def check():
+        limiter = Limiter(8, max_outage_wait_s=300, backoff_s=10)
+        limiter.release(await limiter.acquire("healthy", ("other arm", 1)), RequestResult.ANSWERED)
+        before = now()
+        await fail(limiter, ("broken arm", 1), 30)
+        assert not limiter.in_outage(("broken arm", 1))
+        assert (now(), limiter.limit) == (before, 8)
+
+    on_fake_clock(check())
+
+
+def test_a_new_size_of_an_arm_that_was_answered_is_not_at_fault_in_an_outage(on_fake_clock):
+    async def check():
+        limiter = Limiter(8, max_outage_wait_s=300, backoff_s=0.01)
+        limiter.release(await limiter.acquire("first turn", ("arm", 1)), RequestResult.ANSWERED)
+        await fail(limiter, ("arm", 2), 7)
+        assert limiter.in_outage(("arm", 2))
+
+    on_fake_clock(check())
+
+
 def test_an_answer_to_a_request_from_before_the_failures_blames_nobody(on_fake_clock):
     async def check():
         limiter = Limiter(8, max_outage_wait_s=300, backoff_s=0.01)
+        limiter.release(await limiter.acquire("first", "arm"), RequestResult.ANSWERED)
         old = await limiter.acquire("old", "other arm")
         await asyncio.sleep(1)
         await fail(limiter, "arm", 7)
