@@ -62,7 +62,7 @@ class CachedModel:
         return self.inner.sampling
 
     async def complete(self, messages: Sequence[Mapping[str, str]], *, epoch: int = 0, occurrence: int = 0) -> Reply:
-        """Answer from the store, or by the inner model; raises what that raises, and FatalModelError for the store."""
+        """Answer from the store or by the inner model. Raises the exceptions of both; see CallStore for the store's."""
         if self.mode == "off":
             return await self.inner.complete(messages, epoch=epoch, occurrence=occurrence)
         keys = self._keys(messages, epoch, occurrence)

@@ -105,7 +105,7 @@ class CallStore:
     ) -> bool:
         """Store a result; False if the key has one already, which is kept.
 
-        request, texts: what was asked, by `describe_request`, and the texts that it names. A result that is not final
+        request, texts: the request by `describe_request`, and the texts that it names. A result that is not final
         is not stored.
         """
         if not is_final(result):
