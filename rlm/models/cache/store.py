@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import gzip
 import logging
-import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -13,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from rlm.models.cache.database import COLUMNS, create_tables, fold, open_store, open_to_read, salvage
 from rlm.models.cache.records import (
     Record,
     StoredResult,
@@ -29,24 +28,12 @@ from rlm.models.chat import FatalModelError, Sampling
 
 log = logging.getLogger(__name__)
 
-VERSION = 2
-# Marks the file as a call store in SQLite's header.
-APPLICATION_ID = 0x524C4D43
-BUSY_S = 60.0
 # Stored calls after which the write-ahead log is folded into the file.
 FOLD_EVERY = 2_000
 # Texts that this process knows to be in the file, so that they are not written again.
 _KNOWN_TEXTS = 100_000
 # Recorded requests that a missing one is compared with.
 _MAX_COMPARED = 20_000
-_COLUMNS = "key, model, outcome, checksum, request"
-_SCHEMA = (
-    "CREATE TABLE IF NOT EXISTS calls (key BLOB PRIMARY KEY, model TEXT NOT NULL, outcome TEXT NOT NULL)",
-    "ALTER TABLE calls ADD COLUMN checksum TEXT",
-    "ALTER TABLE calls ADD COLUMN request TEXT",
-    "CREATE TABLE texts (id BLOB PRIMARY KEY, text TEXT NOT NULL)",
-    "CREATE TABLE set_aside (key BLOB, model TEXT, outcome TEXT, checksum TEXT, reason TEXT)",
-)
 
 
 class CallStore:
@@ -69,12 +56,12 @@ class CallStore:
         self._known_texts: set[bytes] = set()
         with self._reporting("open"):
             if self.path.name.endswith(".jsonl.gz"):
-                self._file = _create(sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False))
+                self._file = create_tables(sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False))
                 self.import_(self.path)
             else:
-                self._file = _open(self.path)
+                self._file = open_store(self.path)
             others = [Path(other) for other in read_also if Path(other).resolve() != self.path.resolve()]
-            self._others = [_open_to_read(other) for other in others]
+            self._others = [open_to_read(other) for other in others]
 
     @property
     def source(self) -> str:
@@ -85,7 +72,7 @@ class CallStore:
         """The result stored under a key, or None."""
         with self._reporting("read"):
             for file in (self._file, *self._others):
-                found = self._run(f"SELECT {_COLUMNS} FROM calls WHERE key = ?", (key,), file).fetchone()
+                found = self._run(f"SELECT {COLUMNS} FROM calls WHERE key = ?", (key,), file).fetchone()
                 if found is None:
                     continue
                 record = Record(*found)
@@ -112,7 +99,7 @@ class CallStore:
             return True
         outcome = encode(result)
         record = key, model, outcome, checksum(key, model, outcome), request
-        insert = f"INSERT OR IGNORE INTO calls ({_COLUMNS}) VALUES (?, ?, ?, ?, ?)"
+        insert = f"INSERT OR IGNORE INTO calls ({COLUMNS}) VALUES (?, ?, ?, ?, ?)"
         with self._reporting("write"):
             self._put_texts(texts)
             new = self._run(insert, record).rowcount == 1
@@ -122,7 +109,7 @@ class CallStore:
         self._unfolded += new
         if self._unfolded >= FOLD_EVERY and not self._folding.is_alive():
             self._unfolded = 0
-            self._folding = threading.Thread(target=_fold, args=(self.path,), name="fold calls")
+            self._folding = threading.Thread(target=fold, args=(self.path,), name="fold calls")
             self._folding.start()
         return new
 
@@ -154,7 +141,7 @@ class CallStore:
         path, rows = Path(path), 0
         partial = path.with_name(path.name + ".partial")
         with self._reporting("export"), partial.open("wb") as raw, gzip.GzipFile("", "wb", 9, raw, mtime=0) as packed:
-            for found in self._file.execute(f"SELECT {_COLUMNS} FROM calls ORDER BY key"):
+            for found in self._file.execute(f"SELECT {COLUMNS} FROM calls ORDER BY key"):
                 try:
                     decode(record := Record(*found))
                 except ValueError as error:
@@ -185,7 +172,7 @@ class CallStore:
             records.append((one.key, one.model, one.outcome, one.checksum, one.request))
         with self._reporting("import"), self._lock:
             self._file.execute("BEGIN IMMEDIATE")
-            self._file.executemany(f"INSERT OR IGNORE INTO calls ({_COLUMNS}) VALUES (?, ?, ?, ?, ?)", records)
+            self._file.executemany(f"INSERT OR IGNORE INTO calls ({COLUMNS}) VALUES (?, ?, ?, ?, ?)", records)
             self._file.executemany("INSERT OR IGNORE INTO texts VALUES (?, ?)", texts)
             self._file.execute("COMMIT")
         self._recordings.append(Path(path))
@@ -230,7 +217,7 @@ class CallStore:
                 if file not in (None, self._file):
                     raise
                 self._file.close()
-                self._file = _salvage(self.path, error)
+                self._file = salvage(self.path, error)
                 self._known_texts.clear()
                 return self._file.execute(statement, values)
 
@@ -240,130 +227,3 @@ class CallStore:
             yield
         except (sqlite3.Error, OSError, ValueError) as error:
             raise FatalModelError(f"cannot {action} the stored model calls in {self.path}: {error}") from error
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
-        return _open_to_read(path)
-    try:
-        return _create(_connect(path))
-    except sqlite3.DatabaseError as error:
-        if not path.exists() or isinstance(error, sqlite3.OperationalError):
-            raise
-        return _salvage(path, error)
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
-
-
-def _create(file: sqlite3.Connection) -> sqlite3.Connection:
-    file.execute("BEGIN IMMEDIATE")
-    version = _version(file)
-    for statement in _SCHEMA if version is None else _SCHEMA[1:] if version < VERSION else ():
-        file.execute(statement)
-    if version != VERSION:
-        file.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        file.execute(f"PRAGMA user_version = {VERSION}")
-    file.execute("COMMIT")
-    # With a write-ahead log a commit survives the end of the process without waiting for the disk.
-    file.execute("PRAGMA journal_mode = WAL")
-    file.execute("PRAGMA synchronous = NORMAL")
-    # Folding the log in waits for the disk: _fold does it in a thread, not a call.
-    file.execute("PRAGMA wal_autocheckpoint = 0")
-    return file
-
-
-def _fold(path: Path) -> None:
-    file = _connect(path)
-    try:
-        file.execute("PRAGMA wal_checkpoint(PASSIVE)")
-    except sqlite3.Error as error:
-        log.warning("cannot fold the write-ahead log of %s: %s", path, error)
-    finally:
-        file.close()
-
-
-def _open_to_read(path: Path) -> sqlite3.Connection:
-    # `immutable` reads a file in a folder where SQLite may not write its own lock files.
-    immutable = "" if os.access(path.parent, os.W_OK) else "&immutable=1"
-    address = f"{path.resolve().as_uri()}?mode=ro{immutable}"
-    file = sqlite3.connect(address, uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
-    version = _version(file)
-    if version is None:
-        file.execute("SELECT 1 FROM calls")
-    elif version < VERSION:
-        _view_as_current(file)
-    return file
-
-
-def _view_as_current(file: sqlite3.Connection) -> None:
-    """Give this connection the tables of the current version over those of version 1, which stay unchanged."""
-    file.execute("PRAGMA temp_store = MEMORY")
-    file.execute(
-        "CREATE TEMP VIEW calls AS SELECT key, model, outcome, NULL AS checksum, NULL AS request FROM main.calls"
-    )
-    file.execute("CREATE TEMP TABLE texts (id BLOB PRIMARY KEY, text TEXT NOT NULL)")
-
-
-def _version(file: sqlite3.Connection) -> int | None:
-    """The version of a store; None for an empty file. Raises OperationalError for any other file."""
-    application = file.execute("PRAGMA application_id").fetchone()[0]
-    version = file.execute("PRAGMA user_version").fetchone()[0]
-    if not application and not file.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-        return None
-    if application != APPLICATION_ID:
-        raise sqlite3.OperationalError("it is a database of another program")
-    if not 1 <= version <= VERSION:
-        raise sqlite3.OperationalError(f"it has version {version}, this program reads up to {VERSION}: move it away")
-    return version
-
-
-def _salvage(path: Path, problem: Exception) -> sqlite3.Connection:
-    """Set a damaged store aside and make a new one of its readable records."""
-    with path.open("rb") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        if path.stat().st_ino != os.fstat(held.fileno()).st_ino:
-            # Another process was faster.
-            return _create(_connect(path))
-        header = held.read(100)
-        if header[:16] != b"SQLite format 3\0":
-            raise sqlite3.OperationalError("it is not a store of model calls")
-        # SQLite reads nothing of a file that is shorter than its header states: fill it up.
-        page_size, pages = int.from_bytes(header[16:18], "big"), int.from_bytes(header[28:32], "big")
-        if path.stat().st_size < page_size * pages:
-            os.truncate(path, page_size * pages)
-        records = {record.key: record for order in ("ASC", "DESC") for record in _readable(path, order)}
-        fresh = path.with_name(path.name + ".new")
-        fresh.unlink(missing_ok=True)
-        file = _create(_connect(fresh))
-        values = [(one.key, one.model, one.outcome, one.checksum, one.request) for one in records.values()]
-        file.executemany(f"INSERT OR IGNORE INTO calls ({_COLUMNS}) VALUES (?, ?, ?, ?, ?)", values)
-        file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        file.close()
-        damaged = path.with_name(path.name + ".damaged")
-        for ending in ("", "-wal", "-shm"):
-            part = path.with_name(path.name + ending)
-            if part.exists():
-                part.replace(damaged.with_name(damaged.name + ending))
-        fresh.replace(path)
-    log.warning("%s was damaged (%s): %d calls were kept, the rest is in %s", path, problem, len(records), damaged)
-    return _create(_connect(path))
-
-
-def _readable(path: Path, order: str) -> Iterator[Record]:
-    file = _connect(path)
-    try:
-        columns = _COLUMNS if _version(file) == VERSION else "key, model, outcome"
-        for found in file.execute(f"SELECT {columns} FROM calls ORDER BY rowid {order}"):
-            record = Record(*found)
-            try:
-                decode(record)
-            except ValueError:
-                continue
-            yield record
-    except (sqlite3.Error, ValueError):
-        return
-    finally:
-        file.close()
