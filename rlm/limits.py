@@ -12,7 +12,7 @@ from typing import Annotated
 from annotated_types import Ge, Lt
 
 from rlm.completion import StopReason
-from rlm.models.chat import Cost, TokenUsage
+from rlm.models.chat import ChatModel, Cost, TokenUsage
 from rlm.validation import check_fields
 
 # Threads add to the same counts when completions share a budget or a tool starts completions.
@@ -152,6 +152,17 @@ class Meter:
             self.sub_calls += sub
             if self.budget:
                 self.budget.calls_in_flight += 1
+
+    def admit_model(self, model: ChatModel) -> None:
+        """Raise LimitReached for a model with a price if a limit of 0 dollars admits only free models.
+
+        A model reports a price by its attribute `priced`.
+        """
+        dollars = {StopReason.MAX_COST: self.limits.max_cost_usd}
+        dollars |= {StopReason.MAX_RUN_COST: self.budget.max_cost_usd} if self.budget else {}
+        for reason, limit in dollars.items():
+            if limit == 0 and getattr(model, "priced", False):
+                self.stop(reason, limit)
 
     def check(self, *, closing: bool = False, last: bool = False) -> None:
         """Raise LimitReached if the tree has stopped or has used up its cost, tokens or time."""

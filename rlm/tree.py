@@ -132,6 +132,7 @@ class CallTree:
         Raises LimitReached before the call is made, and whatever ChatModel.complete raises.
         """
         digest = prompt_sha256(messages)
+        self.meter.admit_model(model)
         self._admit(sub=role != ROOT or depth > 0, depth=depth, closing=closing, last=last)
         occurrence = self._occurrences[model.name, digest]
         self._occurrences[model.name, digest] += 1

@@ -53,6 +53,11 @@ class ScriptedModel:
         self._latency_s = latency_s
         self._usd_per_million = usd_per_million
 
+    @property
+    def priced(self) -> bool:
+        """True if tokens cost something."""
+        return any(self._usd_per_million or ())
+
     async def complete(self, messages: Messages, *, epoch: int = 0, occurrence: int = 0) -> Reply:
         """Answer. Raises ContextOverflow, ScriptExhausted, and the exceptions of the script."""
         self.requests.append([dict(message) for message in messages])

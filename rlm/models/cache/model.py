@@ -58,6 +58,10 @@ class CachedModel:
         return self.inner.context_window
 
     @property
+    def priced(self) -> bool:
+        return getattr(self.inner, "priced", False)
+
+    @property
     def sampling(self) -> Sampling:
         return self.inner.sampling
 

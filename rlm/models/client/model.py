@@ -66,6 +66,12 @@ class OpenAIModel:
         """The endpoint's address, by which the cache separates two endpoints that serve one model name."""
         return self.endpoint.base_url.rstrip("/")
 
+    @property
+    def priced(self) -> bool:
+        """True if the model's tokens are known to cost something."""
+        price = self.prices.price(self.name, self.endpoint.base_url)
+        return price is not None and price.cost(TokenUsage(prompt_tokens=1, completion_tokens=1)).usd > 0
+
     @cached_property
     def prices(self) -> PriceTable:
         return self._prices if self._prices is not None else default_prices()

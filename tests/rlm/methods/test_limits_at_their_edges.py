@@ -190,6 +190,15 @@ def test_an_agent_is_one_call_and_keeps_none_back() -> None:
     assert (result.answer, result.stop_reason) == ("42", StopReason.ANSWER)
 
 
+@pytest.mark.parametrize("name", ALL)
+def test_a_model_with_a_price_is_not_called_if_the_limit_is_0_dollars(name: str) -> None:
+    model = ScriptedModel(lambda messages: ANSWERS, usd_per_million=(1.0, 1.0))
+    result = run(name, model, max_cost_usd=0)
+    assert (result.answer, result.stop_reason, model.requests) == (None, StopReason.MAX_COST, [])
+    budget, method = Budget(0.0), PlainModel(model=model)
+    assert method.completion("text", "?", budget=budget).stop_reason == StopReason.MAX_RUN_COST
+
+
 def test_a_run_without_dollars_admits_free_models() -> None:
     budget = Budget(0.0)
     assert PlainModel(model=Model()).completion("text", "?", budget=budget).stop_reason == StopReason.ANSWER
