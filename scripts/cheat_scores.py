@@ -79,7 +79,9 @@ OF_SUITE: dict[str, dict[str, Cheat]] = {
 
 def suites() -> Iterator[tuple[str, Benchmark]]:
     """The benchmarks that are measured, each with a description of its samples."""
-    packages = tuple(compose(["benchmark=[codeqa]", "method=[base]", "model=local"])["benchmark"]["codeqa"]["packages"])
+    packages = tuple(
+        compose(["benchmark=[codeqa]", "method=[base]", "model=local"]).benchmark["codeqa"].settings["packages"]
+    )
     for length in (512, 8192, 65536):
         yield f"S-NIAH, {_short(length)}", SNIAH(lengths=(length,), samples=40)
     for length in (1024, 16384, 131072):

@@ -10,9 +10,12 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.config.compose import Config, ConfigError, compose
+from benchmarks.config.compose import compose
+from benchmarks.config.errors import ConfigError
+from benchmarks.config.schema import RunConfig
 from rlm.documents import decode, headed, read_file, read_folder
 from rlm.trajectory import Event
 
@@ -40,18 +43,19 @@ def main(argv: Sequence[str]) -> int:
         raise ConfigError("ask needs at least one PATH: a file, a folder, or - for standard input")
     chosen = any(word.startswith("method=") for word in overrides)
     config = compose([*([] if chosen else ["method=[rlm]"]), "cache.mode=off", *overrides])
-    if len(config["method"]) != 1:
-        raise ConfigError(f"method={list(config['method'])}: ask takes one method")
+    if len(config.method) != 1:
+        raise ConfigError(f"method={list(config.method)}: ask takes one method")
     context = read_context(paths, quiet=words.quiet)
     if not any(word.startswith("repl.memory_bytes=") for word in overrides):
-        config["repl"]["memory_bytes"] = max(config["repl"]["memory_bytes"], MEMORY_SHARE * _size(context))
+        memory = max(config.repl.memory_bytes, MEMORY_SHARE * _size(context))
+        config = replace(config, repl=replace(config.repl, memory_bytes=memory))
     # Before anything is paid for.
     live = Live(words.save, quiet=words.quiet)
     return asyncio.run(_ask(config, context, words.question, live))
 
 
-async def _ask(config: Config, context: str | list[str], question: str, live: Live) -> int:
-    from benchmarks.config.build import build_methods
+async def _ask(config: RunConfig, context: str | list[str], question: str, live: Live) -> int:
+    from benchmarks.config.methods import build_methods
     from benchmarks.running.model_set import ModelSet
     from rlm.completion import one_line
     from rlm.methods.method import Method

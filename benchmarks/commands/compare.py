@@ -40,7 +40,7 @@ def main(argv: Sequence[str]) -> int:
     )
     words = parser.parse_args(argv)
 
-    from benchmarks.config.compose import ConfigError
+    from benchmarks.config.errors import ConfigError
     from benchmarks.report.compare import NotComparable, compare
     from benchmarks.report.verdict import junit, junit_not_comparable, text
 
@@ -78,7 +78,7 @@ def _print(text: str) -> None:
 def _write(path: Path | None, content: str) -> None:
     if path is None:
         return
-    from benchmarks.config.compose import ConfigError
+    from benchmarks.config.errors import ConfigError
     from benchmarks.running.run_folder import write_whole
 
     try:

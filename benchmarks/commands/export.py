@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.config.compose import ConfigError
+from benchmarks.config.errors import ConfigError
 
 FORMS = {
     "calls": "the recorded responses as a .jsonl.gz file, for cache.mode=replay cache.path=OUT",

@@ -7,9 +7,12 @@ import asyncio
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.config.compose import Config, ConfigError, compose, config_hash
+from benchmarks.config.compose import compose
+from benchmarks.config.errors import ConfigError
+from benchmarks.config.schema import read_recorded
 
 SECTIONS = ("judge", "budget", "concurrency")
 
@@ -36,7 +39,7 @@ def _section(override: str) -> str:
 
 
 async def _rescore(path: Path, overrides: Sequence[str]) -> int:
-    from benchmarks.running.budget import check_prices, run_budget
+    from benchmarks.running.budget import check_judge_prices, run_budget
     from benchmarks.running.manifest import price_snapshot, read_manifest
     from benchmarks.running.model_set import ModelSet
     from benchmarks.running.rescoring import Rescoring, RescoringStopped
@@ -45,15 +48,16 @@ async def _rescore(path: Path, overrides: Sequence[str]) -> int:
     from benchmarks.running.scoring import Scorer
 
     manifest = read_manifest(path)
-    config: Config = manifest["config"]
-    with RunFolder(path, config | {"resume": True}) as folder:
-        composed = compose(["benchmark=[sniah]", "method=[base]", *overrides])
-        config |= {name: composed[name] for name in {_section(word) for word in overrides}}
-        check_prices(config | {"model": {}, "limits": {}})
+    config = replace(read_recorded(manifest["config"]), resume=True)
+    with RunFolder(path, config) as folder:
+        composed = compose(["benchmark=[sniah]", "method=[base]", *overrides]).plain
+        changed_sections = {name: composed[name] for name in map(_section, overrides)}
+        config = read_recorded({**config.plain, **changed_sections})
+        check_judge_prices(config)
         benchmarks, _ = load_benchmarks(config)
         models = ModelSet(config, path / "calls.sqlite")
         judge = models.judge()
-        rescoring = Rescoring(benchmarks, Scorer(judge, run_budget(config)), config["concurrency"]["samples"])
+        rescoring = Rescoring(benchmarks, Scorer(judge, run_budget(config)), config.concurrency.samples)
         records = folder.records().values()
         old = [record for record in records if rescoring.applies_to(record)]
         try:
@@ -66,8 +70,8 @@ async def _rescore(path: Path, overrides: Sequence[str]) -> int:
         await asyncio.gather(*map(folder.journal.append, new))
         changed = sum(after.row.score != before.row.score for before, after in zip(old, new, strict=True))
         manifest |= {
-            "config": config,
-            "config_hash": config_hash(config),
+            "config": config.plain,
+            "config_hash": config.hash,
             "judge": judge.describe() if judge else None,
             "prices": price_snapshot(config),
         }

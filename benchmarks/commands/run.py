@@ -7,7 +7,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.config.compose import explain, resolve
+from benchmarks.config.compose import resolve
+from benchmarks.config.explain import explain
 from benchmarks.config.plugins import conf_dir, register
 from benchmarks.config.renamed import words_today
 

@@ -15,8 +15,10 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from benchmarks.config.compose import Config, ConfigError, compose
-from benchmarks.running.budget import check_prices, run_budget
+from benchmarks.config.compose import compose
+from benchmarks.config.errors import ConfigError
+from benchmarks.config.schema import RunConfig
+from benchmarks.running.budget import check_judge_prices, run_budget
 from benchmarks.running.model_set import ModelSet
 from benchmarks.running.samples import load_benchmarks
 from benchmarks.running.scoring import BudgetSpent, Scorer, ScorerFault
@@ -41,14 +43,14 @@ def main(argv: Sequence[str]) -> int:
     return asyncio.run(_score_file(config, words.benchmark, words.file))
 
 
-async def _score_file(config: Config, name: str, file: Path) -> int:
-    check_prices(config | {"model": {}, "limits": {}})
+async def _score_file(config: RunConfig, name: str, file: Path) -> int:
+    check_judge_prices(config)
     models = ModelSet(config, None)
     benchmarks, infos = load_benchmarks(config)
     scores, sample_ids, failed = [], [], []
     try:
         scorer = Scorer(models.judge(), run_budget(config))
-        scoring = _Scoring(benchmarks[name], infos[name], scorer, config["concurrency"]["samples"])
+        scoring = _Scoring(benchmarks[name], infos[name], scorer, config.concurrency.samples)
         async for where, result in scoring.rows(read_rows(file)):
             if isinstance(result, Exception):
                 failed.append(f"{where}: {result}")

@@ -10,7 +10,10 @@ import socket
 import sys
 from collections.abc import Sequence
 
-from benchmarks.config.compose import Config, ConfigError, compose, model_name
+from benchmarks.config.compose import compose
+from benchmarks.config.errors import ConfigError
+from benchmarks.config.identity import model_name
+from benchmarks.config.schema import RunConfig, ServerSettings
 
 SERVER_LIMITS = ("max_body_bytes", "max_requests", "body_timeout_s")
 
@@ -26,42 +29,38 @@ def main(argv: Sequence[str]) -> int:
     words = parser.parse_intermixed_args(argv)
     chosen = any(word.startswith("method=") for word in words.overrides)
     config = compose([*([] if chosen else ["method=[rlm]"]), "cache.mode=off", *words.overrides])
-    for name in SERVER_LIMITS:
-        value = config["server"][name]
-        if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-            raise ConfigError(f"server.{name} is {value!r}: wanted a number above 0")
-    key = api_key(config["server"])
-    bound = bind(config["server"])
+    key = api_key(config.server)
+    bound = bind(config.server)
     # The server raises a signal again once it has ended: a supervisor's ends us as Ctrl-C does, with all that is ours.
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     with bound:
         return asyncio.run(_serve(config, bound, key))
 
 
-def api_key(settings: Config) -> str | None:
+def api_key(settings: ServerSettings) -> str | None:
     """The key that clients must carry; None on loopback where none is configured. Raises ConfigError."""
     from rlm.server.app import is_loopback
 
-    variable = settings["api_key_env"]
+    variable = settings.api_key_env
     key = os.environ.get(variable or "", "").strip()
     if variable and not key:
         raise ConfigError(f"server.api_key_env names {variable}, which is not set")
-    if not key and not is_loopback(str(settings["host"])):
+    if not key and not is_loopback(settings.host):
         raise ConfigError(
-            f"server.host={settings['host']} is not loopback: set server.api_key_env to the variable that holds a key"
+            f"server.host={settings.host} is not loopback: set server.api_key_env to the variable that holds a key"
         )
     return key or None
 
 
-def bind(settings: Config) -> socket.socket:
+def bind(settings: ServerSettings) -> socket.socket:
     """A listening socket. Raises ConfigError where the port is taken or not allowed."""
-    host, port = settings["host"], settings["port"]
+    host, port = settings.host, settings.port
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         bound = socket.socket(family, socket.SOCK_STREAM)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((host, port))
-    except (OSError, OverflowError, TypeError) as error:
+    except OSError as error:
         raise ConfigError(
             f"server.host={host} server.port={port}: {getattr(error, 'strerror', None) or error}"
         ) from error
@@ -69,8 +68,8 @@ def bind(settings: Config) -> socket.socket:
     return bound
 
 
-async def _serve(config: Config, bound: socket.socket, key: str | None) -> int:
-    from benchmarks.config.build import build_methods
+async def _serve(config: RunConfig, bound: socket.socket, key: str | None) -> int:
+    from benchmarks.config.methods import build_methods
     from benchmarks.running.model_set import ModelSet
     from rlm.methods.method import Method
     from rlm.server.app import make_app
@@ -80,11 +79,13 @@ async def _serve(config: Config, bound: socket.socket, key: str | None) -> int:
     try:
         methods = build_methods(config, models.roles())
         served = {
-            f"{name}/{model_name(config)}": method for name, method in methods.items() if isinstance(method, Method)
+            f"{name}/{model_name(config.plain)}": method
+            for name, method in methods.items()
+            if isinstance(method, Method)
         }
         if not served:
             raise ConfigError("method: reference rows cannot be served; choose a method")
-        app = make_app(served, api_key=key, **{name: config["server"][name] for name in SERVER_LIMITS})
+        app = make_app(served, api_key=key, **{name: getattr(config.server, name) for name in SERVER_LIMITS})
         server = make_server(app)
         running = asyncio.create_task(server.serve(sockets=[bound]))
         while not server.started and not running.done():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -36,7 +37,10 @@ def conf_files(group: str) -> dict[str, Path]:
 
 @cache
 def register() -> None:
-    """Have Hydra search the folders of other packages too, after our own."""
+    """Prepare Hydra: it searches the folders of other packages too, and an empty environment variable is unset."""
+    from omegaconf import OmegaConf
+
+    OmegaConf.register_new_resolver("oc.env", environment, replace=True)
     from hydra.core.config_search_path import ConfigSearchPath
     from hydra.core.plugins import Plugins
     from hydra.plugins.search_path_plugin import SearchPathPlugin
@@ -47,6 +51,14 @@ def register() -> None:
                 search_path.append(name, f"file://{folder}")
 
     Plugins.instance().register(EntryPointConf)
+
+
+def environment(name: str, *default: str | None) -> str | None:
+    """The interpolation `${oc.env:NAME,DEFAULT}`. Raises KeyError for an unset variable without a default."""
+    value = os.environ.get(name, "")
+    if value.strip() or not default:
+        return value if value.strip() else os.environ[name]
+    return default[0]
 
 
 def _folders() -> Iterator[tuple[str, Path]]:

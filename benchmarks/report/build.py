@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.config.compose import ConfigError
+from benchmarks.config.errors import ConfigError
 from benchmarks.report import ReportFiles
 from benchmarks.report.about import NOTES, about
 from benchmarks.report.figures.all import write_figures

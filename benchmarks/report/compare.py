@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.config.compose import ConfigError
+from benchmarks.config.errors import ConfigError
 from benchmarks.report.runs import Run, Runs, load_runs, methods_in_order, without_reference
 from benchmarks.report.tables.cells import Counts
 from benchmarks.running.rows import COMPARED_COLUMNS
@@ -129,7 +129,7 @@ def _rows(runs: Runs) -> pd.DataFrame:
 
 def what_changed(base: Run, new: Run) -> list[str]:
     """Lines `key: before -> after` for configuration, commit, packages, prompts, data and judge."""
-    from benchmarks.config.compose import differences
+    from benchmarks.config.identity import differences
 
     before, after = base.manifest, new.manifest
     lines = differences(before.get("config") or {}, after.get("config") or {})

@@ -2,46 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable
 
-from benchmarks.config.compose import Config, ConfigError
+from benchmarks.config.errors import ConfigError
+from benchmarks.config.models import ModelSection
+from benchmarks.config.schema import RunConfig
 from rlm.limits import Budget
-from rlm.models.build import ROLES
 from rlm.models.prices import PriceTable
 
 
-def run_budget(config: Config) -> Budget:
+def run_budget(config: RunConfig) -> Budget:
     """The budget that all samples of a run share."""
-    budget = config["budget"]
-    return Budget(budget["max_cost_usd"], budget.get("max_tokens"))
+    return Budget(config.budget.max_cost_usd, config.budget.max_tokens)
 
 
-def check_prices(config: Config) -> None:
+def check_prices(config: RunConfig) -> None:
     """Raise ConfigError if a limit in dollars is set and a model or the judge has no price.
 
     `budget.unpriced=allow` accepts the limit, which then counts priced calls only. A replay pays nothing.
     """
-    limit = next(_dollar_limits(config), None)
-    if limit is None or config["budget"].get("unpriced") == "allow" or config["cache"]["mode"] == "replay":
+    _check(config, config.model_sections, {"limits.max_cost_usd": config.limits.max_cost_usd})
+
+
+def check_judge_prices(config: RunConfig) -> None:
+    """As check_prices, for a command that calls the judge alone."""
+    _check(config, [config.judge.models] if config.judge else [], {})
+
+
+def _check(config: RunConfig, sections: Iterable[ModelSection], limits: dict[str, float | None]) -> None:
+    judged = config.judge.limits.max_cost_usd if config.judge and config.judge.limits else None
+    limits = {"budget.max_cost_usd": config.budget.max_cost_usd} | limits | {"judge.limits.max_cost_usd": judged}
+    limit = next((key for key, value in limits.items() if value is not None), None)
+    if limit is None or config.budget.unpriced == "allow" or config.cache.mode == "replay":
         return
-    table = PriceTable(config.get("prices"))
-    for section in ("model", "judge"):
-        settings = config[section]
-        endpoint = settings.get("endpoint") or {}
-        if not endpoint or endpoint.get("free"):
+    table = PriceTable(config.prices)
+    for section in sections:
+        if section.endpoint is None or section.endpoint.free:
             continue
-        for role in ROLES:
-            name = (settings.get(role) or {}).get("name")
-            if name and (missing := table.missing(str(name), endpoint.get("base_url") or "")):
+        for role, name in section.names.items():
+            if missing := table.missing(name, section.endpoint.base_url):
                 raise ConfigError(
-                    f"{limit} cannot be kept: {section}.{role}.name is {name}, and {missing}, or run without the limit "
-                    "on its dollars with budget.unpriced=allow"
+                    f"{limit} cannot be kept: {section.where}.{role}.name is {name}, and {missing}, or run without the "
+                    "limit on its dollars with budget.unpriced=allow"
                 )
-
-
-def _dollar_limits(config: Config) -> Iterator[str]:
-    judge_limits: Mapping[str, Any] = config["judge"].get("limits") or {}
-    for key, section in (("budget", config["budget"]), ("limits", config["limits"]), ("judge.limits", judge_limits)):
-        if section.get("max_cost_usd") is not None:
-            yield f"{key}.max_cost_usd"

@@ -19,11 +19,13 @@ left out. What real runs take differs by a factor of two and more, RLMs' long ta
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.config.compose import Config, ConfigError
+from benchmarks.config.errors import ConfigError
+from benchmarks.config.schema import RunConfig
+from benchmarks.config.targets import Target
 from benchmarks.sources.hub import HUB, HubError
 from rlm.methods.base import BaseBm25, BaseTruncated, PlainModel
 from rlm.methods.codeact.loop import CodeAct
@@ -116,7 +118,7 @@ def _rlm(tokens: int, sub: int, max_depth: int) -> list[Calls]:
     return [root, Calls("sub", reads * (child_turns + 1), prompt, reads * (child_turns * TURN + 400))]
 
 
-def estimate(config: Config, tell: Callable[[str], None] = lambda note: None) -> pd.DataFrame:
+def estimate(config: RunConfig, tell: Callable[[str], None] = lambda note: None) -> pd.DataFrame:
     """A row for each benchmark and method: samples, calls, tokens and dollars, with a last row of sums.
 
     usd is empty where a price is not known, 0 where calls are free. `tell` hears of data that are reckoned with since
@@ -124,14 +126,14 @@ def estimate(config: Config, tell: Callable[[str], None] = lambda note: None) ->
     """
     import pandas as pd
 
-    from benchmarks.config.build import build_methods
+    from benchmarks.config.methods import build_methods
     from benchmarks.running.model_set import ModelSet
     from rlm.methods.method import Method
 
     models = ModelSet(config, None).roles()
     methods = {name: m for name, m in build_methods(config, models).items() if isinstance(m, Method)}
     rows = []
-    for benchmark in config["benchmark"]:
+    for benchmark in config.benchmark:
         lengths, documents = _benchmark_tokens(config, benchmark, tell)
         for name, method in methods.items():
             expected = [expected_calls(method, tokens, documents) for tokens in lengths]
@@ -143,27 +145,27 @@ def estimate(config: Config, tell: Callable[[str], None] = lambda note: None) ->
     return pd.concat([table, pd.DataFrame([{"benchmark": "all", "method": ""} | total])], ignore_index=True)
 
 
-def _benchmark_tokens(config: Config, name: str, tell: Callable[[str], None]) -> tuple[list[int], int]:
+def _benchmark_tokens(config: RunConfig, name: str, tell: Callable[[str], None]) -> tuple[list[int], int]:
     from benchmarks.running.samples import load_benchmarks
 
-    settings = config["benchmark"][name]
+    target = config.benchmark[name]
     try:
-        benchmarks, infos = load_benchmarks({**config, "benchmark": {name: settings}})
+        benchmarks, infos = load_benchmarks(replace(config, benchmark={name: target}))
         return sample_tokens(benchmarks[name], list(infos[name].values()))
     except ConfigError as error:
-        reckoned = hub_tokens(settings)
+        reckoned = hub_tokens(target)
         if reckoned is None or not isinstance(error.__cause__, HubError):
             raise
-    lengths, documents = reckoned[0][: config["limit"]], reckoned[1]
+    lengths, documents = reckoned[0][: config.limit], reckoned[1]
     smallest, largest = f"{min(lengths):,}", f"{max(lengths):,}"
     told = smallest if smallest == largest else f"{smallest} to {largest}"
     tell(f"benchmark.{name}: the hub cannot be read from here; reckoned with {len(lengths)} samples of {told} tokens")
     return lengths, documents
 
 
-def hub_tokens(settings: Mapping[str, Any]) -> tuple[list[int], int] | None:
+def hub_tokens(target: Target) -> tuple[list[int], int] | None:
     """What `sample_tokens` would find, about, in a benchmark of the hub; None for one of one's own."""
-    kind = str(settings.get("_target_", "")).rsplit(".", 1)[-1]
+    kind, settings = target.name.rpartition(".")[2], target.settings
     if settings.get("source") != HUB:
         return None
     if kind == "CodeQA":
@@ -191,8 +193,8 @@ def sample_tokens(benchmark: Benchmark, infos: Sequence[SampleInfo]) -> tuple[li
     return [info.length if info.length is not None else means[info.task_group] for info in infos], documents
 
 
-def _sum(expected: Sequence[list[Calls] | None], method: Any, config: Config) -> dict[str, Any]:
-    epochs = config["epochs"]
+def _sum(expected: Sequence[list[Calls] | None], method: Any, config: RunConfig) -> dict[str, Any]:
+    epochs = config.epochs
     known = [calls for sample in expected if sample is not None for calls in sample]
     overflow = sum(sample == [] for sample in expected)
     return {
@@ -201,18 +203,18 @@ def _sum(expected: Sequence[list[Calls] | None], method: Any, config: Config) ->
         "calls": epochs * sum(calls.calls for calls in known),
         "prompt_tokens": epochs * sum(calls.prompt_tokens for calls in known),
         "completion_tokens": epochs * sum(calls.completion_tokens for calls in known),
-        "usd": None if None in expected else _usd(known, method, config.get("model") or {}, config) * epochs,
+        "usd": None if None in expected else _usd(known, method, config) * epochs,
     }
 
 
-def _usd(calls: Sequence[Calls], method: Any, model: Mapping[str, Any], config: Config) -> float:
+def _usd(calls: Sequence[Calls], method: Any, config: RunConfig) -> float:
     from rlm.models.chat import CostState, TokenUsage
     from rlm.models.prices import PriceTable
 
-    endpoint = model.get("endpoint") or {}
-    if endpoint.get("free") or not endpoint:
+    endpoint = config.model.endpoint
+    if endpoint is None or endpoint.free:
         return 0.0
-    table, total = PriceTable(config.get("prices")), 0.0
+    table, total = PriceTable(config.prices), 0.0
     for call in calls:
         name = method.model.name if call.role == "root" else method.sub_model.name
         # Priced call by call: some prices depend on the length of the prompt.
@@ -220,7 +222,7 @@ def _usd(calls: Sequence[Calls], method: Any, model: Mapping[str, Any], config: 
         usage = TokenUsage(
             prompt_tokens=round(call.prompt_tokens / count), completion_tokens=round(call.completion_tokens / count)
         )
-        cost = table.cost(name, usage, endpoint.get("base_url", ""))
+        cost = table.cost(name, usage, endpoint.base_url)
         if cost.state == CostState.UNKNOWN:
             return math.nan
         total += count * cost.usd

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.config.build import build_methods
-from benchmarks.config.compose import Config, ConfigError
+from benchmarks.config.errors import ConfigError
+from benchmarks.config.methods import build_methods
+from benchmarks.config.schema import RunConfig
 from benchmarks.running.budget import run_budget
 from benchmarks.running.fill_rows import call_rows, failed_row, planned_columns, sample_row, with_judge_calls
 from benchmarks.running.journal import Record
@@ -48,27 +49,27 @@ class Harness:
     """
 
     def __init__(
-        self, config: Config, store: Path, budget: Budget | None = None, read_also: Sequence[Path] = ()
+        self, config: RunConfig, store: Path, budget: Budget | None = None, read_also: Sequence[Path] = ()
     ) -> None:
         self.config = config
         self.store = store
         self.budget = budget or run_budget(config)
         self.benchmarks, self.infos = load_benchmarks(config)
-        planned = len(config["method"]) * config["epochs"] * sum(map(len, self.infos.values()))
+        planned = len(config.method) * config.epochs * sum(map(len, self.infos.values()))
         if planned > MAX_PLANNED:
             raise ConfigError(f"the plan has {planned:,} samples over all methods and epochs: expected {MAX_PLANNED:,}")
         self._model_set = ModelSet(config, store, read_also)
         self.models, self.judge = self._model_set.roles(), self._model_set.judge()
         self.methods = build_methods(config, self.models)
         self._scorer = Scorer(self.judge, self.budget)
-        self._samples = SampleCache(self.benchmarks, keep=config["concurrency"]["samples"])
+        self._samples = SampleCache(self.benchmarks, keep=config.concurrency.samples)
 
     def plan(self) -> list[Key]:
         """Every sample of the run, by method and epoch; the methods of a sample follow each other."""
         return [
             Key(benchmark, method, sample_id, epoch)
             for benchmark, infos in self.infos.items()
-            for epoch in range(self.config["epochs"])
+            for epoch in range(self.config.epochs)
             for sample_id in infos
             for method in self.methods
         ]
@@ -106,8 +107,8 @@ class Harness:
 
     @property
     def _is_free(self) -> bool:
-        endpoint = self.config["model"].get("endpoint")
-        return not endpoint or bool(endpoint.get("free"))
+        endpoint = self.config.model.endpoint
+        return endpoint is None or endpoint.free
 
     async def _complete(self, key: Key, method: Any, sample: Sample) -> Completion:
         """The completion of a method or reference row; an exception becomes the completion's error."""

@@ -13,7 +13,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.config.compose import Config, ConfigError, config_hash, run_name
+from benchmarks.config.errors import ConfigError
+from benchmarks.config.schema import RunConfig
 
 if TYPE_CHECKING:
     from benchmarks.running.harness import Harness
@@ -80,7 +81,7 @@ def _check_object(value: Any, where: str) -> None:
         raise ConfigError(f"{where} is {str(value)[:40]!r}: expected an object, as `rlm-eval run` writes it")
 
 
-def manifest(config: Config, harness: Harness, before: Mapping[str, Any]) -> dict[str, Any]:
+def manifest(config: RunConfig, harness: Harness, before: Mapping[str, Any]) -> dict[str, Any]:
     """What run.json says while a run is carried out; `before` is what it said until now, empty for a new run.
 
     started_at is when the run was first begun; sessions has an entry each time it was begun or resumed, with the commit
@@ -93,9 +94,9 @@ def manifest(config: Config, harness: Harness, before: Mapping[str, Any]) -> dic
     ]
     dirty = {"dirty": True} if any(session["git"].get("dirty") for session in sessions) else {}
     return {
-        "name": run_name(config),
-        "config_hash": config_hash(config),
-        "config": config,
+        "name": config.run_name,
+        "config_hash": config.hash,
+        "config": config.plain,
         "state": "running",
         "started_at": before.get("started_at", started_at),
         "sessions": [*sessions, {"started_at": started_at, "state": "running", "git": git}],
@@ -124,8 +125,8 @@ def manifest(config: Config, harness: Harness, before: Mapping[str, Any]) -> dic
         },
         "judge": harness.judge.describe() if harness.judge else None,
         "prices": price_snapshot(config),
-        "repl": config["repl"]["confinement"],
-        "seed": config["seed"],
+        "repl": config.repl.confinement,
+        "seed": config.seed,
         **{key: before[key] for key in ("rescored",) if key in before},
     }
 
@@ -148,18 +149,16 @@ def describe_method(method: Any) -> dict[str, Any]:
     return described
 
 
-def price_snapshot(config: Config) -> dict[str, Any]:
+def price_snapshot(config: RunConfig) -> dict[str, Any]:
     """The price tables' version and the prices of models and judge; None for a model without a price."""
-    from rlm.models.build import ROLES
     from rlm.models.prices import PriceTable
 
-    endpoints = [(section, section.get("endpoint") or {}) for section in (config["model"], config["judge"])]
-    paid = [(section, endpoint) for section, endpoint in endpoints if endpoint and not endpoint.get("free")]
-    table = PriceTable(config.get("prices"))
+    endpoints = [(section, section.endpoint) for section in config.model_sections]
+    paid = [(section, endpoint) for section, endpoint in endpoints if endpoint and not endpoint.free]
+    table = PriceTable(config.prices)
     for section, endpoint in paid:
-        for role in ROLES:
-            if name := (section.get(role) or {}).get("name"):
-                table.price(name, endpoint.get("base_url", ""))
+        for name in section.names.values():
+            table.price(name, endpoint.base_url)
     return table.snapshot() if paid else {"free": True}
 
 

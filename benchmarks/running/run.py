@@ -12,8 +12,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from benchmarks.config.build import build
-from benchmarks.config.compose import Config, run_dir
+from benchmarks.config.schema import RunConfig
 from benchmarks.running.budget import check_prices
 from benchmarks.running.executors import ExecutorError, Stop
 from benchmarks.running.harness import Harness
@@ -33,7 +32,6 @@ RECORD_AGAIN = (
     "prompts, settings or code have changed since it was recorded. Record again: +experiment=ci by scripts/record_ci, "
     "another run with cache.mode=read_write and `rlm-eval export calls`"
 )
-DEFAULT_GRACE_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -51,24 +49,24 @@ class RunOutcome:
     unscored: tuple[str, ...] = ()
 
 
-def run(config: Config, hydra_files: Mapping[str, str] | None = None) -> RunOutcome:
+def run(config: RunConfig, hydra_files: Mapping[str, str] | None = None) -> RunOutcome:
     """Carry out a run and write everything but its report.
 
     Raises ConfigError before any model call for a configuration that cannot be run. Later failures are in the outcome.
     """
     check_prices(config)
-    with RunFolder(run_dir(config), config) as folder:
+    with RunFolder(config.folder, config) as folder:
         return asyncio.run(_run(config, folder, hydra_files or {}))
 
 
-async def _run(config: Config, folder: RunFolder, hydra_files: Mapping[str, str]) -> RunOutcome:
+async def _run(config: RunConfig, folder: RunFolder, hydra_files: Mapping[str, str]) -> RunOutcome:
     harness = Harness(config, folder.path / "calls.sqlite", read_also=sorted(folder.path.glob("calls-*.sqlite")))
     try:
-        executor = build(config["executor"], "executor")
+        executor = config.executor.build()
         plan = harness.plan()
         known = folder.records()
         records = {key: known[key] for key in plan if key in known}
-        todo = [key for key in plan if not _stands(records.get(key), retry=config["retry_errors"])]
+        todo = [key for key in plan if not _stands(records.get(key), retry=config.retry_errors)]
         before = find_manifest(folder.path) or {}
         served = ServedBy()
         for record in records.values():
@@ -109,9 +107,9 @@ async def _run_missing(
     served: ServedBy,
 ) -> tuple[str, str]:
     """Run the keys in `todo`, adding to `records`; returns the state of the run and a line about it."""
-    stop = Stop(harness.config.get("stop_grace_s", DEFAULT_GRACE_S))
-    concurrency = harness.config["concurrency"]["samples"]
-    allowed = harness.config["fail_on_error"]
+    stop = Stop(harness.config.stop_grace_s)
+    concurrency = harness.config.concurrency.samples
+    allowed = harness.config.fail_on_error
     standing = [records[key] for key in records.keys() - set(todo)]
     _charge(harness.budget, standing)
     failures, too_many = sum(record.row.failed for record in standing), ""

@@ -16,7 +16,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.config.compose import Config, ConfigError, config_hash, differences
+from benchmarks.config.errors import ConfigError
+from benchmarks.config.identity import differences
+from benchmarks.config.schema import RunConfig
 from benchmarks.running.journal import Journal, Record, read_journal
 from benchmarks.running.manifest import find_manifest, read_manifest
 from benchmarks.running.rows import CALL_COLUMNS, SAMPLE_COLUMNS, Key
@@ -34,7 +36,7 @@ class RunFolder:
     Raises ConfigError when the folder belongs to another configuration or another process, or cannot be written.
     """
 
-    def __init__(self, path: Path, config: Config) -> None:
+    def __init__(self, path: Path, config: RunConfig) -> None:
         self.path = path
         self._config = config
         self._lock: int | None = None
@@ -110,12 +112,14 @@ class RunFolder:
         before = find_manifest(self.path)
         if before is None:
             return
-        if not self._config["resume"]:
+        if not self._config.resume:
             raise ConfigError(
                 f"run_dir {self.path} holds a run already and resume=false; choose another name or run_dir"
             )
-        if before.get("config_hash") != config_hash(self._config):
-            changed = differences(before.get("config") or {}, self._config)
+        if before.get("config_hash") == self._config.hash:
+            return
+        # A version may have added keys or moved classes since: then the hash differs and the configuration does not.
+        if changed := differences(before.get("config") or {}, self._config.plain):
             raise ConfigError(
                 f"run_dir {self.path} belongs to another configuration; these keys differ: {'; '.join(changed[:8])}"
                 f"{' ...' if len(changed) > 8 else ''}; choose another name or run_dir"

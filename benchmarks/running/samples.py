@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from benchmarks.config.build import build
-from benchmarks.config.compose import Config, ConfigError
+from benchmarks.config.errors import ConfigError
+from benchmarks.config.schema import RunConfig
 from benchmarks.running.rows import RowError, SampleRow, columns
 from benchmarks.sample import Benchmark, Sample, SampleInfo
 from benchmarks.sources.files import one_line
@@ -62,13 +62,13 @@ def prompt_tokens(sample: Sample) -> int:
     return sum(map(count_tokens, documents)) + count_tokens(sample.prompt.query)
 
 
-def load_benchmarks(config: Config) -> tuple[dict[str, Benchmark], dict[str, dict[str, SampleInfo]]]:
+def load_benchmarks(config: RunConfig) -> tuple[dict[str, Benchmark], dict[str, dict[str, SampleInfo]]]:
     """The benchmarks of a configuration and, for each, the samples of the run by id. Raises ConfigError."""
-    benchmarks = {name: build(settings, f"benchmark.{name}") for name, settings in config["benchmark"].items()}
+    benchmarks = {name: target.build() for name, target in config.benchmark.items()}
     infos = {}
     for name, benchmark in benchmarks.items():
         try:
-            infos[name] = {info.sample_id: info for info in benchmark.infos()[: config["limit"]]}
+            infos[name] = {info.sample_id: info for info in benchmark.infos()[: config.limit]}
             _check(benchmark, infos[name])
         except RowError as error:
             raise ConfigError(f"benchmark.{name}: {error}") from error

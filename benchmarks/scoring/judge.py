@@ -8,14 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.config.errors import ConfigError
+from benchmarks.config.models import JudgeSettings
 from benchmarks.sample import Judgement
 from benchmarks.scoring.judgement import parse_judgement
 from rlm.limits import Budget, LimitReached, Limits, Meter
 from rlm.models.chat import ChatModel, ContextOverflow
+from rlm.models.prices import PriceSettings
 from rlm.prompts import PromptFile, load_prompt
 from rlm.trajectory import CallRecord, Trajectory
 from rlm.tree import JUDGE, CallTree
-from rlm.validation import make
 
 DEFAULT_PROMPT = "judge-v1"
 _FOLDER = Path(__file__).parent / "prompts"
@@ -84,25 +86,20 @@ class OpenJudge:
         return judgement
 
 
-def build_judge(config: Mapping[str, Any], prices: Mapping[str, Any] | None = None, **options: Any) -> LlmJudge | None:
-    """The judge of a configuration (conf/judge/): None for kind `none`.
+def build_judge(
+    settings: JudgeSettings | None, prices: Mapping[str, PriceSettings] | None = None, *, replay: bool = False
+) -> LlmJudge | None:
+    """The judge of a configuration; None without one.
 
-    Its keys are those of a model's configuration, with the judging model as `root`, and `prompt` and `limits`.
-    options: passed to rlm.models.build.build_models. Raises ValueError with a message of one line.
+    prices: overrides as in conf/prices.yaml. replay: no call will be made, so no key is needed. Raises ConfigError.
     """
-    if config.get("kind") == "none":
+    if settings is None:
         return None
-    from rlm.models.build import build_models
-
-    settings = dict(config)
-    prompt, limits = settings.pop("prompt", DEFAULT_PROMPT), settings.pop("limits", None)
-    if not isinstance(prompt, str):
-        raise ValueError(f"judge.prompt is {prompt!r}: expected the name of a prompt, or a path")
+    model = settings.models.build(prices, replay=replay)["root"]
     try:
-        models = build_models(settings, prices=prices, **options)
-        return LlmJudge(models["root"], prompt, make(Limits, limits, "limits") if limits else None)
+        return LlmJudge(model, settings.prompt, settings.limits)
     except ValueError as error:
-        raise ValueError(f"judge: {str(error).replace('model.', 'judge.')}") from error
+        raise ConfigError(f"judge.prompt: {error}") from error
 
 
 def _prompt(name: str) -> PromptFile:

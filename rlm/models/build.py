@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, MinLen
 
 from rlm.models.chat import ChatModel, FatalModelError, Sampling
 from rlm.models.client.endpoint import Endpoint, with_current_names
 from rlm.models.client.model import OpenAIModel
+from rlm.models.embedded.model import EmbeddedModel, EmbeddedModels
 from rlm.models.prices import PriceTable
-from rlm.validation import SettingError, make, unknown
+from rlm.models.scripted import ScriptedModels
+from rlm.validation import SettingError, make, shown
 
 ROLES = ("root", "sub", "compactor")
-KINDS = ("openai", "embedded", "scripted")
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,6 @@ def model_of_name(name: str) -> ChatModel:
     Raises ValueError for an unknown provider, FatalModelError for a key that is not set.
     """
     if name == "local":
-        from rlm.models.embedded.model import EmbeddedModel
-
         return EmbeddedModel()
     prefix, _, model = name.partition("/")
     if prefix not in PROVIDERS or not model:
@@ -66,46 +65,6 @@ def model_of_name(name: str) -> ChatModel:
     return OpenAIModel(model, endpoint)
 
 
-def build_models(
-    config: Mapping[str, Any], *, prices: Mapping[str, Any] | None = None, replay: bool = False
-) -> dict[str, ChatModel]:
-    """The models of a configuration (conf/model/) by role: root, sub and compactor; missing roles use the root's model.
-
-    The result has a judge if the configuration has one. prices: overrides as in conf/prices.yaml, None for the prices
-    that come with the project. replay: no call will be made, so no key and no weights are needed. Raises SettingError,
-    one line, for an unknown key, a value that does not fit, or an API key that is not set.
-    """
-    kind = config.get("kind", "openai")
-    if kind == "embedded":
-        from rlm.models import embedded
-
-        return {**embedded.build(config, replay=replay)}
-    if kind == "scripted":
-        from rlm.models import scripted
-
-        return {**scripted.build(config)}
-    if kind != "openai":
-        raise SettingError(f"model.kind is {kind!r}: expected {', '.join(KINDS[:-1])} or {KINDS[-1]}")
-    roles = (*ROLES, "judge")
-    keys = ("kind", "endpoint", *roles)
-    for key in config:
-        if key not in keys:
-            raise SettingError(unknown("key", f"model.{key}", [f"model.{known}" for known in keys]))
-    endpoint = _endpoint(config.get("endpoint"))
-    if not replay:
-        try:
-            endpoint.secrets()
-        except FatalModelError as error:
-            raise SettingError(str(error)) from None
-    if config.get("root") is None:
-        raise SettingError("model.root is missing: expected at least model.root.name")
-    table = None if prices is None else PriceTable(prices)
-    models = {
-        role: _model(config[role], f"model.{role}", endpoint, table) for role in roles if config.get(role) is not None
-    }
-    return {role: models.get(role, models["root"]) for role in ROLES} | models
-
-
 @dataclass(frozen=True, kw_only=True)
 class ModelSettings(Sampling):
     """Settings of the model of one role, such as `model.root`."""
@@ -114,24 +73,80 @@ class ModelSettings(Sampling):
     context_window: Annotated[int, Ge(1)] | None = None
 
 
-def _model(section: object, where: str, endpoint: Endpoint, prices: PriceTable | None) -> ChatModel:
-    if isinstance(section, Mapping):
-        section = {key: value for key, value in section.items() if value is not None}
-    settings: ModelSettings = make(ModelSettings, section, where)
-    sampling = Sampling(**{field.name: getattr(settings, field.name) for field in fields(Sampling)})
-    return OpenAIModel(
-        settings.name, endpoint, context_window=settings.context_window, sampling=sampling, prices=prices
-    )
+@dataclass(frozen=True, kw_only=True)
+class EndpointModels:
+    """Models at one endpoint; a missing role uses the root's model."""
+
+    kind: Literal["openai"] = "openai"
+    endpoint: Endpoint
+    root: ModelSettings
+    sub: ModelSettings | None = None
+    compactor: ModelSettings | None = None
+
+    def build(self, prices: PriceTable | None, *, replay: bool) -> dict[str, ChatModel]:
+        """The models by role. Raises SettingError for an API key that is not set, unless no call will be made."""
+        if not replay:
+            try:
+                self.endpoint.secrets()
+            except FatalModelError as error:
+                raise SettingError(str(error)) from None
+        given = {role: settings for role in ROLES if (settings := getattr(self, role)) is not None}
+        models = {role: self._model(settings, prices) for role, settings in given.items()}
+        return {role: models.get(role, models["root"]) for role in ROLES}
+
+    def _model(self, settings: ModelSettings, prices: PriceTable | None) -> ChatModel:
+        sampling = Sampling(**{field.name: getattr(settings, field.name) for field in fields(Sampling)})
+        return OpenAIModel(
+            settings.name, self.endpoint, context_window=settings.context_window, sampling=sampling, prices=prices
+        )
 
 
-def _endpoint(section: object) -> Endpoint:
-    if isinstance(section, Mapping):
-        section = with_current_names(section, "model.endpoint")
-        if not section.get("base_url"):
+Models = EndpointModels | EmbeddedModels | ScriptedModels
+_KINDS = {"openai": EndpointModels, "embedded": EmbeddedModels, "scripted": ScriptedModels}
+
+
+def read_models(section: object, where: str = "model") -> Models:
+    """The section `model` of a configuration, not built yet. where: the name of the section in messages.
+
+    Raises SettingError for an unknown key or a value that does not fit.
+    """
+    kind = section.get("kind", "openai") if isinstance(section, Mapping) else "openai"
+    if kind not in _KINDS:
+        raise SettingError(f"{where}.kind is {shown(kind)}: expected openai, embedded or scripted")
+    if kind == "openai" and isinstance(section, Mapping):
+        section = _endpoint_section(section, where)
+    models: Models = make(_KINDS[kind], section, where)
+    return models
+
+
+def build_models(
+    section: object, *, prices: Mapping[str, Any] | None = None, replay: bool = False, where: str = "model"
+) -> dict[str, ChatModel]:
+    """The models of the section `model`, read or not, by role: root, sub and compactor.
+
+    prices: overrides as in conf/prices.yaml, None for the prices that come with the project. replay: no call will be
+    made, so no key and no weights are needed. Raises ValueError, one line.
+    """
+    models = section if isinstance(section, Models) else read_models(section, where)
+    if isinstance(models, EndpointModels):
+        return models.build(None if prices is None else PriceTable(prices), replay=replay)
+    return {**(models.build(replay=replay) if isinstance(models, EmbeddedModels) else models.build())}
+
+
+def _endpoint_section(section: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """A section without what its classes do not state: former names, and nulls that mean a default."""
+    settings = {
+        key: {name: one for name, one in value.items() if one is not None}
+        if key in ROLES and isinstance(value, Mapping)
+        else value
+        for key, value in section.items()
+    }
+    if isinstance(endpoint := section.get("endpoint"), Mapping):
+        settings["endpoint"] = endpoint = with_current_names(endpoint, f"{where}.endpoint")
+        if not endpoint.get("base_url"):
             raise SettingError(
-                "model.endpoint.base_url is missing: expected an address such as http://127.0.0.1:8000/v1"
+                f"{where}.endpoint.base_url is missing: expected an address such as http://127.0.0.1:8000/v1"
             )
-        if section.get("headers") is None:
-            section.pop("headers", None)
-    endpoint: Endpoint = make(Endpoint, section, "model.endpoint")
-    return endpoint
+        if endpoint.get("headers") is None:
+            endpoint.pop("headers", None)
+    return settings

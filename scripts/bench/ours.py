@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -201,16 +202,18 @@ def whole_run(job: Job, folder: Path) -> Measured:
     import pandas as pd
 
     from benchmarks.config.compose import compose
+    from benchmarks.config.targets import Target
     from benchmarks.running.run import run
     from benchmarks.running.run_folder import read_trajectory
 
     os.environ |= {"OPENAI_API_KEY": "none", "OPENAI_BASE_URL": job["base_url"]}
     sequential = job["method"] == "sequential"
     words = run_words("base" if sequential else job["method"], job["samples"], job["concurrency"])
-    method = {"method": {"sequential": {"_target_": "scripts.bench.sequential.Sequential"}}} if sequential else {}
+    target = Target("method.sequential", "scripts.bench.sequential.Sequential", {})
+    method = {"method": {"sequential": target}} if sequential else {}
     run_dir = Path(job.get("run_dir") or folder / "run")
-    run(compose([*words, "limit=5", f"run_dir={folder / 'first'}"]) | method)
-    config = compose([*words, f"run_dir={run_dir}"]) | method
+    run(replace(compose([*words, "limit=5", f"run_dir={folder / 'first'}"]), **method))
+    config = replace(compose([*words, f"run_dir={run_dir}"]), **method)
     with profiled(job.get("profile")), peak_memory() if job.get("memory") else no_peak() as peak:
         started, before = time.perf_counter(), processor_s()
         outcome = run(config)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.config.compose import ConfigError
+from benchmarks.config.errors import ConfigError
 from benchmarks.report.about import facts_of, warnings_of
 from benchmarks.report.runs import Run, Runs
 from benchmarks.report.tables.formats import as_text

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from benchmarks.config.compose import ConfigError
+from benchmarks.config.errors import ConfigError
 
 HOST = "127.0.0.1"
 PAGE_NAME = "report.html"

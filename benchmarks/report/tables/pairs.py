@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.config.compose import ConfigError
+from benchmarks.config.errors import ConfigError
 from benchmarks.report.runs import methods_in_order, prepare, without_reference
 from benchmarks.report.tables.cells import Counts
 from benchmarks.report.tables.display import count_texts, settings

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import copy
 import json
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from benchmarks.config.compose import Config, ConfigError
+from annotated_types import Ge
+
+from benchmarks.config.errors import ConfigError
+from benchmarks.config.schema import RunConfig
 from benchmarks.running.executors import ExecutorError, Stop
 from benchmarks.running.rows import Key
 from rlm.limits import Budget
@@ -32,18 +35,16 @@ class RayExecutor:
 
     def __init__(
         self,
-        workers: int = 2,
+        workers: Annotated[int, Ge(1)] = 2,
         address: str | None = None,
-        cpus: float = 1.0,
+        cpus: Annotated[float, Ge(0)] = 1.0,
         store_dir: str | None = None,
-        max_losses: int = 3,
+        max_losses: Annotated[int, Ge(0)] = 3,
     ) -> None:
         try:
             import ray
         except ImportError as error:
             raise ConfigError("executor=ray needs Ray: pip install 'rlm-eval[ray]'") from error
-        if workers < 1:
-            raise ConfigError(f"executor.workers is {workers}: wanted at least 1")
         self._ray = ray
         self._workers = workers
         self._address = address
@@ -192,12 +193,12 @@ class Worker:
     """A harness in a process of its own, on any node."""
 
     def __init__(
-        self, config: Config, store: str, read_also: Sequence[str], ledger: Any, keys: Mapping[str, str]
+        self, config: RunConfig, store: str, read_also: Sequence[str], ledger: Any, keys: Mapping[str, str]
     ) -> None:
         from benchmarks.running.harness import Harness
 
         os.environ.update(keys)
-        self._budget = SharedBudget(config["budget"]["max_cost_usd"], ledger)
+        self._budget = SharedBudget(config.budget.max_cost_usd, ledger)
         self._harness = Harness(config, Path(store), self._budget, [Path(other) for other in read_also])
 
     async def alive(self) -> bool:
@@ -248,18 +249,13 @@ def _is_loss(error: BaseException | None) -> bool:
     return isinstance(error, RayError) and not isinstance(error, RayTaskError)
 
 
-def _keys(config: Config) -> dict[str, str]:
-    """The API keys that a configuration names: the nodes' own environment need not have them."""
-    sections = (config.get(name) or {} for name in ("model", "judge"))
-    names = [(section.get("endpoint") or {}).get("api_key_env") for section in sections]
+def _keys(config: RunConfig) -> dict[str, str]:
+    """The API keys that a configuration names: the nodes' own environment may lack them."""
+    names = [section.endpoint.api_key_env for section in config.model_sections if section.endpoint]
     return {name: os.environ[name] for name in names if name and name in os.environ}
 
 
-def _share(config: Config, workers: int) -> Config:
-    """The configuration of one of `workers` workers: its part of the endpoints' concurrency."""
-    shared = copy.deepcopy(config)
-    for name in ("model", "judge"):
-        endpoint = (shared.get(name) or {}).get("endpoint")
-        if endpoint and endpoint.get("max_concurrency"):
-            endpoint["max_concurrency"] = max(1, endpoint["max_concurrency"] // workers)
-    return shared
+def _share(config: RunConfig, workers: int) -> RunConfig:
+    """The configuration of one of `workers` workers, with its part of the endpoints' concurrency."""
+    judge = config.judge and replace(config.judge, models=config.judge.models.shared(workers))
+    return replace(config, model=config.model.shared(workers), judge=judge)

@@ -109,8 +109,8 @@ def test_a_server_that_is_ended_while_a_cell_runs_tells_its_clients(serve, numbe
     [
         (["server.host=0.0.0.0"], "server.host=0.0.0.0 is not loopback: set server.api_key_env"),
         (["server.api_key_env=NOT_SET_ANYWHERE"], "names NOT_SET_ANYWHERE, which is not set"),
-        (["server.port=99999"], "server.port=99999"),
-        (["server.max_requests=0"], "server.max_requests is 0: wanted a number above 0"),
+        (["server.port=99999"], "server.port is 99999: expected an integer from 0 to 65535"),
+        (["server.max_requests=0"], "server.max_requests is 0: expected an integer of at least 1"),
         (["method=[floor]"], "reference rows cannot be served"),
         (["server.prot=1"], "did you mean 'server.port'?"),
     ],

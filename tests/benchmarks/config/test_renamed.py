@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.config.compose import compose, config_hash, differences, run_name
+from benchmarks.config.compose import compose
+from benchmarks.config.identity import config_hash, differences, run_name
 from benchmarks.config.renamed import TARGETS
 from benchmarks.report.compare import compare
 from benchmarks.running.run import run
@@ -26,20 +27,45 @@ def test_every_former_name_leads_to_a_class(new):
     assert isinstance(getattr(importlib.import_module(module), name), type)
 
 
+# A configuration as version 0.1 wrote it into run.json, and the hash that it wrote beside it.
+OLD = {
+    "benchmark": {"sniah": {"_target_": "benchmarks.sniah.SNIAH", "lengths": [512], "seed": 0}},
+    "method": {"base": {"_target_": "rlm.methods.base.BaseModel"}, "rlm": {"_target_": "rlm.methods.recursive.RLM"}},
+    "model": {"endpoint": {"base_url": "http://h/v1", "patience_s": 9}, "root": {"name": "m"}},
+    "name": None,
+    "seed": 0,
+}
+OLD_HASH = "df77e7092887c8102daa862afc3d0b1d5d94b46bca51fea51e6e8861d86eae23"
+
+
+def renamed(config, names):
+    text = json.dumps(config)
+    for before, after in names.items():
+        text = text.replace(f'"{before}"', f'"{after}"')
+    return json.loads(text)
+
+
+def test_a_configuration_of_version_0_1_keeps_its_hash():
+    current = renamed(OLD, TARGETS)
+    assert current != OLD
+    assert config_hash(OLD) == config_hash(current) == OLD_HASH
+    assert run_name(OLD) == run_name(current) and differences(OLD, current) == []
+
+
 def test_the_hash_of_a_recorded_configuration_is_the_one_in_its_manifest():
     recorded = json.loads(RECORDED.read_text())
-    assert config_hash(recorded["config"]) == recorded["config_hash"]
+    former = renamed(recorded["config"], {new: old for old, new in TARGETS.items()})
+    assert config_hash(recorded["config"]) == config_hash(former) == recorded["config_hash"]
+    assert differences(former, recorded["config"]) == []
 
 
-def test_former_and_current_names_are_one_configuration():
-    recorded = json.loads(RECORDED.read_text())["config"]
-    text = json.dumps(recorded)
-    for old, new in TARGETS.items():
-        text = text.replace(f'"{old}"', f'"{new}"')
-    current = json.loads(text)
-    assert current != recorded
-    assert differences(recorded, current) == []
-    assert config_hash(current) == config_hash(recorded) and run_name(current) == run_name(recorded)
+def test_a_key_that_a_version_has_added_counts_with_its_default():
+    before = {"benchmark": {"x": {"_target_": "benchmarks.suites.sniah.SNIAH", "samples": 2}}, "limits": {}}
+    added = {"_target_": "benchmarks.suites.sniah.SNIAH", "samples": 2, "seed": 0}
+    after = {"benchmark": {"x": added}, "limits": {"max_turns": 50}}
+    assert differences(before, after) == []
+    added["seed"] = 1
+    assert differences(before, after) == ["benchmark.x.seed: 0 -> 1"]
 
 
 def test_another_class_is_a_difference_under_its_current_name():
@@ -105,4 +131,4 @@ def test_a_file_with_a_former_name_runs_with_a_warning_of_one_line(folder):
     ]
     manifest = json.loads((folder / "done" / "run.json").read_text())
     assert manifest["config"]["benchmark"]["sniah"]["_target_"] == "benchmarks.suites.sniah.SNIAH"
-    assert manifest["config_hash"] == config_hash(compose([*SMALL, *SIZES]))
+    assert manifest["config_hash"] == compose([*SMALL, *SIZES]).hash

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.cli import main
-from benchmarks.config.compose import ConfigError
+from benchmarks.config.errors import ConfigError
 from benchmarks.report.compare import NO_REGRESSION, REGRESSION, NotComparable, compare
 from benchmarks.report.verdict import text
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmarks.config.compose import ConfigError
+from benchmarks.config.errors import ConfigError
 from benchmarks.report.page import html, view
 from benchmarks.report.page.html import json_for_html, write_page
 from benchmarks.report.runs import load_runs

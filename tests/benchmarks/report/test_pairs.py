@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.config.compose import ConfigError
+from benchmarks.config.errors import ConfigError
 from benchmarks.report.tables.pairs import choose_baseline, paired_table, pairs_display
 from benchmarks.statistics import holm
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.cli import main
-from benchmarks.config.compose import ConfigError
+from benchmarks.config.errors import ConfigError
 from benchmarks.report import terminal_table, write_report
 from benchmarks.report.figures.all import write_figures
 from benchmarks.report.runs import load_calls, load_runs, refresh

@@ -6,7 +6,7 @@ from itertools import cycle
 import pandas as pd
 import pytest
 
-from benchmarks.config.compose import ConfigError
+from benchmarks.config.errors import ConfigError
 from benchmarks.sample import Score
 from benchmarks.suites.sniah.suite import SNIAH
 

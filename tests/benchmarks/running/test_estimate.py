@@ -3,7 +3,8 @@
 import pytest
 
 from benchmarks.cli import main
-from benchmarks.config.compose import ConfigError, compose
+from benchmarks.config.compose import compose
+from benchmarks.config.errors import ConfigError
 from benchmarks.config.plugins import conf_dir
 from benchmarks.running.estimate import estimate, expected_calls
 from rlm.methods.base import BaseTruncated, PlainModel

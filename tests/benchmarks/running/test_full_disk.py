@@ -10,7 +10,7 @@ import textwrap
 
 import pytest
 
-from benchmarks.config.compose import ConfigError
+from benchmarks.config.errors import ConfigError
 from benchmarks.running.journal import read_journal
 
 WORDS = [

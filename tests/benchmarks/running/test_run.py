@@ -10,7 +10,8 @@ import textwrap
 import pandas as pd
 import pytest
 
-from benchmarks.config.compose import ConfigError, compose
+from benchmarks.config.compose import compose
+from benchmarks.config.errors import ConfigError
 from benchmarks.running.rows import CALL_COLUMNS, SAMPLE_COLUMNS
 from benchmarks.running.run import run
 from benchmarks.running.run_folder import read_trajectory

@@ -71,11 +71,10 @@ def test_absent_roles_are_the_root():
 def test_roles_have_their_own_names_and_sampling_and_one_endpoint():
     config = PLAIN | {
         "sub": {"name": "s", "context_window": 9, "max_output_tokens": 7, "temperature": 0, "extra": {"top_k": 2}},
-        "judge": {"name": "j"},
     }
     models = build_models(config)
     assert models["sub"].sampling == Sampling(temperature=0, max_output_tokens=7, extra={"top_k": 2})
-    assert (models["sub"].context_window, models["judge"].name, models["compactor"].name) == (9, "j", "m")
+    assert (models["sub"].context_window, models["compactor"].name) == (9, "m")
     assert len({model.endpoint for model in models.values()}) == 1
 
 
@@ -100,7 +99,7 @@ ENDPOINT = PLAIN["endpoint"]
     ("config", "told"),
     [
         ({"kind": "openia", **PLAIN}, "model.kind is 'openia': expected openai, embedded or scripted"),
-        ({"root": {"name": "m"}}, "model.endpoint is null: expected a section"),
+        ({"root": {"name": "m"}}, "model.endpoint is missing: expected a section"),
         ({**PLAIN, "rot": {}}, "there is no key 'model.rot'; did you mean 'model.root'?"),
         ({"endpoint": ENDPOINT}, "model.root is missing"),
         ({"endpoint": ENDPOINT, "root": {}}, "model.root.name is missing"),

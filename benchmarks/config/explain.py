@@ -1,0 +1,54 @@
+"""Errors of Hydra and OmegaConf as one line that names the key and the nearest one that exists."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from benchmarks.config.errors import ConfigError
+from benchmarks.config.identity import flat
+from benchmarks.config.plugins import conf_dir, conf_dirs, conf_files
+from rlm.validation import unknown
+
+
+def explain(error: Exception, overrides: Sequence[str] = ()) -> ConfigError:
+    """The error of a composition in one line."""
+    message = str(error)
+    if match := re.search(r"Could not find '([^']+)/([^'/]+)'", message) or re.search(
+        r"In '[^']*': Could not (?:find|load) '([^']+)/([^'/]+)'", message
+    ):
+        group, choice = match.groups()
+        return ConfigError(unknown(group, choice, conf_files(group)))
+    match = re.search(r"is not in struct\s+full_key: (\S+)", f"{message}\n{error.__cause__}")
+    match = match or re.search(r"Could not override '([^']+)'", message)
+    if match:
+        bad, written = match.group(1), [word.lstrip("+~").partition("=")[0] for word in overrides]
+        full = next((key for key in written if key.startswith(f"{bad}.")), bad)
+        if full in (known := _all_keys()):
+            return ConfigError(f"{full} cannot be set: {'.'.join(full.split('.')[:2])} is not chosen")
+        return ConfigError(unknown("key", full, known))
+    text = one_line(error).replace("LexerNoViableAltException: ", "cannot be read: ")
+    keys = [word.lstrip("+~").partition("=")[0] for word in overrides]
+    named = any(key and key in text for key in keys)
+    return ConfigError(text if named else f"{text} (in: {' '.join(overrides)[:200]})")
+
+
+def one_line(error: Exception) -> str:
+    """An error and its cause in one line of at most 400 characters."""
+    causes = [str(error)] + ([str(error.__cause__)] if error.__cause__ else [])
+    return " ".join(" ".join(causes).split())[:400]
+
+
+def _all_keys() -> list[str]:
+    from omegaconf import OmegaConf
+
+    keys = set(flat(OmegaConf.to_container(OmegaConf.load(conf_dir() / "config.yaml"), resolve=False)))
+    for path in (path for folder in conf_dirs() for path in folder.glob("*/*.yaml")):
+        head = path.read_text(encoding="utf-8")[:200]
+        package = re.search(r"@package\s+(\S+)", head)
+        prefix = package.group(1) if package else path.parent.name
+        if prefix != "_global_":
+            loaded = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+            keys.update(f"{prefix}.{key}" for key in flat(loaded))
+    parents = {key.rsplit(".", depth)[0] for key in keys for depth in range(1, key.count(".") + 1)}
+    return sorted(key for key in keys | parents if "defaults" not in key and "_target_" not in key)

@@ -1,0 +1,128 @@
+"""The identity of a run: the part of its configuration that determines the results, its hash and its name."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from benchmarks.config.errors import ConfigError
+from benchmarks.config.renamed import first, today, with_targets
+from benchmarks.config.targets import Target
+from rlm.models.client.endpoint import RENAMED
+
+Plain = Mapping[str, Any]
+
+# Keys that determine how a run is carried out, not its results: they may differ when a run is resumed.
+OPERATIONAL = (
+    "name", "run_dir", "resume", "retry_errors", "fail_on_error", "stop_grace_s", "concurrency", "executor", "budget",
+    "cache", "report", "prices", "server",
+)  # fmt: skip
+OPERATIONAL_ENDPOINT = (
+    "kind", "api_version", "headers", "stream", "max_concurrency", "connect_s", "read_timeout_s", "total_s",
+    "max_retries", "backoff_s", "max_backoff_s", "max_outage_wait_s", "api_key_env", *RENAMED,
+)  # fmt: skip
+# Keys of the embedded model.
+OPERATIONAL_MODEL = ("slots", "threads")
+
+
+def identity(config: Plain) -> dict[str, Any]:
+    """The part of a configuration that determines the results, with classes under their first names."""
+    kept = {key: value for key, value in config.items() if key not in OPERATIONAL}
+    for section in ("model", "judge"):
+        if isinstance(models := kept.get(section), Mapping):
+            kept[section] = {key: value for key, value in models.items() if key not in OPERATIONAL_MODEL}
+            if isinstance(endpoint := models.get("endpoint"), Mapping):
+                kept[section]["endpoint"] = {k: v for k, v in endpoint.items() if k not in OPERATIONAL_ENDPOINT}
+    renamed: dict[str, Any] = with_targets(kept, lambda _, name: first(name))
+    return renamed
+
+
+def config_hash(config: Plain) -> str:
+    """SHA-256 of the identity of a configuration."""
+    canonical = json.dumps(identity(config), sort_keys=True, ensure_ascii=True, default=str)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def run_name(config: Plain) -> str:
+    """The name of a run: the key `name`, or benchmarks, methods, model and a hash."""
+    if config["name"] is not None:
+        return str(config["name"])
+    parts = ["+".join(config["benchmark"]), "+".join(config["method"]), model_name(config)]
+    readable = re.sub(r"[^\w.+-]+", "-", "_".join(parts))
+    return f"{readable[:120]}_{config_hash(config)[:8]}"
+
+
+def model_name(config: Plain) -> str:
+    """The name of the root model, as in tables."""
+    model = config.get("model") or {}
+    return str((model.get("root") or {}).get("name") or model.get("kind") or "model")
+
+
+def differences(before: Plain, after: Plain) -> list[str]:
+    """Lines `key: before -> after` for each key that determines the results and differs.
+
+    A key that only a newer version has counts with its default on the other side.
+    """
+    stated = {key for one in (before, after) for key in flat(identity(one))}
+    old, new = (flat(_complete(identity(one))) for one in (before, after))
+    return [
+        f"{key}: {old.get(key, '(absent)')!r} -> {new.get(key, '(absent)')!r}"
+        for key in sorted(stated)
+        if old.get(key) != new.get(key)
+    ]
+
+
+def flat(config: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested keys joined by dots."""
+    joined: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping) and value:
+            joined.update(flat(value, f"{prefix}{key}."))
+        else:
+            joined[f"{prefix}{key}"] = value
+    return joined
+
+
+def _complete(config: Plain) -> dict[str, Any]:
+    """A configuration with the defaults of keys that it lacks, and with classes under their current names."""
+    from rlm.limits import Limits
+    from rlm.models.client.endpoint import Endpoint
+    from rlm.repl.protocol import ReplSettings
+
+    complete: dict[str, Any] = with_targets(config, lambda _, name: today(name))
+    for group in ("benchmark", "method"):
+        for settings in (complete.get(group) or {}).values():
+            if isinstance(settings, dict):
+                _fill(settings, _target_defaults(settings))
+    for name, kind in (("limits", Limits), ("repl", ReplSettings)):
+        if isinstance(section := complete.get(name), dict):
+            _fill(section, _defaults(kind))
+    for name in ("model", "judge"):
+        if isinstance(models := complete.get(name), dict) and isinstance(endpoint := models.get("endpoint"), dict):
+            _fill(
+                endpoint, {key: value for key, value in _defaults(Endpoint).items() if key not in OPERATIONAL_ENDPOINT}
+            )
+    return complete
+
+
+def _fill(settings: dict[str, Any], defaults: Mapping[str, Any]) -> None:
+    settings.update({key: value for key, value in defaults.items() if key not in settings})
+
+
+def _target_defaults(settings: Plain) -> dict[str, Any]:
+    try:
+        return _defaults(Target.of(settings, "").target)
+    except ConfigError:
+        # A class of a plug-in that is not installed here.
+        return {}
+
+
+def _defaults(kind: Callable[..., Any]) -> dict[str, Any]:
+    """The defaults of a class that a configuration could state: plain data alone."""
+    parameters = inspect.signature(kind).parameters.values()
+    given = {one.name: list(one.default) if isinstance(one.default, tuple) else one.default for one in parameters}
+    return {name: value for name, value in given.items() if isinstance(value, str | int | float | list | None)}

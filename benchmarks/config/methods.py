@@ -1,0 +1,62 @@
+"""Methods of a configuration: what the run gives them, and what a machine must offer for them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.config.errors import ConfigError
+from benchmarks.config.targets import Target
+from rlm.methods.method import Method
+from rlm.models.chat import ChatModel
+from rlm.repl import check_confinement, check_platform
+from rlm.repl.protocol import ReplError
+
+if TYPE_CHECKING:
+    from benchmarks.config.schema import RunConfig
+
+
+def check_method(target: Target) -> None:
+    """Check the settings of a method or of a reference row. Raises ConfigError."""
+    target.check(("model", "sub_model", "limits", "repl") if _is_method(target) else ())
+
+
+def build_methods(config: RunConfig, models: Mapping[str, ChatModel]) -> dict[str, Any]:
+    """The methods and reference rows of a configuration by name. Raises ConfigError."""
+    return {name: _build(config, models, target) for name, target in config.method.items()}
+
+
+def _build(config: RunConfig, models: Mapping[str, ChatModel], target: Target) -> Any:
+    if not _is_method(target):
+        return target.build()
+    method: Any = target.target
+    given = {"model": models["root"], "sub_model": models[method.sub_role], "limits": config.limits}
+    if "repl" in {field.name for field in dataclasses.fields(method)}:
+        _refuse_unconfined(config, target.where)
+        given["repl"] = config.repl
+    return target.build(**given)
+
+
+def _is_method(target: Target) -> bool:
+    return isinstance(target.target, type) and issubclass(target.target, Method)
+
+
+def _refuse_unconfined(config: RunConfig, where: str) -> None:
+    """Raise ConfigError on a machine that cannot run the method's code as the configuration asks."""
+    try:
+        check_platform()
+        if config.repl.confinement != "unsafe":
+            check_confinement()
+    except ReplError as error:
+        unsupported = _unsupported()
+        hint = "" if unsupported else "; repl=unsafe runs it without confinement"
+        raise ConfigError(f"{where} runs code that a model writes, and {error}{hint}") from error
+
+
+def _unsupported() -> bool:
+    try:
+        check_platform()
+    except ReplError:
+        return True
+    return False
