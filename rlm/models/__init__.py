@@ -1,4 +1,4 @@
-"""Who answers a list of messages: the ChatModel protocol, clients, the embedded model, cache, prices and tokens."""
+"""Models: the ChatModel protocol, the client, the embedded and the scripted model, cache, prices and token counts."""
 
 from rlm.models.chat import ChatModel
 
@@ -6,16 +6,15 @@ _MEMBERS = ("name", "context_window", "sampling", "complete", "aclose")
 
 
 def load_model(model: ChatModel | str) -> ChatModel:
-    """A ChatModel as it is, or one for a name such as `openai/gpt-5` or `local`.
+    """Return a ChatModel unchanged, or the model of a name such as `openai/gpt-5` or `local`.
 
-    Raises ValueError for a name that is not known, TypeError for what is neither, and FatalModelError for an API key
-    that is not set.
+    Raises ValueError for an unknown name, TypeError for any other object, and FatalModelError for a missing API key.
     """
     if not isinstance(model, str):
         missing = [name for name in _MEMBERS if not hasattr(model, name)]
         if missing:
             got = f"{type(model).__name__}, without {', '.join(missing)}"
-            raise TypeError(f"a model is a name such as 'openai/gpt-5' or a ChatModel, not {got}")
+            raise TypeError(f"model is {got}: expected a name such as 'openai/gpt-5' or a ChatModel")
         return model
     from rlm.models.build import model_of_name
 

@@ -120,8 +120,8 @@ def test_an_invalid_prompt_is_refused_in_one_line(prompt, error, told):
 @pytest.mark.parametrize(
     ("model", "error", "told"),
     [
-        (None, TypeError, "not NoneType, without name"),
-        (PlainModel, TypeError, "not type, without name"),
+        (None, TypeError, "model is NoneType, without name"),
+        (PlainModel, TypeError, "model is type, without name"),
         ("gpt-5", ValueError, "there is no model 'gpt-5': expected local or one of openai/NAME"),
         ("", ValueError, "there is no model ''"),
     ],

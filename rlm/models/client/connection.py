@@ -53,10 +53,9 @@ class Connection:
         """Send a request and read the complete response. Raises Fault if no response arrives."""
         import httpx2
         from openai import APIStatusError
-        from openai._types import RequestOptions
 
         timeout = httpx2.Timeout(endpoint.read_timeout_s, connect=endpoint.connect_s, pool=None)
-        options: RequestOptions = {"timeout": timeout, "headers": self._headers}
+        options: Any = {"timeout": timeout, "headers": self._headers}
         try:
             async with asyncio.timeout(endpoint.total_s):
                 response = await self._client.post(

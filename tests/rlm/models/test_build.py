@@ -19,7 +19,7 @@ def no_keys(monkeypatch):
                 monkeypatch.delenv(name, raising=False)
 
 
-def test_a_model_is_taken_as_it_is():
+def test_a_model_is_returned_unchanged():
     model = build_models(PLAIN)["root"]
     assert load_model(model) is model
 
@@ -32,7 +32,7 @@ def test_a_model_is_taken_as_it_is():
         ("deepseek/deepseek-chat", "DEEPSEEK_API_KEY", "https://api.deepseek.com", "deepseek-chat"),
     ],
 )
-def test_a_name_stands_for_a_provider_and_a_model(monkeypatch, name, variable, base_url, model):
+def test_a_name_consists_of_a_provider_and_a_model(monkeypatch, name, variable, base_url, model):
     with pytest.raises(FatalModelError, match=f"set the environment variable {variable}"):
         load_model(name)
     monkeypatch.setenv(variable, "sk-1")
@@ -40,7 +40,7 @@ def test_a_name_stands_for_a_provider_and_a_model(monkeypatch, name, variable, b
     assert (loaded.name, loaded.endpoint.base_url) == (model, base_url)
 
 
-def test_a_server_of_ones_own_needs_no_key_and_is_free(monkeypatch):
+def test_an_own_server_needs_no_key_and_is_free(monkeypatch):
     monkeypatch.setenv("VLLM_BASE_URL", "http://10.0.0.7:8000/v1")
     model = load_model("vllm/Qwen/Qwen3-8B")
     assert (model.name, model.endpoint.base_url, model.endpoint.free) == (
@@ -62,7 +62,7 @@ def test_an_unknown_name_is_refused_with_the_known_providers(name):
         load_model(name)
 
 
-def test_absent_roles_are_the_root():
+def test_missing_roles_use_the_model_of_the_root():
     models = build_models(PLAIN)
     assert list(models) == ["root", "sub", "compactor"]
     assert models["root"] is models["sub"] is models["compactor"]
@@ -78,7 +78,7 @@ def test_roles_have_their_own_names_and_sampling_and_one_endpoint():
     assert len({model.endpoint for model in models.values()}) == 1
 
 
-def test_the_key_is_asked_for_before_any_call_but_not_for_a_replay():
+def test_the_key_is_checked_before_any_call_but_not_for_a_replay():
     config = PLAIN | {"endpoint": {"base_url": "http://127.0.0.1:1/v1", "api_key_env": "NO_SUCH_KEY"}}
     with pytest.raises(ValueError, match="set the environment variable NO_SUCH_KEY"):
         build_models(config)
@@ -96,7 +96,7 @@ ENDPOINT = PLAIN["endpoint"]
 
 
 @pytest.mark.parametrize(
-    ("config", "told"),
+    ("config", "message"),
     [
         ({"kind": "openia", **PLAIN}, "model.kind is 'openia': expected openai, embedded or scripted"),
         ({"root": {"name": "m"}}, "model.endpoint is missing: expected a section"),
@@ -118,10 +118,10 @@ ENDPOINT = PLAIN["endpoint"]
         ({"endpoint": ENDPOINT | {"headers": {"a": "env:NO_SUCH"}}, "root": {"name": "m"}}, "set the environment"),
     ],
 )
-def test_a_wrong_configuration_is_refused_by_its_key(config, told):
+def test_a_wrong_configuration_is_refused_by_its_key(config, message):
     with pytest.raises(ValueError) as caught:
         build_models(config)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 

@@ -254,7 +254,7 @@ DAILY = {
 
 
 @pytest.mark.parametrize(("body", "daily"), DAILY.values(), ids=DAILY)
-def test_a_quota_of_the_day_is_told_from_a_short_wait(body, daily):
+def test_a_daily_quota_is_distinguished_from_a_short_wait(body, daily):
     found = read_error(body)
     assert daily_quota(found, wait_s({}, found), 300) is daily
 

@@ -1,4 +1,4 @@
-"""The client against a server that fails in every way: each call ends right, costs right, is tried as often as wise."""
+"""The client against a server that fails in every way: result, cost and number of attempts of each call."""
 
 import asyncio
 import json
@@ -80,7 +80,7 @@ TRANSIENT = {
 
 
 @pytest.mark.parametrize(("fault", "kind"), TRANSIENT.items())
-async def test_what_may_pass_is_tried_again_and_stays_in_the_record(ask, fault, kind):
+async def test_a_failure_that_may_pass_is_retried_and_recorded(ask, fault, kind):
     reply, server = await ask(fault, read_timeout_s=0.3, total_s=0.6)
     assert reply.text.startswith("reply ")
     assert [failure.kind for failure in reply.failures] == [kind]
@@ -88,7 +88,7 @@ async def test_what_may_pass_is_tried_again_and_stays_in_the_record(ask, fault, 
 
 
 @pytest.mark.parametrize("fault", sorted(set(TRANSIENT) - {"429", "hang", "drip"}))
-async def test_what_does_not_pass_ends_as_an_error_after_the_retries(ask, fault):
+async def test_a_failure_that_does_not_pass_is_an_error_after_the_retries(ask, fault):
     with pytest.raises(ModelError) as caught:
         await ask(*[fault] * 9, max_retries=2)
     assert type(caught.value) is ModelError
@@ -96,7 +96,7 @@ async def test_what_does_not_pass_ends_as_an_error_after_the_retries(ask, fault)
     assert "\n" not in str(caught.value)
 
 
-async def test_a_refusal_without_end_is_an_error_when_patience_is_over(ask):
+async def test_endless_rate_limiting_is_an_error_after_the_longest_wait(ask):
     with pytest.raises(ModelError, match=r"rate.limit"):
         await ask(*["429"] * 500, max_outage_wait_s=0.3)
 
@@ -110,11 +110,11 @@ NEVER = {
 }
 
 
-@pytest.mark.parametrize(("fault", "error", "told"), [(fault, *wanted) for fault, wanted in NEVER.items()])
-async def test_what_cannot_succeed_is_asked_once_and_told_in_one_line(fake_openai, fault, error, told):
+@pytest.mark.parametrize(("fault", "error", "message"), [(fault, *expected) for fault, expected in NEVER.items()])
+async def test_a_request_that_cannot_succeed_is_sent_once_and_reported_in_one_line(fake_openai, fault, error, message):
     async with fake_openai.FakeOpenAI([fault] * 5) as server:
         model = model_at(server)
-        with pytest.raises(error, match=told) as caught:
+        with pytest.raises(error, match=message) as caught:
             await model.complete(ASK)
         await model.aclose()
         assert server.requests == 1
@@ -162,7 +162,7 @@ OVERFLOWS = {
 
 
 @pytest.mark.parametrize(("status", "body"), OVERFLOWS.values(), ids=OVERFLOWS)
-async def test_every_way_to_say_that_the_prompt_is_too_long(ask, status, body):
+async def test_every_wording_of_a_prompt_that_is_too_long_is_an_overflow(ask, status, body):
     with pytest.raises(ContextOverflow):
         await ask({"status": status, "body": body})
 
@@ -180,7 +180,7 @@ NOT_OVERFLOWS = {
 
 
 @pytest.mark.parametrize(("status", "body"), NOT_OVERFLOWS.values(), ids=NOT_OVERFLOWS)
-async def test_what_only_looks_like_an_overflow_is_an_error(ask, status, body):
+async def test_an_error_that_resembles_an_overflow_is_an_error(ask, status, body):
     with pytest.raises(ModelError) as caught:
         await ask({"status": status, "body": body})
     assert type(caught.value) is ModelError
@@ -199,7 +199,7 @@ FATAL = {
 
 
 @pytest.mark.parametrize(("status", "body"), FATAL.values(), ids=FATAL)
-async def test_what_no_later_call_can_overcome_is_fatal(ask, status, body):
+async def test_an_error_of_every_later_call_is_fatal(ask, status, body):
     with pytest.raises(FatalModelError):
         await ask({"status": status, "body": body})
 
@@ -217,14 +217,14 @@ async def test_a_filtered_prompt_is_a_refusal_and_no_failure(ask, status, body):
 
 
 @pytest.mark.parametrize("status", [401, 200])
-async def test_the_key_never_stands_in_an_error(ask, status):
+async def test_the_key_is_never_in_an_error(ask, status):
     step = {"status": status, "body": {"error": {"message": f"Incorrect API key provided: {KEY}", "code": 401}}}
     with pytest.raises(FatalModelError) as caught:
         await ask(step)
     assert KEY not in str(caught.value) + repr(caught.value.failures)
 
 
-async def test_what_is_meant_for_another_endpoint_is_not_sent(fake_openai, monkeypatch):
+async def test_credentials_of_another_endpoint_are_not_sent(fake_openai, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setenv("OPENAI_ORG_ID", "org-of-openai")
     monkeypatch.setenv("OPENAI_PROJECT_ID", "project-of-openai")
@@ -238,7 +238,7 @@ async def test_what_is_meant_for_another_endpoint_is_not_sent(fake_openai, monke
     assert ours["openai-organization"] == "ours" and "openai-project" not in ours
 
 
-async def test_a_missing_key_is_told_before_any_request(fake_openai, monkeypatch):
+async def test_a_missing_key_is_reported_before_any_request(fake_openai, monkeypatch):
     monkeypatch.delenv("TEST_KEY")
     async with fake_openai.FakeOpenAI() as server:
         with pytest.raises(FatalModelError, match="set the environment variable TEST_KEY"):
@@ -247,7 +247,7 @@ async def test_a_missing_key_is_told_before_any_request(fake_openai, monkeypatch
 
 
 @pytest.mark.parametrize("key", ["sk-clé", "sk-one\nsk-two", "sk-\u2026"])
-async def test_a_key_that_no_header_can_carry_is_told_without_it(fake_openai, monkeypatch, key):
+async def test_a_key_that_no_header_can_carry_is_reported_but_not_shown(fake_openai, monkeypatch, key):
     monkeypatch.setenv("TEST_KEY", key)
     async with fake_openai.FakeOpenAI() as server:
         with pytest.raises(FatalModelError, match="TEST_KEY holds characters") as caught:
@@ -278,12 +278,12 @@ async def test_retry_after_is_waited_for(ask, headers):
 
 
 @pytest.mark.parametrize("value", ["soon", "-5", "nan", "", "Sat, 99 Foo 2020", "1e999"])
-async def test_a_retry_after_of_nonsense_is_not_believed(ask, value):
+async def test_a_nonsensical_retry_after_is_ignored(ask, value):
     reply, _ = await ask({"status": 429, "body": {}, "headers": {"retry-after": value}})
     assert reply.failures[0].wait_s <= QUICK["max_backoff_s"]
 
 
-async def test_a_wait_beyond_all_patience_is_not_waited_for(ask):
+async def test_a_wait_longer_than_the_longest_wait_ends_the_call(ask):
     with pytest.raises(ModelError, match=r"rate.limit"):
         await ask({"status": 429, "body": {}, "headers": {"retry-after": "86400"}})
 
@@ -315,7 +315,7 @@ async def test_the_model_that_answered_is_recorded_and_the_one_asked_for_is_pric
     assert (reply.model, reply.cost.state) == ("another-model", CostState.KNOWN)
 
 
-async def test_what_the_provider_charges_wins(ask):
+async def test_the_cost_that_the_provider_reports_counts(ask):
     reply, _ = await ask({"usage": {"prompt_tokens": 10, "completion_tokens": 0, "cost": 0.25}})
     assert (reply.cost.usd, reply.cost.uncached_usd) == (0.25, 0.25)
 
@@ -346,7 +346,7 @@ async def test_the_shapes_of_a_reply(ask, step, text, finish, reasoning):
     assert reply.failures == ()
 
 
-async def test_an_answer_that_fills_the_cap_without_saying_so_is_truncated(ask):
+async def test_a_reply_that_fills_the_cap_is_truncated_whatever_its_finish_reason(ask):
     step = {"choice": {"finish_reason": None}, "usage": {"prompt_tokens": 3, "completion_tokens": 16}}
     reply, _ = await ask(step, sampling=Sampling(max_output_tokens=16))
     assert reply.truncated
@@ -369,7 +369,7 @@ async def test_no_body_breaks_the_client(ask, status, body):
         assert "\n" not in str(error)
 
 
-async def test_what_is_sent(ask):
+async def test_the_request_body(ask):
     sampling = Sampling(0.0, 0.9, 77, 5, "medium", {"top_k": 20})
     _, server = await ask(None, sampling=sampling)
     assert server.log[0].body == {
@@ -454,7 +454,7 @@ print(run_blocking(model.complete([{"role": "user", "content": "?"}])).text[:6])
 """
 
 
-async def test_a_program_that_closes_nothing_ends_in_silence(fake_openai):
+async def test_a_program_that_closes_nothing_ends_without_warnings(fake_openai):
     async with fake_openai.FakeOpenAI() as server:
         program = await asyncio.create_subprocess_exec(
             sys.executable, "-c", PROGRAM, server.base_url, stdout=PIPE, stderr=PIPE
@@ -462,7 +462,7 @@ async def test_a_program_that_closes_nothing_ends_in_silence(fake_openai):
         assert await program.communicate() == (b"reply \n", b"")
 
 
-async def test_an_endpoint_that_sends_without_end_is_cut_off(ask, monkeypatch):
+async def test_an_endless_response_is_cut_off(ask, monkeypatch):
     monkeypatch.setattr("rlm.models.client.bounded.MAX_BODY_BYTES", 1000)
     reply, _ = await ask({"text": "x" * 2000})
     assert [failure.kind for failure in reply.failures] == ["oversized"]
@@ -477,7 +477,7 @@ async def test_a_prompt_of_many_megabytes_arrives_whole(fake_openai):
         assert server.log[0].body["messages"][0]["content"] == text
 
 
-async def test_after_aclose_a_model_connects_again(fake_openai):
+async def test_a_model_connects_again_after_aclose(fake_openai):
     async with fake_openai.FakeOpenAI() as server:
         model, other = model_at(server), model_at(server, "other")
         await asyncio.gather(model.complete(ASK), other.complete(ASK))

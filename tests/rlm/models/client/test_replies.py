@@ -1,4 +1,4 @@
-"""Bodies in forms that were not asked for: streams of events, packed, packed without end."""
+"""Bodies in unexpected forms: streams of events, compressed bodies, tool calls, answers in the reasoning."""
 
 import gzip
 import json
@@ -35,7 +35,7 @@ def delta(finish=None, **message):
     return {"model": "m-1", "choices": [{"index": 0, "delta": message, "finish_reason": finish}]}
 
 
-async def test_an_endpoint_that_streams_unasked_is_understood(ask):
+async def test_a_stream_that_was_not_requested_is_read(ask):
     usage = {"prompt_tokens": 3, "completion_tokens": 4, "completion_tokens_details": {"reasoning_tokens": 2}}
     chunks = [
         delta(role="assistant", content=""), delta(reasoning_content="hm"), delta(content="two "),
@@ -47,34 +47,34 @@ async def test_an_endpoint_that_streams_unasked_is_understood(ask):
         assert (reply.usage, reply.model, reply.failures) == (TokenUsage(3, 0, 4, 2), "m-1", ())
 
 
-async def test_a_stream_that_breaks_off_or_tells_an_error_is_tried_again(ask):
+async def test_a_stream_that_breaks_off_or_holds_an_error_is_retried(ask):
     broken, cut = streamed(delta(content="two "), end=""), streamed(delta(content="two "), end='data: {"choi')
     reply, _ = await ask(broken, cut, streamed({"error": {"message": "Provider returned error", "code": 502}}))
     assert [failure.kind for failure in reply.failures] == ["half_body", "half_body", "server_error"]
 
 
-def packed(content, kind="gzip"):
-    """A step that answers with a packed body."""
+def compressed(content, kind="gzip"):
+    """A step that answers with a compressed body."""
     body = gzip.compress(content) if kind == "gzip" else zlib.compress(content)
     name = "gzip" if kind == "gzip" else "deflate"
     return {"body": body[2:-4] if kind == "raw" else body, "headers": {"Content-Encoding": name}}
 
 
 @pytest.mark.parametrize("kind", ["gzip", "deflate", "raw"])
-async def test_a_packed_reply_is_unpacked(ask, kind):
+async def test_a_compressed_reply_is_decompressed(ask, kind):
     body = {"choices": [{"message": {"content": "short"}}], "usage": {"prompt_tokens": 3, "completion_tokens": 1}}
-    reply, _ = await ask(packed(json.dumps(body).encode(), kind))
+    reply, _ = await ask(compressed(json.dumps(body).encode(), kind))
     assert (reply.text, reply.failures) == ("short", ())
 
 
-async def test_what_unpacks_without_end_is_cut_off(ask, monkeypatch):
+async def test_a_decompression_bomb_is_cut_off(ask, monkeypatch):
     monkeypatch.setattr("rlm.models.client.bounded.MAX_BODY_BYTES", 100_000)
-    reply, _ = await ask(packed(b" " * 10_000_000), packed(b" " * 10_000_000, "deflate"))
+    reply, _ = await ask(compressed(b" " * 10_000_000), compressed(b" " * 10_000_000, "deflate"))
     assert [failure.kind for failure in reply.failures] == ["oversized", "oversized"]
 
 
-async def test_what_cannot_be_unpacked_is_tried_again(ask):
-    whole = packed(json.dumps({"choices": []}).encode())
+async def test_a_body_that_cannot_be_decompressed_is_retried(ask):
+    whole = compressed(json.dumps({"choices": []}).encode())
     broken, half = ({**whole, "body": body} for body in (b"not gzip at all", whole["body"][:-12]))
     reply, _ = await ask(broken, half)
     assert [failure.kind for failure in reply.failures] == ["bad_http", "half_body"]

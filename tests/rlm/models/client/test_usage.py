@@ -1,4 +1,4 @@
-"""Token counts: the payloads of real providers, and payloads that lie."""
+"""Token counts: payloads of real providers, and payloads with impossible values."""
 
 import json
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rlm.models.chat import TokenUsage
 from rlm.models.client.usage import provider_cost, token_usage
 
-WANTED = {
+EXPECTED = {
     "openai gpt (o-series)": (7271, 1024, 2045, 1344, False),
     "openai gpt-5-mini via litellm": (55, 0, 1727, 1344, False),
     "vLLM v1 server": (222, 0, 269, 0, False),
@@ -33,9 +33,9 @@ def test_real_payloads_of_every_provider(shared_data):
     for row in rows:
         usage = row["usage"]
         body = {"usage": usage, "timings": usage.pop("_sibling_timings", None)}
-        name = next(start for start in WANTED if row["what"].startswith(start))
+        name = next(start for start in EXPECTED if row["what"].startswith(start))
         seen[name] = token_usage(body, usage.pop("_headers", {}))
-    assert seen == {name: TokenUsage(*counts) for name, counts in WANTED.items()}
+    assert seen == {name: TokenUsage(*counts) for name, counts in EXPECTED.items()}
 
 
 def test_llama_cpp_reports_cached_tokens_beside_usage():
@@ -58,7 +58,7 @@ def test_a_gateway_that_sends_both_shapes_counts_the_cache_once():
     assert usage == TokenUsage(1320, 1000, 7, 0)
 
 
-def test_the_total_tells_that_cached_tokens_stand_beside_the_prompt():
+def test_the_total_shows_that_cached_tokens_are_counted_beside_the_prompt():
     usage = usage_of(prompt_tokens=20, completion_tokens=7, total_tokens=1027, cache_read_input_tokens=1000)
     assert usage == TokenUsage(1020, 1000, 7, 0)
 
@@ -79,7 +79,7 @@ def test_responses_api_shape():
 
 
 @pytest.mark.parametrize(
-    ("sent", "wanted"),
+    ("sent", "expected"),
     [
         ({"prompt_tokens": -5, "completion_tokens": 3}, TokenUsage(0, 0, 3, 0, True)),
         ({"prompt_tokens": 12.0, "completion_tokens": "7"}, TokenUsage(12, 0, 7, 0)),
@@ -93,8 +93,8 @@ def test_responses_api_shape():
         ),
     ],
 )
-def test_impossible_counts_are_corrected_and_flagged(sent, wanted):
-    assert token_usage({"usage": sent}) == wanted
+def test_impossible_counts_are_corrected_and_flagged(sent, expected):
+    assert token_usage({"usage": sent}) == expected
 
 
 @pytest.mark.parametrize("body", [{}, {"usage": None}, {"usage": []}, {"usage": {}}, {"usage": {"total_tokens": 9}}])
