@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Simulate how often the 95% intervals of benchmarks.statistics hold the truth, over scores like those of a benchmark.
+"""Simulate how often the 95% intervals of benchmarks.statistics cover the true mean of scores like a benchmark's.
 
-Prints a Markdown table: coverage in percent and mean width in percent points; where clustered, also the coverage of an
-interval that takes the samples for independent.
+Prints a Markdown table: coverage in percent and mean width in percentage points. For clustered scores it also has the
+coverage of an interval that treats the samples as independent.
 """
 
 from __future__ import annotations
