@@ -14,22 +14,25 @@ _OFFICIAL = (re.compile(r"The correct answer is \(([A-D])\)"), re.compile(r"The 
 
 # Quantifiers are bounded, since an answer may be a flood of any character.
 _OPENING = r"(?:[\s\"'`(\[{<>$\\]|text|mathrm|mathbf){0,9}"
+# The article `A`, as in "A function", is not a letter.
+_NO_ARTICLE = r"(?!(?<=A) (?!is|was|does|has|and|or|because|since|seems|matches|fits|cannot|fails|would|can)[a-z])"
+_ALONE = rf"(?![\w’-]|'\w){_NO_ARTICLE}"
 # `Answer: B`, `the answer is (B)`, `{"answer": "B"}`, `my choice is B`, `\boxed{B}`.
 _STATEMENT = re.compile(
     r"(?:(?i:answer)[\"'`>]{0,2}\s{0,9}(?:(?i:is|was|would be|should be|must be)\b|[:=])?"
     r"|(?i:choice|option|letter)[\"'`]?\s{0,9}(?:(?i:is)\b|[:=])"
     r"|boxed)"
-    rf"\s{{0,9}}:?{_OPENING}([A-D])(?![\w'’-])"
+    rf"\s{{0,9}}:?{_OPENING}([A-D]){_ALONE}"
 )
 # A letter that stands alone, without the article `A` and without letters in names such as `A.b` and `B-tree`.
-_MENTION = re.compile(
-    r"(?<![\w'’-])(?<!\w\.)([A-D])(?![\w'’-]|\.\w)"
-    r"(?!(?<=A) (?!is|was|does|has|and|or|because|since|seems|matches|fits|cannot|fails|would|can)[a-z])"
-)
+_MENTION = re.compile(rf"(?<![\w’-])(?<!\w['.])([A-D])(?!\.\w){_ALONE}")
+# The complete answer is a letter, in any case.
+_SINGLE = re.compile(r"(?:the )?(?:answer|option|choice)?(?: is)?\W{0,9}([A-D])\W{0,9}", re.IGNORECASE)
 _LISTED = re.compile(r"^[ \t(\[]{0,9}([A-D])[).:\]][^\n]*[^\s).:\]]", re.MULTILINE)
 _REJECTED_BEFORE = re.compile(
-    r"(?:\bnot|n't|\bnor|\bneither|\bthan|\binstead of|\bunlike|\brul(?:e|es|ed|ing) out"
-    r"|\b(?:eliminat|exclud|reject)\w{0,5})[\s\"'`(]{0,5}(?:(?:option|choice|answer)[\s\"'`(]{0,3})?$",
+    r"(?:\bnot|n't|\bnor|\bneither|\bthan|\bover|\binstead of|\bunlike|\brul(?:e|es|ed|ing) out"
+    r"|\b(?:eliminat|exclud|reject)\w{0,5})[\s\"'`(]{0,5}(?:(?:option|choice|answer)s?[\s\"'`(]{0,3})?"
+    r"(?:\(?[A-D]\)?[,\s]{1,3}(?:(?:and|or|nor)\s)?\(?){0,3}$",
     re.IGNORECASE,
 )
 _REJECTED_AFTER = re.compile(
@@ -69,13 +72,15 @@ def official_letter(answer: str) -> str | None:
 def lenient_letter(answer: str, choices: Sequence[str] = ()) -> str | None:
     """The letter that a reader takes from an answer in another form; None if it names none.
 
-    In this order: the answer is the text of one choice; the last statement of an answer; the last letter that stands
-    alone and is not rejected, as A is in "(A) is wrong, so B". A list of the choices names none.
+    In this order: the answer is the text of one choice, or a single letter; the last statement of an answer; the last
+    letter that stands alone and is not rejected, as A is in "(A) is wrong, so B". A list of the choices names none.
     """
     text = re.sub(r"[*_]", "", answer).strip()
     same = [letter for letter, choice in zip(LETTERS, choices, strict=False) if choice.strip() == answer.strip()]
     if len(same) == 1:
         return same[0]
+    if single := _SINGLE.fullmatch(text):
+        return single.group(1).upper()
     for pattern in (_STATEMENT, _MENTION):
         found = [match for match in pattern.finditer(text) if not _rejected(text, match)]
         if pattern is _MENTION and len(set(_LISTED.findall(text))) > 2:
