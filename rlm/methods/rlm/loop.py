@@ -270,6 +270,7 @@ class Loop:
             "data": {name: type(value).__name__ for name, value in self.rlm.data.items()},
             "output_chars": self.limits.max_output_chars,
             "window_tokens": self.model.context_window,
+            "query": self.prompt.question,
         }
 
     def _summarise(self) -> None:

@@ -10,9 +10,9 @@ from annotated_types import Ge, Gt
 
 from rlm.methods.bm25 import Search, passages, search_function
 from rlm.methods.method import Answer, Method
-from rlm.methods.rlm.functions import check_names, check_tools
+from rlm.methods.rlm.functions import check_names, check_tools, tool_notes
 from rlm.methods.rlm.loop import Loop
-from rlm.methods.rlm.prompt import PARTS
+from rlm.methods.rlm.prompt import check_prompt
 from rlm.methods.rlm.reply import AnswerProtocol
 from rlm.methods.subcalls import SubCalls
 from rlm.prompt import Prompt
@@ -54,12 +54,12 @@ class RLM(Method):
         check_tools(self.tools)
         super().__post_init__()
         check_names(self.data, "data")
-        missing = sorted(PARTS - set(load_prompt(self.prompt).parts))
-        if missing:
-            raise ValueError(
-                f"prompt is {self.prompt!r}: expected a file with the part {missing[0]!r}; "
-                'begin it with {% extends "recursive/default-v1.md" %}'
-            )
+        sample = {
+            "protocol": str(self.protocol), "sub_calls": True, "children": True, "sub_chars": 1,
+            "tools": tool_notes(self.tools), "data": dict.fromkeys(self.data, "str"), "output_chars": 1,
+            "window_tokens": 1, "query": "question",
+        }  # fmt: skip
+        check_prompt(load_prompt(self.prompt), sample)
 
     async def answer(self, prompt: Prompt, tree: CallTree) -> Answer:
         calls = SubCalls(tree, self.sub_model, self.sub_call_concurrency)

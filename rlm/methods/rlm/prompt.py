@@ -28,6 +28,22 @@ END_CHARS = 500
 _LENGTHS = 12
 
 
+def check_prompt(text: PromptFile, settings: Mapping[str, Any]) -> None:
+    """Render every part once with sample values. Raises ValueError for a missing part, PromptError for a variable."""
+    missing = sorted(PARTS - set(text.parts))
+    if missing:
+        raise ValueError(
+            f"prompt is {text.name!r}: expected a file with the part {missing[0]!r}; "
+            'begin it with {% extends "recursive/default-v1.md" %}'
+        )
+    sample = describe(Prompt(("text", "text"), "question")) | {
+        "cells": ["output"], "unrun": 1, "notes": ["note"], "variables": "x (int)", "name": "x", "names": ["x"],
+        "turns": 1, "error": "error", "why": "limit",
+    }  # fmt: skip
+    for part in sorted(PARTS):
+        text.render(part, **{**settings, **sample})
+
+
 class Conversation:
     """The system prompt, the first message, then each of the root's replies with one message of its results.
 

@@ -92,3 +92,21 @@ def test_the_library_starts_without_heavy_imports() -> None:
         "try:\n    rlm.nothing\nexcept AttributeError as error:\n    assert 'nothing' in str(error)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=FOLDER.parent.parent)
+
+
+EXTENDED = '{{% extends "recursive/default-v1.md" %}}\n{{% block output %}}{}{{% endblock %}}'
+
+
+def test_every_part_may_use_every_setting(tmp_path) -> None:
+    path = tmp_path / "mine.md"
+    path.write_text(EXTENDED.format("{{ cells[0] }} Question: {{ query }} ({{ sub_chars }})"))
+    root = ScriptedModel(["```repl\nprint(1)\n```", "FINAL(1)"])
+    RLM(model=root, prompt=str(path), sub_context_chars=7).completion("text", "How many?")
+    assert root.requests[1][-1]["content"] == "1 Question: How many? (7)"
+
+
+def test_an_unknown_variable_of_a_part_is_refused_before_the_first_call(tmp_path) -> None:
+    path = tmp_path / "mine.md"
+    path.write_text(EXTENDED.format("{{ nothing }}"))
+    with pytest.raises(ValueError, match="part 'output': 'nothing' is undefined"):
+        RLM(model=ScriptedModel([]), prompt=str(path))
