@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How well keywords label the generated questions of OOLONG: a rule of question words, and words learnt elsewhere.
+"""Measure the accuracy of keywords on the generated questions of OOLONG: question words, and words learnt elsewhere.
 
 Run from the checkout: .venv/bin/python scripts/keyword_baseline.py
 """
@@ -37,7 +37,7 @@ def rule_label(question: str) -> str:
 
 
 def rule_accuracy() -> dict[str, float]:
-    """Accuracy for each label, each template weighing the same as in a window."""
+    """Accuracy for each label, with each template weighted as in a window."""
     bank = question_bank()
     result = {}
     for label, first, stop in zip(LABELS, bank.first, bank.first[1:], strict=False):

@@ -16,13 +16,13 @@ def docs():
     return module
 
 
-def test_the_page_is_up_to_date_and_every_key_has_a_sentence(docs, monkeypatch, capsys):
+def test_the_page_is_up_to_date_and_every_key_has_a_description(docs, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", [str(SCRIPT), "--check"])
     code = docs.main()
     assert (code, capsys.readouterr().out) == (0, "docs/configuration.md is up to date\n")
 
 
-def test_an_old_page_and_a_key_without_a_sentence_are_told(docs, monkeypatch, capsys, tmp_path):
+def test_an_outdated_page_and_a_key_without_a_description_are_reported(docs, monkeypatch, capsys, tmp_path):
     conf = tmp_path / "conf"
     (conf / "method").mkdir(parents=True)
     (conf / "config.yaml").write_text("# All.\n# Told.\na: 1\nb: 2\nc:\n  # Told.\n  d:\n  - 3\n  - 4\n")
@@ -30,7 +30,7 @@ def test_an_old_page_and_a_key_without_a_sentence_are_told(docs, monkeypatch, ca
     monkeypatch.setattr(docs, "OUT", tmp_path / "configuration.md")
     monkeypatch.setattr("sys.argv", [str(SCRIPT), "--check"])
     assert docs.main() == 1
-    assert capsys.readouterr().out.splitlines()[1:] == ["no sentence: conf/config.yaml: b"]
+    assert capsys.readouterr().out.splitlines()[1:] == ["no description: conf/config.yaml: b"]
     monkeypatch.setattr("sys.argv", [str(SCRIPT)])
     assert docs.main() == 0
     assert "| `c.d` | `[3, 4]` | Told. |" in (tmp_path / "configuration.md").read_text()

@@ -1,14 +1,14 @@
-"""The documentation holds: its commands run, its commands that need more than is here parse, its shown output is real.
+"""The documentation is true: its commands run or, where they need more, can be composed; its output is real.
 
-A comment before a fenced block of README.md, CONTRIBUTING.md or docs/*.md says what becomes of it:
+A comment before a fenced block of README.md, CONTRIBUTING.md or docs/*.md determines how it is tested:
 
 - `<!-- run -->`: run in a folder of the page, after the blocks before it. Commands of model=openai and openai/NAME
   reach a scripted server on loopback. `<!-- run: exit 1 -->`: the last command ends with that code.
-  `rlm-eval serve` is started and ended with the page; its port is a free one, and stands for 8321 in later blocks.
-- `<!-- not run: WHY -->`: every `rlm-eval` command in it is composed and its options are looked up, no more.
+  `rlm-eval serve` runs until the end of the page on a free port, which replaces 8321 in later blocks.
+- `<!-- not run: WHY -->`: every `rlm-eval` command in it is composed and its options are looked up.
 - `<!-- file: NAME -->`: written to the folder of the page under that name.
-- `<!-- copy of: PATH -->`: a file of the checkout, word for word.
-- `<!-- output -->`: what the block before it prints, these lines in this order; `...` stands for anything.
+- `<!-- copy of: PATH -->`: the exact text of a file of the checkout.
+- `<!-- output -->`: lines that the block before it prints, in this order; `...` stands for any text.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _OF_THE_SHELL = re.compile(r"[|<>&;)]|\d>")
 _PORT = re.compile(r"listening: http://127\.0\.0\.1:(\d+)")
 _SHOWN_PORT = "8321"
 
-# What readers have of their own.
+# Files that readers have.
 OWN_FILES = {
     "book.txt": "It was night. The keeper of the key is: Ada. " * 50,
     "logs/api.log": "Failed first is: auth.\n",
@@ -56,7 +56,7 @@ OWN_FILES = {
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block of a page: its language, its text, what its mark says, and its line."""
+    """A fenced block of a page: its mark, its language, its text and its line."""
 
     mark: str
     argument: str
@@ -77,7 +77,7 @@ def blocks_of(page: Path) -> list[Block]:
 
 
 def commands_of(text: str) -> list[list[str]]:
-    """The words of each `rlm-eval` command of a block, without what belongs to the shell."""
+    """The words of each `rlm-eval` command of a block, without redirections and pipes."""
     found = []
     for line in _joined(text).splitlines():
         words = shlex.split(line, comments=True)
@@ -95,11 +95,11 @@ def _joined(text: str) -> str:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_every_block_that_could_run_says_whether_it_does(page):
     for block in blocks_of(page):
-        assert block.mark in ("", *MARKS), f"{page.name} line {block.line}: {block.mark!r} is no mark"
+        assert block.mark in ("", *MARKS), f"{page.name} line {block.line}: {block.mark!r} is an unknown mark"
         if block.language in RUNNABLE:
-            assert block.mark in MARKS, f"{page.name} line {block.line}: wanted <!-- run --> or <!-- not run: WHY -->"
+            assert block.mark in MARKS, f"{page.name} line {block.line}: expected <!-- run --> or <!-- not run: WHY -->"
         if block.mark in ("not run", "file", "copy of"):
-            assert block.argument, f"{page.name} line {block.line}: {block.mark} says neither why nor where"
+            assert block.argument, f"{page.name} line {block.line}: {block.mark} needs a reason or a path"
         if block.mark == "copy of":
             assert block.text == (ROOT / block.argument).read_text(encoding="utf-8"), f"{block.argument} has changed"
 
@@ -187,7 +187,7 @@ def write(path: Path, text: str) -> None:
 
 
 class Reader:
-    """Follows a page as a reader would: keeps its files, variables, servers, and what was printed last."""
+    """Follows a page as a reader would: keeps files, variables, servers and the last output."""
 
     def __init__(self) -> None:
         self.variables: dict[str, Any] = {"__name__": "__main__"}
@@ -218,7 +218,7 @@ class Reader:
             self.printed = self.call(commands_of(text), wanted) if plain else self.shell(text, wanted)
 
     def call(self, commands: list[list[str]], wanted: int) -> str:
-        """Commands of rlm-eval, in this process, which is quick; the last of them ends with the code that is wanted."""
+        """Run commands of rlm-eval in this process, which is fast; the last must end with the expected code."""
         said = io.StringIO()
         with contextlib.redirect_stdout(said):
             for place, words in enumerate(commands, 1):
@@ -249,9 +249,9 @@ class Reader:
 
 
 def check_output(shown: str, printed: str) -> None:
-    """The shown lines stand in what was printed, one after the other but where a line `...` stands between them.
+    """Check that the shown lines were printed one after the other, except where a line `...` stands between them.
 
-    Runs of spaces and of dashes count as one: columns of a table may grow.
+    Runs of spaces and of dashes count as one, since columns of a table may grow.
     """
     parts = [part.strip("\n") for part in re.split(r"^\.\.\.$", _narrow(shown), flags=re.MULTILINE)]
     wanted = r"[\s\S]*".join(_lines(part) for part in parts)
@@ -268,7 +268,7 @@ def _lines(part: str) -> str:
 
 @pytest.fixture(scope="module")
 def scripted_endpoint(fake_openai) -> Iterator[str]:
-    """Address of a server that answers as a model might that finds what stands behind `is:`."""
+    """Address of a server that answers like a model that finds the words after `is:`."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
@@ -293,7 +293,7 @@ print(answer)
 
 
 def reply(body: Mapping[str, Any]) -> str:
-    """Writes code where there is a REPL and gives what it found; elsewhere gives what stands behind the last `is:`."""
+    """Code if there is a REPL, and its result in the next turn; otherwise the word after the last `is:`."""
     messages = body["messages"]
     if "```repl" in str(messages[0]["content"]):
         return "FINAL_VAR(answer)" if "REPL output" in str(messages[-1]["content"]) else LOOK

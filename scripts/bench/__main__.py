@@ -1,4 +1,4 @@
-"""The command scripts/bench/run: measures part by part, prints each figure, writes results/bench and its page."""
+"""The command scripts/bench/run: measures, prints, and writes results/bench and docs/performance.md."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from scripts.bench.tables import PAGE, RESULTS, line, page, read, records, write
 
 
 def server(bench: Bench) -> Iterator[Row]:
-    """How many requests a second the scripted endpoint answers, so that it can be seen not to be the limit."""
+    """Requests a second that the scripted endpoint answers, to show that it is not the bottleneck."""
     count = bench.size(20_000, 500)
     rates = [requests_a_second(bench.address, count) for _ in range(bench.repeats)]
     yield Row("bare sockets, 50 connections", "the scripted endpoint", "requests a second", rates, "one process")
@@ -33,17 +33,17 @@ PLOTS = {"context_growth": "Cost of a completion, by MB of context", "sample_gro
 
 
 def main() -> None:
-    """Measure what was chosen."""
+    """Measure the chosen parts."""
     told = "\n".join(f"  {name:15} {(part.__doc__ or '').strip().splitlines()[0]}" for name, part in PARTS.items())
     parser = argparse.ArgumentParser(
         prog="scripts/bench/run", formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Measure what rlm-eval costs, in turn with its peers in pinned environments of their own.\n\n"
+        description="Measure the overhead of rlm-eval, in turn with its peers in pinned environments.\n\n"
         f"parts:\n{told}",
     )  # fmt: skip
-    parser.add_argument("--only", nargs="+", choices=PARTS, metavar="PART", default=list(PARTS), help="these parts")
+    parser.add_argument("--only", nargs="+", choices=PARTS, metavar="PART", default=list(PARTS), help="parts to run")
     parser.add_argument("--repeats", type=int, default=3, help="rounds; each runs every contender once (3)")
-    parser.add_argument("--no-peers", action="store_true", help="measure ours alone")
-    parser.add_argument("--tiny", action="store_true", help="sizes that take seconds: nothing is measured by them")
+    parser.add_argument("--no-peers", action="store_true", help="measure only rlm-eval")
+    parser.add_argument("--tiny", action="store_true", help="sizes that take seconds; the figures mean nothing")
     parser.add_argument("--out", type=Path, help="folder of the CSV files (results/bench; none with --tiny)")
     words = parser.parse_args()
     out = words.out or (None if words.tiny else RESULTS)

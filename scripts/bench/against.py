@@ -1,4 +1,4 @@
-"""Parts that are measured against the scripted endpoint, with peers beside us: completion, batch, throughput, calls."""
+"""Parts that are measured against the scripted endpoint, with peers: completion, batch, throughput, calls."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ NOTHING_MISSING = "nothing is missing"
 
 
 def memory(bench: Bench) -> Iterator[Row]:
-    """Live samples with a context of 40 MB each: the most memory of host and sessions over that of the contexts."""
+    """Live samples with a context of 40 MB each: peak memory of host and sessions above that of the contexts."""
     chars = bench.size(40_000_000, 200_000)
     for samples in bench.size((1, 16, 64), (2,)):
         job = {"base_url": bench.url("meet"), "chars": chars, "samples": samples}
@@ -109,7 +109,7 @@ def _first(bench: Bench) -> float:
 
 
 def _again(command: Sequence[str], bench: Bench) -> tuple[float, float]:
-    """Seconds until a run says that nothing is missing, and until it has ended."""
+    """Seconds until a run reports that nothing is missing, and until it has ended."""
     started, known = time.perf_counter(), None
     with subprocess.Popen(
         command, cwd=ROOT, env=_settings(bench), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True

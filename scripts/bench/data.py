@@ -1,4 +1,4 @@
-"""What making, counting and scoring data costs, each in a process of its own so that peaks do not add up."""
+"""The cost of making, counting and scoring data, each in a separate process so that peaks do not add up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A large run with a known truth, drawn and written as a run folder, for reports of it to be measured."""
+"""A large random run with a known truth, written as a run folder, for measuring reports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How cost grows with the context of one completion and with the samples of a run, as rows and as a plot each."""
+"""Growth of cost with the context of one completion and with the samples of a run, as rows and plots."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all parts share: rows, sizes, the scripted endpoint, and contenders that are run in turn."""
+"""Rows, sizes, the scripted endpoint, and contenders that run in turn, for all parts."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _LIMIT_S = 1200
 
 @dataclass(frozen=True)
 class Row:
-    """One measured figure: `values` of `measure` (with its unit) for a case and who did it.
+    """One measured figure: `values` of `measure` (with its unit) for a case and a contender.
 
-    ideal: what no harness can go below. aim: `at most X` or `at least X` of the median, with `times ours` of the
-    median over that of rlm-eval. note: what it does and does not do, such as whether its cells are confined.
+    ideal: the bound that no harness can go below. aim: `at most X` or `at least X` of the median, with `times ours` of
+    the median over that of rlm-eval. note: differences in the work, such as unconfined cells.
     """
 
     case: str
@@ -47,7 +47,7 @@ class Row:
 
 @dataclass
 class Bench:
-    """What a part is given. tiny: sizes at which everything runs in seconds and no figure means anything."""
+    """The arguments of a part. tiny: sizes that run in seconds; the figures mean nothing."""
 
     tiny: bool = False
     repeats: int = 3
@@ -56,7 +56,7 @@ class Bench:
     say: Callable[[str], None] = field(default=lambda line: print(line, file=sys.stderr, flush=True))
 
     def size(self, full: Any, tiny: Any) -> Any:
-        """The one of two sizes that is measured."""
+        """The size to measure: tiny or full."""
         return tiny if self.tiny else full
 
     def url(self, script: str, latency_ms: float = 0) -> str:
@@ -64,7 +64,7 @@ class Bench:
         return f"{self.address}/{script}/{latency_ms:g}/v1"
 
     def in_turn(self, contenders: Mapping[str, Callable[[], Any]]) -> dict[str, list[Any]]:
-        """What each contender measured, `repeats` times, one after the other within each round."""
+        """The measurements of each contender: in each of `repeats` rounds the contenders run one after the other."""
         measured: dict[str, list[Any]] = {who: [] for who in contenders}
         for _ in range(self.repeats):
             for who, measure in contenders.items():
@@ -73,17 +73,17 @@ class Bench:
 
 
 def ours(task: str, **job: Any) -> dict[str, Any]:
-    """A task of ours.py in a process of its own."""
+    """Run a task of ours.py in a separate process."""
     return _driven([PYTHON, "-m", "scripts.bench.ours", task, json.dumps(job)])
 
 
 def peer(name: str, **job: Any) -> dict[str, Any]:
-    """What the driver of a peer measured in the environment of the peer."""
+    """Run the driver of a peer in the peer's environment."""
     return _driven([str(peer_python(name)), str(HERE / "peers" / f"{name}_driver.py"), json.dumps(job)])
 
 
 def peer_python(name: str) -> Path:
-    """The Python of a peer's pinned environment, made where there is none yet."""
+    """The Python of a peer's pinned environment, which is made on the first call."""
     if name == "inspect":
         done = subprocess.run([ROOT / "scripts" / "tool_env", name], check=True, capture_output=True, text=True)
         return Path(done.stdout.strip(), "bin", "python")
@@ -94,19 +94,19 @@ def peer_python(name: str) -> Path:
 def _driven(command: Sequence[str]) -> dict[str, Any]:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=_LIMIT_S, env=_environment())
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        last = (done.stderr.strip().splitlines() or ["it printed nothing"])[-1]
         raise SystemExit(f"bench: {' '.join(command[:4])[-120:]} ended with {done.returncode}: {last[:500]}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def _environment() -> dict[str, str]:
-    # Nothing that would send a peer's requests elsewhere.
+    # Without variables that would send a peer's requests elsewhere.
     return {key: value for key, value in os.environ.items() if not key.startswith(("OPENAI_", "INSPECT_"))}
 
 
 @contextmanager
 def endpoint() -> Iterator[str]:
-    """The address of a scripted endpoint in a process of its own, until the block ends."""
+    """The address of a scripted endpoint in a separate process, until the block ends."""
     command = [PYTHON, str(HERE / "server.py")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
@@ -117,7 +117,7 @@ def endpoint() -> Iterator[str]:
 
 
 def requests_a_second(address: str, requests: int, connections: int = 50) -> float:
-    """How fast the endpoint is, asked by bare sockets over connections that are kept."""
+    """Requests a second of the endpoint, asked by bare sockets over kept connections."""
     host, port = address.removeprefix("http://").split(":")
     body = json.dumps({"model": "gpt-5", "messages": [{"role": "user", "content": "word " * 200}]}).encode()
     head = b"POST /base/0/v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
@@ -149,10 +149,10 @@ def requests_a_second(address: str, requests: int, connections: int = 50) -> flo
 
 
 def walls(measured: Sequence[Mapping[str, Any]]) -> list[float]:
-    """The seconds of all completions that were timed."""
+    """The seconds of all timed completions."""
     return [wall for one in measured for wall in one["walls"]]
 
 
 def has_deno() -> bool:
-    """Whether dspy's default interpreter can run here."""
+    """True if dspy's default interpreter can run here."""
     return shutil.which("deno") is not None

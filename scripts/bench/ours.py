@@ -1,4 +1,4 @@
-"""Our side of each comparison, in a process of its own: TASK and a job as JSON in, what was measured as JSON out."""
+"""The rlm-eval side of each comparison, in a separate process: takes TASK and a job, prints measurements as JSON."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def session_s(events: Iterable[Mapping[str, Any]]) -> float:
-    """Processor seconds of a completion's session, as its last cell told them: sessions leave no count behind."""
+    """Processor seconds of a completion's session, as printed by its last cell; an ended session leaves no count."""
     told = [event["stdout"] for event in events if event["kind"] == "cell" and event["stdout"].startswith("cpu ")]
     return float(told[-1].split()[1]) if told else 0.0
 
 
 def own_tree() -> set[int]:
-    """This process and all below it."""
+    """This process and its descendants."""
     parents = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -42,7 +42,7 @@ def own_tree() -> set[int]:
 
 
 def processor_s() -> float:
-    """Processor seconds of this process and all below it; of sessions that have ended see session_s."""
+    """Processor seconds of this process and its descendants; see session_s for sessions that have ended."""
     total = 0
     for pid in own_tree():
         try:
@@ -53,7 +53,7 @@ def processor_s() -> float:
 
 
 def memory_bytes() -> int:
-    """Memory of this process and all below it; what several share counts once."""
+    """Memory of this process and its descendants; shared memory counts once."""
     total = 0
     for pid in own_tree():
         try:
@@ -66,7 +66,7 @@ def memory_bytes() -> int:
 
 @contextmanager
 def peak_memory() -> Iterator[list[int]]:
-    """The list's one entry is the most memory that was seen, every 50 ms, above what there was at the beginning."""
+    """The only item of the list is the peak of memory, sampled every 50 ms, above the memory at the start."""
     base, peak, ended = memory_bytes(), [0], threading.Event()
 
     def watch() -> None:
@@ -83,13 +83,13 @@ def peak_memory() -> Iterator[list[int]]:
 
 
 def text_of(chars: int, number: int = 0) -> str:
-    """A text of its own for each number."""
+    """A different text for each number."""
     line = f"The quick brown fox {number}. "
     return line * (chars // len(line))
 
 
 def make_rlm(job: Job, **options: Any) -> Any:
-    """An RLM whose models are the scripted endpoint's."""
+    """An RLM with models of the scripted endpoint."""
     from rlm import RLM
     from rlm.models.client.endpoint import Endpoint
     from rlm.models.client.model import OpenAIModel
@@ -124,11 +124,11 @@ async def completions(job: Job, folder: Path) -> Measured:
 
 
 async def live(job: Job, folder: Path) -> Measured:
-    """`samples` completions at once, each with a context of its own: the most memory above that of the contexts."""
+    """`samples` concurrent completions, each with its own context: peak memory above that of the contexts."""
     alive, all_alive = 0, asyncio.Event()
 
     async def meet() -> str:
-        """Wait until the sessions of all samples are there."""
+        """Wait until the sessions of all samples have started."""
         nonlocal alive
         alive += 1
         if alive > job["samples"]:
@@ -151,14 +151,14 @@ async def live(job: Job, folder: Path) -> Measured:
 
 
 async def calls(job: Job, folder: Path) -> Measured:
-    """`rounds` x `concurrency` model calls through client and store, as a run makes them: `concurrency` at a time."""
+    """`rounds` x `concurrency` model calls through client and cache, `concurrency` at a time, as in a run."""
     from rlm.models.cache.model import CachedModel, CallStore
     from rlm.models.client.endpoint import Endpoint
     from rlm.models.client.model import OpenAIModel
 
     concurrency, rounds = job["concurrency"], job["rounds"]
     model = OpenAIModel("gpt-5-nano", Endpoint(job["base_url"], max_concurrency=concurrency))
-    # Connections, imports and prices are made before the clock starts.
+    # Connections, imports and price tables are ready before the clock starts.
     await asyncio.gather(*(model.complete(messages(-1 - number)) for number in range(concurrency)))
     store = CallStore(folder / "calls.sqlite")
     timed = CachedModel(model, store)
@@ -177,7 +177,7 @@ async def calls(job: Job, folder: Path) -> Measured:
 
 
 def messages(number: int) -> list[dict[str, str]]:
-    """A question of its own for each number, of a few hundred tokens."""
+    """A different question for each number, of a few hundred tokens."""
     return [
         {"role": "system", "content": "Answer in one word. " * 20},
         {"role": "user", "content": f"Question {number}: " + "what is meant by this line of text? " * 20},
@@ -233,7 +233,7 @@ def whole_run(job: Job, folder: Path) -> Measured:
 
 @contextmanager
 def no_peak() -> Iterator[list[int]]:
-    """Memory is not watched, which costs processor time of its own."""
+    """Do not watch memory, since watching takes processor time."""
     yield [0]
 
 
@@ -255,7 +255,7 @@ TASKS = {"completions": completions, "live": live, "calls": calls, "whole_run": 
 
 
 def main() -> None:
-    """Carry out a task and print one line of JSON as the last."""
+    """Run a task; the last line printed is one line of JSON."""
     task, job = TASKS[sys.argv[1]], json.loads(sys.argv[2])
     with tempfile.TemporaryDirectory() as folder:
         if asyncio.iscoroutinefunction(task):

@@ -1,4 +1,4 @@
-"""A method that is nothing but model calls: four, one after the other."""
+"""A method that consists of four sequential model calls."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rlm.tree import CallTree
 
 @dataclass(kw_only=True)
 class Sequential(Method):
-    """Asks the whole prompt four times and answers with the last reply."""
+    """Sends the complete prompt four times and answers with the last reply."""
 
     async def answer(self, prompt: Prompt, tree: CallTree) -> Answer:
         for turn in range(4):

@@ -1,4 +1,4 @@
-"""A scripted OpenAI-compatible endpoint, as bare as it can be, so that it is not what is measured.
+"""A minimal scripted OpenAI-compatible endpoint, so that measurements are not of the endpoint.
 
 Its addresses say what it answers: /SCRIPT/LATENCY_MS/v1/chat/completions. Bodies are not parsed: which turn a request
 is follows from the turns of the assistant in it (dspy's steps), and whether it is a sub-call from the model's name.
@@ -17,7 +17,7 @@ _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _SUB = re.compile(rb'"model": *"[^"]*sub"')
 _TURNS = re.compile(rb'"role": *"assistant"|=== Step ')
 _COUNT = "hits = context.count('needle')\nprint(hits)"
-# The last cell tells what its process has used, which no one else can know once it has ended.
+# The last cell prints the processor time of its process, which cannot be read once it has ended.
 _SET_ANSWER = "import time\nprint('cpu', time.process_time())\nanswer['content'] = 'done'\nanswer['ready'] = True"
 _ASK = "answers = llm_query_batched([f'item {i}: what is it?' for i in range(%d)])\nprint(len(answers))"
 
@@ -32,7 +32,7 @@ SCRIPTS: dict[str, list[str]] = {
 
 
 def replies(script: str, style: str) -> list[str]:
-    """What the root says in each turn, in the style of ours and rlms (`repl`) or of dspy."""
+    """The replies of the root in each turn, in the style of rlm-eval and rlms (`repl`) or of dspy."""
     cells = SCRIPTS[script]
     if not cells:
         return ["The answer is 4711."]
@@ -43,7 +43,7 @@ def replies(script: str, style: str) -> list[str]:
 
 
 def response(text: str) -> bytes:
-    """A whole HTTP response with that reply."""
+    """A complete HTTP response with that reply."""
     body = json.dumps({
         "id": "chatcmpl-bench", "object": "chat.completion", "created": 1, "model": "scripted",
         "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}],

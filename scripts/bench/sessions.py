@@ -1,4 +1,4 @@
-"""What the sessions of model-written code cost: a start, a cell, a call out of a cell."""
+"""The cost of sessions: a start, a cell, a call from a cell."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def run(repl: Repl, code: str) -> CellResult:
 
 
 async def first_cell(context: str) -> float:
-    """Seconds from nothing to the result of the first cell."""
+    """Seconds from the start of a session to the result of its first cell."""
     started = time.perf_counter()
     repl = await open_repl(context, {})
     await run(repl, "len(context)")
@@ -68,20 +68,20 @@ async def empty_cell(repl: Repl) -> float:
 
 
 async def one_call(repl: Repl) -> float:
-    """Seconds a call adds to a cell, over a hundred of them."""
+    """Seconds that a call adds to a cell, averaged over a hundred."""
     result = await run(repl, _HUNDRED_CALLS)
     return float(result.stdout) / 100
 
 
 async def many_calls(repl: Repl) -> float:
-    """How many times the ideal time the calls of many threads take."""
+    """Time of the calls of many threads, divided by the ideal time."""
     started = time.perf_counter()
     await run(repl, _MANY_CALLS)
     return (time.perf_counter() - started) / (CALLS / THREADS * ANSWER_S)
 
 
 async def alive(context: str, count: int) -> float:
-    """GB of the host and of `count` live sessions over the same context; what several share counts once."""
+    """GB of the host and of `count` live sessions over the same context; shared memory counts once."""
     repls = [await open_repl(context, {}) for _ in range(count)]
     for repl in repls:
         await run(repl, "len(context)")
@@ -92,7 +92,7 @@ async def alive(context: str, count: int) -> float:
 
 
 def sessions(bench: Bench) -> Iterator[Row]:
-    """First cells over contexts, empty cells, calls out of cells, from many threads too; memory of many sessions."""
+    """First cells over contexts, empty cells, calls from cells and from many threads; memory of many sessions."""
     return iter(asyncio.run(_rows(bench)))
 
 

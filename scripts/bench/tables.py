@@ -25,7 +25,7 @@ _TABLE = re.compile(r"(<!-- figures: ([\w]+) -->\n).*?(<!-- end of figures -->)"
 
 
 def records(rows: Sequence[Row], load: str) -> list[dict[str, str]]:
-    """Rows as rows of a CSV file, each against ours of the same case and measure."""
+    """Rows of a CSV file, each compared with the row of rlm-eval for the same case and measure."""
     own = {(row.case, row.measure): row.median for row in reversed(rows) if row.who.startswith(US)}
     written = []
     for row in rows:
@@ -44,7 +44,7 @@ def records(rows: Sequence[Row], load: str) -> list[dict[str, str]]:
 
 
 def met(aim: str, median: float, times: float | None) -> str:
-    """`yes` or `no`, empty where there is no aim or nothing to compare with."""
+    """`yes` or `no`; empty without an aim or without a row to compare with."""
     if not aim:
         return ""
     _, kind, number, *of_ours = aim.split(maxsplit=3)
@@ -55,7 +55,7 @@ def met(aim: str, median: float, times: float | None) -> str:
 
 
 def figure(value: float) -> str:
-    """A number with three digits that say something."""
+    """A number with three significant digits."""
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
@@ -68,7 +68,7 @@ def machine() -> str:
 
 
 def versions() -> str:
-    """Our commit, Python, the libraries that calls go through, and the peers' pins."""
+    """The commit, Python, the libraries of the client, and the pins of the peers."""
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout
     parts = [f"rlm-eval {metadata.version('rlm-eval')} {commit.strip()}", f"Python {platform.python_version()}"]
     parts += [f"{name} {metadata.version(name)}" for name in ("openai", "aiohttp")]
@@ -96,7 +96,7 @@ def read(path: Path) -> list[dict[str, str]]:
 
 
 def spread(row: Mapping[str, str]) -> str:
-    """Lowest and highest of how many."""
+    """Lowest, highest and number of values."""
     return f"{row['lowest']} to {row['highest']}, {row['repeats']}x"
 
 
@@ -122,7 +122,7 @@ def markdown(rows: Sequence[Mapping[str, str]]) -> str:
 
 
 def page(text: str, folder: Path) -> str:
-    """A page with its tables as the CSV files of a folder have them; a part that was not measured says so."""
+    """A page with its tables from the CSV files of a folder; a part without a file is marked as not measured."""
 
     def table(found: re.Match[str]) -> str:
         path = folder / f"{found[2]}.csv"
