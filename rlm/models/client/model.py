@@ -196,8 +196,6 @@ class _Call:
         sent, room = self._cap_sent(), fault.room
         if self.output_cap is not None or sent is None or room is None:
             return False
-        if not (room.prompt_fits or room.most_output or room.speaks_of_output):
-            return False
         self.output_cap = room.cap(sent, await self._count_prompt(), self.model.context_window)
         fault.kind = "output_cap" if self.output_cap is not None else fault.kind
         return self.output_cap is not None

@@ -27,6 +27,12 @@ _PROMPT = re.compile(
     rf"|(?:messages|prompt) (?:resulted in|have|has) {_NUMBER}",
     re.I,
 )
+# Tokens of prompt and cap together.
+_TOTAL = re.compile(
+    rf"requested (?:a total of )?{_NUMBER} tokens|requested token count (?:is |of )?{_NUMBER}"
+    rf"|current length is {_NUMBER}|total of (?:at least )?{_NUMBER} tokens",
+    re.I,
+)
 # The most output tokens of the model itself.
 _MOST = re.compile(
     rf"(?:at most|no more than|up to|a maximum of) {_NUMBER} (?:completion|output|new|generated)?\s*tokens"
@@ -39,27 +45,20 @@ _MOST = re.compile(
     rf"|(?:maximum|max) (?:allowed )?(?:number of )?(?:output|completion) tokens(?: is|:| of)? {_NUMBER}",
     re.I | re.S,
 )
-_SPEAKS_OF_OUTPUT = re.compile(
-    r"in the (?:completion|output)|(?:output|completion|new|generated) tokens|max_?(?:[a-z]+_?)?tokens|or completion"
-    r"|for the completion|output length",
-    re.I,
-)
 
 
 @dataclass(frozen=True)
 class Room:
-    """What an error reports: the model's window, the prompt's tokens (exact, or at least so many), the most output."""
+    """Numbers of an error: the model's window, the tokens of the prompt, and the most output tokens of the model.
+
+    exact: the prompt's tokens are not a lower bound. total: tokens of the prompt and the cap together.
+    """
 
     window: int | None = None
     prompt: int | None = None
     exact: bool = True
+    total: int | None = None
     most_output: int | None = None
-    speaks_of_output: bool = False
-
-    @property
-    def prompt_fits(self) -> bool:
-        """True if the numbers show that the prompt alone fits the window."""
-        return self.window is not None and self.prompt is not None and self.prompt < self.window
 
     def cap(self, sent: int | None, counted: int, window: int | None) -> int | None:
         """A cap on output tokens that fits; None if there is none, or if the prompt does not fit.
@@ -74,11 +73,14 @@ class Room:
         window = self.window or window
         if window is None:
             return None
-        if self.prompt is not None and self.exact:
-            room = window - self.prompt
+        prompt = self.prompt
+        if prompt is None and self.total is not None and self.total > sent:
+            prompt = self.total - sent
+        if prompt is not None and self.exact:
+            room = window - prompt
         else:
             # Templates add tokens to each message, and other tokenizers count some more than ours.
-            likely = max(math.ceil(counted * 1.15) + 64, math.ceil((self.prompt or 0) * 1.01))
+            likely = max(math.ceil(counted * 1.15) + 64, math.ceil((prompt or 0) * 1.01))
             room = window - likely if likely < window else (window - counted) // 2
         return min(sent, room) if 0 < room < sent else None
 
@@ -94,7 +96,7 @@ def read_room(words: str) -> Room:
         exact = not any(group and not group[:1].isdigit() for group in found.groups())
     if re.search(r"\b(?:about|approximately|around) \d", words):
         exact = False
-    return Room(window, prompt, exact, most, bool(_SPEAKS_OF_OUTPUT.search(words)))
+    return Room(window, prompt, exact, _first(_TOTAL, words), most)
 
 
 def _first(pattern: re.Pattern[str], text: str) -> int | None:

@@ -55,6 +55,18 @@ async def test_a_prompt_that_does_not_fit_with_a_smaller_cap_either_overflows(fa
         assert server.requests == 2
 
 
+async def test_an_overflow_without_numbers_is_repeated_with_a_smaller_cap_if_our_count_says_that_the_prompt_fits(
+    fake_openai,
+):
+    step = {"status": 400, "body": {"error": {"message": "Too long.", "code": "context_length_exceeded"}}}
+    async with fake_openai.FakeOpenAI([step] * 2) as server:
+        with pytest.raises(ContextOverflow):
+            await ask(server, PROSE * 100, cap=2000, window=100_000)
+        assert server.requests == 1
+        reply = await ask(server, PROSE * 10, cap=2000, window=2100)
+        assert reply.output_cap == 2100 - 64 - round(1.15 * count_tokens(PROSE * 10) + 0.5)
+
+
 async def test_a_cap_in_the_further_request_fields_is_replaced_too(fake_openai):
     async with fake_openai.FakeOpenAI([TOO_LARGE]) as server:
         sampling = Sampling(extra={"max_tokens": 2000, "top_k": 5})

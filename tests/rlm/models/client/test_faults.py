@@ -142,6 +142,8 @@ CAPS = {
     "TGI": ("Input validation error: `inputs` tokens + `max_new_tokens` must be <= 8193. Given: 5000 `inputs` "
             "tokens and "
             "4000 `max_new_tokens`", 4000, 5000, 3193),
+    "a total": ("This model's maximum context length is 131072 tokens. However, you requested 135536 tokens.",
+                65_536, 68_000, 131_072 - 70_000),
     "OpenRouter": ("This endpoint's maximum context length is 131072 tokens. However, you requested about "
             "140000 tokens "
                    "(70000 of text input, 70000 in the output). Please reduce the length", 70_000, 60_000, 60_372),
@@ -169,7 +171,6 @@ def test_a_cap_that_fits_is_read_from_the_message(message, sent, counted, cap):
 
 def test_without_numbers_the_configured_window_and_our_count_decide():
     room = read_room("Please reduce the length of the messages or completion.")
-    assert room.speaks_of_output
     assert room.cap(30_000, counted=10_000, window=32_768) == 32_768 - 11_564
     assert room.cap(30_000, counted=40_000, window=32_768) is None
     assert room.cap(30_000, counted=10_000, window=None) is None
