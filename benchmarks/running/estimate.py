@@ -1,19 +1,19 @@
-"""What a run would take: calls, tokens and dollars of each benchmark and method, from a stated model of their calls.
+"""Estimated calls, tokens and dollars of a run by benchmark and method, from a stated model of the calls of a method.
 
-The model is deliberately plain. Let T be the tokens of a sample's prompt, W the root's and S the sub-model's window:
+The model is simple. Let T be the tokens of a sample's prompt, W the root's and S the sub-model's window:
 
-- base: one root call over T; nothing where T does not fit W. base_truncated and base_bm25: one over min(T, 0.9 W).
-- compaction: one root call over T where it fits; else T / (0.9 S - 2,000) compactor calls over 0.9 S that each write
+- base: one root call over T; none if T does not fit W. base_truncated and base_bm25: one over min(T, 0.9 W).
+- compaction: one root call over T if it fits; else T / (0.9 S - 2,000) compactor calls over 0.9 S that each write
   1,500 tokens, and a root call over the last summary.
 - codeact, react: 6 turns over T and a history that grows by 1,000 tokens a turn; with sub-calls 10 of 2,000 tokens.
   With search over documents the turns are over 1,000 tokens in place of T, and the history grows by 6,000.
 - rlm: 8 turns over a prompt of 2,500 tokens and a history that grows by 1,500 a turn; its code reads T once by
-  sub-calls of at most S / 4 tokens that each write 400. Without sub-calls (max_depth 0) there are 12 turns. Where
-  children are allowed (max_depth 2 and more), sub-calls are children of 4 turns.
+  sub-calls of at most S / 4 tokens that each write 400. Without sub-calls (max_depth 0) there are 12 turns. With
+  max_depth 2 and more, sub-calls are children of 4 turns.
 - map_reduce: one sub-call for each window of S / 2 tokens that writes 150, and a root call over the notes.
 
-An answer has 500 tokens, a turn 600; no prompt is reckoned as cached, and a judge's calls are
-left out. What real runs take differs by a factor of two and more, RLMs' long tails by ten.
+An answer has 500 tokens, a turn 600. No prompt is assumed to be cached, and the calls of a judge are not counted.
+Real runs differ by a factor of two and more, and long RLM runs by a factor of ten.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ if TYPE_CHECKING:
 
 ANSWER, TURN = 500, 600
 UNKNOWN_WINDOW = 128_000
-# Contexts without a declared length are built to be counted: this many of a task group.
+# Contexts without a declared length are built and counted: this many of each task group.
 MEASURED = 3
-# What is reckoned with where the hub cannot be read: CodeQA's prompts have 23K to 4.2M tokens, a thousand documents of
+# Assumed sizes if the hub cannot be read: CodeQA's prompts have 23K to 4.2M tokens, a thousand documents of
 # BrowseComp-Plus 6M to 11M (arXiv:2512.24601).
 CODEQA = [131_072] * 50
 DOCUMENT = 7_000
@@ -50,7 +50,7 @@ DOCUMENT = 7_000
 
 @dataclass(frozen=True)
 class Calls:
-    """Calls of one role in one completion: how many, and their prompt and completion tokens together."""
+    """Calls of one role in one completion: their number, and the sums of their prompt and completion tokens."""
 
     role: str
     calls: float
@@ -59,10 +59,10 @@ class Calls:
 
 
 def expected_calls(method: Any, tokens: int, documents: int = 0) -> list[Calls] | None:
-    """The calls that a method makes for a sample of `tokens` tokens; None for a method the model does not know.
+    """The calls that a method makes for a sample of `tokens` tokens; None for an unknown method.
 
-    documents: how many the context has, 0 where it is one text.
-    A method of one's own states its calls by a method `expected_calls(tokens)` that returns a list of Calls.
+    documents: the number of documents in the context, 0 for a single text. A custom method states its calls by a method
+    `expected_calls(tokens)` that returns a list of Calls.
     """
     if hasattr(method, "expected_calls"):
         return method.expected_calls(tokens)
@@ -119,10 +119,10 @@ def _rlm(tokens: int, sub: int, max_depth: int) -> list[Calls]:
 
 
 def estimate(config: RunConfig, tell: Callable[[str], None] = lambda note: None) -> pd.DataFrame:
-    """A row for each benchmark and method: samples, calls, tokens and dollars, with a last row of sums.
+    """A row for each benchmark and method with samples, calls, tokens and dollars, and a last row with sums.
 
-    usd is empty where a price is not known, 0 where calls are free. `tell` hears of data that are reckoned with since
-    the hub cannot be read. Raises ConfigError.
+    usd is null if a price is unknown, and 0 if calls are free. `tell` receives a line for each benchmark whose sizes
+    are assumed because the hub cannot be read. Raises ConfigError.
     """
     import pandas as pd
 
@@ -139,7 +139,7 @@ def estimate(config: RunConfig, tell: Callable[[str], None] = lambda note: None)
             expected = [expected_calls(method, tokens, documents) for tokens in lengths]
             rows.append({"benchmark": benchmark, "method": name} | _sum(expected, method, config))
     if not rows:
-        raise ConfigError("method: reference rows make no calls; choose a method to estimate")
+        raise ConfigError("method has reference rows only, which make no calls: choose a method to estimate")
     table = pd.DataFrame(rows)
     total = table.sum(numeric_only=True, min_count=len(table)).to_dict()
     return pd.concat([table, pd.DataFrame([{"benchmark": "all", "method": ""} | total])], ignore_index=True)
@@ -153,18 +153,18 @@ def _benchmark_tokens(config: RunConfig, name: str, tell: Callable[[str], None])
         benchmarks, infos = load_benchmarks(replace(config, benchmark={name: target}))
         return sample_tokens(benchmarks[name], list(infos[name].values()))
     except ConfigError as error:
-        reckoned = hub_tokens(target)
-        if reckoned is None or not isinstance(error.__cause__, HubError):
+        assumed = hub_tokens(target)
+        if assumed is None or not isinstance(error.__cause__, HubError):
             raise
-    lengths, documents = reckoned[0][: config.limit], reckoned[1]
+    lengths, documents = assumed[0][: config.limit], assumed[1]
     smallest, largest = f"{min(lengths):,}", f"{max(lengths):,}"
     told = smallest if smallest == largest else f"{smallest} to {largest}"
-    tell(f"benchmark.{name}: the hub cannot be read from here; reckoned with {len(lengths)} samples of {told} tokens")
+    tell(f"benchmark.{name}: the hub cannot be read; the estimate assumes {len(lengths)} samples of {told} tokens")
     return lengths, documents
 
 
 def hub_tokens(target: Target) -> tuple[list[int], int] | None:
-    """What `sample_tokens` would find, about, in a benchmark of the hub; None for one of one's own."""
+    """Approximate results of `sample_tokens` for a benchmark of the hub; None for a custom benchmark."""
     kind, settings = target.name.rpartition(".")[2], target.settings
     if settings.get("source") != HUB:
         return None
@@ -179,7 +179,10 @@ def hub_tokens(target: Target) -> tuple[list[int], int] | None:
 
 
 def sample_tokens(benchmark: Benchmark, infos: Sequence[SampleInfo]) -> tuple[list[int], int]:
-    """Tokens of each sample, as declared, else the mean of a few of its task group that are built; documents of one."""
+    """Tokens of each sample, and the number of documents of one.
+
+    Tokens are those declared, or else the mean over a few samples of the task group, which are built.
+    """
     from benchmarks.running.samples import prompt_tokens
 
     means: dict[str, int] = {}
@@ -217,7 +220,7 @@ def _usd(calls: Sequence[Calls], method: Any, config: RunConfig) -> float:
     table, total = PriceTable(config.prices), 0.0
     for call in calls:
         name = method.model.name if call.role == "root" else method.sub_model.name
-        # Priced call by call: some prices depend on the length of the prompt.
+        # Some prices depend on the length of the prompt, so each call is priced alone.
         count = max(1, round(call.calls))
         usage = TokenUsage(
             prompt_tokens=round(call.prompt_tokens / count), completion_tokens=round(call.completion_tokens / count)

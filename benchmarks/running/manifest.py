@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.config.errors import ConfigError
 from benchmarks.config.schema import RunConfig
+from benchmarks.sources.files import one_line
 
 if TYPE_CHECKING:
     from benchmarks.running.harness import Harness
@@ -82,10 +83,10 @@ def _check_object(value: Any, where: str) -> None:
 
 
 def manifest(config: RunConfig, harness: Harness, before: Mapping[str, Any]) -> dict[str, Any]:
-    """What run.json says while a run is carried out; `before` is what it said until now, empty for a new run.
+    """The manifest of a run that is starting. before: the manifest until now, empty for a new run.
 
-    started_at is when the run was first begun; sessions has an entry each time it was begun or resumed, with the commit
-    that carried it out. git is the latest commit, dirty if the checkout was so in any session.
+    started_at is the first start of the run. sessions has an entry for each start or resumption, with its commit. git
+    is the latest commit, and dirty if the checkout had changes in any session.
     """
     git, started_at = git_state(Path(__file__).parent), time.time()
     sessions = [
@@ -112,7 +113,7 @@ def manifest(config: RunConfig, harness: Harness, before: Mapping[str, Any]) -> 
             name: {
                 "scorer": benchmark.scorer,
                 "metric": benchmark.metric,
-                "data": dict(benchmark.provenance()),
+                "data": _provenance(name, benchmark),
                 "sample_ids": list(harness.infos[name]),
                 "sample_ids_sha256": hashlib.sha256("\n".join(harness.infos[name]).encode()).hexdigest(),
             }
@@ -131,15 +132,25 @@ def manifest(config: RunConfig, harness: Harness, before: Mapping[str, Any]) -> 
     }
 
 
+def _provenance(name: str, benchmark: Any) -> dict[str, Any]:
+    try:
+        found = {str(key): value for key, value in benchmark.provenance().items()}
+        json.dumps(found, default=str)
+    except Exception as error:
+        # The benchmark can be a plug-in, which raises anything.
+        raise ConfigError(f"benchmark.{name}: provenance() raised {one_line(error)}") from error
+    return found
+
+
 def ended(described: Mapping[str, Any], state: str, message: str) -> dict[str, Any]:
-    """The manifest of a run that has come to an end, of its latest session at least."""
+    """The manifest of a run whose latest session has ended."""
     *sessions, last = described["sessions"]
     end = {"ended_at": time.time(), "state": state}
     return {**described, **end, "message": message, "sessions": [*sessions, last | end]}
 
 
 def describe_method(method: Any) -> dict[str, Any]:
-    """Class, answer protocol and prompt hash of a method, where it has them."""
+    """Class, answer protocol and prompt hash of a method, as far as it has them."""
     described: dict[str, Any] = {"class": f"{type(method).__module__}.{type(method).__qualname__}"}
     if protocol := getattr(method, "protocol", None):
         described["answer_protocol"] = protocol
@@ -150,7 +161,7 @@ def describe_method(method: Any) -> dict[str, Any]:
 
 
 def price_snapshot(config: RunConfig) -> dict[str, Any]:
-    """The price tables' version and the prices of models and judge; None for a model without a price."""
+    """The version of the price tables and the prices of models and judge; null for a model without a price."""
     from rlm.models.prices import PriceTable
 
     endpoints = [(section, section.endpoint) for section in config.model_sections]
@@ -163,7 +174,7 @@ def price_snapshot(config: RunConfig) -> dict[str, Any]:
 
 
 def git_state(folder: Path) -> dict[str, Any]:
-    """Commit and whether the checkout has changes; empty outside a checkout."""
+    """The commit, and `dirty` if the checkout has changes; empty outside a checkout."""
 
     def git(*words: str) -> list[str] | None:
         try:
@@ -174,7 +185,7 @@ def git_state(folder: Path) -> dict[str, Any]:
             return None
         return done.stdout.splitlines()
 
-    # Installed into an environment inside somebody's checkout, the commit there would not be ours.
+    # For a package installed inside another project's checkout, the commit would be that project's.
     if not git("ls-files", "--error-unmatch", Path(__file__).name):
         return {}
     lines = git("status", "--porcelain=v2", "--branch") or []

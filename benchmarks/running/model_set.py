@@ -31,12 +31,12 @@ class ModelSet:
         self._bare: list[ChatModel] = []
 
     def roles(self) -> dict[str, ChatModel]:
-        """The models of `model` by role: root, sub, compactor. Raises ConfigError."""
+        """The models of section `model` by role: root, sub, compactor. Raises ConfigError."""
         bare = self._config.model.build(self._config.prices, replay=self._replay)
         return {role: self._behind_store(model) for role, model in bare.items()}
 
     def judge(self) -> LlmJudge | None:
-        """The judge of `judge`; None for judge=none. Raises ConfigError."""
+        """The judge of section `judge`; None for judge=none. Raises ConfigError."""
         from benchmarks.scoring.judge import build_judge
 
         judge = build_judge(self._config.judge, self._config.prices, replay=self._replay)

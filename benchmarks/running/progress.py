@@ -1,4 +1,4 @@
-"""Live progress of a run: a display on a terminal, quiet lines elsewhere."""
+"""Progress of a run: a live table on a terminal, occasional lines elsewhere."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ QUIET_EVERY_S = 15.0
 
 
 class Progress(Protocol):
-    """Told of each sample that is done; used as a context manager."""
+    """Shows each finished sample; used as a context manager."""
 
     def __enter__(self) -> Progress: ...
     def __exit__(self, *error: object) -> None: ...
@@ -27,13 +27,13 @@ class Progress(Protocol):
 
 
 def make_progress(planned: Sequence[Key], finished: Sequence[Record]) -> Progress:
-    """A live display where standard error is a terminal, lines where it is not."""
+    """A live table if standard error is a terminal, else lines."""
     tally = Tally(planned, finished)
     return LiveProgress(tally) if sys.stderr.isatty() else LineProgress(tally)
 
 
 class Tally:
-    """What is done: samples for each benchmark and method, tokens, dollars, failures, and the time that is left."""
+    """Counts of finished samples by benchmark and method, with tokens, dollars, failures and the remaining time."""
 
     def __init__(self, planned: Sequence[Key], finished: Sequence[Record]) -> None:
         self.planned = Counter(key[:2] for key in planned)
@@ -63,7 +63,7 @@ class Tally:
 
     @property
     def left_s(self) -> float | None:
-        """Seconds left at the pace so far; None before anything is done."""
+        """Remaining seconds at the current pace; None before the first sample has finished."""
         here = self.done.total() - self.before
         return None if here == 0 else self.elapsed_s / here * (self.planned.total() - self.done.total())
 
@@ -77,11 +77,11 @@ class Tally:
 
 
 class LineProgress:
-    """A line now and then on standard error."""
+    """Prints a line on standard error every few seconds."""
 
     def __init__(self, tally: Tally) -> None:
         self._tally = tally
-        self._said = time.monotonic()
+        self._printed_at = time.monotonic()
 
     def __enter__(self) -> LineProgress:
         self.say(self._tally.line())
@@ -93,8 +93,8 @@ class LineProgress:
 
     def done(self, record: Record) -> None:
         self._tally.add(record)
-        if time.monotonic() - self._said >= QUIET_EVERY_S:
-            self._said = time.monotonic()
+        if time.monotonic() - self._printed_at >= QUIET_EVERY_S:
+            self._printed_at = time.monotonic()
             self.say(self._tally.line())
 
     def say(self, text: str) -> None:
@@ -102,7 +102,7 @@ class LineProgress:
 
 
 class LiveProgress:
-    """A table that is redrawn in place."""
+    """Redraws a table in place."""
 
     def __init__(self, tally: Tally) -> None:
         from rich.console import Console

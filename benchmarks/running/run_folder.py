@@ -1,4 +1,4 @@
-"""The run folder: who may write to it, its manifest, its journal and its tables."""
+"""The run folder: its lock, its journal, its trajectories and its tables."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _ROWS_AT_ONCE = 50_000
 class RunFolder:
     """A run folder that this process writes to; a second process is refused.
 
-    Raises ConfigError when the folder belongs to another configuration or another process, or cannot be written.
+    Raises ConfigError if the folder belongs to another configuration, is in use by another process or is not writable.
     """
 
     def __init__(self, path: Path, config: RunConfig) -> None:
@@ -76,20 +76,20 @@ class RunFolder:
             self._lock = None
 
     def records(self) -> dict[Key, Record]:
-        """What is finished."""
+        """The finished samples."""
         return read_journal(self.path / "journal")
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
         write_whole(self.path / "run.json", json.dumps(manifest, indent=2, default=str) + "\n")
 
     def write_hydra(self, files: Mapping[str, str]) -> None:
-        """The composed configuration, as Hydra itself lays it out."""
+        """Write the composed configuration in Hydra's own layout."""
         (self.path / ".hydra").mkdir(exist_ok=True)
         for name, text in files.items():
             write_whole(self.path / ".hydra" / name, text)
 
     def write_trajectory(self, record: Record, lines: str) -> None:
-        """Write the events of a sample and note in its row where they are."""
+        """Write the events of a sample and record their path in its row."""
         record.row.trajectory = None
         if not lines:
             return
@@ -101,7 +101,7 @@ class RunFolder:
         record.row.trajectory = str(relative)
 
     def _remove(self) -> None:
-        # A run that could not begin leaves nothing behind; a folder that was there before stays.
+        # A run that could not start leaves nothing behind. Folders that existed before stay.
         if self.path in self._made:
             shutil.rmtree(self.path, ignore_errors=True)
             for folder in self._made[1:]:
@@ -114,14 +114,14 @@ class RunFolder:
             return
         if not self._config.resume:
             raise ConfigError(
-                f"run_dir {self.path} holds a run already and resume=false; choose another name or run_dir"
+                f"run_dir {self.path} already holds a run, and resume=false: choose another name or run_dir"
             )
         if before.get("config_hash") == self._config.hash:
             return
         # A version may have added keys or moved classes since: then the hash differs and the configuration does not.
         if changed := differences(before.get("config") or {}, self._config.plain):
             raise ConfigError(
-                f"run_dir {self.path} belongs to another configuration; these keys differ: {'; '.join(changed[:8])}"
+                f"run_dir {self.path} belongs to another configuration: these keys differ: {'; '.join(changed[:8])}"
                 f"{' ...' if len(changed) > 8 else ''}; choose another name or run_dir"
             )
 
@@ -132,12 +132,12 @@ class RunFolder:
         except OSError as error:
             if error.errno in (errno.EACCES, errno.EAGAIN):
                 raise ConfigError(
-                    f"run_dir {self.path} is in use by another process; wait for it or stop it"
+                    f"run_dir {self.path} is in use by another process: wait for it or stop it"
                 ) from error
             if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
                 raise ConfigError(
                     f"run_dir {self.path} is on a file system without locks ({error.strerror}), so a second process "
-                    "could not be refused; choose one on another"
+                    "could not be refused: choose another file system"
                 ) from error
             raise
 
@@ -172,11 +172,11 @@ def write_tables(path: Path, records: Sequence[Record]) -> None:
 
 
 def read_trajectory(path: Path, relative: str) -> list[dict[str, Any]]:
-    """The events of a sample, by the path that samples.parquet gives. Raises ConfigError where it cannot be read."""
+    """The events of a sample, by its path in samples.parquet. Raises ConfigError if they cannot be read."""
     file = path / relative
     try:
         if not file.resolve().is_relative_to(path.resolve()):
-            raise ConfigError(f"{file} lies outside the run folder")
+            raise ConfigError(f"{file} is outside the run folder")
         lines = unseal(gzip.decompress(file.read_bytes()).decode("utf-8", "surrogatepass"))
         return [json.loads(line) for line in lines.split("\n") if line]
     except (OSError, ValueError, EOFError) as error:
@@ -184,7 +184,7 @@ def read_trajectory(path: Path, relative: str) -> list[dict[str, Any]]:
 
 
 def refresh_tables(path: Path, targets: Mapping[str, str] | None = None) -> None:
-    """Write the tables of a run folder from its journal, in the order of the plan; for a run that was cut short.
+    """Write the tables of a run folder from its journal, in the order of the plan, for a run that was killed.
 
     targets: by their SHA-256, beside those of the present tables, since the journal has none. Raises ConfigError for a
     folder that is not a run or holds no finished sample.
@@ -192,7 +192,7 @@ def refresh_tables(path: Path, targets: Mapping[str, str] | None = None) -> None
     manifest = read_manifest(path)
     records = read_journal(path / "journal")
     if not records:
-        raise ConfigError(f"{path} holds no finished sample")
+        raise ConfigError(f"{path} has no finished sample")
     order = {
         (benchmark, sample_id): place
         for benchmark, described in manifest["benchmarks"].items()
@@ -231,14 +231,14 @@ def add_targets(records: Iterable[Record], targets: Mapping[str, str]) -> None:
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file so that a reader, or a run that comes after a kill, sees all of it or none."""
+    """Write a file atomically: a reader, or a run after a kill, sees all of it or none."""
     new = path.with_name(path.name + ".new")
     new.write_bytes(content.encode() if isinstance(content, str) else content)
     new.replace(path)
 
 
 def safe_name(sample_id: str) -> str:
-    """A sample id as a file name; ids that had to be changed get a hash of the whole."""
+    """A sample id as a file name; an id that has to be changed gets a hash of the complete id."""
     if re.fullmatch(r"[\w=+-][\w.=+-]{0,119}", sample_id):
         return sample_id
     import hashlib

@@ -1,4 +1,4 @@
-"""Samples spread over a Ray cluster: one actor a worker, each with models and REPLs of its own."""
+"""RayExecutor: samples spread over a Ray cluster. Each worker is an actor with its own models and REPLs."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 
 class RayExecutor:
-    """Runs samples on `workers` actors; a worker that is lost is replaced and its samples run again.
+    """Runs samples on `workers` actors. A worker that is lost is replaced, and its samples run again.
 
-    address: of a running cluster; null starts one on this machine. cpus: what an actor asks Ray for. store_dir: folder
-    for each worker's recorded responses, null for the run folder, which the nodes must then share. An endpoint's
-    max_concurrency is divided among the workers and the dollar limit is kept by a ledger that all of them charge.
-    Raises ConfigError where ray is not installed.
+    address: address of a running cluster; null starts one on this machine. cpus: CPUs that an actor requests from Ray.
+    store_dir: folder for the recorded responses of each worker; null is the run folder, which all nodes must then
+    share. max_losses: how often a sample may lose its worker. The max_concurrency of an endpoint is divided among the
+    workers; the limits of the budget are kept by a ledger that all workers charge. Raises ConfigError without Ray.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class RayExecutor:
         started = not ray.is_initialized()
         if started:
             await asyncio.to_thread(ray.init, address=self._address, log_to_driver=False, logging_level="error")
-        ledger = ray.remote(num_cpus=0)(Ledger).remote(harness.budget.cost.usd)
+        ledger = ray.remote(num_cpus=0)(Ledger).remote(harness.budget.cost.usd, harness.budget.tokens)
         pool = _Pool(self, harness, ledger)
         waiting = _Waiting(keys, harness.store.parent / "placement.jsonl", self._workers)
         losses = dict.fromkeys(keys, 0)
@@ -103,8 +103,9 @@ class RayExecutor:
             for task in running:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
-            # Samples that were cut short have been paid for too.
-            harness.budget.cost = Cost(await ledger.charge.remote(0.0), 0.0, CostState.KNOWN)
+            # The totals include samples that did not finish.
+            usd, harness.budget.tokens = await ledger.charge.remote(0.0, 0)
+            harness.budget.cost = Cost(usd, 0.0, CostState.KNOWN)
             pool.close()
             if started:
                 await asyncio.to_thread(ray.shutdown)
@@ -113,9 +114,9 @@ class RayExecutor:
 class _Waiting:
     """Keys that have not run, in the order of the plan.
 
-    All methods of a sample run at one place: its context is built there once, and calls that two methods have in common
-    are made once, since each worker has a store of its own. `file` keeps the places, so that a run which goes on finds
-    what it has paid for.
+    All methods of a sample run on one worker: its context is built there once, and calls that two methods share are
+    made once, since each worker has its own store. `file` records the workers, so that a resumed run finds the
+    responses that it has paid for.
     """
 
     def __init__(self, keys: Sequence[Key], file: Path, places: int) -> None:
@@ -129,7 +130,7 @@ class _Waiting:
                     self._places[tuple(sample)] = place
 
     def next_for(self, place: int) -> Key | None:
-        """The first key whose sample is of this place, or of none yet."""
+        """The first key whose sample belongs to this worker or to none yet."""
         for key in self._keys:
             sample = key[0], key[2], key[3]
             if sample not in self._places:
@@ -146,14 +147,14 @@ class _Waiting:
 
 
 class _Pool:
-    """The actors, by place."""
+    """The actors by number."""
 
     def __init__(self, executor: RayExecutor, harness: Harness, ledger: Any) -> None:
         self._executor = executor
         self._config = _share(harness.config, executor._workers)
         self._stores = Path(executor._store_dir or harness.store.parent).absolute()
         self._ledger = ledger
-        # Stores that no worker writes to: of sessions with more workers, or on one machine.
+        # Stores that no worker writes to: those of sessions with more workers or without Ray.
         others = {harness.store.absolute(), *self._stores.glob("calls-worker*.sqlite")}
         others -= {self._store(place) for place in range(executor._workers)}
         self._read_also = sorted(str(path) for path in others if path.exists())
@@ -168,7 +169,7 @@ class _Pool:
             raise
 
     async def replace(self, place: int) -> None:
-        """Start another actor where one was lost, unless another of its samples has had that done already."""
+        """Replace a lost actor, unless the loss of another of its samples has done so already."""
         try:
             await self._actors[place].alive.remote()
         except Exception as error:
@@ -190,15 +191,16 @@ class _Pool:
 
 
 class Worker:
-    """A harness in a process of its own, on any node."""
+    """A harness in its own process, on any node."""
 
     def __init__(
         self, config: RunConfig, store: str, read_also: Sequence[str], ledger: Any, keys: Mapping[str, str]
     ) -> None:
+        from benchmarks.running.budget import run_budget
         from benchmarks.running.harness import Harness
 
         os.environ.update(keys)
-        self._budget = SharedBudget(config.budget.max_cost_usd, ledger)
+        self._budget = SharedBudget(run_budget(config), ledger)
         self._harness = Harness(config, Path(store), self._budget, [Path(other) for other in read_also])
 
     async def alive(self) -> bool:
@@ -210,52 +212,60 @@ class Worker:
 
 
 class Ledger:
-    """Dollars spent by all workers together; an actor."""
+    """Dollars and tokens that all workers have spent together; an actor."""
 
-    def __init__(self, usd: float) -> None:
+    def __init__(self, usd: float, tokens: int) -> None:
         self._usd = usd
+        self._tokens = tokens
 
-    def charge(self, usd: float) -> float:
+    def charge(self, usd: float, tokens: int) -> tuple[float, int]:
+        """Add to the totals and return them."""
         self._usd += usd
-        return self._usd
+        self._tokens += tokens
+        return self._usd, self._tokens
 
 
 class SharedBudget(Budget):
-    """A Budget whose total is kept by the ledger: it is a message behind what others spend at this moment."""
+    """A budget whose totals are those of the ledger. They lag behind the calls of other workers by one message."""
 
-    def __init__(self, max_cost_usd: float | None, ledger: Any) -> None:
-        super().__init__(max_cost_usd)
+    def __init__(self, budget: Budget, ledger: Any) -> None:
+        super().__init__(budget.max_cost_usd, budget.max_tokens)
         self._ledger = ledger
-        self._telling: set[asyncio.Task[None]] = set()
+        self._messages: set[asyncio.Task[None]] = set()
 
-    def charge(self, cost: Cost) -> None:
-        super().charge(cost)
-        if self.max_cost_usd is not None and cost.usd:
-            task = asyncio.ensure_future(self.refresh(cost.usd))
-            self._telling.add(task)
-            task.add_done_callback(self._telling.discard)
+    def charge(self, cost: Cost, tokens: int = 0) -> None:
+        super().charge(cost, tokens)
+        if self._is_limited and (cost.usd or tokens):
+            task = asyncio.ensure_future(self.refresh(cost.usd, tokens))
+            self._messages.add(task)
+            task.add_done_callback(self._messages.discard)
 
-    async def refresh(self, usd: float = 0.0) -> None:
-        """Tell the ledger of `usd` dollars and take over its total."""
-        if self.max_cost_usd is not None:
-            total = await self._ledger.charge.remote(usd)
-            self.cost = Cost(max(total, self.cost.usd), self.cost.uncached_usd, self.cost.state)
+    async def refresh(self, usd: float = 0.0, tokens: int = 0) -> None:
+        """Charge the ledger and take over its totals."""
+        if self._is_limited:
+            all_usd, all_tokens = await self._ledger.charge.remote(usd, tokens)
+            self.cost = Cost(max(all_usd, self.cost.usd), self.cost.uncached_usd, self.cost.state)
+            self.tokens = max(all_tokens, self.tokens)
+
+    @property
+    def _is_limited(self) -> bool:
+        return self.max_cost_usd is not None or self.max_tokens is not None
 
 
 def _is_loss(error: BaseException | None) -> bool:
-    """Whether a worker or its node is gone (killed, out of memory, unreachable); what its code raises is no loss."""
+    """True if a worker or its node is gone: killed, out of memory or unreachable. A worker that raises is no loss."""
     from ray.exceptions import RayError, RayTaskError
 
     return isinstance(error, RayError) and not isinstance(error, RayTaskError)
 
 
 def _keys(config: RunConfig) -> dict[str, str]:
-    """The API keys that a configuration names: the nodes' own environment may lack them."""
+    """The API keys that a configuration names, for nodes whose environment lacks them."""
     names = [section.endpoint.api_key_env for section in config.model_sections if section.endpoint]
     return {name: os.environ[name] for name in names if name and name in os.environ}
 
 
 def _share(config: RunConfig, workers: int) -> RunConfig:
-    """The configuration of one of `workers` workers, with its part of the endpoints' concurrency."""
+    """The configuration of one worker, with its share of the endpoints' concurrency."""
     judge = config.judge and replace(config.judge, models=config.judge.models.shared(workers))
     return replace(config, model=config.model.shared(workers), judge=judge)

@@ -121,14 +121,13 @@ def test_every_experiment_is_estimated_without_network_key_or_recording(experime
     assert capsys.readouterr().out.splitlines()[-1].startswith("| all ")
 
 
-def test_data_that_the_hub_does_not_give_are_reckoned_with_and_named(no_hub):
+def test_sizes_are_assumed_and_reported_if_the_hub_cannot_be_read(no_hub):
     notes = []
     words = ["+experiment=browsecomp_scaling", "limit=40", "method=[base,rlm]"]
     table = estimate(compose([*words, "cache.mode=replay"]), tell=notes.append)
     assert list(table["samples"]) == [40, 40, 80]
     assert notes == [
-        "benchmark.browsecomp_plus: the hub cannot be read from here; reckoned with 40 samples of 70,000 to "
-        "350,000 tokens"
+        "benchmark.browsecomp_plus: the hub cannot be read; the estimate assumes 40 samples of 70,000 to 350,000 tokens"
     ]
 
 

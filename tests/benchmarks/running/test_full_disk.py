@@ -100,7 +100,7 @@ def test_a_second_process_on_a_run_folder_is_refused(in_folder, server, begin):
     second = begin(fake, "run", *WORDS)
     _, told = second.communicate(timeout=60)
     assert second.returncode == 2
-    assert told == "rlm-eval: run_dir run is in use by another process; wait for it or stop it\n"
+    assert told == "rlm-eval: run_dir run is in use by another process: wait for it or stop it\n"
     assert first.poll() is None
 
 

@@ -37,7 +37,7 @@ def interrupt(process):
 def wait_until_told(process):
     for line in process.stderr:
         if line.startswith("stopping"):
-            return
+            return line
     raise AssertionError("the first Ctrl-C was not answered")
 
 
@@ -87,3 +87,13 @@ def test_twice_ends_at_once(in_folder, server, begin, go):
     assert set(pd.read_parquet(in_folder / "run" / "samples.parquet")["status"]) == {"ok"}
     assert len(fake.paid()) == 12 and set(fake.paid().values()) == {1}
     assert fake.asked().total() == 14, "only what was on the wire is asked again"
+
+
+def test_samples_that_outlast_the_grace_period_are_cancelled_and_those_that_finish_are_kept(in_folder, server, begin):
+    fake = server([None] * 4 + ["hang"] * 2)
+    process = begin(fake, "run", *WORDS, "method=[base]", "stop_grace_s=0.5")
+    wait_for(process, lambda: fake.asked().total() == 6)
+    interrupt(process)
+    line = wait_until_told(process)
+    assert line.startswith("stopping: waiting for 2 samples with 2 model calls under way, for at most 0.5 s")
+    assert check_folder(in_folder, process) == 4
