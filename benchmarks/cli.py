@@ -9,22 +9,22 @@ import sys
 from collections.abc import Sequence
 
 COMMANDS = {
-    "run": "run the matrix of benchmarks and methods, print the table",
+    "run": "run a matrix of benchmarks and methods, print the table",
     "report": "rebuild tables and figures of runs, offline",
     "compare": "paired comparison of two runs, for CI",
-    "score": "score predictions that were made elsewhere",
+    "score": "score predictions made elsewhere",
     "rescore": "score a run again, without calling the method's models",
     "data": "the samples that a run would use",
-    "estimate": "calls, tokens and dollars that a run would take",
+    "estimate": "calls, tokens and dollars that a run would use",
     "view": "open a run in the browser",
     "export": "a run in forms that other tools read",
     "serve": "a method as an OpenAI-compatible endpoint",
     "ask": "one question over files or folders",
     "list": "benchmarks, methods, models and experiments",
-    "doctor": "what this machine offers",
+    "doctor": "check this machine",
 }
 
-# A file system that is full, read-only or not ours: nothing to mend in the program.
+# A file system that is full, read-only or not permitted: no fault of the program.
 NO_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 
 USAGE = """usage: rlm-eval COMMAND ...
@@ -41,17 +41,19 @@ examples:
   rlm-eval report results/runs/quickstart
 
 Settings of a run are Hydra overrides: KEY=VALUE; groups are lists of names. `rlm-eval list` shows the names,
-`rlm-eval run --help` the keys with their values, `rlm-eval COMMAND --help` the rest. Completion of names and keys:
+`rlm-eval run --help` the keys with their values, `rlm-eval COMMAND --help` the other options. Completion in the shell:
 eval "$(rlm-eval -sc install=bash)"
-Exit codes: 0 done, 1 a run that failed or a regression, 2 something to mend in the command, 130 interrupted.
+Exit codes: 0 done, 1 a run that failed or a regression, 2 a usage error, 130 interrupted.
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code: 2 for input that has to be mended, told in one line."""
+    """Run a command and return its exit code: 2 for a usage error, which is reported in one line."""
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help", "help"):
         print(USAGE.format(commands="\n".join(f"  {name:<10}{line}" for name, line in COMMANDS.items())))
+        if not words:
+            print("To begin, type: rlm-eval run +experiment=quickstart")
         return 0 if words else 2
     if words[0] in ("-V", "--version"):
         from importlib.metadata import version

@@ -79,6 +79,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("rlm-eval")
     if name == "BaseModel":
         warnings.warn("rlm.BaseModel is deprecated: use rlm.PlainModel", DeprecationWarning, stacklevel=2)
         name = "PlainModel"

@@ -1,4 +1,4 @@
-"""`rlm-eval doctor`: what this machine offers. Names of keys are shown, never their values."""
+"""`rlm-eval doctor`: check this machine. Names of keys are shown, never their values."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ OPTIONAL = {
 
 def main(argv: Sequence[str]) -> int:
     """Print the report; exit code 1 where model code cannot be confined."""
-    argparse.ArgumentParser(prog="rlm-eval doctor", description="What this machine offers.").parse_args(argv)
+    argparse.ArgumentParser(
+        prog="rlm-eval doctor", description="Check this machine: confinement, optional packages, keys."
+    ).parse_args(argv)
     from rlm.repl import check_confinement, layers
     from rlm.repl.protocol import ReplError
 
@@ -40,6 +42,9 @@ def main(argv: Sequence[str]) -> int:
     except ReplError as error:
         confined = False
         print(f"  {_refusal(error)}")
+    print("\nother packages of the same names:")
+    for line in neighbours():
+        print(f"  {line}")
     print("\noptional parts:")
     for module, purpose in OPTIONAL.items():
         print(f"  {'yes' if importlib.util.find_spec(module) else 'no ':<4} {module}: {purpose}")
@@ -49,6 +54,18 @@ def main(argv: Sequence[str]) -> int:
     free_gb = shutil.disk_usage(Path.cwd()).free / 1e9
     print(f"\nfree disk in this folder: {free_gb:.0f} GB")
     return 0 if confined else 1
+
+
+def neighbours() -> list[str]:
+    """Packages that have replaced ours, or that `import` finds before ours."""
+    import rlm_eval
+
+    lines = [f"rlm is not ours: {rlm_eval.REPLACED}"] if rlm_eval.replaced() else []
+    lines += [
+        f"`import {name}` finds {place} first; the command rlm-eval uses ours"
+        for name, place in rlm_eval.shadowing().items()
+    ]
+    return lines or ["none"]
 
 
 def variables() -> list[str]:

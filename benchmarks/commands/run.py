@@ -11,6 +11,7 @@ from benchmarks.config.compose import resolve
 from benchmarks.config.explain import explain
 from benchmarks.config.plugins import conf_dir, register
 from benchmarks.config.renamed import words_today
+from benchmarks.config.words import check_words
 
 EXIT_CODES = {"finished": 0, "failed": 1, "budget": 1, "interrupted": 130}
 
@@ -39,6 +40,7 @@ def main(argv: Sequence[str]) -> int:
             # Hydra reports what a job raises in its own words; ours are raised to the caller, after it.
             errors.append(error)
 
+    check_words(argv)
     register()
     # The completion that Hydra writes for a shell is registered under this name, which must be one word.
     completing = any(word in ("-sc", "--shell-completion") for word in argv)

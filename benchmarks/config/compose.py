@@ -10,6 +10,7 @@ from benchmarks.config.explain import explain, one_line
 from benchmarks.config.plugins import conf_dir, conf_files, register
 from benchmarks.config.renamed import today_with_warning, with_targets, words_today
 from benchmarks.config.schema import RunConfig, read_config
+from benchmarks.config.words import check_words
 from rlm.validation import shown, unknown
 
 
@@ -18,6 +19,7 @@ def compose(overrides: Sequence[str]) -> RunConfig:
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
 
+    check_words(overrides)
     register()
     try:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
