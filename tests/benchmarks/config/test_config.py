@@ -118,3 +118,18 @@ def test_former_endpoint_keys_are_accepted_with_a_warning(capsys):
 def test_an_environment_variable_that_is_set_but_empty_counts_as_unset(value, monkeypatch):
     monkeypatch.setenv("OPENAI_BASE_URL", value)
     assert compose(OPENAI).model.endpoint.base_url == "https://api.openai.com/v1"
+
+
+@pytest.mark.parametrize("section", ["concurrency", "limits", "budget", "cache", "report", "server", "repl"])
+def test_the_defaults_of_the_schema_are_those_of_the_configuration_files(section):
+    config = compose(LOCAL)
+    assert getattr(config, section) == type(getattr(config, section))()
+
+
+@pytest.mark.parametrize("key", ["stop_grace_s", "budget.max_tokens", "budget.max_cost_usd", "fail_on_error"])
+def test_null_is_no_limit_and_a_negative_limit_is_refused(key):
+    section, _, name = key.rpartition(".")
+    config = compose([*LOCAL, f"{key}=null"])
+    assert getattr(getattr(config, section) if section else config, name) is None
+    with pytest.raises(ConfigError, match=rf"^{key} is -1: expected an? .* of at least 0, or null$"):
+        compose([*LOCAL, f"{key}=-1"])
