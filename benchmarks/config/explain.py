@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
 
 from benchmarks.config.errors import ConfigError
 from benchmarks.config.identity import flat
@@ -40,15 +42,19 @@ def one_line(error: Exception) -> str:
 
 
 def _all_keys() -> list[str]:
-    from omegaconf import OmegaConf
-
-    keys = set(flat(OmegaConf.to_container(OmegaConf.load(conf_dir() / "config.yaml"), resolve=False)))
+    keys = set(_keys_of(conf_dir() / "config.yaml"))
     for path in (path for folder in conf_dirs() for path in folder.glob("*/*.yaml")):
         head = path.read_text(encoding="utf-8")[:200]
         package = re.search(r"@package\s+(\S+)", head)
         prefix = package.group(1) if package else path.parent.name
         if prefix != "_global_":
-            loaded = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
-            keys.update(f"{prefix}.{key}" for key in flat(loaded))
+            keys.update(f"{prefix}.{key}" for key in _keys_of(path))
     parents = {key.rsplit(".", depth)[0] for key in keys for depth in range(1, key.count(".") + 1)}
     return sorted(key for key in keys | parents if "defaults" not in key and "_target_" not in key)
+
+
+def _keys_of(path: Path) -> Iterable[str]:
+    from omegaconf import OmegaConf
+
+    loaded: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    return flat(loaded)

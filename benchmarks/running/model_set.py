@@ -55,9 +55,8 @@ class ModelSet:
 
         if id(model) not in self._wrapped:
             self._bare.append(model)
-            self._wrapped[id(model)] = (
-                model if self._store is None else CachedModel(model, self._store, self._config.cache.mode)
-            )
+            stored = self._store and CachedModel(model, self._store, self._config.cache.mode)
+            self._wrapped[id(model)] = stored or model
         return self._wrapped[id(model)]
 
 
@@ -67,15 +66,15 @@ def _open_store(config: RunConfig, store: Path | None, read_also: Sequence[Path]
     mode, path = config.cache.mode, config.cache.path
     if mode == "off" or (path is None and store is None):
         return None
-    recorded = path is not None and path.endswith(".jsonl.gz")
-    if recorded and (mode != "replay" or store is None):
+    recording_name = path if path is not None and path.endswith(".jsonl.gz") else None
+    if recording_name and (mode != "replay" or store is None):
         raise ConfigError(
             f"cache.path={path} is a recording: expected cache.mode=replay, since recordings are read-only"
         )
     try:
-        opened = CallStore(Path(str(store if recorded else path or store)), read_also)
-        if recorded:
-            opened.import_(recording(path))
+        opened = CallStore(Path(str(store if recording_name else path or store)), read_also)
+        if recording_name:
+            opened.import_(recording(recording_name))
     except (ValueError, OSError, FatalModelError) as error:
         raise ConfigError(f"cache.path: {error}") from error
     return opened
