@@ -80,6 +80,7 @@ def test_the_wheel_holds_every_data_file_of_the_packages(wheel):
     assert expected - held == set()
     for part in ("_conf/config.yaml", "_published/rlm_paper_table1.csv", "results/recorded/ci.jsonl.gz"):
         assert f"benchmarks/{part}" in held
+    assert "rlm_eval.py" in held
     assert [name for name in held if name.startswith(("tests/", "scripts/", "results/runs"))] == []
 
 

@@ -76,7 +76,7 @@ def differences(before: Plain, after: Plain) -> list[str]:
     ]
 
 
-def flat(config: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
+def flat(config: Any, prefix: str = "") -> dict[str, Any]:
     """Nested keys joined by dots."""
     joined: dict[str, Any] = {}
     for key, value in config.items():

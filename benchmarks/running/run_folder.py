@@ -41,7 +41,13 @@ class RunFolder:
         self._config = config
         self._lock: int | None = None
         self._made: list[Path] = []
-        self.journal: Journal | None = None
+        self._journal: Journal | None = None
+
+    @property
+    def journal(self) -> Journal:
+        """The journal of a folder that is open."""
+        assert self._journal is not None, "the run folder is not open"
+        return self._journal
 
     def __enter__(self) -> RunFolder:
         try:
@@ -51,7 +57,7 @@ class RunFolder:
             self._take_lock()
             self._check_owner()
             (self.path / "trajectories").mkdir(exist_ok=True)
-            self.journal = Journal(self.path / "journal" / f"{socket.gethostname()}.jsonl")
+            self._journal = Journal(self.path / "journal" / f"{socket.gethostname()}.jsonl")
         except OSError as error:
             self.close()
             raise ConfigError(f"run_dir {self.path} cannot be written: {error.strerror or error}") from error
@@ -68,9 +74,9 @@ class RunFolder:
             self._remove()
 
     def close(self) -> None:
-        if self.journal:
-            self.journal.close()
-            self.journal = None
+        if self._journal:
+            self._journal.close()
+            self._journal = None
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
