@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.config.errors import ConfigError
 from benchmarks.config.plugins import conf_dir
@@ -55,7 +55,7 @@ class ModelSet:
 
         if id(model) not in self._wrapped:
             self._bare.append(model)
-            stored = self._store and CachedModel(model, self._store, self._config.cache.mode)
+            stored: Any = self._store and CachedModel(model, self._store, self._config.cache.mode)
             self._wrapped[id(model)] = stored or model
         return self._wrapped[id(model)]
 
