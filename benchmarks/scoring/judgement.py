@@ -8,49 +8,94 @@ in which it reads a verdict that the judge has not given:
 - It gives both verdicts. One at the start of a line has precedence over one within a line, which may be a quotation.
 - The verdict is in the judge's thoughts (`<think>`).
 
-Beyond the official parser, markup around a field's name and value is ignored, as in `"correct": "yes"`.
+Beyond the official parser, the fields are also read from a JSON object, a table and XML elements; marks around a
+field's name and value are ignored, as in `correct: [yes]`; and `true` and `false` are verdicts.
 """
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterator, Mapping
 
 from benchmarks.sample import Judgement
 
+_FIELDS = ("extracted_final_answer", "reasoning", "correct", "confidence")
+
 # Quantifiers of spaces and marks are possessive, so that floods are read in linear time.
-_MARKS = r"[\s*_\"'`]*+"
-_LINE = r"(?:^[ \t>*_\"'`#-]*+)"
+_LINE = r"(?:^[ \t>*_\"'`#(\[{|•·–-]*+(?:(?:\d{1,2}[.):]?|[a-z][.)])[ \t*_\"'`]++)?+)"
+_SEPARATOR = r"[ \t*_\"'`?\])]*+(?:[:=|→]|->)"
+_YES, _NO = ("yes", "true"), ("no", "false")
+_VERDICT = "(?:" + "|".join(_YES + _NO) + ")"
 
 
 def _field(name: str, value: str) -> re.Pattern[str]:
     # The first group is empty unless the field begins a line.
-    return re.compile(rf"({_LINE})?+(?<![a-z]){name}[ \t*_\"'`]*+:{value}", re.IGNORECASE | re.MULTILINE)
+    return re.compile(rf"({_LINE})?+(?<![a-z]){name}{_SEPARATOR}{value}", re.IGNORECASE | re.MULTILINE)
 
 
-_CORRECT = _field("correct", rf"{_MARKS}(yes|no)(?!\w)(?!\s*(?:/|\||or\s+)\s*[\"'`]?(?:yes|no)\b)")
-_CONFIDENCE = _field("confidence", rf"{_MARKS}(\d+(?:\.\d+)?)")
+_CORRECT = _field(
+    "correct",
+    rf"[\W_]*+(?:(?:boxed|text){{[\W_]*+)*+({_VERDICT})(?!\w*[^\W_])"
+    rf"(?![\"'`*_\])]*+\s*+(?:/|\||or\s)[\s\"'`*_\[(]*+{_VERDICT}\b)",
+)
+_CONFIDENCE = _field("confidence(?:[ _](?:score|level))?", r"[\s*_\"'`:=|\[({<~≈$>]*+(?:- )?(\d+(?:\.\d+)?)")
 _EXTRACTED = _field("extracted_final_answer", r"([^\n]*)")
 _REASONING = _field("reasoning", r"([^\n]*)")
 _NEGATION = re.compile(r"\b(?:not|in|un)[\s_-]?$", re.IGNORECASE)
 _NEXT_FIELD = re.compile(
     r"(?<![\s*_\"'`,;])[\s*_\"'`,;]++(?:\[?correct_answer\]?|reasoning|correct|confidence)[*_\"'`]*+:", re.IGNORECASE
 )
+# Colons of other scripts, spaces that are no ASCII, and characters without a width.
+_SAME = str.maketrans("：﹕︓꞉\u00a0\u3000\u202f", "::::   ", "\u200b\u200c\u200d\u2060\ufeff")
+_ELEMENT = re.compile(rf"<({'|'.join(_FIELDS)})>", re.IGNORECASE)
+_TABLE = re.compile(r"^[ \t]*\|([^\n]+)\|[ \t]*\n[ \t]*\|[ \t:|-]+\|[ \t]*\n[ \t]*\|([^\n]+)\|[ \t]*$", re.MULTILINE)
 
 
 def parse_judgement(reply: str) -> Judgement:
     """The fields of a judge's reply; `correct` is None if it has no verdict."""
     # A chat template may have opened the tag. Thoughts that were cut off have no verdict after them.
     opened, _, text = reply.rpartition("</think>")
-    text = "" if not opened and text.lstrip().startswith("<think>") else text
-    verdicts = {found.lower() for found in _values(_CORRECT, text)}
+    text = "" if not opened and text.lstrip().startswith("<think>") else _as_lines(text.translate(_SAME))
+    verdicts = {found.lower() in _YES for found in _values(_CORRECT, text)}
     confidence = _values(_CONFIDENCE, text)
     return Judgement(
-        correct=verdicts == {"yes"} if len(verdicts) == 1 else None,
+        correct=verdicts.pop() if len(verdicts) == 1 else None,
         extracted=_text(_EXTRACTED, text),
         reasoning=_text(_REASONING, text),
         confidence=min(float(confidence[0]), 100.0) if confidence else None,
         reply=reply,
     )
+
+
+def _as_lines(text: str) -> str:
+    """The reply with the fields of a JSON object, of tables and of XML elements as lines `name: value`."""
+    found = _object(text)
+    if found is not None:
+        return "\n".join(_lines(found))
+    return _ELEMENT.sub(r"\n\1: ", _TABLE.sub(_row_as_lines, text))
+
+
+def _object(text: str) -> Mapping[str, object] | None:
+    """The JSON object of a reply, if it has a field."""
+    start, end = text.find("{"), text.rfind("}")
+    try:
+        found = json.loads(text[start : end + 1], strict=False) if 0 <= start < end else None
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) and any(key.lower() in _FIELDS for key in found) else None
+
+
+def _lines(found: Mapping[str, object]) -> Iterator[str]:
+    for name, value in found.items():
+        yield f"{name}: {' '.join(str(value).split())}"
+
+
+def _row_as_lines(table: re.Match[str]) -> str:
+    names, values = ([cell.strip(" \t*_`") for cell in row.split("|")] for row in table.groups())
+    if "correct" not in map(str.lower, names):
+        return table[0]
+    return "\n".join(f"{name}: {value}" for name, value in zip(names, values, strict=False))
 
 
 def _values(pattern: re.Pattern[str], text: str) -> list[str]:

@@ -38,6 +38,31 @@ COMPLETE = "extracted_final_answer: 1887\nreasoning: the same year\ncorrect: {}\
         ("The answer is correct: yes", True, None),
         ("correct: yes\nSo:\ncorrect: yes", True, None),
         ("correct: yes\r\nconfidence: 80\r\n", True, 80),
+        (
+            '{"extracted_final_answer": "1912", "reasoning": "not correct: no", "correct": "yes", "confidence": 85}',
+            True,
+            85,
+        ),
+        ('```json\n{\n  "correct": true,\n  "confidence": 85\n}\n```', True, 85),
+        ("{'correct': 'no', 'confidence': 100}", False, 100),
+        ("| field | value |\n|---|---|\n| correct | yes |\n| confidence | 90 |", True, 90),
+        ("| reasoning | correct | confidence |\n|:--|---|--:|\n| the same | **no** | 90% |", False, 90),
+        ("<reasoning>same</reasoning>\n<correct>yes</correct>\n<confidence>90</confidence>", True, 90),
+        ("correct： yes\nconfidence： 90", True, 90),
+        ("correct\u200b:\u00a0yes", True, None),
+        ("1) extracted_final_answer: 1912\n2) reasoning: x\n3) correct: no\n4) confidence: 70", False, 70),
+        ("(c) correct: no", False, None),
+        ("confidence: 60\ncorrect: no\nreasoning: other\nextracted_final_answer: x", False, 60),
+        ("```\ncorrect: yes\nconfidence: 10\n```", True, 10),
+        ("[correct]: yes\n[confidence]: [90]", True, 90),
+        ("[correct: yes]\n[confidence: 90]", True, 90),
+        ("correct: [yes]", True, None),
+        ("correct: __yes__", True, None),
+        ("correct: \\boxed{no}", False, None),
+        ("correct: ✅ yes\nconfidence: ~95", True, 95),
+        ("correct = no\nconfidence score = 40", False, 40),
+        ("correct:\n- yes\nconfidence:\n- 40", True, 40),
+        ("correct: False", False, None),
         ("confidence: high", None, None),
         ("correct: probably", None, None),
         ("correct:", None, None),
@@ -61,6 +86,11 @@ def test_a_reply_is_read_by_the_official_rule(reply, correct, confidence):
         ("correct: note that they differ", None),
         ("correct: yes or no", None),
         ("correct: yes/no", None),
+        ("correct: 'yes' or 'no'", None),
+        ("correct: [yes | no]", None),
+        ("correct: no_match", None),
+        ('{"correct": "yes or no"}', None),
+        ("| yes | no |\n|---|---|\n| correct | maybe |", None),
         ("correct: yes\ncorrect: no", None),
         ("extracted_final_answer: x correct: yes reasoning: differs correct: no", None),
         # A quotation of the response does not outweigh the verdict.
@@ -82,7 +112,9 @@ def test_text_fields_end_before_the_next_field():
 
 
 SEPARATORS = st.sampled_from(["\n", "\n\n", " ", "; ", ", ", "\r\n"])
-MARKED = st.sampled_from(["{}: ", "{}:", "**{}:** ", "**{}**: ", "### {}: ", "- {}: ", "{}:\n", "> {}:  "])
+MARKED = st.sampled_from(
+    ["{}: ", "{}:", "**{}:** ", "**{}**: ", "### {}: ", "- {}: ", "{}:\n", "> {}:  ", "{}： ", "2. {}: ", "[{}]: "]
+)
 VERDICT = st.sampled_from(["yes", "no", "Yes, they match.", "no (another year)", "YES - same", "No."])
 
 
@@ -102,7 +134,9 @@ def test_any_reply_is_parsed(reply):
     assert judgement.confidence is None or 0 <= judgement.confidence <= 100
 
 
-@pytest.mark.parametrize("flood", [".", " ", "*", "\n", "#", "correct: ", "correct:\n", "9"])
+@pytest.mark.parametrize(
+    "flood", [".", " ", "*", "\n", "#", "correct: ", "correct:\n", "9", "|", "{", "|-|\n", "<correct>", "1. "]
+)
 def test_floods_are_parsed_in_linear_time(flood):
     # Quadratic time would be hours.
     text = flood * 200_000
