@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.report.figures.style import (
@@ -97,9 +96,8 @@ def _by_documents(samples: pd.DataFrame) -> pd.DataFrame:
     table = table[table["documents"].notna().groupby(table["benchmark"]).transform("any").astype(bool)]
     rows = []
     for cell in cells(table, "documents"):
-        paid = cell.rows.loc[cell.rows["cost_state"] != "unknown", "cost_usd"]
-        cost = {"cost_mean_usd": paid.mean() if len(paid) else math.nan}
-        rows.append(cell.arm | {"documents": cell.first["documents"]} | cell.counts | cell.score() | cost)
+        place, cost = {"documents": cell.first["documents"]}, {"cost_mean_usd": cell.costs.mean()}
+        rows.append(cell.arm | place | cell.counts | cell.score() | cost)
     found = pd.DataFrame(rows)
     return found.astype({"documents": "Int64"}) if len(found) else found
 

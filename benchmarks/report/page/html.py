@@ -16,7 +16,7 @@ from benchmarks.config.errors import ConfigError
 from benchmarks.report.about import facts_of, warnings_of
 from benchmarks.report.runs import Run, Runs
 from benchmarks.report.tables.formats import as_text
-from benchmarks.running.rows import SAMPLE_COLUMNS
+from benchmarks.running.rows import REPORT_COLUMNS, SAMPLE_COLUMNS
 from benchmarks.running.run_folder import write_whole
 from benchmarks.sources.protect import HIDDEN, PREFIX, unseal
 
@@ -37,16 +37,8 @@ TEXT_CHARS = 1000
 TEXTS = ("prediction", "extracted", "error")
 # Columns that are not shown with a sample.
 LEFT_OUT = (
-    "target",
-    "target_sha256",
-    "started_at",
-    "scorer",
-    "protected",
-    "max_depth",
-    "as_published",
-    "bucket",
-    "documents",
-)
+    "target", "target_sha256", "started_at", "scorer", "protected", "max_depth", "as_published", "bucket", "documents",
+)  # fmt: skip
 
 
 def write_page(
@@ -74,7 +66,7 @@ def write_page(
             samples[name] = default
     hidden = samples["protected"].fillna(False).astype(bool) & ~samples["benchmark"].isin(reveal)
     packed = _Trajectories(runs, samples, hidden)
-    details = [name for name in samples.columns if name not in SAMPLE_COLUMNS and name not in (*_OWN, *LEFT_OUT)]
+    details = [name for name in samples.columns if name not in SAMPLE_COLUMNS and name not in REPORT_COLUMNS]
     names = [run.name for run in runs.runs]
     data = {
         "title": ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else ""),
@@ -99,9 +91,6 @@ def write_page(
             (beside / f"{number}.js").write_text(f'rlmTrajectory({number}, "{text}");\n', encoding="ascii")
     write_whole(out / "report.html", _render(data, list(inline)))
     return written
-
-
-_OWN = ("run", "unscored", "failed")
 
 
 class _Trajectories:
@@ -155,7 +144,7 @@ def _columns(
     """The samples by column: numbers as values, texts as codes into a list of words."""
     import pandas as pd
 
-    table = samples.drop(columns=[name for name in LEFT_OUT if name in samples and name not in details])
+    table = samples.drop(columns=[name for name in LEFT_OUT if name in samples])
     columns = {}
     for name in table.columns:
         column = table[name]

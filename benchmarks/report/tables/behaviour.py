@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.report.runs import prepare, without_reference
@@ -26,13 +25,12 @@ def behaviour_table(samples: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for cell in cells(table.assign(outcome=outcome), "outcome"):
         group = cell.rows
-        paid = group.loc[group["cost_state"] != "unknown", "cost_usd"]
         rows.append(cell.names | {"outcome": cell.first["outcome"]} | cell.counts | {
             "turns": float(group["turns"].mean()), "cells": float(group["cells"].mean()),
             "sub_calls": float(group["sub_calls"].mean()), "max_sub_calls": int(group["sub_calls"].max()),
             "syntax_error": 100 * float((group["syntax_errors"] > 0).mean()),
-            "contradicts_variable": _share(group["contradicts_variable"]),
-            "median_cost_usd": float(paid.median()) if len(paid) else math.nan,
+            "contradicts_variable": 100 * float(group["contradicts_variable"].dropna().astype(float).mean()),
+            "median_cost_usd": float(cell.costs.median()),
             "median_runtime_s": float(group["wall_s"].median()),
         })  # fmt: skip
     return pd.DataFrame(rows)
@@ -72,9 +70,3 @@ def _shares(table: pd.DataFrame, column: str) -> list[dict[str, Any]]:
             "share": 100 * len(cell.rows) / len(of.rows), "score": of.mean(cell.rows["score"]),
         })  # fmt: skip
     return rows
-
-
-def _share(flags: pd.Series) -> float:
-    """Percent of the known flags that are true; NaN if none is known."""
-    known = flags.dropna().astype(bool)
-    return 100 * float(known.mean()) if len(known) else math.nan

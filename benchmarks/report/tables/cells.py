@@ -82,6 +82,11 @@ class Cell:
         return Counts.of(self.rows).columns()
 
     @cached_property
+    def costs(self) -> pd.Series:
+        """The costs of the rows with a known cost; their mean is NaN if there are none."""
+        return self.rows.loc[self.rows["cost_state"] != "unknown", "cost_usd"]
+
+    @cached_property
     def not_stated(self) -> str:
         """The reason why the cell has no score, or an empty text."""
         failed, n = int(self.rows["failed"].sum()), len(self.rows)

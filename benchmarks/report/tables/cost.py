@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from benchmarks.report.runs import prepare, without_reference
@@ -38,7 +37,7 @@ def cost_table(samples: pd.DataFrame) -> pd.DataFrame:
             values = pd.to_numeric(values, errors="coerce").dropna()
             counted = {"n": len(values), "left_out": len(group) - len(values)}
             row = cell.names | {"quantity": title} | cell.counts | counted
-            row |= {name: values.quantile(q) if len(values) else math.nan for name, q in QUANTILES.items()}
+            row |= {name: values.quantile(q) for name, q in QUANTILES.items()}
             row |= {"max": values.max(), "mean": values.mean(), "unknown": 100 * unknown.mean()}
             rows.append(row)
     return pd.DataFrame(rows)

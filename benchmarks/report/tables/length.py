@@ -29,14 +29,13 @@ def length_table(samples: pd.DataFrame) -> pd.DataFrame:
     for cell in cells(with_length(samples), "length"):
         arm = tuple(cell.arm.values())
         usual.setdefault(arm, math.nan if cell.not_stated else _wrong_share(cell))
-        paid = cell.rows[cell.rows["cost_state"] != "unknown"]["cost_usd"]
         rows.append(cell.arm | {"length": cell.first["length"]} | cell.counts | cell.score() | {
             **_lost(cell, usual[arm]),
             "overflow_share": 100 * float((cell.rows["status"] == "context_overflow").mean()),
             "truncated": 100 * float(cell.rows["truncated"].mean()),
             "input_tokens": float(cell.rows["input_tokens"].mean()),
             "context_limit": cell.first["context_limit"],
-            "cost_mean_usd": paid.mean() if len(paid) else math.nan,
+            "cost_mean_usd": cell.costs.mean(),
             "cost_unknown": 100 * float((cell.rows["cost_state"] == "unknown").mean()),
         })  # fmt: skip
     found = pd.DataFrame(rows)
@@ -65,5 +64,5 @@ def _lost(cell: Cell, usual: float) -> dict[str, float]:
 
 
 def _wrong_share(cell: Cell) -> float:
-    answers = cell.rows.loc[cell.rows["status"] == "ok", "score"]
-    return float((1 - answers).mean()) if len(answers) else math.nan
+    """The share of points that the method loses of its answers; NaN without answers."""
+    return float((1 - cell.rows.loc[cell.rows["status"] == "ok", "score"]).mean())

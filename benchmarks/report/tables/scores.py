@@ -71,7 +71,6 @@ def _row(cell: Cell) -> dict[str, Any]:
     group = cell.rows
     status = group["status"].value_counts()
     answered = group[group["status"] == "ok"]
-    paid = group[group["cost_state"] != "unknown"]["cost_usd"]
     states = set(group["cost_state"])
     score = cell.score()
     return cell.names | {"metric": cell.first["metric"]} | cell.counts | {
@@ -87,8 +86,8 @@ def _row(cell: Cell) -> dict[str, Any]:
         "truncated": int(group["truncated"].sum()),
         "wrong_format": int((~answered["format_ok"]).sum()),
         **{name: int(group[name].sum()) for name in MARKS},
-        "cost_mean_usd": paid.mean() if len(paid) else math.nan,
-        "cost_sd_usd": paid.std(ddof=1) if len(paid) > 1 else math.nan,
+        "cost_mean_usd": cell.costs.mean(),
+        "cost_sd_usd": cell.costs.std(),
         "cost_state": "unknown" if "unknown" in states else "known" if "known" in states else "free",
         **_published(cell),
     }  # fmt: skip
