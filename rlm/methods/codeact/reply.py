@@ -25,7 +25,8 @@ _THINK = re.compile(_LEAD + r"THINK[*_ ]{0,3}:", re.MULTILINE)
 _EMPHASIS = re.compile(r"[*_`]+(?=\w)")
 _ARGUMENT_NAME = re.compile(r"query\s*=\s*")
 # The form in which some questions ask for the answer, as in `Answer: X is more common than Y`.
-_FORM = re.compile(r"\banswer:", re.IGNORECASE)
+# `Exact Answer:` is a field of its own and not this form.
+_FORM = re.compile(r"(?P<label>\b[A-Z]\w* )?\b(?P<mark>[Aa]nswer:|ANSWER:)")
 _LABELLED = re.compile(r"\w+:")
 _MAX_SEARCHES = 8
 
@@ -56,8 +57,7 @@ class Turn:
 
 def answer_form(question: str) -> str | None:
     """The mark that a question asks to put before the answer, such as `Answer:`, or None."""
-    found = _FORM.search(question)
-    return found[0] if found else None
+    return next((found["mark"] for found in _FORM.finditer(question) if not found["label"]), None)
 
 
 def read_turn(reply: str, *, truncated: bool = False, form: str | None = None, tool_code: str | None = None) -> Turn:

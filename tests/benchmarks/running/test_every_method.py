@@ -120,7 +120,7 @@ def test_every_method_answers_on_every_benchmark(words: list[str], in_folder: Pa
         assert told["rlm_bm25"].startswith("3 asked, 2 found, child: ")
         # OOLONG asks for the form `Answer: N`, which CodeAct's own mark must not take away.
         expected = "Answer: 42" if benchmark == "oolong" else "42"
-        assert {told[name] for name in ("codeact_bm25", "codeact_subcalls", "react_bm25")} == {expected}
+        assert {told[name] for name in ("codeact_bm25", "codeact_subcalls", "react_bm25")} == {expected}, benchmark
         assert {told[name] for name in REFERENCES} == {"the reference's answer"}
         assert {told[name] for name in AGENTS if name.endswith("_offload")} == {"read the file"}
         assert {told[name] for name in ("claude_code", "codex", "opencode")} == {"read the prompt"}

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlm.methods.codeact.reply import last_words, read_turn
+from rlm.methods.codeact.reply import answer_form, last_words, read_turn
 
 PIECES = st.lists(
     st.sampled_from(
@@ -139,3 +139,9 @@ def test_any_reply_can_be_read(reply: str, truncated: bool) -> None:
     turn = read_turn(reply, truncated=truncated)
     assert all(turn.cells) and all(turn.searches)
     assert last_words(turn)[0] is None or last_words(turn)[0].strip()
+
+
+def test_the_form_of_a_question_is_its_own_mark_and_not_the_end_of_a_longer_label() -> None:
+    assert answer_form("Give the result in the form 'Answer: X is more common than Y'.") == "Answer:"
+    assert answer_form("Reply with these lines:\nExplanation: why\nExact Answer: the answer") is None
+    assert answer_form("How many are there?") is None
