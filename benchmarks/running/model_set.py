@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchmarks.config.errors import ConfigError
 from benchmarks.config.plugins import conf_dir
@@ -55,8 +55,11 @@ class ModelSet:
 
         if id(model) not in self._wrapped:
             self._bare.append(model)
-            stored: Any = self._store and CachedModel(model, self._store, self._config.cache.mode)
-            self._wrapped[id(model)] = stored or model
+            # A new store is false, since it has no calls yet.
+            if self._store is not None:
+                self._wrapped[id(model)] = CachedModel(model, self._store, self._config.cache.mode)
+            else:
+                self._wrapped[id(model)] = model
         return self._wrapped[id(model)]
 
 
