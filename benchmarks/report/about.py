@@ -105,6 +105,8 @@ def _benchmark(described: Mapping[str, Any]) -> str:
         f"{len(described.get('sample_ids') or [])} samples (sha256 {str(described.get('sample_ids_sha256'))[:12]})"
     ]
     parts += [f"{key} {data[key]}" for key in ("source", "repo", "revision", "generator") if data.get(key)]
+    for key, title in (("query_frame", "query frame"), ("answer_form", "answers as")):
+        parts += [f"{title} {data[key]}"] if data.get(key) else []
     parts.append(f"scored by {described.get('scorer')} ({described.get('metric')})")
     return ", ".join(parts)
 

@@ -19,6 +19,9 @@ SETTINGS = {
     "oolong_pairs": ("oolong_pairs", 32_768),
 }
 
+# The form of answers in which the paper asks a benchmark's questions, where there is a choice.
+ANSWER_FORMS = {"codeqa": "numbers"}
+
 CONSISTENT, HIGHER, LOWER, TOO_FEW = "consistent", "higher", "lower", "too few samples to tell"
 
 

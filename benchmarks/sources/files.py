@@ -34,8 +34,10 @@ def is_data_file(name: str) -> bool:
     return name.lower().endswith(ENDINGS)
 
 
-def iter_rows(name: str, open_file: Open, columns: Sequence[str], where: Where | None = None) -> Iterator[Row]:
-    """The rows of one file that match `where`, reduced to `columns`.
+def iter_rows(
+    name: str, open_file: Open, columns: Sequence[str], where: Where | None = None, optional: Sequence[str] = ()
+) -> Iterator[Row]:
+    """The rows of one file that match `where`, reduced to `columns` and `optional`, which are None where missing.
 
     name: gives the format by its suffix, and is used in messages. Only these columns of a parquet file are read, and
     only row groups that can contain a match. Memory is bounded by one row group, or by one row of a json file.
@@ -45,9 +47,11 @@ def iter_rows(name: str, open_file: Open, columns: Sequence[str], where: Where |
     try:
         with open_file() as file:
             if name.lower().endswith(".parquet"):
-                yield from _parquet_rows(name, file, columns, where)
+                rows = _parquet_rows(name, file, columns, where, optional)
             else:
-                yield from _json_rows(name, file, columns, where)
+                rows = _json_rows(name, file, columns, where, optional)
+            for row in rows:
+                yield {**dict.fromkeys(optional), **row} if optional else row
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise DataError(f"{name} cannot be read: {one_line(error)}") from error
 
@@ -80,7 +84,9 @@ def _missing(where: str, columns: Sequence[str], found: Collection[str]) -> Data
 # --- parquet
 
 
-def _parquet_rows(name: str, file: IO[bytes], columns: Sequence[str], where: dict[str, frozenset]) -> Iterator[Row]:
+def _parquet_rows(
+    name: str, file: IO[bytes], columns: Sequence[str], where: dict[str, frozenset], optional: Sequence[str]
+) -> Iterator[Row]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -89,6 +95,7 @@ def _parquet_rows(name: str, file: IO[bytes], columns: Sequence[str], where: dic
         needed = list(dict.fromkeys([*columns, *where]))
         if error := _missing(name, needed, parquet.schema_arrow.names):
             raise error
+        columns = [*columns, *(column for column in optional if column in parquet.schema_arrow.names)]
         for index in range(parquet.num_row_groups):
             if all(_may_hold(parquet, index, column, values) for column, values in where.items()):
                 yield from _row_group_rows(parquet, index, columns, where)
@@ -137,7 +144,9 @@ def _row_group_rows(
 # --- json
 
 
-def _json_rows(name: str, file: IO[bytes], columns: Sequence[str], where: dict[str, frozenset]) -> Iterator[Row]:
+def _json_rows(
+    name: str, file: IO[bytes], columns: Sequence[str], where: dict[str, frozenset], optional: Sequence[str]
+) -> Iterator[Row]:
     lower = name.lower()
     if lower.endswith(".gz"):
         file, lower = cast(IO[bytes], gzip.GzipFile(fileobj=file)), lower.removesuffix(".gz")
@@ -149,7 +158,7 @@ def _json_rows(name: str, file: IO[bytes], columns: Sequence[str], where: dict[s
         if error := _missing(place, list(dict.fromkeys([*columns, *where])), row):
             raise error
         if all(_hashable(row[column]) in values for column, values in where.items()):
-            yield {column: row[column] for column in columns}
+            yield {column: row[column] for column in (*columns, *optional) if column in row}
 
 
 def _lines(name: str, file: IO[bytes]) -> Iterator[tuple[int, Any]]:

@@ -57,8 +57,9 @@ class Source:
         match: Where | None = None,
         count: int | None = None,
         types: Mapping[str, ColumnType] | None = None,
+        optional: Sequence[str] = (),
     ) -> Iterator[Row]:
-        """The rows that match, one at a time, reduced to `columns`.
+        """The rows that match, one at a time, reduced to `columns` and `optional`, which are None where missing.
 
         Only the columns and row groups of parquet files that are needed are read, also over the network. match: column
         -> the value, or a collection of values. count: the expected number of rows; it is checked for the hub only,
@@ -67,7 +68,7 @@ class Source:
         """
         found = 0
         for name, opener in self._files():
-            for row in iter_rows(name, opener, columns, match):
+            for row in iter_rows(name, opener, columns, match, optional):
                 found += 1
                 for column, allowed in (types or {}).items():
                     _check_type(f"{name}, row {found}", column, row[column], allowed)

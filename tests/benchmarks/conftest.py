@@ -63,6 +63,11 @@ def calls(n, **columns):
     return table.astype(CALL_COLUMNS)
 
 
+def hub_data(name):
+    """The identity of data from the hub, in the paper's form."""
+    return {"source": "hub"} | ({"answer_form": "numbers"} if name == "codeqa" else {})
+
+
 def write_run(path, samples, calls=None, /, **manifest):
     """A run folder with its tables and run.json."""
     path.mkdir(parents=True)
@@ -74,7 +79,7 @@ def write_run(path, samples, calls=None, /, **manifest):
         "name": path.name,
         "config": {"method": {"rlm": {"max_depth": 1}}, "seed": 0, "repl": {"confinement": "confined"}},
         "benchmarks": {
-            name: {"scorer": "scorer-1", "metric": "score", "data": {"source": "hub"}, "sample_ids": list(ids)}
+            name: {"scorer": "scorer-1", "metric": "score", "data": hub_data(name), "sample_ids": list(ids)}
             for name, ids in samples.groupby("benchmark")["sample_id"].unique().items()
         },
         "git": {"commit": "0123abcd", "dirty": False},

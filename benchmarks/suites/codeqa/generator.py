@@ -9,7 +9,7 @@ from benchmarks.sources.draws import Draws
 from benchmarks.sources.files import DataError
 from benchmarks.suites.codeqa.corpus import CodeCorpus, Piece, SourceFile
 from benchmarks.suites.codeqa.facts import facts_of
-from benchmarks.suites.codeqa.prompt import LAYOUT, LETTERS, query_of
+from benchmarks.suites.codeqa.prompt import LAYOUT, LETTERS, AnswerForm, query_of
 from benchmarks.suites.codeqa.questions import KINDS, SMALL, CodeQuestion, can_ask
 from benchmarks.suites.codeqa.scorer import CodeTarget
 from rlm.prompt import Prompt
@@ -38,7 +38,9 @@ def kind_of(length: int, index: int) -> str:
     return kinds[index % len(kinds)]
 
 
-def generated_sample(corpus: CodeCorpus, info: SampleInfo, length: int, index: int, seed: int) -> Sample:
+def generated_sample(
+    corpus: CodeCorpus, info: SampleInfo, length: int, index: int, seed: int, form: AnswerForm = "letters"
+) -> Sample:
     """The index-th sample of a length; its prompt is filled up to nearly `length` tokens.
 
     Raises DataError if the packages have too little code.
@@ -53,7 +55,8 @@ def generated_sample(corpus: CodeCorpus, info: SampleInfo, length: int, index: i
             pieces, question = built
             choices, letter = _lettered(question, length, index, seed, draws)
             context = "".join(piece.text for piece in sorted(pieces, key=lambda piece: piece.path))
-            return Sample(info, Prompt(context, query_of(question.text, choices), LAYOUT), CodeTarget(letter, choices))
+            prompt = Prompt(context, query_of(question.text, choices, form), LAYOUT)
+            return Sample(info, prompt, CodeTarget(letter, choices))
     raise DataError(f"benchmark.codeqa: {', '.join(corpus.packages)} give no question for {length} tokens")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from benchmarks.sample import Sample, SampleInfo
 from benchmarks.sources.files import DataError
 from benchmarks.sources.hub import HubData, Source
-from benchmarks.suites.codeqa.prompt import LAYOUT, LETTERS, query_of
+from benchmarks.suites.codeqa.prompt import LAYOUT, LETTERS, LONGBENCH_ENDING, AnswerForm, query_of
 from benchmarks.suites.codeqa.scorer import CodeTarget
 from rlm.prompt import Prompt
 
@@ -27,7 +27,8 @@ _TYPES = dict.fromkeys(("_id", "difficulty", "question", *_CHOICES, "answer", "c
 class LongBenchRows:
     """The rows of the code domain, read on first use. Raises DataError."""
 
-    def __init__(self, where: str, revision: str) -> None:
+    def __init__(self, where: str, revision: str, form: AnswerForm = "letters") -> None:
+        self._form = form
         self._source = Source(where, HubData(REPO, revision, "train"), "benchmark.codeqa.source")
 
     @cached_property
@@ -42,8 +43,8 @@ class LongBenchRows:
     def sample(self, sample_id: str) -> Sample:
         info, row = self.infos[sample_id], self._table[self._places[sample_id]]
         choices = tuple(row[name] for name in _CHOICES)
-        prompt = Prompt(row["context"], query_of(row["question"], choices), LAYOUT)
-        return Sample(info, prompt, CodeTarget(row["answer"], choices))
+        query = query_of(row["question"], choices, self._form, LONGBENCH_ENDING)
+        return Sample(info, Prompt(row["context"], query, LAYOUT), CodeTarget(row["answer"], choices))
 
     def provenance(self) -> dict[str, object]:
         return self._source.identity() | {"rows": len(self._table), "domain": _DOMAIN}

@@ -14,7 +14,8 @@ from benchmarks.sample import Constant, Judge, Sample, SampleInfo, Score, Unlabe
 from benchmarks.sources.hub import GENERATED
 from benchmarks.suites.codeqa.corpus import CodeCorpus
 from benchmarks.suites.codeqa.generator import GENERATOR, SHORTEST, generated_sample, kind_of
-from benchmarks.suites.codeqa.prompt import LETTERS, answer_of
+from benchmarks.suites.codeqa.number_scorer import score_number
+from benchmarks.suites.codeqa.prompt import LETTERS, NUMBERS, AnswerForm, answer_of
 from benchmarks.suites.codeqa.rows import REVISION, LongBenchRows
 from benchmarks.suites.codeqa.scorer import CodeTarget, score_answer
 from benchmarks.suites.settings import EACH_ONCE, LONGEST, Encoding, SampleCount
@@ -27,7 +28,8 @@ class CodeQA:
     """LongBench-v2's questions on code repositories, or generated ones in the same form. A target is a CodeTarget.
 
     source: `generated`, `hub`, or the path of LongBench-v2 rows. lengths, samples, seed, packages, encoding: of
-    generated samples; a length is the tokens of a complete prompt.
+    generated samples; a length is the tokens of a complete prompt. answer_form: `letters` as LongBench-v2, or `numbers`
+    as the paper: choices 0 to 3, and the answer is one number.
     """
 
     name = "codeqa"
@@ -46,8 +48,12 @@ class CodeQA:
         seed: Annotated[int, Ge(0)] = 0,
         packages: tuple[str, ...] = (),
         encoding: Encoding = DEFAULT_ENCODING,
+        answer_form: AnswerForm = "letters",
     ) -> None:
-        self._rows = None if source == GENERATED else LongBenchRows(source, revision)
+        self._form: AnswerForm = answer_form
+        if answer_form == "numbers":
+            self.scorer = "codeqa-number-1"
+        self._rows = None if source == GENERATED else LongBenchRows(source, revision, answer_form)
         self._seed, self._encoding = seed, encoding
         self._corpus = CodeCorpus(packages, encoding)
         self._plan: dict[str, tuple[SampleInfo, int, int]] = {}
@@ -65,33 +71,36 @@ class CodeQA:
     def sample(self, sample_id: str) -> Sample:
         if self._rows is not None:
             return self._rows.sample(sample_id)
-        return generated_sample(self._corpus, *self._plan[sample_id], self._seed)
+        return generated_sample(self._corpus, *self._plan[sample_id], self._seed, self._form)
 
     async def score(self, target: CodeTarget, answer: str | None, judge: Judge | None = None) -> Score:
-        return await asyncio.to_thread(score_answer, target, answer)
+        return await asyncio.to_thread(score_answer if self._form == "letters" else score_number, target, answer)
 
     def oracle(self, target: CodeTarget) -> str:
-        return answer_of(target.letter)
+        return answer_of(target.letter, self._form)
 
     def constants(self, samples: Sequence[UnlabelledSample]) -> Sequence[Constant]:
-        """Each letter, and a flood of all letters."""
-        letters = [partial(_always, answer_of(letter)) for letter in LETTERS]
-        return [*letters, partial(_always, "\n".join(map(answer_of, reversed(LETTERS))))]
+        """Each choice, and a flood of all choices."""
+        answers = [answer_of(letter, self._form) for letter in LETTERS]
+        return [partial(_always, answer) for answer in (*answers, "\n".join(reversed(answers)))]
 
     def target_of(self, row: Mapping[str, Any]) -> CodeTarget:
-        letter = str(row.get("target", "")).strip().strip("()")
-        if letter not in tuple(LETTERS):
-            raise ValueError(f"target is {row.get('target')!r}: expected the letter A, B, C or D")
-        return CodeTarget(letter)
+        mark = str(row.get("target", "")).strip().strip("()")
+        if mark in tuple(LETTERS):
+            return CodeTarget(mark)
+        if self._form == "numbers" and mark in tuple(NUMBERS):
+            return CodeTarget(LETTERS[NUMBERS.index(mark)])
+        numbers = ", or a number from 0 to 3" if self._form == "numbers" else ""
+        raise ValueError(f"target is {row.get('target')!r}: expected the letter A, B, C or D{numbers}")
 
     def target_bytes(self, target: CodeTarget) -> bytes:
-        return json.dumps(target.letter).encode()
+        return json.dumps(target.letter if self._form == "letters" else LETTERS.index(target.letter)).encode()
 
     def provenance(self) -> Mapping[str, Any]:
         if self._rows is not None:
-            return self._rows.provenance()
+            return {**self._rows.provenance(), "answer_form": self._form}
         made_of = {"source": GENERATED, "generator": GENERATOR, "seed": self._seed, "encoding": self._encoding}
-        return made_of | self._corpus.provenance()
+        return made_of | self._corpus.provenance() | {"answer_form": self._form}
 
 
 def _always(answer: str, sample: UnlabelledSample) -> str:

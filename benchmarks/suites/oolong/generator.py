@@ -37,13 +37,16 @@ _PREAMBLE = (
 )
 
 
-def generated_window(length: int, index: int, seed: int, encoding: str, room: int | None = None) -> LabelledWindow:
+def room_of(length: int) -> int:
+    """Tokens of a prompt of this length that are left for an OOLONG question and the instruction."""
+    return _ROOM_OF_SHORT if length < _SHORT else _ROOM
+
+
+def generated_window(length: int, index: int, seed: int, encoding: str, room: int) -> LabelledWindow:
     """A window of `length` tokens, of which `room` are left for the question and the instruction.
 
     index: the number of the window among those of its length. Raises ValueError if fewer than four lines fit.
     """
-    if room is None:
-        room = _ROOM_OF_SHORT if length < _SHORT else _ROOM
     draws = Draws(seed, "window", length, index)
     order = "', '".join(draws.shuffled(LABELS))
     drafted, units = _drafted(draws, length - room), _units(encoding)

@@ -36,12 +36,13 @@ def read_window(source: Source, **match: Any) -> LabelledWindow:
 class OolongRows:
     """Samples from rows of oolong-synth, read on first use.
 
-    where: `hub` or a path. lengths: values of `context_len`. samples: at most so many of each length.
+    where: `hub` or a path. lengths: values of `context_len`. samples: at most so many of each length. frame: text
+    before each question.
     """
 
-    def __init__(self, where: str, lengths: Sequence[int], samples: int) -> None:
+    def __init__(self, where: str, lengths: Sequence[int], samples: int, frame: str = "") -> None:
         self.source = Source(where, OOLONG_SYNTH, "benchmark.oolong.source")
-        self._lengths, self._samples = lengths, samples
+        self._lengths, self._samples, self._frame = lengths, samples, frame
         self._window = lru_cache(maxsize=4)(self._read_window)
 
     @cached_property
@@ -58,7 +59,8 @@ class OolongRows:
             raise DataError(f"{self.source.origin}, row with id {row['id']!r}: {error}") from error
         task = str(row["task"]).rpartition(".")[2]
         question = parsed_question(row["question"], gold, window.lines)
-        return Sample(info, prompt_of(window, row["question"]), OolongTarget(gold, task, window.lines, question))
+        prompt = prompt_of(window, row["question"], frame=self._frame)
+        return Sample(info, prompt, OolongTarget(gold, task, window.lines, question))
 
     @cached_property
     def _rows(self) -> dict[str, tuple[SampleInfo, Mapping[str, Any]]]:

@@ -43,11 +43,13 @@ class OolongTarget:
 def score_answer(target: OolongTarget, answer: str | None) -> Score:
     """Score an answer; None scores 0. format_ok: the last line has the form that the question asks for.
 
-    details: task and answer_type. If the answer exposes labels, as lines that end in `|| Label: ...` in the order of
-    the window, also `label_accuracy` and `score_of_labels`.
+    details: task, answer_type and `contains_gold`, the reward of the paper's authors. If the answer exposes labels, as
+    lines that end in `|| Label: ...` in the order of the window, also `label_accuracy` and `score_of_labels`.
     """
     gold, text = target.gold, answer or ""
-    details: dict[str, float | str | None] = {"task": target.task, "answer_type": gold.answer_type}
+    details: dict[str, float | str | None] = {
+        "task": target.task, "answer_type": gold.answer_type, "contains_gold": float(contains_gold(gold, text)),
+    }  # fmt: skip
     if not text.strip():
         return Score(0.0, 0.0, False, "", details)
     exposed = written_labels(text)
@@ -106,6 +108,18 @@ def lenient_score(gold: Gold, answer: str) -> float:
     if str(value) in LABELS:
         return float(_only(LABELS, text) == value)
     return float(_words(text) == _words(str(value)))
+
+
+def contains_gold(gold: Gold, answer: str) -> bool:
+    """True if the text of the gold value is anywhere in an answer, ignoring case: the reward of the paper's authors.
+
+    It is no score: `42` is in `1420`, and an answer that names all labels contains each.
+    """
+    value = gold.value
+    if isinstance(value, datetime.datetime):
+        forms = (f"{value:%m/%d}/{value.year:04d}", f"{value.year:04d}-{value:%m-%d}")
+        return any(form in answer for form in forms)
+    return str(value).lower() in answer.lower()
 
 
 def label_accuracy(predicted: Sequence[str | None], target: OolongTarget) -> float:

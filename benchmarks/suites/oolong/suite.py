@@ -13,16 +13,16 @@ from annotated_types import Ge, Le, MinLen
 
 from benchmarks.sample import Constant, Judge, Sample, SampleInfo, Score, UnlabelledSample
 from benchmarks.sources.hub import GENERATED
-from benchmarks.suites.oolong.generator import GENERATOR, SHORTEST, generated_window, made_of
+from benchmarks.suites.oolong.generator import GENERATOR, SHORTEST, generated_window, made_of, room_of
 from benchmarks.suites.oolong.gold import Gold
 from benchmarks.suites.oolong.plan import PLAN, planned_questions
-from benchmarks.suites.oolong.prompt import prompt_of
+from benchmarks.suites.oolong.prompt import PAPER_FRAME, QueryFrame, prompt_of
 from benchmarks.suites.oolong.questions import KINDS, WindowQuestion
 from benchmarks.suites.oolong.rows import OolongRows
 from benchmarks.suites.oolong.scorer import PHRASES, OolongTarget, score_answer
 from benchmarks.suites.oolong.windows import LABELS, LabelledWindow, written_users
 from benchmarks.suites.settings import EACH_ONCE, LONGEST, Encoding, SampleCount
-from rlm.models.tokens import DEFAULT_ENCODING
+from rlm.models.tokens import DEFAULT_ENCODING, count_tokens
 
 Lengths = Annotated[tuple[Annotated[int, Ge(SHORTEST), Le(LONGEST)], ...], MinLen(1), EACH_ONCE]
 
@@ -32,6 +32,7 @@ class Oolong:
 
     source: `generated`, `hub`, or the path of rows of oolong-synth. lengths: tokens of the complete prompt for
     generated samples, values of `context_len` for rows. samples: for each length; 25 questions share a window.
+    query_frame: `paper` puts the facts about the data that the paper's runs state before each question.
     """
 
     name = "oolong"
@@ -48,9 +49,11 @@ class Oolong:
         samples: SampleCount = 50,
         seed: int = 0,
         encoding: Encoding = DEFAULT_ENCODING,
+        query_frame: QueryFrame = "none",
     ) -> None:
         self._seed, self._encoding = seed, encoding
-        self._rows = None if source == GENERATED else OolongRows(source, lengths, samples)
+        self._query_frame, self._frame = query_frame, PAPER_FRAME if query_frame == "paper" else ""
+        self._rows = None if source == GENERATED else OolongRows(source, lengths, samples, self._frame)
         self._plan: dict[str, tuple[SampleInfo, int, int]] = {}
         for index, length in itertools.product(range(samples), lengths):
             number, place = divmod(index, len(PLAN))
@@ -73,7 +76,7 @@ class Oolong:
         kind = KINDS[question.kind]
         gold = Gold.of(repr([question.answer(window.lines)]), kind.answer_type)
         target = OolongTarget(gold, kind.task, window.lines, question)
-        return Sample(info, prompt_of(window, question.words()), target)
+        return Sample(info, prompt_of(window, question.words(), frame=self._frame), target)
 
     async def score(self, target: OolongTarget, answer: str | None, judge: Judge | None = None) -> Score:
         return await asyncio.to_thread(score_answer, target, answer)
@@ -98,12 +101,12 @@ class Oolong:
         return json.dumps({"answer": target.gold.answer, "answer_type": target.gold.answer_type}).encode()
 
     def provenance(self) -> Mapping[str, Any]:
-        if self._rows is not None:
-            return self._rows.source.identity()
-        return made_of(GENERATOR, self._seed, self._encoding)
+        made = made_of(GENERATOR, self._seed, self._encoding) if self._rows is None else self._rows.source.identity()
+        return {**made, "query_frame": self._query_frame}
 
     def _generate(self, length: int, number: int) -> tuple[LabelledWindow, tuple[WindowQuestion, ...]]:
-        window = generated_window(length, number, self._seed, self._encoding)
+        room = room_of(length) + count_tokens(self._frame, self._encoding)
+        window = generated_window(length, number, self._seed, self._encoding, room)
         return window, planned_questions(self._seed, length, number, window.lines)
 
 

@@ -23,10 +23,13 @@ _MOST_TRIED = 2000
 
 
 class GeneratedWindows:
-    """The windows of a seed. Tasks of one length and number share a window, except those without pairs in it."""
+    """The windows of a seed. Tasks of one length and number share a window, except those without pairs in it.
 
-    def __init__(self, seed: int, encoding: str) -> None:
-        self._seed, self._encoding = seed, encoding
+    frame_tokens: the tokens that are kept free for a text before the question.
+    """
+
+    def __init__(self, seed: int, encoding: str, frame_tokens: int = 0) -> None:
+        self._seed, self._encoding, self._room = seed, encoding, _ROOM + frame_tokens
         self._shared = lru_cache(maxsize=2)(self._choose)
 
     def window(self, length: int, number: int, task: int) -> LabelledWindow:
@@ -52,4 +55,4 @@ class GeneratedWindows:
         return max(candidates, key=tasks_with_pairs)
 
     def _generated(self, length: int, index: int) -> LabelledWindow:
-        return generated_window(length, index, self._seed, self._encoding, _ROOM)
+        return generated_window(length, index, self._seed, self._encoding, self._room)

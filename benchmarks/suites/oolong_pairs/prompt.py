@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from benchmarks.suites.oolong.prompt import PAPER_FRAME as OOLONG_PAPER_FRAME
 from benchmarks.suites.oolong.windows import LABELS
 from benchmarks.suites.oolong_pairs.conditions import CONDITIONS
 from rlm.prompt import Message
@@ -11,6 +12,7 @@ _QUERY = (
     "its answer falls into: {labels}. Write each pair once, on a line of its own, as (user_id_1, user_id_2) with the "
     "lower ID first. If no pair qualifies, write: none"
 )
+PAPER_FRAME = f"{OOLONG_PAPER_FRAME} The list that is asked for may be empty."
 LAYOUT: tuple[Message, ...] = (
     {"role": "system", "content": "Answer the question about the lines below.\n\n{context}"},
     {"role": "user", "content": "{query}"},

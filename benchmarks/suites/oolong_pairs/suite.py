@@ -14,15 +14,15 @@ from annotated_types import Ge, Le, MinLen
 from benchmarks.sample import Constant, Judge, Sample, SampleInfo, Score, UnlabelledSample
 from benchmarks.sources.hub import GENERATED
 from benchmarks.suites.oolong.generator import SHORTEST, made_of
-from benchmarks.suites.oolong.prompt import prompt_of
+from benchmarks.suites.oolong.prompt import QueryFrame, prompt_of
 from benchmarks.suites.oolong.windows import written_users
 from benchmarks.suites.oolong_pairs.conditions import CONDITIONS, MOST_WRITTEN, GoldPairs, gold_pairs
 from benchmarks.suites.oolong_pairs.generator import GENERATOR, ORDER, GeneratedWindows
-from benchmarks.suites.oolong_pairs.prompt import LAYOUT, question
+from benchmarks.suites.oolong_pairs.prompt import LAYOUT, PAPER_FRAME, question
 from benchmarks.suites.oolong_pairs.rows import LabelledText, PairRows, is_text_file
 from benchmarks.suites.oolong_pairs.scorer import score_answer
 from benchmarks.suites.settings import EACH_ONCE, LONGEST, Encoding, SampleCount
-from rlm.models.tokens import DEFAULT_ENCODING
+from rlm.models.tokens import DEFAULT_ENCODING, count_tokens
 
 Lengths = Annotated[tuple[Annotated[int, Ge(SHORTEST), Le(LONGEST)], ...], MinLen(1), EACH_ONCE]
 
@@ -32,7 +32,8 @@ class OolongPairs:
 
     source: `generated`, `hub`, or a path: a folder or file of the hub's rows, or one labelled window as a .txt file.
     windows: the source of the windows of oolong-synth; null for the same as `source`. lengths: tokens of the complete
-    prompt. samples: for each length; the 20 tasks share a window, and the next 20 have another.
+    prompt. samples: for each length; the 20 tasks share a window, and the next 20 have another. query_frame: `paper`
+    puts the facts about the data that the paper's runs state before each question.
     """
 
     name = "oolong_pairs"
@@ -50,9 +51,11 @@ class OolongPairs:
         samples: SampleCount = 20,
         seed: int = 0,
         encoding: Encoding = DEFAULT_ENCODING,
+        query_frame: QueryFrame = "none",
     ) -> None:
         self._seed, self._encoding = seed, encoding
-        self._generated = GeneratedWindows(seed, encoding)
+        self._query_frame, self._frame = query_frame, PAPER_FRAME if query_frame == "paper" else ""
+        self._generated = GeneratedWindows(seed, encoding, count_tokens(self._frame, encoding))
         self._text = LabelledText(source) if is_text_file(source) else None
         self._rows = PairRows(source, windows) if source != GENERATED and self._text is None else None
         self._plan: dict[str, tuple[SampleInfo, int, int, int]] = {}
@@ -84,7 +87,7 @@ class OolongPairs:
         gold = gold_pairs(task, window.lines)
         if self._rows is not None:
             self._rows.check(length, gold)
-        return Sample(info, prompt_of(window, asked, LAYOUT), gold)
+        return Sample(info, prompt_of(window, asked, LAYOUT, self._frame), gold)
 
     async def score(self, target: GoldPairs, answer: str | None, judge: Judge | None = None) -> Score:
         return await asyncio.to_thread(score_answer, target, answer)
@@ -109,7 +112,8 @@ class OolongPairs:
 
     def provenance(self) -> Mapping[str, Any]:
         files = self._rows or self._text
-        return made_of(GENERATOR, self._seed, self._encoding) if files is None else files.provenance()
+        made = made_of(GENERATOR, self._seed, self._encoding) if files is None else files.provenance()
+        return {**made, "query_frame": self._query_frame}
 
 
 def all_pairs(text: str) -> str:

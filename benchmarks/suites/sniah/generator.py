@@ -19,15 +19,21 @@ VARIANTS = {
     "single_3": (PROSE, "uuid"),
     "noise_uuid": (NOISE, "uuid"),
 }
-GENERATOR = "sniah-generated-1"
+# Version 2: room for the output is kept free.
+GENERATOR = "sniah-generated-2"
 DEPTHS = 40
 # A shorter prompt has no room for a haystack.
 SHORTEST = 256
 _FOLDER = Path(__file__).parent
 
 
-def generated_sample(info: SampleInfo, length: int, variant: str, index: int, seed: int, encoding: str) -> Sample:
-    """The index-th sample of a variant; its prompt is filled up to the last sentence within `length` tokens."""
+def generated_sample(
+    info: SampleInfo, length: int, variant: str, index: int, seed: int, encoding: str, output_tokens: int
+) -> Sample:
+    """The index-th sample of a variant.
+
+    Its prompt is filled up to the last sentence within `length` tokens, of which `output_tokens` are kept free.
+    """
     haystack, kind = VARIANTS[variant]
     draws = Draws(seed, "sniah", variant, length, index)
     key = "-".join(draws.pick(words) for words in word_lists(_FOLDER / "keys.txt").values())
@@ -39,13 +45,13 @@ def generated_sample(info: SampleInfo, length: int, variant: str, index: int, se
         depth_percent(length, index, seed),
         draws,
         after="\n" + query,
-        budget=length - count_tokens(head + "\n", encoding),
+        budget=length - output_tokens - count_tokens(head + "\n", encoding),
         encoding=encoding,
     )
     return Sample(info, Prompt(context, query, layout(head)), value)
 
 
-def made_of(seed: int, encoding: str) -> dict[str, str | int]:
+def made_of(seed: int, encoding: str, output_tokens: int) -> dict[str, str | int]:
     """Everything that determines generated samples, for the manifest of a run."""
     texts = texts_sha256(_FOLDER.glob("*.txt"))
     return {
@@ -54,6 +60,7 @@ def made_of(seed: int, encoding: str) -> dict[str, str | int]:
         "texts_sha256": texts,
         "seed": seed,
         "encoding": encoding,
+        "output_tokens": output_tokens,
     }
 
 

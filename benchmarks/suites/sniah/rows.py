@@ -12,10 +12,15 @@ from rlm.prompt import CONTEXT_MARK, QUERY_MARK, Prompt
 
 # The columns that are read, with their types.
 _TYPES = {"index": ID, "input": str, "outputs": (list, str, int), "length": int}
+# The start of the answer, which RULER's client appends to the input. Older files have it in the input or not at all.
+_PREFIX = "answer_prefix"
 
 
 class RulerRows:
-    """The samples of a file with RULER rows {index, input, outputs, length}, read on first use."""
+    """The samples of a file with RULER rows {index, input, outputs, length, answer_prefix}, read on first use.
+
+    `answer_prefix` may be missing.
+    """
 
     def __init__(self, path: str) -> None:
         self.source = Source(path, HubData("RULER niah_single", "local"), "benchmark.sniah.source")
@@ -39,15 +44,20 @@ class RulerRows:
     @cached_property
     def _rows(self) -> dict[str, tuple[SampleInfo, str, str]]:
         rows: dict[str, tuple[SampleInfo, str, str]] = {}
-        for row in self.source.rows(tuple(_TYPES), types=_TYPES):
+        for row in self.source.rows(tuple(_TYPES), types=_TYPES, optional=(_PREFIX,)):
             values = row["outputs"] if isinstance(row["outputs"], list) else [row["outputs"]]
             if len(values) != 1 or not isinstance(values[0], str | int) or not str(values[0]).strip():
                 raise DataError(
                     f"{self.source.origin}, row {row['index']}: outputs is {values!r:.60}: expected one hidden value"
                 )
+            prefix = row[_PREFIX] or ""
+            if not isinstance(prefix, str):
+                raise DataError(
+                    f"{self.source.origin}, row {row['index']}: {_PREFIX} is {prefix!r:.60}: expected a string"
+                )
             sample_id = f"ruler-{row['index']}"
             if sample_id in rows:
                 sample_id += f"-{len(rows)}"
             info = SampleInfo(sample_id, sample_id, "ruler", "constant", row["length"])
-            rows[sample_id] = (info, row["input"], str(values[0]))
+            rows[sample_id] = (info, row["input"] + prefix, str(values[0]))
         return rows

@@ -25,8 +25,9 @@ Lengths = Annotated[tuple[Annotated[int, Ge(SHORTEST), Le(LONGEST)], ...], MinLe
 class SNIAH:
     """A single needle in a haystack. A target is the hidden value, a string.
 
-    source: `generated`, or the path of RULER rows. variants: taken in turn. lengths: tokens of the complete prompt.
-    samples: number of samples of each length. Raises ValueError for a source that does not exist.
+    source: `generated`, or the path of RULER rows. variants: taken in turn. lengths: tokens of the prompt and its
+    output. samples: number of samples of each length. output_tokens: the part of a generated length that is kept free
+    for the output. Raises ValueError for a source that does not exist.
     """
 
     name = "sniah"
@@ -43,12 +44,13 @@ class SNIAH:
         samples: SampleCount = 50,
         seed: int = 0,
         encoding: Encoding = DEFAULT_ENCODING,
+        output_tokens: Annotated[int, Ge(0), Le(SHORTEST // 2)] = MAX_ANSWER_TOKENS,
     ) -> None:
         if source == HUB:
             raise ValueError(
                 "benchmark.sniah.source is 'hub': expected 'generated' or the path of RULER rows; the hub has none"
             )
-        self._seed, self._encoding = seed, encoding
+        self._seed, self._encoding, self._output_tokens = seed, encoding, output_tokens
         self._rows = None if source == GENERATED else RulerRows(source)
         self._plan: dict[str, tuple[SampleInfo, int, str, int]] = {}
         for index, length in itertools.product(range(samples), lengths):
@@ -69,7 +71,7 @@ class SNIAH:
     def sample(self, sample_id: str) -> Sample:
         if self._rows is not None:
             return self._rows.sample(sample_id)
-        return generated_sample(*self._plan[sample_id], self._seed, self._encoding)
+        return generated_sample(*self._plan[sample_id], self._seed, self._encoding, self._output_tokens)
 
     async def score(self, target: str, answer: str | None, judge: Judge | None = None) -> Score:
         return await asyncio.to_thread(score_answer, target, answer)
@@ -94,4 +96,6 @@ class SNIAH:
         return json.dumps(target).encode()
 
     def provenance(self) -> Mapping[str, Any]:
-        return made_of(self._seed, self._encoding) if self._rows is None else self._rows.source.identity()
+        if self._rows is not None:
+            return self._rows.source.identity()
+        return made_of(self._seed, self._encoding, self._output_tokens)

@@ -103,7 +103,10 @@ def test_the_table_leaves_generated_data_and_matches_without_a_judge_alone(make_
         ({"config": {"model": {"root": {"reasoning_effort": "medium"}}}}, True),
         ({"config": {"model": {"root": {"reasoning_effort": "high"}}}}, False),
         ({"config": {"method": {"rlm": {"max_depth": 5}}}}, False),
-        ({"benchmarks": {"codeqa": {"data": {"source": "generated"}}}}, False),
+        ({"benchmarks": {"codeqa": {"data": {"source": "generated", "answer_form": "numbers"}}}}, False),
+        ({"benchmarks": {"codeqa": {"data": {"source": "hub", "answer_form": "numbers"}}}}, True),
+        ({"benchmarks": {"codeqa": {"data": {"source": "hub", "answer_form": "letters"}}}}, False),
+        ({"benchmarks": {"codeqa": {"data": {"source": "hub"}}}}, False),
     ],
 )
 def test_a_published_figure_is_shown_only_for_the_settings_of_the_paper(make_run, make_rows, manifest, published):

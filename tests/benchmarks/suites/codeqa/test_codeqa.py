@@ -61,6 +61,19 @@ def test_real_rows_load_and_their_oracle_is_right(shared_data, own_cache):
     assert benchmark.infos() == infos
 
 
+def test_real_rows_end_with_longbenchs_sentence_or_ask_for_a_number(shared_data, own_cache):
+    letters, numbers = (CodeQA(source=str(shared_data / "codeqa"), answer_form=form) for form in ("letters", "numbers"))
+    for info in letters.infos():
+        lettered, numbered = letters.sample(info.sample_id), numbers.sample(info.sample_id)
+        choices = lettered.target.choices
+        assert lettered.prompt.query.endswith(
+            f'(D) {choices[3]}\n\nFormat your response as follows: "The correct answer is (insert answer here)".'
+        )
+        assert all(f"\n{number}: {choice}\n" in numbered.prompt.query for number, choice in enumerate(choices))
+        assert "(A)" not in numbered.prompt.query.partition("Choices:")[2].replace(" ".join(choices), "")[:3]
+        assert asyncio.run(numbers.score(numbered.target, numbers.oracle(numbered.target))).value == 1
+
+
 def test_an_unknown_sample_is_a_key_error():
     with pytest.raises(KeyError):
         generated().sample("codeqa-1024-999")
@@ -423,3 +436,62 @@ def test_invalid_settings_are_refused_in_one_line(changes, message):
         benchmark = make(CodeQA, settings, "benchmark.codeqa")
         benchmark.sample(benchmark.infos()[0].sample_id)
     assert "\n" not in str(caught.value)
+
+
+# --- numbers as answers
+
+
+NUMBERED = CodeQA(answer_form="numbers")
+
+
+@pytest.mark.parametrize(
+    ("answer", "value", "lenient", "format_ok"),
+    [
+        ("2", 1, 1, True),
+        (" **2**.\n", 1, 1, True),
+        ("(2)", 1, 1, True),
+        ("1", 0, 0, True),
+        ("The correct answer is (2)", 0, 1, False),
+        ("Choice 1 is wrong, so the answer is 2.", 0, 1, False),
+        ('{"answer": 2}', 0, 1, False),
+        ("third", 0, 1, False),
+        ("The answer is 20", 0, 0, False),
+        ("The answer is 2.5", 0, 0, False),
+        ("0 1 2 3", 0, 0, False),
+        ("C", 0, 0, False),
+        ("22", 0, 0, False),
+        ("", 0, 0, False),
+        (None, 0, 0, False),
+    ],
+)
+def test_a_number_is_right_if_it_is_the_complete_answer(answer, value, lenient, format_ok):
+    target = CodeTarget("C", ("first", "second", "third", "fourth"))
+    found = asyncio.run(NUMBERED.score(target, answer))
+    assert (found.value, found.lenient, found.format_ok) == (value, lenient, format_ok)
+
+
+@given(st.text())
+def test_any_answer_has_a_number_score(answer):
+    found = asyncio.run(NUMBERED.score(CodeTarget("A"), answer))
+    assert found.value in (0, 1) and found.value <= found.lenient <= 1
+
+
+def test_numbers_are_the_form_of_prompts_targets_constants_and_provenance():
+    benchmark = generated(lengths=[512], answer_form="numbers")
+    samples = [benchmark.sample(info.sample_id) for info in benchmark.infos()]
+    for sample, lettered in zip(
+        samples, map(generated(lengths=[512]).sample, (s.sample_id for s in samples)), strict=True
+    ):
+        assert sample.prompt.context == lettered.prompt.context
+        assert sample.prompt.query.endswith("nothing else: 0, 1, 2 or 3.")
+        assert f"\n{benchmark.oracle(sample.target)}: " in sample.prompt.query
+        assert json.loads(benchmark.target_bytes(sample.target)) == LETTERS.index(sample.target.letter)
+        assert benchmark.target_of({"target": json.loads(benchmark.target_bytes(sample.target))}).letter == (
+            sample.target.letter
+        )
+    constants = [constant(samples[0]) for constant in benchmark.constants(samples)]
+    assert constants == ["0", "1", "2", "3", "3\n2\n1\n0"]
+    assert benchmark.provenance()["answer_form"] == "numbers" and benchmark.scorer == "codeqa-number-1"
+    assert CodeQA().scorer == "longbench-v2-letter-2"
+    with pytest.raises(ValueError, match="or a number from 0 to 3"):
+        benchmark.target_of({"target": 4})

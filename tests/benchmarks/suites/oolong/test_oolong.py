@@ -181,7 +181,7 @@ def test_rows_of_the_hub_load_from_a_local_copy(tmp_path, name):
     assert gold_labels(sample) == ["entity", "human being", "location"]
     score = asyncio.run(benchmark.score(sample.target, "Answer: 1"))
     assert score.value == 1
-    assert score.details == {"task": "NUMERIC_ONE_CLASS", "answer_type": "NUMERIC"}
+    assert score.details == {"task": "NUMERIC_ONE_CLASS", "answer_type": "NUMERIC", "contains_gold": 1}
 
 
 def test_a_labelled_column_in_the_wrong_place_stops_the_run(tmp_path):
@@ -240,3 +240,31 @@ def test_invalid_settings_are_refused_with_their_key(settings):
 
 
 SHA256 = "e016431035ac1ceaa673f1c0348a7b784887050dc5c3b7226db8350564b9f87a"
+
+
+# --- query frames
+
+
+@pytest.mark.parametrize("length", [512, 2048, 8192])
+def test_the_papers_frame_precedes_each_question_and_prompts_still_fit(length):
+    framed, plain = (samples(Oolong(lengths=(length,), samples=5, query_frame=frame)) for frame in ("paper", "none"))
+    for sample, other in zip(framed, plain, strict=True):
+        frame, _, question = sample.prompt.query.partition("\n\n")
+        assert all(label in frame for label in LABELS) and "Infer the category" in frame
+        assert "End your reply with a line" in question
+        assert sum(count_tokens(message["content"]) for message in sample.prompt.messages()) <= length
+        assert "Infer the category" not in other.prompt.query
+
+
+def test_rows_get_the_frame_too_and_the_manifest_names_it(tmp_path):
+    path = write(tmp_path / "rows.jsonl", [row()])
+    plain, framed = (Oolong(source=path, query_frame=frame) for frame in ("none", "paper"))
+    (sample,) = samples(framed)
+    assert samples(plain)[0].prompt.query == "How many 'entity'?"
+    assert sample.prompt.query.endswith(".\n\nHow many 'entity'?")
+    assert [one.provenance()["query_frame"] for one in (plain, framed)] == ["none", "paper"]
+
+
+def test_an_unknown_frame_is_refused():
+    with pytest.raises(SettingError, match="query_frame is 'papers': expected"):
+        make(Oolong, {"query_frame": "papers"}, "benchmark.oolong")

@@ -9,7 +9,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from benchmarks.suites.oolong.gold import Gold
-from benchmarks.suites.oolong.scorer import PHRASES, OolongTarget, extract, official_score, score_answer
+from benchmarks.suites.oolong.scorer import (
+    PHRASES,
+    OolongTarget,
+    contains_gold,
+    extract,
+    official_score,
+    score_answer,
+)
 
 NUMBER = Gold.of("[42]", "ANSWER_TYPE.NUMERIC")
 LABEL = Gold.of("['entity']", "ANSWER_TYPE.LABEL")
@@ -214,3 +221,29 @@ def test_a_bare_string_is_stripped():
 def test_values_that_are_no_answer_are_refused(target, kind):
     with pytest.raises(ValueError, match="an OOLONG answer"):
         Gold.of(target, kind)
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer", "contains"),
+    [
+        (LABEL, "I think it is ENTITY, all in all.", 1),
+        (LABEL, "Label: location", 0),
+        (NUMBER, "42 of 100 lines", 1),
+        (NUMBER, "1420", 1),
+        (NUMBER, "41", 0),
+        (MORE, "entity is More Common Than location", 1),
+        (DATE, "It was 2024-03-05.", 1),
+        (DATE, "03/05/2024", 1),
+        (DATE, "March 5, 2024", 0),
+        (USER, None, 0),
+    ],
+)
+def test_the_reward_of_the_authors_is_a_detail_and_changes_no_score(gold, answer, contains):
+    score = score_answer(OolongTarget(gold), answer)
+    assert score.details["contains_gold"] == contains
+    assert score.value == (official_score(gold, answer) if answer else 0)
+
+
+@given(st.sampled_from(ALL), st.text(), st.text())
+def test_an_answer_around_the_gold_contains_it(gold, before, after):
+    assert contains_gold(gold, before + gold.written().upper() + after)

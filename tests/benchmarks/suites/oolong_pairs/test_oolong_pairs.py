@@ -184,7 +184,7 @@ def test_files_of_the_hub_load_and_their_answers_are_checked(hub_copy):
     for sample in samples(benchmark):
         assert sample.prompt.query == f"task {sample.target.task}?"
         assert sample.prompt.context == SMALL[0].prompt.context
-    assert set(benchmark.provenance()) == {"pairs", "windows"}
+    assert set(benchmark.provenance()) == {"pairs", "windows", "query_frame"}
 
 
 def test_an_answer_that_differs_from_the_gold_of_the_window_is_refused(hub_copy):
@@ -274,3 +274,20 @@ def test_answers_of_billions_of_pairs_are_refused_and_not_written():
         benchmark.oracle(GoldPairs(1, users, everybody, everybody))
     with pytest.raises(ValueError, match="1,799,970,000 pairs"):
         all_pairs("\n".join(f"Date: Jan 01, 2023 || User: {user} || Instance: Who?" for user in users))
+
+
+@pytest.mark.parametrize("length", [512, 2048, 32768])
+def test_the_papers_frame_precedes_each_question_and_prompts_still_fit(length):
+    benchmark = OolongPairs(lengths=(length,), query_frame="paper")
+    for sample in samples(benchmark):
+        frame, _, question = sample.prompt.query.partition("\n\n")
+        assert all(label in frame for label in LABELS) and frame.endswith("may be empty.")
+        assert question.startswith("List every pair")
+        assert sum(count_tokens(message["content"]) for message in sample.prompt.messages()) <= length
+    assert benchmark.provenance()["query_frame"] == "paper"
+    assert OolongPairs().provenance()["query_frame"] == "none"
+
+
+def test_questions_of_the_hub_get_the_frame(hub_copy):
+    for sample in samples(OolongPairs(source=str(hub_copy), lengths=(1024,), query_frame="paper")):
+        assert sample.prompt.query.endswith(f"may be empty.\n\ntask {sample.target.task}?")

@@ -5,6 +5,8 @@ import hashlib
 import json
 import re
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,16 +28,33 @@ def whole(sample):
 
 @pytest.mark.parametrize("encoding", ["o200k_base", "cl100k_base", "qwen3", "llama3"])
 def test_the_complete_prompt_fills_its_length_up_to_a_sentence(encoding):
-    benchmark = SNIAH(variants=ALL, lengths=(256, 512, 1000, 40_000), samples=8, encoding=encoding)
+    benchmark = SNIAH(variants=ALL, lengths=(256, 512, 1000, 40_000), samples=8, encoding=encoding, output_tokens=0)
     for info in benchmark.infos():
         tokens = count_tokens(whole(benchmark.sample(info.sample_id)), encoding)
         assert info.length - 32 < tokens <= info.length
 
 
+@pytest.mark.parametrize("encoding", ["o200k_base", "qwen3"])
+def test_128_tokens_of_a_length_are_free_for_the_output(encoding):
+    benchmark = SNIAH(variants=ALL, lengths=(512, 1000, 40_000), samples=8, encoding=encoding)
+    for info in benchmark.infos():
+        tokens = count_tokens(whole(benchmark.sample(info.sample_id)), encoding)
+        assert info.length - 128 - 32 < tokens <= info.length - 128
+    assert benchmark.provenance()["output_tokens"] == 128
+
+
+def test_the_shortest_prompt_has_its_needle_and_fits():
+    benchmark = SNIAH(variants=ALL, lengths=(256,), samples=8)
+    for info in benchmark.infos():
+        sample = benchmark.sample(info.sample_id)
+        assert sample.target in sample.prompt.context
+        assert count_tokens(whole(sample)) <= 256
+
+
 def test_ten_million_tokens_are_met_too():
     benchmark = SNIAH(variants=("single_2",), lengths=(10_000_000,), samples=1)
     sample = benchmark.sample(benchmark.infos()[0].sample_id)
-    assert 10_000_000 - 32 < count_tokens(whole(sample)) <= 10_000_000
+    assert 10_000_000 - 32 < count_tokens(whole(sample)) + 128 <= 10_000_000
     assert sample.prompt.context.count(sample.target) == 1
 
 
@@ -100,7 +119,7 @@ def test_a_sample_does_not_depend_on_other_samples():
 
 
 def test_the_bytes_are_the_same_on_every_machine():
-    benchmark = SNIAH(variants=ALL, lengths=(512, 4096), samples=8)
+    benchmark = SNIAH(variants=ALL, lengths=(512, 4096), samples=8, output_tokens=0)
     digest = hashlib.sha256()
     for info in benchmark.infos():
         sample = benchmark.sample(info.sample_id)
@@ -160,9 +179,9 @@ def test_real_ruler_rows_load_and_score(shared_data):
     assert len(benchmark.infos()) == len(rows) == 10
     for row, info in zip(rows, benchmark.infos(), strict=True):
         sample = benchmark.sample(info.sample_id)
-        assert whole(sample) == row["input"]
+        assert whole(sample) == row["input"] + row["answer_prefix"]
         assert sample.target == row["outputs"][0]
-        assert sample.prompt.query == row["input"].splitlines()[-1]
+        assert sample.prompt.query == row["input"].splitlines()[-1] + row["answer_prefix"]
         assert info.length == row["length"]
     assert "files_sha256" in benchmark.provenance()
 
@@ -179,6 +198,25 @@ def test_a_row_with_braces_and_one_without_lines_load(tmp_path):
     assert first.prompt.context == "some text" and first.prompt.query == "Which?"
     assert whole(first) == "Use context and query.\nsome text\nWhich?"
     assert whole(second) == "one line 8"
+
+
+def test_an_answer_prefix_is_appended_to_the_question(tmp_path):
+    base = {"index": 1, "input": "Remember.\nsome text 7\nWhich?", "outputs": ["7"], "length": 9}
+    for rows, query in (([base | {"answer_prefix": " The number is"}], "Which? The number is"), ([base], "Which?")):
+        for name in ("rows.jsonl", "rows.parquet"):
+            path = tmp_path / name
+            if name.endswith(".jsonl"):
+                path.write_text("\n".join(map(json.dumps, rows)))
+            else:
+                pq.write_table(pa.Table.from_pylist(rows), path)
+            benchmark = SNIAH(source=str(path))
+            sample = benchmark.sample(benchmark.infos()[0].sample_id)
+            assert sample.prompt.query == query
+            assert whole(sample).endswith(f"some text 7\n{query}")
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(base | {"answer_prefix": 3}))
+    with pytest.raises(DataError, match="row 1: answer_prefix is 3: expected a string"):
+        SNIAH(source=str(path)).infos()
 
 
 def test_a_row_with_two_needles_is_refused(tmp_path):
@@ -199,6 +237,7 @@ def test_a_row_with_two_needles_is_refused(tmp_path):
         ({"lengths": ["8k"]}, "lengths is ['8k']: expected"),
         ({"samples": 0}, "samples is 0: expected an integer from 1 to 1000000"),
         ({"samples": 10**30}, "expected an integer from 1 to 1000000"),
+        ({"output_tokens": 129}, "output_tokens is 129: expected an integer from 0 to 128"),
         ({"source": "hub"}, "source is 'hub': expected 'generated' or the path of RULER rows"),
         ({"encoding": "latin1"}, "encoding is 'latin1': expected the name of a token encoding"),
     ],
