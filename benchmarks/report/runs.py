@@ -14,7 +14,7 @@ from benchmarks.report.published import ANSWER_FORMS
 from benchmarks.running.journal import read_journal
 from benchmarks.running.manifest import read_manifest
 from benchmarks.running.rows import CallRow, SampleRow, defaults
-from benchmarks.running.run_folder import calls_table, refresh_tables, samples_table
+from benchmarks.running.run_folder import calls_table, newer_than_journal, refresh_tables, samples_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +26,7 @@ REFERENCE = ("oracle", "floor")
 # Flags of a row that change the meaning of its score.
 MARKS = ("prompt_cut", "answer_cut", "untagged")
 SAMPLE_KEY = ("benchmark", "method", "sample_id", "epoch")
-CALL_COLUMNS = (
+_CALL_COLUMNS = (
     "call_id", "benchmark", "method", "sample_id", "epoch", "depth", "role", "model", "prompt_tokens", "cached_tokens",
     "completion_tokens", "reasoning_tokens", "cost_usd", "cost_state", "finish_reason", "latency_s", "retries",
     "cache_hit",
@@ -127,10 +127,10 @@ def _mixed(calls: str, values: pd.Series, what: str, expected: int = 1) -> Itera
 
 
 def load_calls(runs: Runs) -> pd.DataFrame:
-    """The calls of these runs, with the columns CALL_COLUMNS and `run`, methods named as in the samples."""
+    """The calls of these runs, with the columns that the tables read and `run`, methods named as in the samples."""
     import pandas as pd
 
-    tables = [_calls(run.path, CALL_COLUMNS).assign(run=number) for number, run in enumerate(runs.runs)]
+    tables = [_calls(run.path, _CALL_COLUMNS).assign(run=number) for number, run in enumerate(runs.runs)]
     calls = pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
     return _renamed(calls, runs.names)
 
@@ -153,11 +153,7 @@ def with_replayed_time(samples: pd.DataFrame, calls: pd.DataFrame) -> pd.DataFra
 
 def tables_are_current(path: Path) -> bool:
     """True if samples.parquet is not older than the journal."""
-    table = path / "samples.parquet"
-    if not table.is_file():
-        return False
-    written = table.stat().st_mtime_ns
-    return all(journal.stat().st_mtime_ns <= written for journal in (path / "journal").glob("*.jsonl"))
+    return newer_than_journal(path / "samples.parquet", path)
 
 
 def refresh(path: Path) -> None:

@@ -10,7 +10,7 @@ import dataclasses
 import math
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, NamedTuple, Self
 
@@ -280,31 +280,3 @@ def _shown(value: object) -> str:
         # The value is a plug-in's, and so is its __repr__.
         shown = f"a {type(value).__name__}"
     return shown if len(shown) <= 60 else f"{shown[:57]}..."
-
-
-def columns_page() -> str:
-    """docs/columns.md."""
-    return "\n".join(_page()) + "\n"
-
-
-def _page() -> Iterator[str]:
-    yield "# Columns"
-    yield ""
-    yield "The columns of a run's tables; written by `scripts/columns_docs.py` from `benchmarks/running/rows.py`."
-    yield "Rows of runs that were made before a column existed have the value under *older runs* there."
-    for title, row in (("samples.parquet", SampleRow), ("calls.parquet", CallRow)):
-        yield from ("", f"## {title}", "", (row.__doc__ or "").strip(), "")
-        yield from ("| column | type | older runs | meaning |", "|---|---|---|---|")
-        for name, one in columns(row).items():
-            older = "required" if one.default is dataclasses.MISSING else _json_word(one.default)
-            kind = one.expectation.removeprefix("a ").removeprefix("an ")
-            yield f"| `{name}` | {kind} | {older} | {one.description} |"
-        if row is SampleRow:
-            yield ""
-            yield "Further columns are details that the benchmark's scorer reports beside the score, such as"
-            yield "`precision` and `recall`. A detail's name is an identifier that is no column of this table."
-
-
-def _json_word(value: Any) -> str:
-    words = {None: "null", "": "empty", True: "true", False: "false"}
-    return words[value] if value is None or isinstance(value, bool) or value == "" else str(value)

@@ -180,13 +180,30 @@ def write_tables(path: Path, records: Sequence[Record]) -> None:
 def read_trajectory(path: Path, relative: str) -> list[dict[str, Any]]:
     """The events of a sample, by its path in samples.parquet. Raises ConfigError if they cannot be read."""
     file = path / relative
+    if (inside := file_inside(path, relative)) is None:
+        raise ConfigError(f"{file} cannot be read: it does not exist or is outside the run folder")
     try:
-        if not file.resolve().is_relative_to(path.resolve()):
-            raise ConfigError(f"{file} is outside the run folder")
-        lines = unseal(gzip.decompress(file.read_bytes()).decode("utf-8", "surrogatepass"))
+        lines = unseal(gzip.decompress(inside.read_bytes()).decode("utf-8", "surrogatepass"))
         return [json.loads(line) for line in lines.split("\n") if line]
     except (OSError, ValueError, EOFError) as error:
         raise ConfigError(f"{file} cannot be read: {error}") from error
+
+
+def file_inside(folder: Path, relative: str) -> Path | None:
+    """The file with that path below a folder; None if it does not exist or lies outside the folder."""
+    try:
+        file = (folder / relative).resolve()
+        return file if file.is_relative_to(folder.resolve()) and file.is_file() else None
+    except (OSError, ValueError):
+        return None
+
+
+def newer_than_journal(file: Path, run: Path) -> bool:
+    """True if the file exists and no journal of the run was written after it."""
+    if not file.is_file():
+        return False
+    written = file.stat().st_mtime_ns
+    return all(journal.stat().st_mtime_ns <= written for journal in (run / "journal").glob("*.jsonl"))
 
 
 def refresh_tables(path: Path, targets: Mapping[str, str] | None = None) -> None:

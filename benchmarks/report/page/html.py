@@ -17,7 +17,7 @@ from benchmarks.report.about import facts_of, warnings_of
 from benchmarks.report.runs import Run, Runs
 from benchmarks.report.tables.formats import as_text
 from benchmarks.running.rows import REPORT_COLUMNS, SAMPLE_COLUMNS
-from benchmarks.running.run_folder import write_whole
+from benchmarks.running.run_folder import file_inside, write_whole
 from benchmarks.sources.protect import HIDDEN, PREFIX, unseal
 
 if TYPE_CHECKING:
@@ -100,12 +100,12 @@ class _Trajectories:
         self._files: list[tuple[Path, bool]] = []
         self.numbers: list[int | None] = []
         self.size = 0
-        folders = [run.path.resolve() for run in runs.runs]
+        folders = [run.path for run in runs.runs]
         rows = zip(samples["trajectory"], samples["run"], samples["protected"], hidden, strict=True)
         for relative, run, protected, hide in rows:
             file = None
             if isinstance(relative, str) and relative and not hide:
-                file = _within(folders[int(run)], relative)
+                file = file_inside(folders[int(run)], relative)
             if file is None:
                 self.numbers.append(None)
                 continue
@@ -119,15 +119,6 @@ class _Trajectories:
             if protected:
                 content = _unsealed(content)
             yield number, base64.b64encode(content).decode("ascii")
-
-
-def _within(folder: Path, relative: str) -> Path | None:
-    """The file with that relative path; None if it does not exist or lies outside the folder."""
-    try:
-        file = (folder / relative).resolve()
-        return file if file.is_relative_to(folder) and file.is_file() else None
-    except (OSError, ValueError):
-        return None
 
 
 def _unsealed(content: bytes) -> bytes:

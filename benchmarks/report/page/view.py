@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from benchmarks.config.errors import ConfigError
+from benchmarks.running.run_folder import file_inside, newer_than_journal
 
 HOST = "127.0.0.1"
 PAGE_NAME = "report.html"
@@ -31,7 +32,7 @@ def find_page(path: Path) -> Path:
             raise ConfigError(f"{path} is not a page: expected a run folder, a report folder or {PAGE_NAME}")
         return path
     found = next((page for page in (path / PAGE_NAME, path / "report" / PAGE_NAME) if page.is_file()), None)
-    if found is None or _older_than_run(found, path):
+    if found is None or not newer_than_journal(found, path):
         from benchmarks.report import write_report
         from benchmarks.report.runs import refresh
 
@@ -40,11 +41,6 @@ def find_page(path: Path) -> Path:
     if found is None:
         raise ConfigError(f"{path} has no {PAGE_NAME}: `rlm-eval report {path}` writes it")
     return found
-
-
-def _older_than_run(page: Path, path: Path) -> bool:
-    written = page.stat().st_mtime_ns
-    return any(journal.stat().st_mtime_ns > written for journal in (path / "journal").glob("*.jsonl"))
 
 
 def bind(page: Path, port: int = 0) -> ThreadingHTTPServer:
@@ -103,12 +99,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(content)
 
     def _file(self) -> Path | None:
-        name = unquote(urlsplit(self.path).path).lstrip("/") or self.page
-        try:
-            file = (self.folder / name).resolve()
-            return file if file.is_relative_to(self.folder) and file.is_file() else None
-        except (OSError, ValueError):
-            return None
+        return file_inside(self.folder, unquote(urlsplit(self.path).path).lstrip("/") or self.page)
 
     def log_message(self, format: str, *arguments: object) -> None:
         """Do not log requests."""
