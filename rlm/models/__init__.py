@@ -6,7 +6,7 @@ _MEMBERS = ("name", "context_window", "sampling", "complete", "aclose")
 
 
 def load_model(model: ChatModel | str) -> ChatModel:
-    """Return a ChatModel unchanged, or the model of a name such as `openai/gpt-5` or `local`.
+    """Return a ChatModel unchanged, or build the model with a name such as `openai/gpt-5` or `local`.
 
     Raises ValueError for an unknown name, TypeError for any other object, and FatalModelError for a missing API key.
     """

@@ -47,7 +47,7 @@ PROVIDERS = {
 
 
 def model_of_name(name: str) -> ChatModel:
-    """The model of a name such as `openai/gpt-5`, `openrouter/qwen/qwen3-coder` or `local`.
+    """Build the model with a name such as `openai/gpt-5`, `openrouter/qwen/qwen3-coder` or `local`.
 
     Raises ValueError for an unknown provider, FatalModelError for a key that is not set.
     """
@@ -84,7 +84,7 @@ class EndpointModels:
     compactor: ModelSettings | None = None
 
     def build(self, prices: PriceTable | None, *, replay: bool) -> dict[str, ChatModel]:
-        """The models by role. Raises SettingError for an API key that is not set, unless no call will be made."""
+        """Build the models by role. Raises SettingError for an API key that is not set, except for a replay."""
         if not replay:
             try:
                 self.endpoint.secrets()
@@ -106,7 +106,7 @@ _KINDS = {"openai": EndpointModels, "embedded": EmbeddedModels, "scripted": Scri
 
 
 def read_models(section: object, where: str = "model") -> Models:
-    """The section `model` of a configuration, not built yet. where: the name of the section in messages.
+    """Read the section `model` of a configuration without building it. where: the section's name in messages.
 
     Raises SettingError for an unknown key or a value that does not fit.
     """
@@ -122,10 +122,10 @@ def read_models(section: object, where: str = "model") -> Models:
 def build_models(
     section: object, *, prices: Mapping[str, Any] | None = None, replay: bool = False, where: str = "model"
 ) -> dict[str, ChatModel]:
-    """The models of the section `model`, read or not, by role: root, sub and compactor.
+    """Build the models of the section `model` by role: root, sub and compactor.
 
-    prices: overrides as in conf/prices.yaml, None for the prices that come with the project. replay: no call will be
-    made, so no key and no weights are needed. Raises ValueError, one line.
+    section: the mapping, or the result of read_models. prices: overrides as in conf/prices.yaml, None for the bundled
+    prices. replay: no call will be made, so no key and no weights are needed. Raises ValueError, one line.
     """
     models = section if isinstance(section, Models) else read_models(section, where)
     if isinstance(models, EndpointModels):
@@ -134,7 +134,7 @@ def build_models(
 
 
 def _endpoint_section(section: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """A section without what its classes do not state: former names, and nulls that mean a default."""
+    """Replace former names of keys, and remove nulls that mean a default."""
     settings = {
         key: {name: one for name, one in value.items() if one is not None}
         if key in ROLES and isinstance(value, Mapping)

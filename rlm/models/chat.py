@@ -21,7 +21,7 @@ class CostState(StrEnum):
 
 @dataclass(frozen=True)
 class TokenUsage:
-    """Tokens of one call, or of several calls added up.
+    """Tokens of one call, or the sum over several calls.
 
     cached_tokens is the part of prompt_tokens that was served from a prompt cache. reasoning_tokens is the part of
     completion_tokens that is not in the text. clamped is true if a provider reported an impossible value.
@@ -63,7 +63,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Sampling:
-    """Sampling parameters of every request to a model; None leaves a parameter to the endpoint.
+    """Sampling parameters of every request to a model; a parameter that is None is not sent.
 
     extra: further fields of the request body, for parameters that only one provider has.
     """
@@ -78,7 +78,7 @@ class Sampling:
 
 @dataclass(frozen=True)
 class FailedAttempt:
-    """An attempt that was retried or given up: its kind (`rate_limit`, `timeout`, ...), and what it was billed."""
+    """A failed attempt of a call: its kind (`rate_limit`, `timeout`, ...), and the usage and cost billed for it."""
 
     kind: str
     message: str
@@ -96,7 +96,7 @@ class ToolCall:
 
     @property
     def code(self) -> str | None:
-        """Python code in the arguments of a tool such as `python` or `execute_code`; None for any other tool call."""
+        """The Python code in the arguments of a tool such as `python` or `execute_code`; None for any other tool."""
         return _python_code(self.name, self.arguments)
 
 
@@ -104,10 +104,10 @@ class ToolCall:
 class Reply:
     """One finished model call. usage and cost are those of the last attempt; earlier attempts are in `failures`.
 
-    model: the name that the endpoint returned. provider, system_fingerprint: who served the call and with which
-    version of the model, as far as the endpoint reports it. output_cap: the cap on output tokens that replaced the
-    configured one because the prompt left less room. prompt_cut: the endpoint reports far fewer prompt tokens than were
-    sent, so it has dropped a part of the prompt. tool_calls: tool calls of the reply, although none was offered.
+    model: the name that the endpoint returned. provider, system_fingerprint: the server of the call and its version of
+    the model, if the endpoint reports them. output_cap: the cap on output tokens that replaced the configured one
+    because the prompt left less room. prompt_cut: the endpoint reports far fewer prompt tokens than were sent, so it
+    has dropped a part of the prompt. tool_calls: tool calls of the reply, although none was offered.
     """
 
     text: str

@@ -26,7 +26,7 @@ PER_MILLION = 1e-6
 class PriceSettings:
     """The configuration of one price, in dollars per million tokens.
 
-    Without `cached`, cached input costs the same as other input.
+    If `cached` is None, cached input costs the same as other input.
     """
 
     input: Annotated[float, Ge(0)]
@@ -36,7 +36,10 @@ class PriceSettings:
 
 @dataclass(frozen=True)
 class Rate:
-    """Dollars per million tokens. `tiers` are (prompt tokens, price): a longer prompt pays that price throughout."""
+    """Dollars per million tokens.
+
+    tiers: pairs (prompt tokens, price); a longer prompt pays that price for all tokens.
+    """
 
     base: float
     tiers: tuple[tuple[int, float], ...] = ()
@@ -59,7 +62,7 @@ class Price:
     source: str = "conf"
 
     def cost(self, usage: TokenUsage) -> Cost:
-        """The cost with the discount for cached input and without it."""
+        """Return the cost, with the discount for cached input and without it."""
         prompt = usage.prompt_tokens
         full, output = self.input.at(prompt), usage.completion_tokens * self.output.at(prompt)
         discounted = full if self.cached is None else self.cached.at(prompt)
@@ -81,24 +84,27 @@ class PriceTable:
         self._used: dict[str, Price | None] = {}
 
     def price(self, model: str, base_url: str = "") -> Price | None:
-        """The price that applies now; None if no table has one."""
+        """Return the price that applies now; None if no table has one."""
         key = model, base_url
         if key not in self._found:
             self._found[key] = self._own.get(model.lower()) or _lookup(model, base_url)
         found = self._found[key]
-        # Some prices depend on the hour or the date: they are resolved at each call.
+        # Some prices depend on the hour or the date, so they are resolved at each call.
         price = found if found is None or isinstance(found, Price) else _resolve(found)
         self._used[model] = price
         return price
 
     def missing(self, model: str, base_url: str = "") -> str | None:
-        """None if the model has a price, else one line that names the model and the setting that gives it one."""
+        """Return None if the model has a price, else one line that names the model and the setting for its price."""
         if self.price(model, base_url) is not None:
             return None
-        return f"no price is known for {model}: give one in dollars per million tokens with {_override_words(model)}"
+        return f"no price is known for {model}: set one in dollars per million tokens with {_override_words(model)}"
 
     def cost(self, model: str, usage: TokenUsage, base_url: str = "", charged_usd: float | None = None) -> Cost:
-        """The cost of `usage`. charged_usd, the amount reported by the provider, takes precedence over the table."""
+        """Return the cost of `usage`.
+
+        charged_usd, the amount reported by the provider, takes precedence over the table.
+        """
         price = self.price(model, base_url)
         computed = Cost(state=CostState.UNKNOWN) if price is None else price.cost(usage)
         if charged_usd is None:
@@ -106,7 +112,7 @@ class PriceTable:
         return Cost(charged_usd, charged_usd + computed.uncached_usd - computed.usd, CostState.KNOWN)
 
     def snapshot(self) -> dict[str, Any]:
-        """The version of genai-prices and the prices looked up so far, for the manifest of a run."""
+        """Return the version of genai-prices and the prices looked up so far, for the manifest of a run."""
         from importlib.metadata import version
 
         used = {model: None if price is None else _plain(price) for model, price in sorted(self._used.items())}
@@ -115,7 +121,7 @@ class PriceTable:
 
 @cache
 def default_prices() -> PriceTable:
-    """The price table without overrides."""
+    """Return the price table without overrides."""
     return PriceTable()
 
 

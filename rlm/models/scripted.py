@@ -25,7 +25,7 @@ _EXAMPLE = '{"match": "capital of (\\\\w+)", "reply": "I do not know \\\\1"}'
 
 
 class ScriptExhausted(ModelError):
-    """More replies were requested than the list holds."""
+    """All replies of the list have been used."""
 
 
 class ScriptedModel:
@@ -55,7 +55,7 @@ class ScriptedModel:
 
     @property
     def priced(self) -> bool:
-        """True if tokens cost something."""
+        """True if tokens have a price above 0."""
         return any(self._usd_per_million or ())
 
     async def complete(self, messages: Messages, *, epoch: int = 0, occurrence: int = 0) -> Reply:
@@ -124,7 +124,7 @@ class Rule:
         except re.error as problem:
             raise ValueError(f"match is {self.match!r}: expected a regular expression ({problem})") from None
         try:
-            # This checks the template, although nothing is searched.
+            # This checks the template without searching any text.
             pattern.sub(self.reply or "", "")
         except (re.error, IndexError) as problem:
             raise ValueError(f"reply is {self.reply!r}: expected a template for match ({problem})") from None
@@ -140,7 +140,7 @@ class Script:
     used: dict[int, int] = field(default_factory=dict)
 
     def answer(self, role: str, messages: Messages) -> Scripted:
-        """The answer to a call in that role; a ModelError if no rule matches."""
+        """Answer a call in that role. Raises ModelError if no rule matches."""
         last = messages[-1]["content"] if messages else ""
         for number, rule in enumerate(self.rules):
             if rule.role not in (None, role) or (rule.times is not None and self.used.get(number, 0) >= rule.times):
@@ -159,7 +159,7 @@ class Script:
 
 
 def read_script(path: Path) -> Script:
-    """A script from JSON lines `{match, reply, role, times, error}`; empty lines are skipped.
+    """Read a script from JSON lines `{match, reply, role, times, error}`; empty lines are skipped.
 
     Raises SettingError naming the line.
     """
@@ -186,7 +186,7 @@ class ScriptedModels:
     usd_per_million: tuple[Annotated[float, Ge(0)], Annotated[float, Ge(0)]] | None = None
 
     def build(self) -> dict[str, ScriptedModel]:
-        """The models by role. Raises ValueError, one line, for a script that cannot be read."""
+        """Build the models by role. Raises ValueError, one line, for a script that cannot be read."""
         script = read_script(Path(self.script).expanduser())
         return {
             role: ScriptedModel(
@@ -201,7 +201,7 @@ class ScriptedModels:
 
 
 def build(config: Mapping[str, Any]) -> dict[str, ScriptedModel]:
-    """The models of a section `model` with `kind: scripted`, by role. Raises ValueError, one line."""
+    """Build the models of a section `model` with `kind: scripted`, by role. Raises ValueError, one line."""
     settings: ScriptedModels = make(ScriptedModels, config, "model")
     return settings.build()
 

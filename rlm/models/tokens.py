@@ -16,14 +16,14 @@ _counted: dict[tuple[str, int, int], int] = {}
 
 
 def count_tokens(text: str, encoding: str = DEFAULT_ENCODING) -> int:
-    """Tokens of `text` under an encoding such as `o200k_base` or `cl100k_base`; special tokens count as plain text.
+    """Count the tokens of `text` in an encoding such as `o200k_base`; special tokens count as plain text.
 
     The count of a long text is remembered, since many samples share a context. Raises ValueError for an unknown
     encoding.
     """
     if len(text) < _LONG:
         return _count(text, encoding)
-    # Python keeps a string's hash with it. A key with the text itself would keep its memory.
+    # The key holds the text's hash, which Python stores with the string. The text itself would stay in memory.
     key = (encoding, len(text), hash(text))
     tokens = _counted.get(key)
     if tokens is None:
@@ -40,7 +40,7 @@ def _count(text: str, encoding: str) -> int:
 
 @cache
 def encoder(encoding: str = DEFAULT_ENCODING) -> Tokenizer:
-    """The encoder of that name, loaded once. Raises ValueError for an unknown name."""
+    """Return the encoder with that name, loaded once. Raises ValueError for an unknown name."""
     import quicktok
 
     try:

@@ -1,1 +1,1 @@
-"""The store of finished model calls."""
+"""The response cache and its store of finished model calls."""

@@ -1,4 +1,4 @@
-"""The SQLite file of a call store: opened, created, upgraded and, if it is damaged, replaced."""
+"""Opens, creates, upgrades and salvages the SQLite file of a call store."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SCHEMA = (
 
 
 def open_store(path: Path) -> sqlite3.Connection:
-    """Open the file of a store, created or salvaged if necessary; a file that cannot be written is only read."""
+    """Open the file of a store, created or salvaged if necessary; a file that is not writable is opened for reading."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
         return open_to_read(path)
@@ -75,7 +75,7 @@ def fold(path: Path) -> None:
 
 def open_to_read(path: Path) -> sqlite3.Connection:
     """Open the file of a store without changing it."""
-    # `immutable` reads a file in a folder where SQLite may not write its own lock files.
+    # `immutable` also opens a file in a folder in which SQLite cannot write its lock files.
     immutable = "" if os.access(path.parent, os.W_OK) else "&immutable=1"
     address = f"{path.resolve().as_uri()}?mode=ro{immutable}"
     file = sqlite3.connect(address, uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
@@ -88,7 +88,7 @@ def open_to_read(path: Path) -> sqlite3.Connection:
 
 
 def _view_as_current(file: sqlite3.Connection) -> None:
-    """Give this connection the tables of the current version over those of version 1, which stay unchanged."""
+    """Define the current version's tables as views of those of version 1, which stay unchanged."""
     file.execute("PRAGMA temp_store = MEMORY")
     file.execute(
         "CREATE TEMP VIEW calls AS SELECT key, model, outcome, NULL AS checksum, NULL AS request FROM main.calls"
@@ -97,7 +97,7 @@ def _view_as_current(file: sqlite3.Connection) -> None:
 
 
 def _version(file: sqlite3.Connection) -> int | None:
-    """The version of a store; None for an empty file. Raises OperationalError for any other file."""
+    """Return the version of a store, None for an empty file. Raises OperationalError for any other file."""
     application = file.execute("PRAGMA application_id").fetchone()[0]
     version = file.execute("PRAGMA user_version").fetchone()[0]
     if not application and not file.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
@@ -110,16 +110,16 @@ def _version(file: sqlite3.Connection) -> int | None:
 
 
 def salvage(path: Path, problem: Exception) -> sqlite3.Connection:
-    """Set a damaged store aside and make a new one of its readable records."""
+    """Rename a damaged store, and make a new one from its readable records."""
     with path.open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         if path.stat().st_ino != os.fstat(held.fileno()).st_ino:
-            # Another process was faster.
+            # Another process has replaced the file.
             return create_tables(_connect(path))
         header = held.read(100)
         if header[:16] != b"SQLite format 3\0":
             raise sqlite3.OperationalError("it is not a store of model calls")
-        # SQLite reads nothing of a file that is shorter than its header states: fill it up.
+        # SQLite refuses a file that is shorter than its header states, so it is padded.
         page_size, pages = int.from_bytes(header[16:18], "big"), int.from_bytes(header[28:32], "big")
         if path.stat().st_size < page_size * pages:
             os.truncate(path, page_size * pages)

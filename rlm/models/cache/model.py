@@ -21,11 +21,11 @@ Mode = Literal["off", "read_write", "replay"]
 
 
 class NotRecorded(FatalModelError):
-    """A replay met a call without a recorded response."""
+    """A call of a replay has no recorded response."""
 
 
 class CachedModel:
-    """A ChatModel that answers calls from a store, and makes and stores the calls that the store does not have.
+    """A ChatModel that answers calls from a store, and makes and stores those that are missing.
 
     mode: `read_write`; `replay` makes no call, and a call that is not recorded raises NotRecorded; `off` passes every
     call to the inner model. Replies and context overflows are stored, other errors are not; if a call is made twice,
@@ -33,8 +33,8 @@ class CachedModel:
     reply as a cache hit, and it is cancelled when the last waiter leaves.
 
     A call is identified by the model's name and the request (see call_key). The address of the endpoint, the attribute
-    `address` of the inner model, is part of the key only if two endpoints over one store serve models of one name. An
-    attribute `identity` of the inner model is always part of the key.
+    `address` of the inner model, is part of the key only if two endpoints that use one store serve models of the same
+    name. An attribute `identity` of the inner model is always part of the key.
     """
 
     def __init__(self, inner: ChatModel, store: CallStore, mode: Mode = "read_write") -> None:
@@ -66,7 +66,7 @@ class CachedModel:
         return self.inner.sampling
 
     async def complete(self, messages: Sequence[Mapping[str, str]], *, epoch: int = 0, occurrence: int = 0) -> Reply:
-        """Answer from the store or by the inner model. Raises the exceptions of both; see CallStore for the store's."""
+        """Answer from the store, or call the inner model. Raises the exceptions of both."""
         if self.mode == "off":
             return await self.inner.complete(messages, epoch=epoch, occurrence=occurrence)
         keys = self._keys(messages, epoch, occurrence)
@@ -79,7 +79,7 @@ class CachedModel:
         return await self._join(keys[0], messages, epoch, occurrence)
 
     def _keys(self, messages: Sequence[Mapping[str, str]], epoch: int, occurrence: int) -> list[bytes]:
-        """The key that a call is stored under, then further keys under which it may have been stored."""
+        """Return the key of a call, then the keys under which earlier versions or runs may have stored it."""
         plain = call_key(self.inner, messages, epoch, occurrence)
         endpoints = self.store.endpoints[self.inner.name]
         if not self._address:
@@ -104,7 +104,7 @@ class CachedModel:
         flight = self._flights.get((loop, key))
         first = flight is None
         if flight is None:
-            # A separate task: if the first caller is cancelled, those who joined still get the reply.
+            # A separate task: if the first caller is cancelled, the other callers still get the reply.
             task = loop.create_task(self._call(key, messages, epoch, occurrence))
             flight = self._flights[loop, key] = _Flight(task)
             task.add_done_callback(lambda _: self._land(loop, key, flight))
@@ -131,7 +131,7 @@ class CachedModel:
         if self._flights.get((loop, key)) is flight:
             del self._flights[loop, key]
         if flight.task.done() and not flight.task.cancelled():
-            # Retrieved, so that asyncio does not report an error that no one awaits.
+            # The exception is retrieved, or asyncio would report it as never retrieved.
             flight.task.exception()
 
     async def _call(self, key: bytes, messages: Sequence[Mapping[str, str]], epoch: int, occurrence: int) -> Reply:
@@ -142,7 +142,7 @@ class CachedModel:
             raise
         if self._put(key, messages, epoch, occurrence, reply):
             return reply
-        # Another process stored the same call meanwhile: its reply counts, and this one is charged as spent.
+        # Another process has stored the same call in the meantime. Its reply counts; this call is still charged.
         spent = FailedAttempt("answered_twice", "another process stored this call first", 0.0, reply.usage, reply.cost)
         winner = _reply_or_raise(self.store.get(key))
         return replace(winner, failures=(*winner.failures, *reply.failures, spent))
@@ -171,9 +171,9 @@ def call_key(
     *,
     address: str = "",
 ) -> bytes:
-    """SHA-256 over everything that determines a call: model, messages, sampling, epoch, occurrence.
+    """Return the SHA-256 of everything that determines a call: model, messages, sampling, epoch, occurrence.
 
-    address: of the endpoint, for a call that must not be answered by another endpoint's reply.
+    address: the endpoint's address, if a reply from another endpoint must not answer the call.
     """
     further = [{k: v for k, v in message.items() if k not in ("role", "content")} for message in messages]
     parts = (

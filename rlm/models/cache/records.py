@@ -1,4 +1,4 @@
-"""The records of a store as text: outcomes encoded, decoded and checked, and the lines of a recording."""
+"""Encodes, decodes and checks the records of a store and the lines of a recording."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from rlm.models.chat import ContextOverflow, Cost, CostState, FailedAttempt, Rep
 # The stored result of a call: a reply, or the fact that its prompt was too long.
 StoredResult = Reply | ContextOverflow
 
-# Statuses and words of conditions that pass. Older versions stored some of these as context overflows.
+# Statuses and words of temporary failures. Older versions stored some of these as context overflows.
 _PASSING = re.compile(r"\bHTTP (408|409|425|429|5\d\d)\b|deadline", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Record:
-    """One stored call. checksum: None in records of older versions. request: see requests.py, None if not kept."""
+    """One stored call. checksum: None in records of older versions. request: see requests.py; None if not stored."""
 
     key: bytes
     model: str
@@ -33,12 +33,12 @@ class Record:
 
 
 def canonical(value: Any) -> str:
-    """JSON with one spelling, so that equal values have equal checksums."""
+    """Encode as canonical JSON, so that equal values have equal checksums."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
 def checksum(key: bytes, model: str, outcome: str) -> str:
-    """The checksum of a record."""
+    """Return the checksum of a record."""
     digest = hashlib.blake2b(digest_size=8)
     for part in (key, model.encode("utf-8", "surrogatepass"), outcome.encode("utf-8", "surrogatepass")):
         digest.update(len(part).to_bytes(8, "big") + part)
@@ -46,14 +46,14 @@ def checksum(key: bytes, model: str, outcome: str) -> str:
 
 
 def is_final(result: StoredResult) -> bool:
-    """False for a result that may be different next time, such as an overflow that a gateway timeout was taken for."""
+    """False for a result that a retry may change, such as a gateway timeout that was stored as an overflow."""
     if isinstance(result, ContextOverflow):
         return not _PASSING.search(str(result))
     return result.finish_reason != "error"
 
 
 def encode(result: StoredResult) -> str:
-    """A result as canonical JSON."""
+    """Encode a result as canonical JSON."""
     if isinstance(result, ContextOverflow):
         return canonical({"overflow": str(result), "failures": _failures(result.failures)})
     plain = {
@@ -75,7 +75,7 @@ def encode(result: StoredResult) -> str:
 
 
 def decode(record: Record) -> StoredResult:
-    """The result of a record. Raises ValueError for a record that is damaged or that holds no final result."""
+    """Decode the result of a record. Raises ValueError for a record that is damaged or holds no final result."""
     if record.checksum is not None and record.checksum != checksum(record.key, record.model, record.outcome):
         raise ValueError("its checksum does not match")
     try:
@@ -83,12 +83,12 @@ def decode(record: Record) -> StoredResult:
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise ValueError(f"it cannot be read: {error!r}") from error
     if not is_final(result):
-        raise ValueError("it holds a passing failure, not a result")
+        raise ValueError("it holds a temporary failure, not a result")
     return result
 
 
 def read_recording(path: Path) -> Iterator[Record | tuple[bytes, str]]:
-    """The records of a recording, and its texts as (id, stored form).
+    """Read the records of a recording, and its texts as pairs (id, stored form).
 
     Raises OSError for a file that cannot be read, ValueError naming the line that is damaged.
     """
@@ -110,9 +110,9 @@ def read_recording(path: Path) -> Iterator[Record | tuple[bytes, str]]:
 
 
 def recording_line(record: Record) -> bytes:
-    """A record as a line of a recording."""
+    """Format a record as a line of a recording."""
     row: dict[str, Any] = {"key": record.key.hex(), "model": record.model, "outcome": json.loads(record.outcome)}
-    # An outcome that an older version stored is spelled differently there.
+    # Older versions encoded outcomes differently.
     row["checksum"] = checksum(record.key, record.model, canonical(row["outcome"]))
     if record.request is not None:
         row["request"] = json.loads(record.request)
@@ -120,7 +120,7 @@ def recording_line(record: Record) -> bytes:
 
 
 def text_line(identifier: bytes, text: str) -> bytes:
-    """A message text as a line of a recording."""
+    """Format a message text as a line of a recording."""
     return canonical({"id": identifier.hex(), "text": text}).encode() + b"\n"
 
 

@@ -1,7 +1,7 @@
-"""Requests as a store keeps them: enough to show where a request differs from the nearest recorded one.
+"""Stored requests, with enough of their text to show how a new request differs from the nearest one.
 
-A message is kept as its role and the id of its text. Each text is kept once, a long one as its head, its tail and the
-checksums of its pieces.
+A message is stored as its role and the id of its text. Each text is stored once. A long text is stored as its head, its
+tail and the checksums of its pieces.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from rlm.models.chat import Sampling
 
 Messages = Sequence[Mapping[str, str]]
 
-# Texts up to this many characters are kept verbatim.
+# Texts of up to this many characters are stored verbatim.
 VERBATIM_CHARS = 20_000
 _END_CHARS, _PIECE_CHARS = 2_000, 1_024
 _EXCERPT_CHARS = 40
-# Requests with an equally long common prefix whose texts are compared.
+# The number of requests with the longest common prefix whose texts are compared.
 _MAX_COMPARED = 50
 
 
 def text_id(text: str) -> bytes:
-    """The id of a text."""
+    """Return the id of a text."""
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def kept_text(text: str) -> str:
-    """The form of a text that a store keeps."""
+    """Return the stored form of a text."""
     if len(text) <= VERBATIM_CHARS:
         return canonical(text)
     pieces = [_piece_checksum(text[at : at + _PIECE_CHARS]) for at in range(0, len(text), _PIECE_CHARS)]
@@ -40,7 +40,7 @@ def kept_text(text: str) -> str:
 
 
 def describe_request(messages: Messages, sampling: Sampling, epoch: int, occurrence: int) -> tuple[str, list[bytes]]:
-    """A request as a store keeps it, and the ids of its texts."""
+    """Return the stored form of a request, and the ids of its texts."""
     ids = [text_id(message["content"]) for message in messages]
     parts = [[message["role"], identifier.hex()] for message, identifier in zip(messages, ids, strict=True)]
     settings = set_sampling(sampling) | {"epoch": epoch, "occurrence": occurrence}
@@ -48,7 +48,7 @@ def describe_request(messages: Messages, sampling: Sampling, epoch: int, occurre
 
 
 def set_sampling(sampling: Sampling) -> dict[str, object]:
-    """The sampling settings that are set; an integer temperature equals the same float."""
+    """Return the sampling settings that are not None; an integer temperature becomes a float."""
     values = {field.name: getattr(sampling, field.name) for field in fields(sampling)}
     values["extra"] = dict(sampling.extra) or None
     for name in ("temperature", "top_p"):
@@ -59,9 +59,9 @@ def set_sampling(sampling: Sampling) -> dict[str, object]:
 def first_difference(
     request: str, messages: Messages, recorded: Iterable[str], text_of: Callable[[bytes], str | None]
 ) -> str | None:
-    """One sentence on where `request` differs from the nearest of the recorded requests; None if there are none.
+    """Describe in one sentence how `request` differs from the nearest recorded request; None if there is none.
 
-    text_of: the kept form of a text by its id.
+    text_of: returns the stored form of a text by its id.
     """
     asked = json.loads(request)
     nearest: list[Any] = []
@@ -131,12 +131,12 @@ def _long_difference(before: Mapping[str, Any], text: str, where: str) -> _Diffe
         at += _common(before["tail"][at - tail_start :], text[at:])
         sentence = f"{where}, character {at}: recorded {_excerpt(before['tail'], at - tail_start)}"
         return _Difference(at, f"{sentence}, now {_excerpt(text, at)}")
-    sentence = f"{where}, in characters {at} to {end}, of which the recording keeps a checksum only"
+    sentence = f"{where}, in characters {at} to {end}, for which the recording has only a checksum"
     return _Difference(at, f"{sentence}; now {_excerpt(text, at)}")
 
 
 def _common(one: Sequence[Any], other: Sequence[Any]) -> int:
-    """The length of the common prefix."""
+    """Return the length of the common prefix."""
     pairs = enumerate(zip(one, other, strict=False))
     return next((at for at, (left, right) in pairs if left != right), min(len(one), len(other)))
 

@@ -1,4 +1,4 @@
-"""A file of finished model calls by key; a call is on disk as soon as it is stored."""
+"""CallStore: a file of finished model calls by key, written to disk at each call."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ log = logging.getLogger(__name__)
 
 # Stored calls after which the write-ahead log is folded into the file.
 FOLD_EVERY = 2_000
-# Texts that this process knows to be in the file, so that they are not written again.
+# The number of ids of stored texts that this process remembers, so that they are not written again.
 _KNOWN_TEXTS = 100_000
-# Recorded requests that a missing one is compared with.
+# The number of recorded requests that a missing one is compared with.
 _MAX_COMPARED = 20_000
 
 
 class CallStore:
-    """Results of model calls by key, in an SQLite file that several processes of one machine may share.
+    """Stores results of model calls by key, in an SQLite file that processes of one machine may share.
 
-    path: the file, created if missing; or a recording (`*.jsonl.gz`), read into memory. read_also: further stores that
-    are only read, such as those of other machines. A result is in the file, and survives the end of the process, when
-    `put` returns. A record that fails its checksum, cannot be read or holds a passing failure is set aside, reported
-    once and treated as absent. A damaged file is set aside as `*.damaged`, and its readable records are kept. Every
-    method raises FatalModelError, one line, for a file that cannot be used.
+    path: the file, created if missing; or a recording (`*.jsonl.gz`), read into memory. read_also: further stores to
+    read from, such as those of other machines. A result is in the file, and survives the end of the process, when `put`
+    returns. A record that fails its checksum, cannot be read or holds a temporary failure is set aside, reported once
+    and treated as absent. A damaged file is set aside as `*.damaged`, and its readable records are kept. Every method
+    raises FatalModelError, one line, for a file that cannot be used.
     """
 
     def __init__(self, path: Path | str, read_also: Sequence[Path | str] = ()) -> None:
@@ -65,11 +65,11 @@ class CallStore:
 
     @property
     def source(self) -> str:
-        """The files that answers come from, for messages: the recordings read in, else the store's own file."""
+        """The files that answers come from, for messages: the loaded recordings, else the store's own file."""
         return ", ".join(map(str, self._recordings or [self.path]))
 
     def get(self, key: bytes) -> StoredResult | None:
-        """The result stored under a key, or None."""
+        """Return the result stored under a key, or None."""
         with self._reporting("read"):
             for file in (self._file, *self._others):
                 found = self._run(f"SELECT {COLUMNS} FROM calls WHERE key = ?", (key,), file).fetchone()
@@ -90,10 +90,9 @@ class CallStore:
         request: str | None = None,
         texts: Sequence[tuple[bytes, str]] = (),
     ) -> bool:
-        """Store a result; False if the key has one already, which is kept.
+        """Store a result, and return True; return False if the key already has a result, which is kept.
 
-        request, texts: the request by `describe_request`, and the texts that it names. A result that is not final
-        is not stored.
+        request, texts: the result of `describe_request`. A result that is not final is not stored.
         """
         if not is_final(result):
             return True
@@ -116,9 +115,9 @@ class CallStore:
     def nearest_difference(
         self, model: str, messages: Messages, sampling: Sampling, epoch: int, occurrence: int
     ) -> str | None:
-        """One sentence on where a request differs from the nearest recorded request of the model.
+        """Describe in one sentence how a request differs from the nearest recorded request of the model.
 
-        None if no request of the model is kept, as in recordings of older versions.
+        None if no request of the model is stored, as in recordings of older versions.
         """
         select = "SELECT request FROM calls WHERE model = ? AND request IS NOT NULL LIMIT ?"
         with self._reporting("read"):
@@ -137,7 +136,7 @@ class CallStore:
             return self._run("SELECT count(*) FROM calls").fetchone()[0]
 
     def export(self, path: Path | str) -> int:
-        """Write all results as a recording (`*.jsonl.gz`); returns their number. Equal results give equal bytes."""
+        """Write all results as a recording (`*.jsonl.gz`); returns their number. Equal results give identical files."""
         path, rows = Path(path), 0
         partial = path.with_name(path.name + ".partial")
         with self._reporting("export"), partial.open("wb") as raw, gzip.GzipFile("", "wb", 9, raw, mtime=0) as packed:
@@ -202,7 +201,7 @@ class CallStore:
             self._run("INSERT INTO set_aside VALUES (?, ?, ?, ?, ?)", values)
             self._run("DELETE FROM calls WHERE key = ?", (record.key,))
         except sqlite3.OperationalError:
-            # A store that can only be read: the record is absent for this process.
+            # The store is read-only, so the record is only ignored by this process.
             return
 
     def _run(

@@ -1,4 +1,4 @@
-"""A cap on the size of response bodies, applied to decompressed bytes; needs the HTTP library."""
+"""A cap on the size of response bodies, applied to decompressed bytes. Importing it loads the HTTP library."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ANY_HEADER, NO_HEADER = 47, -15
 
 
 async def bound(response: httpx2.Response) -> None:
-    """Cap the body of a response at MAX_BODY_BYTES; a hook that the HTTP client calls before it reads the body.
+    """Cap the body of a response at MAX_BODY_BYTES. The HTTP client calls this hook before it reads the body.
 
     Decompress here so that the cap applies to decompressed bytes: a megabyte can hold a gigabyte.
     """
@@ -36,7 +36,7 @@ class _Decompressor:
         self._started = False
 
     def decompress(self, piece: bytes, most: int) -> bytes:
-        """At most `most` decompressed bytes of a piece. Raises Fault for data that is not compressed so."""
+        """Decompress a piece to at most `most` bytes. Raises Fault for data in another format."""
         try:
             try:
                 return self._zlib.decompress(piece, most)
@@ -56,7 +56,7 @@ class _Decompressor:
 
 
 class _BoundedStream(httpx2.AsyncByteStream):
-    """A decompressed body. Raises Fault for one that is too long or ends too early."""
+    """The decompressed body. Raises Fault if it is too long or ends too early."""
 
     def __init__(self, body: httpx2.AsyncByteStream, decompressor: _Decompressor | None) -> None:
         self._body = body

@@ -1,8 +1,8 @@
 """Open connections to endpoints: one SDK client and one limiter per event loop, shared by all models of an endpoint.
 
-The OpenAI SDK sends the requests: it knows proxies, Azure, credentials and headers. Its retries are off and its
-responses stay raw, because retries, rate limits and accounting need every attempt, and because many compatible
-endpoints do not fit the SDK's response types.
+The OpenAI SDK sends the requests: it knows proxies, Azure, credentials and headers. Its retries are off, because
+retries, rate limits and accounting here need every attempt. Its responses stay raw, because those of many compatible
+endpoints do not fit the SDK's types.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ KEEP_ALIVE_S = 4.0
 
 
 class Response(NamedTuple):
-    """Status, headers (in any case) and complete body of a response."""
+    """Status, headers (case-insensitive) and complete body of a response."""
 
     status: int
     headers: Mapping[str, str]
@@ -66,14 +66,14 @@ class Connection:
         except Fault:
             raise
         except Exception as error:
-            # Bytes that are not HTTP can make the libraries below raise anything.
+            # Bytes that are not HTTP can make the HTTP libraries raise any exception.
             raise transport_fault(error, endpoint.total_s) from error
         self.reached = True
         return Response(response.status_code, response.headers, response.content)
 
     @classmethod
     async def of(cls, endpoint: Endpoint, user: object) -> Connection:
-        """The running loop's connection to an endpoint, opened if there is none, for `user`.
+        """Return the running loop's connection to an endpoint, opened if necessary, and register `user`.
 
         It is closed when its last user leaves or when the loop ends. Raises FatalModelError if the key is missing.
         """
@@ -92,7 +92,7 @@ class Connection:
 
     @staticmethod
     async def leave(endpoint: Endpoint, user: object) -> None:
-        """Record that `user` no longer needs the running loop's connection."""
+        """Unregister `user` from the running loop's connection."""
         connection = _connections.get(_place(endpoint))
         if connection is not None:
             connection._users.discard(id(user))
@@ -100,7 +100,7 @@ class Connection:
                 await connection._lifetime.aclose()
 
 
-# Endpoints with equal address and credentials share connections and limiter, whatever else their settings are.
+# Endpoints with equal address and credentials share connections and limiter, even if other settings differ.
 _Place = tuple[asyncio.AbstractEventLoop, tuple[Any, ...]]
 _connections: dict[_Place, Connection] = {}
 
@@ -142,15 +142,15 @@ def _client(endpoint: Endpoint) -> AsyncOpenAI:
 
     key = endpoint.api_key()
     http_client = DefaultAioHttpClient(
-        # 0 is no limit: the limiter bounds the connections.
+        # No limit, because the limiter bounds the connections.
         limits=httpx2.Limits(max_connections=0, keepalive_expiry=KEEP_ALIVE_S),
         event_hooks={"response": [bound]},
         follow_redirects=False,
-        # These mounts take the place of those that HTTP_PROXY, HTTPS_PROXY and ALL_PROXY would add.
+        # These mounts replace those of HTTP_PROXY, HTTPS_PROXY and ALL_PROXY.
         mounts={"http://": None, "https://": None, "all://": None} if endpoint.is_local else None,
     )
     settings: dict[str, Any] = {
-        # An empty string keeps the SDK from reading OPENAI_API_KEY and the like, which belong to another endpoint.
+        # An empty string keeps the SDK from reading variables such as OPENAI_API_KEY, which belong to another endpoint.
         "api_key": key or "",
         "admin_api_key": "",
         "organization": endpoint.organization,
@@ -162,14 +162,14 @@ def _client(endpoint: Endpoint) -> AsyncOpenAI:
     }
     if endpoint.kind != "azure":
         return AsyncOpenAI(base_url=endpoint.base_url, **settings)
-    # The SDK puts /openai behind the address of a resource, but not behind an address that has a path.
+    # The SDK appends /openai to the address of a resource, but not to an address that has a path.
     has_path = "/" in endpoint.base_url.rstrip("/").split("://", 1)[1]
     settings["base_url" if has_path else "azure_endpoint"] = endpoint.base_url
     return AsyncAzureOpenAI(api_version=endpoint.api_version, **settings)
 
 
 def _request_headers(endpoint: Endpoint) -> dict[str, Any]:
-    """Headers of every request. Headers that the SDK would take from variables of another endpoint are omitted."""
+    """Return the headers of every request, without those that the SDK would read from another endpoint's variables."""
     from openai import Omit
 
     headers: dict[str, Any] = {}

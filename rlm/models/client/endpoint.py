@@ -1,4 +1,4 @@
-"""Settings of an OpenAI-compatible endpoint: its address, its credentials, and how long it is tried."""
+"""Settings of an OpenAI-compatible endpoint: address, credentials, timeouts and retries."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from annotated_types import Ge, Gt, MinLen
 from rlm.models.chat import FatalModelError
 
 Seconds = Annotated[float, Gt(0)]
-# Former names of settings; version 0.2 still accepts them.
+# Former names of settings, which version 0.2 still accepts.
 RENAMED = {"first_byte_s": "read_timeout_s", "patience_s": "max_outage_wait_s"}
 # A header value that starts with this is the name of an environment variable.
 FROM_ENVIRONMENT = "env:"
@@ -29,7 +29,7 @@ class Endpoint:
     environment variable that holds the key; None for an endpoint without a key. headers: further request headers; a
     value `env:NAME` is read from an environment variable. stream: ask for a stream of events, since gateways close
     connections that are silent for some minutes. connect_s, read_timeout_s, total_s: seconds to connect, between two
-    reads, and for one attempt. max_retries: further attempts after a failure that may pass. backoff_s, max_backoff_s:
+    reads, and for one attempt. max_retries: further attempts after a temporary failure. backoff_s, max_backoff_s:
     first and longest wait between attempts. max_outage_wait_s: seconds that one call waits while the endpoint is rate
     limited or down. max_tokens_key: the request field that caps output tokens; None takes `max_completion_tokens` for
     OpenAI and Azure and `max_tokens` elsewhere. free: calls cost nothing.
@@ -85,7 +85,10 @@ class Endpoint:
         return "max_completion_tokens" if self.kind == "azure" or self.host == "api.openai.com" else "max_tokens"
 
     def api_key(self) -> str | None:
-        """The key, None for an endpoint without one. Raises FatalModelError if the variable is unset or unusable."""
+        """Return the key, None for an endpoint without one.
+
+        Raises FatalModelError for an unset or unusable variable.
+        """
         if self.api_key_env is None:
             return None
         key = os.environ.get(self.api_key_env, "").strip()
@@ -96,18 +99,18 @@ class Endpoint:
         return key
 
     def header_values(self) -> dict[str, str]:
-        """The further headers with their values. Raises FatalModelError for an environment variable that is unset."""
+        """Return the configured headers with their values. Raises FatalModelError for an unset environment variable."""
         return {name: _header_value(name, value) for name, value in (self.headers or {}).items()}
 
     def secrets(self) -> list[str]:
-        """Values that no message may show: the key, and headers that come from the environment."""
+        """Return the values that no message may show: the key, and headers from environment variables."""
         from_environment = [name for name, value in (self.headers or {}).items() if value.startswith(FROM_ENVIRONMENT)]
         values = self.header_values() if from_environment else {}
         return [secret for secret in (self.api_key(), *(values[name] for name in from_environment)) if secret]
 
 
 def with_current_names(settings: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Endpoint settings under their current names; former names are reported on standard error."""
+    """Rename former keys of endpoint settings, with a warning on standard error."""
     renamed = {}
     for key, value in settings.items():
         if key in RENAMED:
@@ -118,7 +121,7 @@ def with_current_names(settings: Mapping[str, Any], where: str) -> dict[str, Any
 
 @cache
 def _warn(line: str) -> None:
-    # Once a process, however many models share the settings.
+    # Warn once a process, although several models may share the settings.
     print(f"rlm-eval: {line}", file=sys.stderr)
 
 
@@ -132,7 +135,7 @@ def _check_address(base_url: str) -> None:
     except ValueError as error:
         raise ValueError(f"base_url is {shown}: expected a valid address ({error})") from None
     if "@" in address.netloc:
-        # The address is written into manifests and messages: a password in it would be too.
+        # The address is written into manifests and messages, so it must not hold a password.
         raise ValueError(
             "base_url holds a user name or password: expected an address without one; put the key into an "
             "environment variable and name it in api_key_env, or send it in headers"

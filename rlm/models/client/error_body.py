@@ -1,4 +1,4 @@
-"""Messages, codes and details of error bodies, which every provider shapes in its own way."""
+"""Reads messages, codes and details from error bodies, whose shape differs between providers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 # Longer texts are not searched.
 MAX_TEXT = 20_000
 _MAX_DEPTH = 6
-# Where an error is found in a body, outermost first. Azure, LiteLLM and gateways wrap the error of a provider.
+# Paths of an error in a body, outermost first. Azure, LiteLLM and gateways wrap the error of a provider.
 _WRAPPERS = ("error", "errors", "innererror", "inner_error", "metadata", "raw", "details", "detail", "fault", "cause",
              "provider_specific_fields", "base_resp", "upstream", "violations", "output")  # fmt: skip
 _MESSAGES = ("message", "Message", "msg", "error_msg", "err_msg", "errmsg", "error_message", "errorMessage", "detail",
@@ -22,11 +22,11 @@ _CODES = ("code", "type", "status", "reason", "error_code", "err_code", "errorCo
 
 @dataclass
 class ErrorBody:
-    """What an error body holds.
+    """A parsed error body.
 
-    message: for people. words: the endpoint's own sentences, which classification may search; no part of the request is
-    in them. codes: in lower case, also those of wrapped errors. param: the request field that is wrong. details: every
-    mapping of the error, for times to wait. moderated: a gateway reports that its moderation flagged the prompt.
+    message: for people. words: the endpoint's own sentences, without parts of the request, for classification. codes:
+    in lower case, also those of wrapped errors. param: the request field that is wrong. details: every mapping of the
+    error, searched for waiting times. moderated: a gateway reports that its moderation flagged the prompt.
     """
 
     message: str = ""
@@ -61,7 +61,7 @@ def read_error(body: object) -> ErrorBody:
 
 
 def _mappings(value: object, depth: int) -> Iterator[Mapping[str, Any]]:
-    """The mappings of an error: the body itself, then what it wraps."""
+    """Return the mappings of an error: the body itself, then the errors that it wraps."""
     if depth > _MAX_DEPTH:
         return
     if isinstance(value, list):
@@ -82,7 +82,7 @@ def _sentence(holder: Mapping[str, Any], key: str) -> str:
     if not isinstance(text, str) or not text.strip():
         return ""
     if isinstance(_parsed(text), Mapping | list):
-        # It is read as a wrapped error.
+        # This key holds a wrapped error, which is read separately.
         return ""
     if key in ("reason", "title", "description") and any(holder.get(other) for other in ("message", "msg", "detail")):
         return ""
@@ -93,7 +93,7 @@ def _sentence(holder: Mapping[str, Any], key: str) -> str:
 
 
 def _bare_texts(body: object) -> list[str]:
-    """Errors that are a text and not a mapping: `{"error": "..."}`, `{"errors": ["..."]}`."""
+    """Return errors that are a text and not a mapping: `{"error": "..."}`, `{"errors": ["..."]}`."""
     texts = []
     for holder in body if isinstance(body, list) else [body]:
         if isinstance(holder, str):
@@ -120,7 +120,7 @@ def _code(value: object) -> str:
 
 
 def _shortened(body: object) -> str:
-    """The body itself, for people: it has no message that could be shown instead."""
+    """Shorten a body that has no message, for a person to read."""
     try:
         text = json.dumps(_without_input(body, 0), ensure_ascii=False, default=str)
     except (ValueError, RecursionError):
@@ -129,7 +129,7 @@ def _shortened(body: object) -> str:
 
 
 def _without_input(value: object, depth: int) -> object:
-    """Without `input`, in which FastAPI repeats the prompt."""
+    """Remove `input`, in which FastAPI repeats the prompt."""
     if depth > _MAX_DEPTH:
         return "..."
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Streams of server-sent events put together to the body of a complete reply."""
+"""Assembles a stream of server-sent events into the body of a complete reply."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def is_stream(content: bytes, content_type: str = "") -> bool:
 
 
 def whole_reply(content: bytes) -> dict[str, Any] | None:
-    """The body of a chat completion from its chunks; None if the stream breaks off or is no stream of a reply.
+    """Assemble the body of a chat completion from its chunks; None if the stream breaks off or holds no reply.
 
-    Each chunk adds to the text, reasoning, refusal and tool calls of the first choice; of everything else the last
-    value counts. A chunk with an error is the body.
+    Each chunk adds to the text, reasoning, refusal and tool calls of the first choice. The last value of every other
+    field counts. A chunk with an error becomes the body.
     """
     body: dict[str, Any] = {}
     reply = _Message()
@@ -51,7 +51,7 @@ def whole_reply(content: bytes) -> dict[str, Any] | None:
 
 
 def _events(content: bytes) -> Iterator[tuple[str, str]]:
-    """Name and data of each event. Only CR, LF and CRLF end a line, other than for str.splitlines."""
+    """Yield name and data of each event. Only CR, LF and CRLF end a line; str.splitlines splits at more characters."""
     text = content.decode("utf-8", "replace").removeprefix("\ufeff")
     name = ""
     data: list[str] = []
@@ -65,7 +65,7 @@ def _events(content: bytes) -> Iterator[tuple[str, str]]:
         value = value.removeprefix(" ")
         if field == "data":
             if data and _is_complete(data):
-                # Some servers leave out the empty line between events.
+                # Some servers omit the empty line between events.
                 yield name, "\n".join(data)
                 data = []
             data.append(value)
@@ -93,7 +93,7 @@ def _first_choice(choices: object) -> Mapping[str, Any]:
 
 
 class _Message:
-    """The message that chunks add to."""
+    """The message that the chunks build."""
 
     def __init__(self) -> None:
         self._texts: dict[str, list[str]] = {}

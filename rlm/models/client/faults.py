@@ -1,4 +1,4 @@
-"""Classification of failed requests: which are retried, which end the call, and which end the run."""
+"""Classifies failed requests: some are retried, some end the call, some end the run."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ MAX_MESSAGE = 300
 
 
 class Action(Enum):
-    """What follows a failed request.
+    """The reaction to a failed request.
 
-    RETRY: it may work next time. LATER: the endpoint asks for a pause. OVERFLOW: the prompt is too long, or the cap on
+    RETRY: a retry may succeed. LATER: the endpoint asks for a pause. OVERFLOW: the prompt is too long, or the cap on
     output tokens leaves no room for it. FILTERED: the provider refuses the content. GIVE_UP: no retry of this call can
-    work. FATAL: no call can work, so the run stops.
+    succeed. FATAL: no call can succeed, so the run stops.
     """
 
     RETRY = auto()
@@ -36,9 +36,9 @@ class Action(Enum):
 class Fault(Exception):
     """A request without a usable reply.
 
-    kind: one word for records. room: the numbers of an error about the window or the cap on output tokens. error: the
-    error body. silent: a gateway may have ended the request because nothing was sent for too long. usage, cost: what
-    the request was billed, as far as it is reported.
+    kind: the name of the fault in records. room: the numbers in an error about the window or the output cap. error: the
+    error body. silent: a gateway may have ended the request because nothing was sent for too long. usage, cost: the
+    reported usage and cost of the request.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Fault(Exception):
         self.cost = Cost()
 
     def redact(self, redactor: Redactor) -> None:
-        """Remove credentials from the message, before it is cut, so that no part of one remains."""
+        """Remove credentials from the message. This happens before it is cut, so that no part of one remains."""
         self.message = redactor(self.message)
 
     def __str__(self) -> str:
@@ -110,7 +110,7 @@ _OVERFLOW = re.compile(
     r"|context_length_exceeded",
     re.IGNORECASE | re.DOTALL,
 )
-# A status of the server's own errors is an overflow in these words of llama.cpp and Ollama only.
+# A status 5xx is an overflow only with these words of llama.cpp and Ollama.
 _OVERFLOW_OF_SERVER = re.compile(
     r"exceeds the available context size|context shift is disabled|context_length_exceeded|exceeds the context window"
     r"|input length exceeds the context length|maximum context length is \d+",
@@ -168,7 +168,7 @@ _FILTERED_CODE = re.compile(
     r"|policy_?violation|safety_?(check|violation|block|error)|^safety$|^blocklist$|high_risk|content_blocked"
     r"|risk_control|unsafe_content|^censor"
 )
-# MiniMax and Zhipu have numbers.
+# MiniMax and Zhipu use numbers.
 _FILTERED_NUMBERS = {"1026", "1027", "1301"}
 _FILTERED = re.compile(
     r"flagged (as|by|for) .{0,40}(violat|moderation|safety|policy|harm|content)|content management policy"
@@ -183,7 +183,7 @@ _EXCEEDS_TOKENS_PER_MINUTE = re.compile(r"request too large", re.IGNORECASE)
 
 
 def status_fault(status: int, headers: Mapping[str, str], body: bytes) -> Fault:
-    """The fault of an error response."""
+    """Return the fault of an error response."""
     try:
         return error_fault(status, headers, json.loads(body))
     except (ValueError, RecursionError):
@@ -191,9 +191,9 @@ def status_fault(status: int, headers: Mapping[str, str], body: bytes) -> Fault:
 
 
 def error_fault(status: int, headers: Mapping[str, str], body: object) -> Fault:
-    """The fault of a status and a parsed error body, or the text of one that is not JSON.
+    """Return the fault of a status and an error body, which is parsed JSON or plain text.
 
-    Status and codes decide first; words decide only what they leave open.
+    The status and the codes decide first. The wording decides only if they do not.
     """
     error = read_error(body)
     message = f"HTTP {status}: {error.message or 'no message'}"
@@ -214,7 +214,7 @@ class _Request:
     wait: float | None
 
     def judge(self) -> tuple[str, Action]:
-        """Kind of the fault and what follows."""
+        """Return the kind of the fault and the action that follows."""
         status, codes, words = self.status, self.error.codes, self.error.words
         if "rate_limit_exceeded" in codes and _EXCEEDS_TOKENS_PER_MINUTE.search(words):
             return "rate_limit", Action.GIVE_UP
@@ -270,13 +270,13 @@ def _may_pass(status: int) -> bool:
 
 
 def is_prompt_overflow(fault: Fault) -> bool:
-    """True if an overflow speaks of the prompt; false if its words speak of the cap on output tokens alone."""
+    """True if the prompt is too long; false if the message is only about the cap on output tokens."""
     words = fault.error.words
     return bool(fault.error.codes & _OVERFLOW_CODES or _OVERFLOW.search(words)) or not _TOO_LARGE_CAP.search(words)
 
 
 def transport_fault(error: Exception, total_s: float) -> Fault:
-    """The fault of a request without a complete response, from the exception of aiohttp below the HTTP library."""
+    """Return the fault of a request without a complete response, from the aiohttp exception behind httpx's."""
     import aiohttp
 
     cause: BaseException | None = error

@@ -1,4 +1,4 @@
-"""The number of concurrent requests to an endpoint: lowered when it refuses or fails, raised slowly when it answers."""
+"""Limits concurrent requests to an endpoint: fewer after a refusal or a failure, slowly more after answers."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-# Failures in a row that count as an outage.
+# The number of consecutive failures that count as an outage.
 STORM = 5
-# Factor of the limit after a refusal.
+# After a refusal, the limit is multiplied by this factor.
 DECREASE = 0.7
 MAX_WAIT_S = 60.0
 # Seconds in which the number of requests doubles after an outage.
@@ -19,7 +19,7 @@ RAMP_S = 0.5
 
 
 class RequestResult(Enum):
-    """What a request shows of its endpoint: it answers, it refuses the load, it fails, or nothing."""
+    """The state of the endpoint that a request reveals: it answers, refuses the load, fails, or is unknown."""
 
     ANSWERED = auto()
     REFUSED = auto()
@@ -43,7 +43,7 @@ class Slot:
 
 @dataclass(eq=False)
 class _Turn:
-    """A call in the queue, since when it waits in all. The future gives the round in which it may send."""
+    """A call in the queue. since: when it first waited. The future's result is the round in which it may send."""
 
     future: asyncio.Future[int]
     kind: Hashable
@@ -52,7 +52,7 @@ class _Turn:
 
 @dataclass
 class _Kind:
-    """Requests of one kind since its last answer. at_fault: the kind itself is the reason of its failures."""
+    """Requests of one kind since its last answer. at_fault: the kind itself causes its failures."""
 
     in_flight: int = 0
     failures: int = 0
@@ -69,13 +69,14 @@ class Limiter:
     """Slots for the requests to one endpoint, on one event loop.
 
     The limit starts at max_concurrency. A refusal (429) lowers it, once for all requests sent under it, and delays
-    everybody for the time that the endpoint asks for. Several failures in a row are taken for an outage: one request
-    goes out at a time, after pauses that grow, until requests stop failing; then their number doubles every RAMP_S up
-    to a little less than it was. From there, and after a refusal, the limit grows by one for each round of answers.
+    every call by the time that the endpoint asks for. Several failures in a row are taken for an outage: one request
+    goes out at a time, after pauses that grow, until requests stop failing. Then their number doubles every RAMP_S, up
+    to a little less than before the outage. After that, and after a refusal, the limit grows by one for each round of
+    answers.
 
     Requests have a kind, such as their model and system prompt. In an outage each kind may send a request at once. A
     kind that keeps failing while another kind is answered is at fault itself, and so is one whose family (the first
-    part of a kind that is a tuple) has never been answered: from then on its failures delay nobody else. A call that
+    part of a kind that is a tuple) has never been answered: from then on its failures delay no other kind. A call that
     has waited for max_outage_wait_s in an outage raises EndpointDown; when an outage has lasted longer than that, calls
     no longer wait for its end.
 
@@ -90,24 +91,24 @@ class Limiter:
         self._backoff_s = backoff_s
         self._round = 0
         self._loop = asyncio.get_running_loop()
-        # Kinds that have a request on the wire or fail, and those of them that fail.
+        # Kinds with a request in flight or with failures, and the kinds with failures.
         self._kinds: defaultdict[Hashable, _Kind] = defaultdict(_Kind)
         self._failing_kinds: set[Hashable] = set()
-        # Families of kinds that have been answered, and when the last answer came.
+        # Families of kinds that have been answered, and the time of the last answer.
         self._answered_families: set[Hashable] = set()
         self._last_answer: float | None = None
         self._waiting: deque[_Turn] = deque()
-        # Until when the endpoint asks for a pause, and until when an outage is paused.
+        # The end of the pause that the endpoint asks for, and the end of the pause in an outage.
         self._asked_until = 0.0
         self._outage_until = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._expiry: asyncio.TimerHandle | None = None
-        # Since the last answer.
+        # Counted since the last answer.
         self._bad_rounds = 0
         self._failures = 0
         self._failing: set[object] = set()
         self._failing_since: float | None = None
-        # The limit before an outage, and where the doubling after it stops; None outside of one.
+        # The limit before an outage, and the limit at which the doubling after it stops; None without an outage.
         self._before_outage: float | None = None
         self._restart_to: float | None = None
         # The first round of an outage, and the requests still in flight that went out before it.
@@ -150,17 +151,17 @@ class Limiter:
         self._admit()
 
     def in_outage(self, kind: Hashable = None) -> bool:
-        """True if the endpoint fails, and not only requests of this kind."""
+        """True if the endpoint fails for other kinds of requests too."""
         return self._is_outage and not (kind in self._failing_kinds and self._kinds[kind].at_fault)
 
     @property
     def gave_up(self) -> bool:
-        """True if the endpoint has answered nobody for longer than max_outage_wait_s."""
+        """True if the endpoint has not answered any request for longer than max_outage_wait_s."""
         down = self._failing_since is not None and self._loop.time() - self._failing_since > self.max_outage_wait_s
         return down and self._is_outage
 
     def lower_to(self, max_concurrency: int) -> None:
-        """Hold the limit at most at `max_concurrency`: two configurations of one endpoint share the smaller."""
+        """Lower the limit to at most `max_concurrency`: two configurations of one endpoint share the smaller one."""
         self.max_concurrency = min(self.max_concurrency, max_concurrency)
         self.limit = min(self.limit, self.max_concurrency)
 
@@ -189,7 +190,7 @@ class Limiter:
         blamed = False
         for kind in self._failing_kinds:
             state = self._kinds[kind]
-            # An answer to a request that went out before the failures began says nothing about them.
+            # A request that was sent before the failures began shows nothing about them.
             if state.stormy and slot.sent >= state.failing_since:
                 blamed |= not state.at_fault
                 state.at_fault = True
@@ -225,7 +226,7 @@ class Limiter:
         self._watch()
 
     def _failed_from_the_start(self, kind: Hashable, state: _Kind) -> bool:
-        """True if no request of the kind's family was ever answered, and other requests were a short time before."""
+        """True if no request of the kind's family was ever answered, although others were answered shortly before."""
         if self._last_answer is None or _family(kind) in self._answered_families:
             return False
         return state.failing_since - self._last_answer <= self.max_outage_wait_s
@@ -237,10 +238,10 @@ class Limiter:
         else:
             if self._before_outage is None:
                 self._before_outage, self._outage_round, self._earlier = self.limit, self._round, self.in_flight
-            # A request that fails while it is sent alone shows nothing of how many the endpoint could take.
+            # The failure of a single request does not show how many requests the endpoint can serve.
             self._restart_to = lowered if self.limit > 1 else self._restart_to
             self.limit = 1.0
-            # The timer may be there to raise the limit, as if requests had stopped failing.
+            # The timer may be set to raise the limit, as if requests had stopped failing.
             self._cancel_timer()
         # The first refused round without Retry-After only lowers the limit: each refused call waits on its own.
         if retry_after_s is None and (result is RequestResult.FAILED or self._bad_rounds):
@@ -251,7 +252,7 @@ class Limiter:
         self._bad_rounds += 1
 
     def _has_room(self) -> bool:
-        # Slow requests from before an outage must not keep it from being noticed that the endpoint answers again.
+        # Slow requests from before an outage must not hide that the endpoint answers again.
         counted = self.in_flight - self._earlier
         return counted < int(self.limit) and self.in_flight < self.max_concurrency and self._pause_s() <= 0
 
@@ -259,7 +260,10 @@ class Limiter:
         return max(self._asked_until, self._outage_until) - self._loop.time()
 
     def _may_probe(self, state: _Kind) -> bool:
-        """True if a kind that has not failed may send a request in an outage, to show that others are at fault."""
+        """True if a kind without failures may send a request in an outage.
+
+        An answer shows that other kinds are at fault.
+        """
         untried = state.failures == 0 and state.in_flight == 0 and self._asked_until <= self._loop.time()
         return self._before_outage is not None and untried and self.in_flight < self.max_concurrency
 
@@ -305,7 +309,7 @@ class Limiter:
         return [turn for turn in self._waiting if self._waited_since(turn) <= latest]
 
     def _waited_since(self, turn: _Turn) -> float:
-        """Since when a call has waited without an answer to anybody."""
+        """Return the time since which a call has waited while no request was answered."""
         return turn.since if self._failing_since is None else max(turn.since, self._failing_since)
 
     def _dismiss(self, turns: list[_Turn]) -> None:
@@ -320,11 +324,11 @@ def _family(kind: Hashable) -> Hashable:
 
 
 def _spread(seconds: float) -> float:
-    # Several processes should not come back in the same instant.
+    # Several processes should not resume at the same instant.
     return seconds * random.uniform(1.0, 1.1)
 
 
 def backoff(attempt: int, base_s: float, max_s: float = MAX_WAIT_S) -> float:
-    """Seconds to wait after failure number `attempt` (from 0): doubling, with half of it random."""
+    """Return the seconds to wait after failure number `attempt` (from 0). They double; half of them is random."""
     full = min(max_s, base_s * 2.0 ** min(attempt, 30))
     return full * random.uniform(0.5, 1.0)

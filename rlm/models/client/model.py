@@ -1,4 +1,4 @@
-"""A model behind an endpoint that speaks OpenAI's chat protocol: one call, its retries, and what they cost."""
+"""OpenAIModel: a model behind an endpoint with OpenAI's chat protocol; its calls, retries and their cost."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _STREAM_HINT = "; gateways end requests that are silent for long: set model.endp
 class OpenAIModel:
     """A ChatModel over HTTP. Models with equal endpoints share its limiter and connections on each event loop.
 
-    prices: None takes the tables that come with the project. Safe to use from several event loops, one after the other
+    prices: None takes the bundled tables. Safe to use from several event loops, one after the other
     or at once; `aclose` closes the connections of the loop that it is called on.
     """
 
@@ -79,11 +79,11 @@ class OpenAIModel:
     async def complete(self, messages: Sequence[Mapping[str, str]], *, epoch: int = 0, occurrence: int = 0) -> Reply:
         """Answer the messages, with as many attempts as the endpoint's settings allow.
 
-        The configured seed is sent with the first call and another one with each further epoch and occurrence, so that
-        a model that honours it can still answer differently when it is asked again. A cap on output tokens that the
-        endpoint rejects as too large is replaced once by one that fits. If the endpoint reports no usage, tokens are
-        counted here and the cost is an estimate with state unknown. Raises ContextOverflow, FatalModelError (it names
-        the variable of the key, or the model) or ModelError.
+        The configured seed is sent with the first call. Each further epoch and occurrence gets another seed, so that a
+        model that honours it can still give different answers. A cap on output tokens that the endpoint rejects as too
+        large is replaced once by one that fits. If the endpoint reports no usage, tokens are counted here and the cost
+        is an estimate with state unknown. Raises ContextOverflow, FatalModelError (it names the variable of the key, or
+        the model) or ModelError.
         """
         call = _Call(self, messages, await Connection.of(self.endpoint, self))
         call.seed = _seed(self.sampling.seed, epoch, occurrence)
@@ -95,7 +95,7 @@ class OpenAIModel:
 
 
 class _Call:
-    """One call: its attempts until a reply or an error."""
+    """One call, with its attempts until a reply or an error."""
 
     def __init__(self, model: OpenAIModel, messages: Sequence[Mapping[str, str]], connection: Connection) -> None:
         self.model = model
@@ -135,13 +135,16 @@ class _Call:
             await asyncio.sleep(wait)
 
     async def _attempt(self) -> tuple[ResponseBody, float]:
-        """One request and its seconds; a slot is held only while it is on the wire. Raises Fault or EndpointDown."""
+        """Send one request; returns the reply and the seconds. A slot is held only meanwhile.
+
+        Raises Fault or EndpointDown.
+        """
         loop, limiter = asyncio.get_running_loop(), self.connection.limiter
         slot = await limiter.acquire(self, self.kind, ahead=bool(self.failures), since=self.budget.troubled_since)
         sent = loop.time()
         result, retry_after_s = RequestResult.UNKNOWN, None
         try:
-            # The body is made only now: thousands of calls may wait, each with a prompt of many megabytes.
+            # The body is made this late because thousands of calls may wait, each with a prompt of many megabytes.
             status, headers, content = await self.connection.post(self.endpoint, self._request())
             if not 200 <= status < 300:
                 raise status_fault(status, headers, content)
@@ -184,7 +187,7 @@ class _Call:
         return self.output_cap is not None and key == self.endpoint.output_limit_key
 
     def _reconsidered(self, fault: Fault) -> Fault:
-        """A refusal that lasts for the day stops the run: no retry of this run can succeed."""
+        """Make the refusal of a daily quota fatal, because no retry of this run can succeed."""
         if _result(fault) is not RequestResult.REFUSED:
             return fault
         if not daily_quota(fault.error, fault.retry_after_s, self.endpoint.max_outage_wait_s):
@@ -192,7 +195,7 @@ class _Call:
         return Fault("daily_quota", fault.message, Action.FATAL, fault.retry_after_s, error=fault.error)
 
     async def _lower_cap(self, fault: Fault) -> bool:
-        """Take a cap on output tokens that fits, once; False if there is none, so that the fault stands."""
+        """Set a cap on output tokens that fits, once; returns False if there is none, and the fault remains."""
         sent, room = self._cap_sent(), fault.room
         if self.output_cap is not None or sent is None or room is None:
             return False
@@ -202,12 +205,12 @@ class _Call:
 
     def _wait(self, fault: Fault) -> float | None:
         limiter, reached = self.connection.limiter, self.connection.reached
-        # An endpoint that has never answered is more likely a wrong address than an outage.
+        # If an endpoint has never answered, its address is more likely wrong than the endpoint down.
         outage = reached and limiter.in_outage(self.kind)
         return self.budget.wait(fault, outage=outage, gave_up=limiter.gave_up)
 
     def _error(self, fault: Fault) -> ModelError:
-        """The error that ends the call; its last attempt may have been billed, as far as nobody reports it."""
+        """Return the error that ends the call. Its last attempt may have been billed without a report."""
         endpoint = self.endpoint
         last = _failed(fault, 0.0)
         if fault.action in (Action.RETRY, Action.LATER) and not endpoint.free and fault.kind != "no_connection":
@@ -258,7 +261,7 @@ class _Call:
         )
 
     async def _accounted(self, body: ResponseBody) -> tuple[TokenUsage, Cost]:
-        """Usage and cost; tokens that the endpoint does not report, or reports as 0, are counted here."""
+        """Return usage and cost. Tokens that the endpoint does not report, or reports as 0, are counted here."""
         usage = body.usage or TokenUsage()
         written = body.text + "".join(call.arguments for call in body.tool_calls)
         no_prompt = prompt_is_unreported(body.usage) and bool(self.messages)
@@ -287,16 +290,16 @@ class _Call:
             return False
         reported = usage.prompt_tokens
         if usage.clamped and usage.cached_tokens == reported:
-            # More cached tokens were reported than prompt tokens: they stand beside each other.
+            # More cached tokens than prompt tokens were reported, so the prompt tokens do not include them.
             return False
         length = sum(len(_content(message)) for message in self.messages)
-        # With few characters for each reported token the prompt was not cut, and need not be counted.
+        # With few characters per reported token, the prompt was not cut and need not be counted.
         if length <= reported * CUT_CHARS_PER_TOKEN:
             return False
         return is_prompt_cut(reported, await self._count_prompt(), "".join(map(_content, self.messages)))
 
     async def _count_prompt(self) -> int:
-        """Tokens of the messages' texts by our own tokenizer."""
+        """Count the tokens of the messages' texts with the local tokenizer."""
         if self._prompt_tokens is None:
             texts = [_content(message) for message in self.messages]
             self._prompt_tokens = sum(
@@ -315,7 +318,7 @@ def _result(fault: Fault) -> RequestResult:
 
 
 def _kind(name: str, messages: Sequence[Mapping[str, str]]) -> Hashable:
-    """Family and size: requests of one kind should fail together if the fault is their own and not the endpoint's.
+    """Return family and size. Requests of one kind should fail together if they, and not the endpoint, are at fault.
 
     The methods of a run differ in their model, in their system prompt and in the size of their prompts.
     """
@@ -332,7 +335,7 @@ def _seed(seed: int | None, epoch: int, occurrence: int) -> int | None:
 
 
 def _encodable(message: Mapping[str, str]) -> dict[str, Any]:
-    """A message whose texts have a UTF-8 form: a lone surrogate becomes a question mark."""
+    """Make a message's texts valid UTF-8: a lone surrogate becomes a question mark."""
     return {key: _utf8(value) if isinstance(value, str) else value for key, value in message.items()}
 
 

@@ -18,7 +18,7 @@ _WINDOW = re.compile(
     rf"|> {_NUMBER} - \d",
     re.I,
 )
-# Tokens of the prompt; `at least` marks a count that stopped at the window.
+# Tokens of the prompt. `at least` marks a count that stopped at the window's size.
 _PROMPT = re.compile(
     rf"(at least )?{_NUMBER} (?:tokens )?(?:in|of|from) (?:the |your )?(?:messages|prompt|text input|input)"
     rf"|(?:request has|prompt (?:contains|has)|passed|given:?) (at least )?{_NUMBER} (?:`?inputs?`? |prompt )?tokens"
@@ -49,7 +49,7 @@ _MOST = re.compile(
 
 @dataclass(frozen=True)
 class Room:
-    """Numbers of an error: the model's window, the tokens of the prompt, and the most output tokens of the model.
+    """Numbers in an error: the model's window, the prompt's tokens, and the model's maximum of output tokens.
 
     exact: the prompt's tokens are not a lower bound. total: tokens of the prompt and the cap together.
     """
@@ -61,7 +61,7 @@ class Room:
     most_output: int | None = None
 
     def cap(self, sent: int | None, counted: int, window: int | None) -> int | None:
-        """A cap on output tokens that fits; None if there is none, or if the prompt does not fit.
+        """Return a cap on output tokens that fits; None if none is known or if the prompt does not fit.
 
         sent: the cap of the request, None if it had none. counted: the prompt's tokens by our own count. window: the
         configured window of the model.
@@ -79,14 +79,14 @@ class Room:
         if prompt is not None and self.exact:
             room = window - prompt
         else:
-            # Templates add tokens to each message, and other tokenizers count some more than ours.
+            # Templates add tokens to each message, and other tokenizers count more tokens than the local one.
             likely = max(math.ceil(counted * 1.15) + 64, math.ceil((prompt or 0) * 1.01))
             room = window - likely if likely < window else (window - counted) // 2
         return min(sent, room) if 0 < room < sent else None
 
 
 def read_room(words: str) -> Room:
-    """The numbers that an error message reports. A prompt that is reported as `at least` n tokens is not exact."""
+    """Read the numbers in an error message. A prompt of `at least` n tokens is not exact."""
     window, most = _first(_WINDOW, words), _first(_MOST, words)
     if most is not None and "(exclusive)" in words:
         most -= 1

@@ -1,4 +1,4 @@
-"""Credentials removed from messages that people read; classification of errors reads the raw text."""
+"""Removes credentials from messages that people read. Errors are classified by their raw text."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Redactor:
 
     def __init__(self, secrets: Iterable[str]) -> None:
         forms = {form for secret in secrets for form in _forms(secret)}
-        # Longest first, so that an escaped form is not replaced in part. A short key inside a word is no key.
+        # Longest first, so that an escaped form is not replaced in part. A short key inside a word is not replaced.
         words = "|".join(re.escape(form) for form in sorted(forms, key=len, reverse=True))
         self._pattern = re.compile(rf"(?<![A-Za-z0-9])(?:{words})(?![A-Za-z0-9])") if words else None
 

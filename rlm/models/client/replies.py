@@ -1,4 +1,4 @@
-"""Response bodies read as replies, whatever shape an endpoint gives them."""
+"""Reads replies from response bodies, whose shape differs between endpoints."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _FINISH = {
     ),
 }  # fmt: skip
 _FINISH_OF = {name: ours for ours, names in _FINISH.items() for name in names}
-# The endpoint gave up in the middle: OpenRouter, DeepSeek, vLLM, Zhipu.
+# The endpoint ended the reply early because of an error: OpenRouter, DeepSeek, vLLM, Zhipu.
 _BROKEN_OFF = {"error", "insufficient_system_resource", "abort", "network_error", "malformed_response"}
 # Headers in which routers name the provider that served a call.
 _PROVIDER_HEADERS = ("x-inference-provider", "x-provider", "x-upstream-provider", "x-litellm-model-id")
@@ -30,7 +30,7 @@ _ERROR_KEYS = ("error", "errors", "detail", "error_msg", "err_msg", "base_resp",
 
 @dataclass(frozen=True)
 class ResponseBody:
-    """A response body, read. usage and charged_usd are None if the body does not report them."""
+    """A parsed response body. usage and charged_usd are None if the body does not report them."""
 
     text: str = ""
     reasoning: str = ""
@@ -44,9 +44,9 @@ class ResponseBody:
 
 
 def read_response(content: bytes, headers: Mapping[str, str]) -> tuple[ResponseBody, Fault | None]:
-    """Read the body of a response with a status of success.
+    """Read the body of a response with a success status.
 
-    A Fault beside it means that it holds no usable reply; it can be billed all the same.
+    A Fault is also returned if the body holds no usable reply, which may still be billed.
     """
     if is_stream(content, headers.get("content-type") or ""):
         body: object = whole_reply(content)
@@ -113,7 +113,7 @@ def _fault(
 
 
 def _status_of(error: Mapping[str, Any]) -> int:
-    """The HTTP status that an error in a response of success gives as its code; 500 if it gives none."""
+    """Return the HTTP status that an error gives as its code in a response with a success status; by default 500."""
     for key in ("code", "status", "status_code"):
         code = error.get(key)
         code = int(code) if isinstance(code, str) and code.isdecimal() and len(code) == 3 else code
@@ -123,7 +123,7 @@ def _status_of(error: Mapping[str, Any]) -> int:
 
 
 def _text(content: object) -> tuple[str | None, str]:
-    """Text and reasoning of a content: a string, or a list of typed parts."""
+    """Return text and reasoning of a message's content, which is a string or a list of typed parts."""
     if isinstance(content, str):
         return content, ""
     if not isinstance(content, list):
@@ -155,7 +155,7 @@ def _reasoning(message: Mapping[str, Any]) -> str:
 
 
 def _tool_calls(message: Mapping[str, Any]) -> tuple[ToolCall, ...]:
-    """Tool calls in OpenAI's present and former shape, and in Anthropic's parts of a content."""
+    """Read tool calls in OpenAI's current and former shapes, and in Anthropic's content parts."""
     found: list[tuple[object, object]] = []
     calls = message.get("tool_calls")
     for call in calls if isinstance(calls, list) else ():
@@ -191,7 +191,7 @@ def _provider(body: Mapping[str, Any], headers: Mapping[str, str]) -> str:
 
 
 def _name(value: object) -> str:
-    """A name in one line."""
+    """Return a name as one line."""
     return " ".join(_string(value).split())[:200]
 
 

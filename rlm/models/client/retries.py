@@ -1,4 +1,4 @@
-"""How often one call is repeated, and after which waits."""
+"""RetryBudget: the retries of one call, and the waits between them."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ from rlm.models.client.limiter import backoff
 
 
 class RetryBudget:
-    """How much longer one call is tried: max_retries for its own failures, max_outage_wait_s for the endpoint's."""
+    """The retries that remain of one call: max_retries after its own failures, max_outage_wait_s in outages."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
         self._own, self._all = 0, 0
-        # When the endpoint first failed or refused this call.
+        # The time at which the endpoint first failed or refused this call.
         self.troubled_since: float | None = None
 
     def wait(self, fault: Fault, *, outage: bool, gave_up: bool) -> float | None:
-        """Seconds until the next attempt, None to give up. A failure in an outage does not count against the call."""
+        """Return the seconds until the next attempt, None to give up.
+
+        A failure in an outage is not counted as a retry.
+        """
         endpoint = self._endpoint
         if fault.action not in (Action.RETRY, Action.LATER):
             return None

