@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rlm.trajectory import Event, Trajectory
     from rlm.tree import CallTree
 
-# A module is imported when one of its names is first used, which keeps `import rlm` fast.
+# A module is imported when one of its names is first used, so that `import rlm` is fast.
 _HOMES = {
     "RLM": "rlm.methods.rlm.method",
     "Answer": "rlm.methods.method",

@@ -1,4 +1,4 @@
-"""Running a coroutine from synchronous code, on one background event loop for the whole process."""
+"""Runs coroutines from synchronous code, on one background event loop for the process."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ def run_blocking(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to completion and return its result.
 
     All callers share one background loop, because connections and worker processes belong to the loop that created
-    them. An exception that interrupts the wait, such as KeyboardInterrupt, cancels the coroutine, waits until it has
-    ended and passes on. Raises RuntimeError when called from the background loop itself, where it would never return.
+    them. If an exception such as KeyboardInterrupt interrupts the wait, the coroutine is cancelled, and the exception
+    propagates after it has ended. Raises RuntimeError when called from the background loop itself, where it would never
+    return.
     """
     loop = _background_loop()
     if threading.current_thread() is _thread:

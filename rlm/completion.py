@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class StopReason(StrEnum):
-    """Why a completion ended. A reason that begins with max_ is the key of the limit that was reached."""
+    """The reason why a completion ended. A reason that begins with max_ is the key of the limit that was reached."""
 
     ANSWER = "answer"
     NO_ANSWER = "no_answer"
@@ -97,5 +97,5 @@ class Completion:
 
 
 def one_line(error: BaseException) -> str:
-    """An error as one short line, for tables and messages."""
+    """Format an error as one short line, for tables and messages."""
     return " ".join(f"{type(error).__name__}: {error}".split())[:500]

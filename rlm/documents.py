@@ -1,4 +1,4 @@
-"""Reading of files and folders as text, so that a path can take the place of a prompt or of a document."""
+"""Reads files and folders as text, so that a path can take the place of a prompt or a document."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class UnreadablePath(ValueError):
 
 
 def read_path(path: Path, skipped: Skipped | None = None) -> str | tuple[str, ...]:
-    """A file's text, or a document for each text file below a folder. Raises UnreadablePath.
+    """Read a file's text, or a document for each text file below a folder. Raises UnreadablePath.
 
     In a folder, each document begins with the name of its file. `skipped(path, reason)` is called for skipped files.
     """
@@ -40,12 +40,12 @@ def read_path(path: Path, skipped: Skipped | None = None) -> str | tuple[str, ..
 
 
 def headed(name: str, text: str) -> str:
-    """A document that begins with the name of its file."""
+    """Return a document that begins with the name of its file."""
     return f"File: {name}\n\n{text}"
 
 
 def read_file(path: Path) -> str:
-    """A file's text, decoded as UTF-8 or as its byte order mark says; invalid bytes become U+FFFD.
+    """Read a file's text, as UTF-8 or in the encoding of its byte order mark; invalid bytes become U+FFFD.
 
     Raises UnreadablePath for a file that does not exist, cannot be read or is not text.
     """
@@ -59,7 +59,7 @@ def read_file(path: Path) -> str:
 
 
 def read_folder(folder: Path, skipped: Skipped | None = None) -> Iterator[tuple[Path, str]]:
-    """The text files below a folder with their texts, sorted by name; `skipped(path, reason)` is called for the others.
+    """Read the text files below a folder, sorted by name; `skipped(path, reason)` is called for the others.
 
     Symbolic links are not followed, because they may lead out of the folder or form a cycle. Raises UnreadablePath for
     a folder that cannot be read.
@@ -78,13 +78,13 @@ def read_folder(folder: Path, skipped: Skipped | None = None) -> Iterator[tuple[
 
 
 def decode(data: bytes | mmap.mmap) -> str | None:
-    """Bytes as text, or None if they are not text."""
+    """Decode bytes as text; None if they are not text."""
     encoding = _encoding(bytes(data[:_SNIFFED_BYTES]))
     return None if encoding is None else str(data, encoding, "replace")
 
 
 def _encoding(start: bytes) -> str | None:
-    """The encoding of a file from its first bytes, or None if it is not text."""
+    """Determine the encoding of a file from its first bytes; None if it is not text."""
     marked = next((name for mark, name in _MARKS if start.startswith(mark)), None)
     return marked or (None if b"\0" in start else "utf-8")
 
@@ -116,9 +116,9 @@ def _text(path: Path) -> str | None:
             # Checked before the file is read, because a device may be endless.
             return None
         try:
-            # With a mapped file, only the decoded text is in memory, and not a copy of the bytes.
+            # With a mapped file, only the decoded text is in memory, not also a copy of the bytes.
             data: bytes | mmap.mmap = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError):
-            # Pipes cannot be mapped, and neither can empty files, which files below /proc appear to be.
+            # Pipes and empty files cannot be mapped. Files below /proc appear to be empty.
             data = file.read()
         return decode(data)

@@ -1,4 +1,4 @@
-"""Limits and Meter: one budget for a whole call tree, asked before every model call and charged after it."""
+"""Limits and Meter: one budget for a complete call tree, checked before every model call and charged after it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _adding = threading.Lock()
 
 @dataclass(frozen=True)
 class Limits:
-    """What one completion may use, at any depth and in any role together. None is no limit; 0 is a limit of 0.
+    """The limits of one completion, over all depths and roles together. None is no limit; 0 is a limit of 0.
 
     max_turns and max_consecutive_errors hold for each loop. max_output_chars bounds the output of one cell that is
     shown to the root; max_answer_bytes bounds a value that a session returns as the answer. reserve is the fraction of
-    cost and tokens that is kept for the root's last call. Raises SettingError for a value that does not fit.
+    cost and tokens that is reserved for the root's last call. Raises SettingError for a value that does not fit.
     """
 
     max_cost_usd: Annotated[float, Ge(0)] | None = None
@@ -53,7 +53,7 @@ class LimitReached(Exception):
 
 
 class Budget:
-    """Dollars and tokens that all completions of a run share. Every Meter that is given the budget charges it.
+    """Dollars and tokens that all completions of a run share. Every Meter with this budget charges it.
 
     calls_in_flight: calls that were admitted and have not been charged yet.
     """
@@ -71,7 +71,7 @@ class Budget:
 
     @property
     def spent_limit(self) -> tuple[StopReason, float] | None:
-        """The limit that is spent, if any."""
+        """Return the limit that is spent, if any."""
         if self.max_cost_usd is not None and _used_up(self.cost.usd, self.max_cost_usd):
             return StopReason.MAX_RUN_COST, self.max_cost_usd
         if self.max_tokens is not None and self.tokens >= self.max_tokens:
@@ -110,13 +110,13 @@ class Meter:
 
     @property
     def remaining_s(self) -> float | None:
-        """Seconds until max_wall_s, at least 0; None if there is no such limit."""
+        """Return the seconds until max_wall_s, at least 0; None if there is no such limit."""
         limit = self.limits.max_wall_s
         return None if limit is None else max(0.0, limit - self.wall_s)
 
     @property
     def remaining_sub_calls(self) -> int | None:
-        """The sub-calls that can still be made, with one call kept for the root's answer; None if unlimited."""
+        """Return the number of sub-calls left, with one call reserved for the root's answer; None if unlimited."""
         limits = self.limits
         pairs = (limits.max_calls, self.calls + 1), (limits.max_sub_calls, self.sub_calls)
         left = [limit - used for limit, used in pairs if limit is not None]
@@ -124,7 +124,7 @@ class Meter:
 
     @property
     def exceeded(self) -> StopReason | None:
-        """The limit that calls already made have exceeded, if any."""
+        """Return the limit that calls already made have exceeded, if any."""
         limits = self.limits
         used = (
             (StopReason.MAX_COST, self.cost.usd, limits.max_cost_usd),
@@ -136,8 +136,8 @@ class Meter:
     def admit(self, *, sub: bool, depth: int = 0, closing: bool = False, last: bool = False) -> None:
         """Count a call that is about to be made, or raise LimitReached.
 
-        sub: the call is not the root's own. closing: no later call depends on this one, so nothing is kept for one.
-        last: the root's one call past a limit, which is closing too.
+        sub: the call is not the root's own. closing: no later call depends on this one, so nothing is reserved for one.
+        last: the root's one call past a limit, which is also closing.
         """
         closing = closing or last
         self.check(closing=closing, last=last)
@@ -154,7 +154,7 @@ class Meter:
                 self.budget.calls_in_flight += 1
 
     def admit_model(self, model: ChatModel) -> None:
-        """Raise LimitReached for a model with a price if a limit of 0 dollars admits only free models.
+        """Raise LimitReached for a model with a price if the limit is 0 dollars, which admits only free models.
 
         A model reports a price by its attribute `priced`.
         """
@@ -179,7 +179,7 @@ class Meter:
             self.stop(StopReason.MAX_WALL, limits.max_wall_s)
 
     def charge(self, usage: TokenUsage, cost: Cost) -> None:
-        """Add what a call used, whether it failed or not."""
+        """Add the usage of a call, which may have failed."""
         with _adding:
             self.tokens += usage
             self.cost += cost
@@ -205,7 +205,7 @@ class LoopGuard:
         self.turns = 0
         self._max_repeats = max_repeats
         self._failures = 0
-        # Four cells, because a few cells that alternate are a loop too.
+        # Four cells, because a few alternating cells are also a loop.
         self._last_cells: deque[str] = deque(maxlen=4)
         self._repeats = 0
 
@@ -216,7 +216,7 @@ class LoopGuard:
         self.turns += 1
 
     def ended(self, *, failed: bool) -> None:
-        """Record the end of a turn; it failed if nothing ran or a cell raised.
+        """Record the end of a turn. A turn failed if no cell ran or if a cell raised an exception.
 
         Raises LimitReached (max_consecutive_errors) at the limit's number of consecutive failures, and for a limit of 0
         at the first.
@@ -244,5 +244,5 @@ def _over(amount: float, limit: float | None) -> bool:
 
 
 def _used_up(dollars: float, limit: float | None, share: float = 1.0) -> bool:
-    # A limit of 0 admits free models: only dollars that were spent can use it up.
+    # A limit of 0 admits free models, so it is used up only when dollars have been spent.
     return limit is not None and dollars >= limit * share and (dollars > 0 or limit > 0)

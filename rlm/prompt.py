@@ -1,4 +1,4 @@
-"""Prompt: what every method takes, a question over a context of any length."""
+"""Prompt: the input of every method, a question over a context of any length."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Message = Mapping[str, str]
 
 CONTEXT_MARK = "{context}"
 QUERY_MARK = "{query}"
-# A longer last turn of a conversation counts as context.
+# The last turn of a conversation counts as context if it is longer than this.
 QUERY_CHARS = 10_000
 DEFAULT_LAYOUT: tuple[Message, ...] = ({"role": "user", "content": f"{CONTEXT_MARK}\n\n{QUERY_MARK}"},)
 
@@ -38,9 +38,9 @@ class Prompt:
     def of(cls, prompt: PromptLike, query: str | None = None) -> Prompt:
         """Build a Prompt from a string, a list of documents, a list of chat messages, or a Path.
 
-        The path of a file gives its text, that of a folder a document for each text file in it. In a list of chat
-        messages, the last user turn is the query and the turns before it are the context, unless `query` is given. A
-        last turn of more than QUERY_CHARS is part of the context, which then holds the question. The content of a
+        The path of a file gives its text; the path of a folder gives a document for each text file in it. In a list of
+        chat messages, the last user turn is the query and the turns before it are the context, unless `query` is given.
+        A last turn of more than QUERY_CHARS is part of the context, which then holds the question. The content of a
         message is a string or a list of text parts. Raises TypeError for any other type, ValueError for messages
         without a user turn and for a prompt without text, and UnreadablePath, a ValueError, for a path.
         """
@@ -74,7 +74,7 @@ class Prompt:
 
     @property
     def chars(self) -> int:
-        """Characters of the context."""
+        """The number of characters of the context."""
         return len(self.context) if isinstance(self.context, str) else sum(map(len, self.context))
 
     @property
@@ -84,14 +84,14 @@ class Prompt:
 
     @property
     def question(self) -> str:
-        """The query, after the system messages of its conversation, for a model that does not get the turns."""
+        """The query, preceded by the conversation's system messages, for a model that does not get the turns."""
         system = [turn["content"] for turn in self.history if turn["role"] in ("system", "developer")]
         if not self.query or not any(system) or sum(map(len, system)) > QUERY_CHARS:
             return self.query
         return "\n\n".join([*filter(None, system), self.query])
 
     def messages(self, context: str | None = None) -> list[dict[str, str]]:
-        """The messages of a plain model call. context: replaces the prompt's own context."""
+        """Return the messages of a plain model call. context: replaces the prompt's own context."""
         if self.history and context is None:
             asked = [{"role": "user", "content": self.query}] if self.query else []
             return [dict(turn) for turn in self.history] + asked
@@ -105,9 +105,10 @@ PromptLike: TypeAlias = Prompt | str | PathLike[str] | Sequence[str] | Sequence[
 
 
 def message_text(content: object) -> str:
-    """The content of a chat message as text: a string, None, or a list of text parts, which are joined by newlines.
+    """Return the content of a chat message as text.
 
-    Raises TypeError for any other content, such as images.
+    content: a string, None, or a list of text parts, which are joined by newlines. Raises TypeError for any other
+    content, such as images.
     """
     if content is None or isinstance(content, str):
         return content or ""

@@ -13,7 +13,7 @@ _NOT_PYTHON = (SyntaxError, ValueError, MemoryError, RecursionError)
 
 
 def parsed(code: str) -> ast.Module | None:
-    """The syntax tree of a program, or None if it is not Python."""
+    """Return the syntax tree of a program, or None if it is not Python."""
     try:
         return _parse(code, "exec")
     except _NOT_PYTHON:
@@ -21,7 +21,7 @@ def parsed(code: str) -> ast.Module | None:
 
 
 def parsed_expression(text: str) -> ast.Expression | None:
-    """The syntax tree of an expression, or None if the text is not an expression."""
+    """Return the syntax tree of an expression, or None if the text is not an expression."""
     try:
         return _parse(text, "eval")
     except _NOT_PYTHON:
@@ -29,7 +29,7 @@ def parsed_expression(text: str) -> ast.Expression | None:
 
 
 def literal_value(text: str) -> Any:
-    """The value of a Python literal, as by ast.literal_eval. Raises ValueError for any other text."""
+    """Return the value of a Python literal, like ast.literal_eval. Raises ValueError for any other text."""
     try:
         return ast.literal_eval(_parse(text.lstrip(" \t"), "eval"))
     except (*_NOT_PYTHON, TypeError) as error:

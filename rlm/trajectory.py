@@ -29,8 +29,7 @@ class CallRecord:
 
     prompt_sha256: hash of its messages. prompt_file_sha256: hash of the method's prompt file, None without one.
     provider, system_fingerprint, output_cap, prompt_cut, only_reasoning: as in Reply. tool_call: the reply holds tool
-    calls, although none was offered. model: the name that was asked for; returned_model: the name that the endpoint
-    returned.
+    calls, although none was offered. model: the requested name; returned_model: the name that the endpoint returned.
     """
 
     call_id: int
@@ -64,8 +63,8 @@ class Trajectory:
     Kinds of any method: `completion`, `turn`, `call`, `limit`, `notice` (a message of the harness to the model),
     `truncation` (of a context, a piece or a summary), `search`, `error` (a fault of the method) and `answer`. Kinds of
     methods with a session: `cell` and `tool`. Kinds of the RLM: `step` (the step that a reply asks for), `child` and
-    `summary`. `at` is in seconds since the start. on_event gets each event when it is recorded, with the number that
-    the event has then; exceptions of on_event are logged.
+    `summary`. `at` is in seconds since the start. on_event gets each event when it is recorded, with the id that it has
+    then. Its exceptions are logged.
     """
 
     def __init__(self, on_event: OnEvent | None = None) -> None:
@@ -91,7 +90,7 @@ class Trajectory:
     def put_in_order(self) -> dict[int, int]:
         """Sort the events by their tree and renumber them and their calls; returns the new number of each call.
 
-        Concurrent events, such as those of children and batches, then have the same order whichever ended first.
+        Concurrent events, such as those of children and batches, then have the same order in every run.
         Sequential events keep their order and numbers.
         """
         below: dict[int | None, list[Event]] = defaultdict(list)
@@ -116,12 +115,12 @@ class Trajectory:
         return [event for event in self.events if event["kind"] == kind]
 
     def to_jsonl(self) -> str:
-        """The events as JSON lines. Lone surrogates are escaped, so that the text is always valid UTF-8."""
+        """Return the events as JSON lines. Lone surrogates are escaped, so that the text is always valid UTF-8."""
         return "".join(json.dumps(event, default=str) + "\n" for event in self.events)
 
 
 def _as_begun(siblings: Sequence[Event]) -> list[Event]:
-    """Events of one parent in the order of recording, but adjacent calls in the order in which they began."""
+    """Return a parent's events in the order of recording, but adjacent calls in the order in which they began."""
     ordered: list[Event] = []
     for _, group in groupby(siblings, key=lambda event: event["kind"] == "call"):
         ordered += sorted(group, key=lambda event: event.get("call_id", 0))
@@ -129,7 +128,7 @@ def _as_begun(siblings: Sequence[Event]) -> list[Event]:
 
 
 def prompt_sha256(messages: Sequence[Mapping[str, str]]) -> str:
-    """Hash of the roles and contents of a list of messages."""
+    """Return the hash of the roles and contents of a list of messages."""
     digest = hashlib.sha256()
     for message in messages:
         for part in (message["role"], message["content"]):

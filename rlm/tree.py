@@ -1,4 +1,4 @@
-"""CallTree: every model call of a method goes through it, to be metered and recorded in the trajectory."""
+"""CallTree meters every model call of a method and records it in the trajectory."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ class ParentCall:
     depth: int
 
 
-# Set while a tool runs, so that completions that the tool makes are charged to the calling completion.
+# Set while a tool runs, so that the tool's own completions are charged to the calling completion.
 calling_tool: ContextVar[ParentCall | None] = ContextVar("calling_tool", default=None)
 
 
 @dataclass
 class Counts:
-    """Totals over all loops of a tree, children included."""
+    """Totals over all loops of a tree, including those of children."""
 
     turns: int = 0
     cells: int = 0
@@ -78,7 +78,7 @@ class CallTree:
         self._tools_calls = 0
 
     def loop(self) -> LoopGuard:
-        """A new guard for one loop of turns."""
+        """Return a new guard for one loop of turns."""
         return LoopGuard(self.meter.limits)
 
     async def shielded(self, work: Coroutine[Any, Any, T]) -> T:
@@ -89,7 +89,7 @@ class CallTree:
         return await asyncio.shield(task)
 
     async def settle(self) -> None:
-        """Admit no further call, from tools that are still running either, and await the calls in flight.
+        """Admit no further call, not even from running tools, and await the calls in flight.
 
         If cancelled, in-flight calls are dropped.
         """
@@ -126,10 +126,10 @@ class CallTree:
     ) -> Reply:
         """Make a model call.
 
-        depth: 0 for the root's own calls, 1 for what it calls, and so on. parent: the event that the call belongs to;
-        the record's parent_id is the call behind that event. closing: the reply is the answer, so that no call and no
-        budget is kept for a later one. last: the root's one call past a limit, see `last_call`.
-        Raises LimitReached before the call is made, and whatever ChatModel.complete raises.
+        depth: 0 for the root's own calls, 1 for calls of its code, and so on. parent: the event that the call belongs
+        to; the record's parent_id is the call behind that event. closing: the reply is the answer, so nothing is
+        reserved for a later call. last: the root's one call past a limit, see `last_call`. Raises LimitReached before
+        the call is made, and whatever ChatModel.complete raises.
         """
         digest = prompt_sha256(messages)
         self.meter.admit_model(model)
@@ -173,7 +173,7 @@ class CallTree:
         depth: int = 0,
         parent: int | None = None,
     ) -> Reply | None:
-        """The one call after a limit was reached, which asks for the answer.
+        """Make the one call after a limit was reached, which asks for the answer.
 
         Returns None if the limits leave no room for it or if it fails. Only the root may exceed a limit of the tree.
         Raises FatalModelError.
@@ -229,7 +229,7 @@ class CallTree:
                 outer._tools_calls -= 1
 
     def _caller(self, event: int | None, call_id: int, depth: int) -> int | None:
-        """The call whose reply led to this one: the nearest call of less depth under the same event or one above it."""
+        """Return the call that led to this one: the nearest call of less depth under the same event or an ancestor."""
         above, caller = event, None
         while above is not None and caller is None:
             made, at_depth = self._called.get(above, (None, depth))
@@ -242,11 +242,11 @@ class CallTree:
     def _new_messages(
         self, call_id: int, messages: Sequence[Mapping[str, str]], parent: int | None
     ) -> dict[str, object]:
-        # A loop sends its history with each call. The event names the earlier call and holds only the new messages.
+        # A loop sends its history with each call, so the event names the earlier call and holds only the new messages.
         sent = list(messages)
         if len(sent) < 2:
             return {"messages": [dict(message) for message in sent]}
-        # Children may begin with the same messages, so the event above the turn identifies a loop too.
+        # Children may begin with the same messages, so the parent of the turn also identifies a loop.
         owner = None if parent is None else self.trajectory.events[parent]["parent"]
         loop = owner, prompt_sha256(sent[:2])
         before, earlier = self._latest.get(loop, (None, []))
@@ -257,13 +257,16 @@ class CallTree:
 
 
 def _retries(failures: Sequence[FailedAttempt], error: str | None) -> int:
-    """Attempts beyond the first: the last failure ended the call if it raised, or if the provider refused it."""
+    """Count the attempts beyond the first.
+
+    The last failure ended the call if it raised, or if the provider refused it.
+    """
     ended = bool(failures) and (error is not None or failures[-1].kind == "content_filter")
     return len(failures) - ended
 
 
 def _flags(reply: Reply) -> dict[str, object]:
-    """Facts of a call's event that few calls have; left out where they do not apply."""
+    """Return the facts of a call's event that apply to few calls; the others are omitted."""
     flags = {
         "provider": reply.provider,
         "system_fingerprint": reply.system_fingerprint,

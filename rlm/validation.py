@@ -43,7 +43,7 @@ _YAML = {None: "null", True: "true", False: "false"}
 
 
 class SettingError(ValueError):
-    """A setting that does not fit; the message is one line that names the key, the value and what was expected."""
+    """An invalid setting. The message is one line that names the key, the value and the expectation."""
 
 
 def validate(
@@ -52,9 +52,8 @@ def validate(
     """The settings of `target`, checked against its annotations; nested sections become objects of their class.
 
     where: the key of the section, which prefixes every key in messages. given: names of parameters that the caller
-    passes itself, so that they are no settings. Annotations that only type checkers can resolve accept any value.
-    Missing keys are reported by `make`. Raises SettingError for the first key that is unknown or whose value does not
-    fit.
+    passes itself, which are not settings. Annotations that only type checkers can resolve accept any value. Missing
+    keys are reported by `make`. Raises SettingError for the first key that is unknown or has an invalid value.
     """
     if not isinstance(settings, Mapping):
         raise SettingError(f"{where or target.__name__} is {shown(settings)}: expected {_NOUNS['object']}")
@@ -72,9 +71,9 @@ def validate(
 
 
 def make(target: Callable[..., Any], settings: object, where: str = "", **given: Any) -> Any:
-    """Call `target` with its settings and with what is given.
+    """Call `target` with its settings and the given arguments.
 
-    Raises SettingError for a key that is unknown or missing, for a value that does not fit and for what the constructor
+    Raises SettingError for a key that is unknown or missing, for an invalid value and for a value that the constructor
     rejects. A constructor names a setting by its own name (`lengths is ...`); `where` is put before it. Settings that
     are an object of `target` are returned unchanged.
     """
@@ -93,13 +92,13 @@ def make(target: Callable[..., Any], settings: object, where: str = "", **given:
 
 
 def check_fields(settings: Any, where: str) -> None:
-    """Validate the fields of a dataclass in its `__post_init__`, for objects that no configuration has made."""
+    """Validate the fields of a dataclass in its `__post_init__`, for objects that are not made from a configuration."""
     kind: Any = type(settings)
     validate(kind, {name: getattr(settings, name) for name in setting_types(kind)}, where)
 
 
 def located(error: Exception, target: Callable[..., Any], where: str) -> str:
-    """The message of a constructor's error in one line, with the key of the section or of the setting before it."""
+    """Return a constructor's error as one line that begins with the key of the section or setting."""
     text = " ".join(str(error).replace(f"{target.__name__}.__init__() ", "").split())
     section = where.rpartition(".")[2]
     if section and text.startswith(f"{section}."):
@@ -111,9 +110,9 @@ def located(error: Exception, target: Callable[..., Any], where: str) -> str:
 
 
 def unknown(what: str, got: str, known: Iterable[str]) -> str:
-    """One line for a name that does not exist, with the nearest name that does."""
+    """Return one line about a name that does not exist, with the nearest existing name."""
     names = sorted(known)
-    # Keys of one section are compared without the name of the section, which would make all of them alike.
+    # Keys of one section are compared without the section's name, which would make all of them similar.
     section = got[: got.rfind(".") + 1]
     section = section if all(name.startswith(section) for name in names) else ""
     near = difflib.get_close_matches(got[len(section) :], [name[len(section) :] for name in names], n=1, cutoff=0.5)
@@ -123,7 +122,7 @@ def unknown(what: str, got: str, known: Iterable[str]) -> str:
 
 @cache
 def setting_types(target: Callable[..., Any]) -> dict[str, Any]:
-    """The settings that a class takes, by name, with their annotations resolved."""
+    """Return the settings of a class by name, with their annotations resolved."""
     classes = getattr(target, "__mro__", (target,))
     owners = [vars(sys.modules[one.__module__]) for one in classes if one.__module__ in sys.modules]
     return {
@@ -134,13 +133,13 @@ def setting_types(target: Callable[..., Any]) -> dict[str, Any]:
 
 
 def expectation(kind: Any) -> str:
-    """The values that an annotation accepts, in words: `an integer of at least 1, or null`."""
+    """Describe the values that an annotation accepts: `an integer of at least 1, or null`."""
     arms = [_one_expectation(arm) for arm in _arms(kind)]
     return _either([arm for arm in arms if arm != _NOUNS["null"]] + [arm for arm in arms if arm == _NOUNS["null"]])
 
 
 def shown(value: object) -> str:
-    """A value in an error message, as YAML has it and cut to 80 characters."""
+    """Format a value for an error message: as in YAML, cut to 80 characters."""
     text = _YAML[value] if value is None or isinstance(value, bool) else repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
 
@@ -180,7 +179,7 @@ def _resolved(annotation: Any, owners: Sequence[Mapping[str, Any]]) -> Any:
 
 
 def _arms(kind: Any) -> tuple[Any, ...]:
-    """The alternatives of a union; any other kind alone."""
+    """Return the alternatives of a union, or a list with any other kind."""
     return typing.get_args(kind) if typing.get_origin(kind) in (typing.Union, UnionType) else (kind,)
 
 
@@ -189,7 +188,7 @@ def _is_section(kind: Any) -> bool:
 
 
 def _element(kind: Any, family: type) -> Any:
-    """The kind of the values of a mapping or of a sequence; None for any other kind, or where any value is accepted."""
+    """Return the kind of the values of a mapping or sequence; None for any other kind, or if any value is accepted."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if not isinstance(origin, type) or not issubclass(origin, family) or not arguments or arguments[-1] is Any:
         return None
@@ -214,7 +213,7 @@ def _checked(kind: Any, value: Any, name: str) -> Any:
 
 
 def _plain(kind: Any, value: Any, name: str) -> Any:
-    """A value that is neither a section nor a collection of sections."""
+    """Validate a value that is neither a section nor a collection of sections."""
     from pydantic import ValidationError
 
     own = []
@@ -222,7 +221,7 @@ def _plain(kind: Any, value: Any, name: str) -> Any:
         adapter = _adapter(arm)
         if adapter is None:
             return value
-        # YAML has lists only, where a class may hold a tuple.
+        # YAML has only lists, but a class may hold a tuple.
         given = tuple(value) if isinstance(value, list) and _takes_tuple(arm) else value
         try:
             return adapter.validate_python(given)
@@ -245,10 +244,10 @@ def _takes_tuple(kind: Any) -> bool:
 
 @cache
 def _adapter(kind: Any) -> TypeAdapter[Any] | None:
-    """What checks values of a kind; None for kinds that no configuration can hold, such as a model."""
+    """Return pydantic's checker for a kind; None for kinds that no configuration can hold, such as a model."""
     from pydantic import ConfigDict, PydanticSchemaGenerationError, PydanticUserError, TypeAdapter
 
-    # YAML has strings only, where a class may hold a path or a member of an enumeration.
+    # YAML has only strings, but a class may hold a path or a member of an enumeration.
     parts = [one for one in (kind, *typing.get_args(kind)) if isinstance(one, type)]
     strict = not any(issubclass(one, Enum | PurePath) for one in parts)
     try:

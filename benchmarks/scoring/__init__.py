@@ -1,1 +1,1 @@
-"""The judge, which several suites may use."""
+"""The judge, which suites share."""

@@ -1,4 +1,4 @@
-"""The judge: a model that compares a response with the correct answer, with calls and limits of its own."""
+"""The judge: a model that compares a response with the correct answer. Its calls and limits are separate."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from rlm.tree import JUDGE, CallTree
 
 DEFAULT_PROMPT = "judge-v1"
 _FOLDER = Path(__file__).parent / "prompts"
-# The judge reads the end of a longer response, where final answers are.
+# The judge reads only the end of a longer response, which holds the final answer.
 _RESPONSE_CHARS = 200_000
-# The start of the stop reasons of the budget that a run shares.
+# The prefix of stop reasons from the run's shared budget.
 _RUN_LIMIT = "max_run_"
 _TAG = re.compile(r"<(/?(?:response|question|correct_answer)\b)", re.IGNORECASE)
 
@@ -37,12 +37,15 @@ class LlmJudge:
         self._limits = limits or Limits(max_calls=8)
 
     def open(self, epoch: int = 0, budget: Budget | None = None) -> tuple[OpenJudge, list[CallRecord]]:
-        """A judge for one response, and the list that records its calls. budget: shared with other completions."""
+        """Return a judge for one response, and the list that records its calls.
+
+        budget: shared with other completions.
+        """
         tree = CallTree(Meter(self._limits, budget), Trajectory(), epoch, self.prompt.sha256)
         return OpenJudge(self.model, self.prompt, tree), tree.calls
 
     def describe(self) -> dict[str, Any]:
-        """Model, sampling and prompt, for the manifest of a run."""
+        """Return model, sampling and prompt, for the manifest of a run."""
         sampling = self.model.sampling
         settings = {name: getattr(sampling, name) for name in sampling.__dataclass_fields__}
         return {
@@ -55,7 +58,7 @@ class LlmJudge:
 
 @dataclass(frozen=True)
 class OpenJudge:
-    """Judges one response through its own call tree, so that its cost is counted apart."""
+    """Judges one response through a separate call tree, so that its cost is counted separately."""
 
     model: ChatModel
     prompt: PromptFile
@@ -64,10 +67,10 @@ class OpenJudge:
     async def __call__(self, question: str, response: str, correct_answer: str) -> Judgement:
         """Ask the model once.
 
-        Raises ModelError if the call fails, and LimitReached if the budget of the run is spent: the response is then
-        not judged, which does not make it wrong.
+        Raises ModelError if the call fails, and LimitReached if the run's budget is spent. The response is then not
+        judged, and does not count as wrong.
         """
-        # The response must not close its tag and continue as the grader.
+        # The response must not close its own tag and continue as the grader.
         shown = _TAG.sub(r"< \1", response[-_RESPONSE_CHARS:])
         texts = {"question": question, "response": shown, "correct_answer": correct_answer}
         messages = [{"role": role, "content": self.prompt.render(role, **texts)} for role in ("system", "user")]
@@ -89,7 +92,7 @@ class OpenJudge:
 def build_judge(
     settings: JudgeSettings | None, prices: Mapping[str, PriceSettings] | None = None, *, replay: bool = False
 ) -> LlmJudge | None:
-    """The judge of a configuration; None without one.
+    """Build the judge of a configuration; None if it has none.
 
     prices: overrides as in conf/prices.yaml. replay: no call will be made, so no key is needed. Raises ConfigError.
     """

@@ -1,11 +1,11 @@
-"""Parsing of a judge's reply, as the official parser of BrowseComp-Plus reads it wherever that is safe.
+"""Parses a judge's reply like the official parser of BrowseComp-Plus, except in unsafe cases.
 
-The official parser takes the first `correct:` or `confidence:` anywhere in a reply. It is not followed in these cases,
-in which it reads a verdict that the judge has not given:
+The official parser takes the first `correct:` or `confidence:` anywhere in a reply. This parser deviates in these
+cases, in which the official one reads a verdict that the judge has not given:
 
 - The verdict is part of another word, as in `incorrect: no` and `correct: yesterday`, or negated (`not correct: yes`).
 - The reply repeats the form (`correct: yes or no`).
-- It gives both verdicts. One at the start of a line has precedence over one within a line, which may be a quotation.
+- The reply gives both verdicts. One at the start of a line has precedence over one within a line (perhaps a quotation).
 - The verdict is in the judge's thoughts (`<think>`).
 
 Beyond the official parser, the fields are also read from a JSON object, a table and XML elements; marks around a
@@ -22,7 +22,7 @@ from benchmarks.sample import Judgement
 
 _FIELDS = ("extracted_final_answer", "reasoning", "correct", "confidence")
 
-# Quantifiers of spaces and marks are possessive, so that floods are read in linear time.
+# Quantifiers of spaces and marks are possessive, so that floods are parsed in linear time.
 _LINE = r"(?:^[ \t>*_\"'`#(\[{|•·–-]*+(?:(?:\d{1,2}[.):]?|[a-z][.)])[ \t*_\"'`]++)?+)"
 _SEPARATOR = r"[ \t*_\"'`?\])]*+(?:[:=|→]|->)"
 _YES, _NO = ("yes", "true"), ("no", "false")
@@ -30,7 +30,7 @@ _VERDICT = "(?:" + "|".join(_YES + _NO) + ")"
 
 
 def _field(name: str, value: str) -> re.Pattern[str]:
-    # The first group is empty unless the field begins a line.
+    # The first group is empty unless the field is at the start of a line.
     return re.compile(rf"({_LINE})?+(?<![a-z]){name}{_SEPARATOR}{value}", re.IGNORECASE | re.MULTILINE)
 
 
@@ -53,8 +53,8 @@ _TABLE = re.compile(r"^[ \t]*\|([^\n]+)\|[ \t]*\n[ \t]*\|[ \t:|-]+\|[ \t]*\n[ \t
 
 
 def parse_judgement(reply: str) -> Judgement:
-    """The fields of a judge's reply; `correct` is None if it has no verdict."""
-    # A chat template may have opened the tag. Thoughts that were cut off have no verdict after them.
+    """Parse the fields of a judge's reply; `correct` is None if it has no verdict."""
+    # A chat template may have opened the tag. If the thoughts were cut off, no verdict follows.
     opened, _, text = reply.rpartition("</think>")
     text = "" if not opened and text.lstrip().startswith("<think>") else _as_lines(text.translate(_SAME))
     verdicts = {found.lower() in _YES for found in _values(_CORRECT, text)}
@@ -99,7 +99,7 @@ def _row_as_lines(table: re.Match[str]) -> str:
 
 
 def _values(pattern: re.Pattern[str], text: str) -> list[str]:
-    """The values of a field: those of fields that begin a line or, if there are none, those within lines."""
+    """Return the values of a field: those at the start of lines or, if there are none, those within lines."""
     found = list(pattern.finditer(text))
     leading = [match.group(2) for match in found if match.group(1) is not None]
     within = [match for match in found if match.group(1) is None]
@@ -107,7 +107,7 @@ def _values(pattern: re.Pattern[str], text: str) -> list[str]:
 
 
 def _text(pattern: re.Pattern[str], text: str) -> str:
-    """The value of a text field, up to the next field on the same line."""
+    """Return the value of a text field, up to the next field on the same line."""
     values = _values(pattern, text)
     if not values:
         return ""

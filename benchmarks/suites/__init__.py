@@ -1,1 +1,1 @@
-"""The suites: a package for each benchmark, with its data, generator, prompt and scorer side by side."""
+"""The suites: one package per benchmark, with its data, generator, prompt and scorer."""

@@ -7,9 +7,9 @@ from typing import Annotated
 from annotated_types import Ge, Le
 from pydantic import AfterValidator
 
-# A plan of more samples would fill the memory.
+# A plan with more samples would fill the memory.
 MOST_SAMPLES = 1_000_000
-# Tokens of a prompt.
+# The number of tokens of a prompt.
 LONGEST = 100_000_000
 
 

@@ -34,9 +34,9 @@ class PlainModel(Method):
 
 @dataclass(kw_only=True)
 class BaseTruncated(Method):
-    """The base model on a context that is cut in the middle to fit its window; head and tail have equal parts.
+    """The base model on a context that is cut in the middle to fit its window. Head and tail are equally long.
 
-    output_tokens: the part of the window that is kept for the reply; None takes the model's max_output_tokens.
+    output_tokens: the number of tokens of the window reserved for the reply; None takes the model's max_output_tokens.
     The cut is recorded in an event `truncation` and in Completion.truncated.
     """
 
@@ -66,7 +66,7 @@ class BaseBm25(Method):
 
     The best passages are taken while they fit the window and shown in the order of the context. k: the maximum number
     of passages; None takes as many as fit. passage_chars: the length of a passage if the context is one string.
-    output_tokens: the part of the window that is kept for the reply; None takes the model's max_output_tokens.
+    output_tokens: the number of tokens of the window reserved for the reply; None takes the model's max_output_tokens.
     """
 
     k: Annotated[int, Ge(1)] | None = None
@@ -92,10 +92,10 @@ class BaseBm25(Method):
 
 
 def read_answer(reply: Reply, *, truncated: bool = False) -> Answer:
-    """The answer of a plain reply. truncated: the input of its call was cut.
+    """Read the answer from a plain reply. truncated: the input of its call was cut.
 
-    A reply that its output limit cut keeps its text and the stop reason `truncated`. A reply that the model refused or
-    the provider filtered has no answer. An answer that was in the reply's reasoning is untagged.
+    A reply that was cut at the output limit keeps its text, with the stop reason `truncated`. A refused or filtered
+    reply has no answer. An answer from the reply's reasoning is untagged.
     """
     if reply.refused:
         return Answer(None, StopReason.REFUSAL, truncated)
@@ -108,7 +108,10 @@ def read_answer(reply: Reply, *, truncated: bool = False) -> Answer:
 async def last_answer(
     model: ChatModel, tree: CallTree, messages: Sequence[Mapping[str, str]], limit: LimitReached
 ) -> Answer:
-    """The answer of a plain last call after a limit, with the limit as its stop_reason. Raises FatalModelError."""
+    """Make a plain last call after a limit and return its answer, with the limit as stop_reason.
+
+    Raises FatalModelError.
+    """
     reply = await tree.last_call(model, messages, limit)
     answer = Answer(None) if reply is None else read_answer(reply)
     return replace(answer, stop_reason=limit.reason)
@@ -126,9 +129,9 @@ def _head_and_tail(ids: list[int], tokens: int) -> str:
 
 
 def _taken(hits: Sequence[Hit], room: int | None) -> tuple[list[Passage], bool]:
-    """The best passages that fit together, in the order of the context, and whether a passage was cut.
+    """Return the best passages that fit together, in the order of the context, and True if one was cut.
 
-    If even the best passage is too long, its start is taken.
+    If even the best passage is too long, only its start is returned.
     """
     taken: list[Passage] = []
     for hit in hits:

@@ -1,4 +1,4 @@
-"""BM25 search over the passages of a context, also as the function `search` of a REPL."""
+"""BM25 search over the passages of a context, and the function `search` of a REPL."""
 
 from __future__ import annotations
 
@@ -31,14 +31,17 @@ class Hit:
 
 
 def passages(context: str | Sequence[str], passage_chars: int) -> list[Passage]:
-    """The documents of a context as passages; a single string is cut into passages of at most `passage_chars`."""
+    """Return the documents of a context as passages.
+
+    A single string is cut into passages of at most `passage_chars`.
+    """
     if isinstance(context, str):
         return cut_passages([context], passage_chars)
     return [Passage(index, 0, document) for index, document in enumerate(context)]
 
 
 def cut_passages(documents: Sequence[str], passage_chars: int) -> list[Passage]:
-    """The documents in passages of at most `passage_chars`, cut after paragraphs, lines or sentences."""
+    """Cut documents into passages of at most `passage_chars`, after paragraphs, lines or sentences."""
     found = []
     for index, document in enumerate(documents):
         at = 0
@@ -66,7 +69,7 @@ class Bm25:
             self._index.index(tokens, show_progress=False)
 
     def search(self, query: str, k: int) -> list[Hit]:
-        """The best k passages that share a word with the query, best first; ties are in the order of the context."""
+        """Return the best k passages that share a word with the query, best first; ties keep the context's order."""
         words = self._tokenize([query], return_ids=False, show_progress=False)[0]
         if self._index is None or not words:
             return []
@@ -92,7 +95,7 @@ class Search:
 
 
 def search_function(search: Search) -> HostFunction:
-    """The function `search(query, k)` for a REPL; its docstring is shown to the model."""
+    """Make the function `search(query, k)` for a REPL. Its docstring is shown to the model."""
 
     async def search_context(query, k=10):
         """BM25 search: the k parts of the context that match the query best, each a dict {index, start, score, text}.

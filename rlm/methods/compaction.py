@@ -1,4 +1,4 @@
-"""compaction: a summary is carried through the context piece by piece, and the root answers at the end."""
+"""compaction: a compactor updates a summary piece by piece over the context, and the root answers from the last one."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _EXCERPT_CHARS = 300
 class Compaction(Method):
     """The summary agent of the paper: sub_model compacts, model answers.
 
-    While the unread text does not fit the root's window together with the summary, the compactor reads the next piece,
-    as long as its window allows, and its new summary replaces the old one. A context that fits at once takes one plain
-    call. prompt: a file with the parts `compact` and `context`. output_tokens: the part of a window kept for the reply;
-    None takes the model's max_output_tokens. summary_tokens: the maximum length of a summary; None is a quarter of the
-    smaller window, or the compactor's max_output_tokens if that is less.
+    While summary and unread text do not fit the root's window together, the compactor reads the next piece, which is as
+    long as its window allows. Its new summary replaces the old one. A context that fits at once takes one plain call.
+    prompt: a file with the parts `compact` and `context`. output_tokens: the number of tokens of a window reserved for
+    the reply; None takes the model's max_output_tokens. summary_tokens: the maximum length of a summary; None is a
+    quarter of the smaller window, or the compactor's max_output_tokens if that is less.
     """
 
     sub_role: ClassVar[str] = COMPACTOR
@@ -64,12 +64,12 @@ class Compaction(Method):
             return await last_answer(self.model, tree, self._final(prompt, summary, ""), limit)
 
     def _final(self, prompt: Prompt, summary: str, rest: str) -> list[dict[str, str]]:
-        """The benchmark's own messages, with the summary and the rest in place of the context."""
+        """Return the benchmark's messages, with the summary and the unread rest in place of the context."""
         return prompt.messages(load_prompt(self.prompt).render("context", summary=summary, rest=rest))
 
 
 class Compactor:
-    """Makes one summary after another with the sub_model of a Compaction. skipped: a piece was not summarised."""
+    """Makes the successive summaries with sub_model. skipped: a piece was not summarised."""
 
     def __init__(self, method: Compaction, prompt: Prompt, tree: CallTree) -> None:
         self._model = method.sub_model
@@ -83,7 +83,7 @@ class Compactor:
         self.skipped = False
 
     async def compact(self, reader: Reader, summary: str) -> str:
-        """A new summary that replaces `summary` and covers the next piece, which is as long as the window allows.
+        """Return a summary that replaces `summary` and covers the next piece, which is as long as the window allows.
 
         Raises ContextOverflow if not even a short piece fits.
         """
@@ -104,7 +104,7 @@ class Compactor:
                 return self._kept(reply) or summary
 
     def _kept(self, reply: Reply) -> str | None:
-        """The summary in a reply, cut to its maximum length; None, which is recorded, if the reply has none."""
+        """Return the summary in a reply, cut to its maximum length. If there is none, record this and return None."""
         text = read_answer(reply).text
         if text is None:
             self.skipped = True

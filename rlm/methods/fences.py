@@ -1,4 +1,4 @@
-"""The fenced blocks in a model's reply: their beginnings and ends, and which of them are Python to run."""
+"""Finds the fenced blocks in a model's reply, and those that are Python to run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from functools import cached_property
 from rlm.syntax import parsed
 
 CODE_LABELS = frozenset({"repl", "python", "py", "python3"})
-# Text in blocks with these labels is read like text outside blocks.
+# Blocks with these labels are read like text outside blocks.
 TEXT_LABELS = frozenset({"", "final", "answer", "text", "txt", "plaintext"})
 _NESTING_LABELS = frozenset({"markdown", "md"})
 
@@ -29,8 +29,8 @@ _END_MARK = re.compile(
     r"(?<![\"'`])(?:<[|｜](?:im_end|eot_id|eom_id|end|endoftext|end_of_text|end▁of▁sentence)[|｜]>|</s>|<end_of_turn>)"
     r"(?=\s*(?:<|$))"
 )
-# The beginning of a harness's own turn, which a model invents when its reply holds one. A line such as `User: 44436`
-# is an answer and not a turn.
+# The beginning of a harness turn, which the model has invented if its reply holds one. A line such as `User: 44436` is
+# an answer and not a turn.
 _HARNESS_TURN = re.compile(
     r"[ \t]*(?:[#*>\[]+[ \t]*)?(?:"
     r"(?:code executed|(?:repl|execution|cell) (?:output|result)s?(?: \(?\d+\)?)?"
@@ -66,12 +66,12 @@ class Block:
 
     @cached_property
     def is_code(self) -> bool:
-        """Whether this is Python to run.
+        """True if this is Python to run.
 
-        A block with a label of Python is, unless it holds only prose. A block without a label is if it holds Python.
+        A block with a Python label counts unless it holds only prose. A block without a label counts if it is Python.
         """
         if self.shares_fence and parsed(self.text) is None:
-            # The fence was meant to close the block before; the text repeats parts of it or of its output.
+            # The fence was meant to close the block before it; the text repeats parts of that block or of its output.
             return False
         if self.label in CODE_LABELS:
             return _has_code(self.text)
@@ -83,8 +83,8 @@ class Block:
 class Reading:
     """The parts of a reply.
 
-    blocks: in order. text: the text outside them and in blocks that hold text. own: the reply up to the first turn that
-    the model invented for another party.
+    blocks: in order. text: the text outside them and in blocks that hold text. own: the reply up to the first invented
+    turn of another party.
     """
 
     blocks: tuple[Block, ...]
@@ -100,9 +100,9 @@ def read_fences(reply: str) -> Reading:
     """Split a reply into blocks and text, in time linear in its length.
 
     The reply ends at a turn that the model invented for the harness. A fence at the start of a line opens a block.
-    Three backticks outside a string close a Python block wherever they stand and whatever follows, because they are not
-    Python. Any other block ends with a line that begins with a fence, or where a Python block begins. Tags of a final
-    answer at the end of a Python block are text if they are not Python.
+    Three backticks outside a string close a Python block at any position, because they are not Python. Any other block
+    ends with a line that begins with a fence, or where a Python block begins. Final-answer tags at the end of a Python
+    block are text if they are not Python.
     """
     return _Reader(reply.replace("\r\n", "\n")).read()
 
@@ -158,7 +158,7 @@ class _Reader:
         self.at += len(taken) + 1
 
     def _up_to_end_mark(self, line: str, start: int) -> str:
-        """The line at `start` up to a mark of the end of the turn, which ends the reply."""
+        """Return the line at `start`, up to an end-of-turn mark, which ends the reply."""
         mark = _END_MARK.search(line)
         if mark is None:
             return line
@@ -199,7 +199,7 @@ class _Reader:
         self.at = after
 
     def _own_end(self, fence: str) -> tuple[int, int, bool] | None:
-        """The end of a Python block that another fence than three backticks opened, if the next such fence is bare."""
+        """Return the end of a Python block with a fence other than three backticks, if the next such fence is bare."""
         if fence == "```":
             return None
         found = re.compile(rf"^[ \t]*{fence}[`~]*(.*)\n?", re.MULTILINE).search(self.reply, self.at, self.end)
@@ -208,7 +208,7 @@ class _Reader:
         return found.start(), found.end(), True
 
     def _python_end(self, start: int) -> tuple[int, int, bool]:
-        """The end of the code, the position after its fence, and whether a fence closed it."""
+        """Return the end of the code, the position after its fence, and True if a fence closed it."""
         quote, comment, held, glued, fences = "", False, None, None, 0
         for token in _PYTHON_TOKEN.finditer(self.reply, start, self.end):
             mark = token[0]
@@ -223,7 +223,7 @@ class _Reader:
             elif comment or (fence and len(quote) == 1):
                 glued, fences = (token, fences + 1) if fence else (glued, fences)
             elif fence and quote:
-                # A fence in a string that continues after it, which is right only if all of the code is Python.
+                # A fence inside a string is skipped only if all of the code then is Python.
                 held = token if held is None and self._begins_line(token.start()) else held
             elif fence:
                 if held and not self._makes_sense(start, token.start(), held):
@@ -250,7 +250,7 @@ class _Reader:
         return not before[2].strip() and (bool(before[1]) or position <= 80)
 
     def _makes_sense(self, start: int, stop: int, held: re.Match[str]) -> bool:
-        # The sum of all text that is read twice is bounded, which keeps parsing linear.
+        # The total length of text that is read twice is bounded, which keeps parsing linear.
         self.look_ahead -= stop - held.start()
         return stop - start <= _PARSED_CHARS and parsed(_unindented(self.reply[start:stop])) is not None
 
@@ -286,7 +286,7 @@ class _Reader:
 
 
 def closing_parenthesis(text: str, start: int, end: int) -> int | None:
-    """The position after the parenthesis that closes the one before `start`, or None."""
+    """Return the position after the parenthesis that closes the one before `start`, or None."""
     depth = 1
     for found in _PARENTHESIS.finditer(text, start, end):
         depth += 1 if found[0] == "(" else -1
@@ -301,7 +301,7 @@ def _label(info: str) -> str:
 
 
 def _cell(info: str, text: str) -> str:
-    """The code of a Python block, with code that follows the label on its line, and without a repeated label."""
+    """Return the code of a Python block, including code on the label's line, without a repeated label."""
     code = _unindented(text)
     first, _, rest = code.partition("\n")
     code = rest if first.strip().lower() in CODE_LABELS else code
@@ -310,9 +310,9 @@ def _cell(info: str, text: str) -> str:
 
 
 def _without_tags(code: str) -> tuple[str, str]:
-    """The code of a Python block, and the tags of a final answer at its end that are not meant as calls.
+    """Split a Python block into its code and the final-answer tags at its end that are not meant as calls.
 
-    They are those that are not Python, such as FINAL(Sansa Stark), and a FINAL(word) that is alone in its block.
+    Such tags are those that are not Python, such as FINAL(Sansa Stark), and a FINAL(word) alone in its block.
     """
     tag = _TAG_LINE.search(code)
     if tag is None or len(code) > _PARSED_CHARS:
@@ -324,7 +324,7 @@ def _without_tags(code: str) -> tuple[str, str]:
 
 
 def _unindented(code: str) -> str:
-    """The code without its common indentation, or without that of the first line if no other line has it."""
+    """Remove the code's common indentation, or that of the first line if no other line has it."""
     code = code.strip("\n").rstrip()
     if code[:1] in (" ", "\t"):
         code = textwrap.dedent(code).strip()
@@ -339,11 +339,11 @@ def _has_code(code: str) -> bool:
 
 
 def _does_something(code: str) -> bool:
-    """Whether the text is Python that does something: words, numbers and lists of them are Python too."""
+    """True if the text is Python with an effect. Words, numbers and lists of them are Python without one."""
     module = parsed(code) if len(code) <= _PARSED_CHARS else None
     if module is None:
         return False
-    # `Paris (France)` is a call in Python, but calls are not written with a space.
+    # `Paris (France)` parses as a call, but nobody writes a call with a space.
     calls = _CALL_MARK.search(code) is not None
     return any(
         not isinstance(statement, ast.Expr | ast.AnnAssign)

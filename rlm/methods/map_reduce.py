@@ -20,7 +20,7 @@ from rlm.prompts import FOLDER, load_prompt
 from rlm.repl.protocol import CellStatus, Repl, ReplError, ReplSettings
 from rlm.tree import CallTree
 
-# The share of the sub-model's window that one window of text fills: small models overlook text in a full one.
+# The fraction of the sub-model's window that one window of text fills. Small models overlook text in a full window.
 _WINDOW_SHARE = 0.5
 _CHARS_PER_TOKEN = 4
 _UNKNOWN_WINDOW = 32_768
@@ -39,10 +39,10 @@ class MapReduce(Method):
 
     keep: `quotes` notes the sentences of the text that a reply refers to, so that errors of a weak model do not enter
     the notes; `replies` notes the replies, which can hold facts that no single sentence states, such as a count.
-    prompt: a file with the parts `ask_quotes`, `ask_replies` and `nothing`. program: a Python file, given by a name
-    below rlm/prompts or a path. window_chars: None is half of the sub-model's window at 4 characters a token.
-    overlap_chars: None is a twentieth of a window. output_tokens: the part of the root's window that is kept for the
-    reply; None takes the model's max_output_tokens. concurrency: sub-calls in flight.
+    prompt: a file with the parts `ask_quotes`, `ask_replies` and `nothing`. program: a Python file, by a name below
+    rlm/prompts or a path. window_chars: None is half of the sub-model's window at 4 characters a token. overlap_chars:
+    None is one twentieth of a window. output_tokens: the number of tokens of the root's window reserved for the reply;
+    None takes the model's max_output_tokens. concurrency: the number of sub-calls in flight.
     """
 
     keep: Literal["quotes", "replies"] = "quotes"
@@ -106,7 +106,7 @@ class MapReduce(Method):
         }
 
     def _final(self, prompt: Prompt, notes: str) -> tuple[list[dict[str, str]], bool]:
-        """The messages of the last call, and whether the notes were cut to fit the window."""
+        """Return the messages of the last call, and True if the notes were cut to fit the window."""
         notes = notes or load_prompt(self.prompt).render("nothing")
         room = Window(self.model, self.output_tokens).room(prompt.messages(""))
         kept = notes if room is None else notes[: fit(notes, 0, max(0, room))]
@@ -114,7 +114,7 @@ class MapReduce(Method):
 
 
 def load_program(name: str) -> str:
-    """The text of a program, given by a name below rlm/prompts or by a path. Raises ValueError."""
+    """Load the text of a program, by a name below rlm/prompts or a path. Raises ValueError."""
     path = FOLDER / f"{name}.py"
     path = path if path.is_file() else Path(name)
     try:

@@ -1,4 +1,4 @@
-"""Method: the base class of every method. It builds the call tree and turns each way to end into a Completion."""
+"""Method: the base class of every method. It builds the call tree and turns every outcome into a Completion."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from rlm.validation import setting_types, validate
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer of a method, if any, and why the method stopped; see Completion for truncated and untagged."""
+    """The answer of a method, if any, and its stop reason. Completion documents truncated and untagged."""
 
     text: str | None
     stop_reason: StopReason = StopReason.ANSWER
@@ -34,7 +34,7 @@ class Answer:
 if TYPE_CHECKING:
 
     class _ModelField:
-        """The type of a field that takes a model or a name, and then holds the model."""
+        """Descriptor of a field that accepts a model or its name and holds the model."""
 
         def __get__(self, method: object, owner: object) -> ChatModel: ...
 
@@ -45,11 +45,11 @@ if TYPE_CHECKING:
 class Method:
     """Base class of every method: a subclass declares its settings as fields and implements `answer`.
 
-    The fields' annotations are checked when a method is made. model, sub_model: a ChatModel or a name such as
+    The values of the fields are checked against their annotations. model, sub_model: a ChatModel or a name such as
     `openai/gpt-5`; sub_model is model by default. limits: the default limits of each completion.
     """
 
-    # The entry of a model configuration that the runner passes as sub_model.
+    # The role in the model configuration whose model the runner passes as sub_model.
     sub_role: ClassVar[str] = SUB
 
     if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Method:
 
     @property
     def prompt_file_sha256(self) -> str | None:
-        """Hash of the prompt file that the field `prompt` names; None for a method without one."""
+        """Return the hash of the prompt file that the field `prompt` names; None for a method without one."""
         name = getattr(self, "prompt", None)
         try:
             return load_prompt(name).sha256 if name else None
@@ -94,13 +94,13 @@ class Method:
         """Answer `query` over `prompt`; Prompt.of documents the types that a prompt may have.
 
         limits: replace the method's own. epoch: the number of this repetition of the prompt, which keeps its recorded
-        responses apart from those of other repetitions. budget: dollars shared with other completions. on_event: called
-        on the event loop with each event of the trajectory when it happens (turns, model calls, cells, children); it
-        must not block.
+        responses apart from those of other repetitions. budget: the dollars and tokens that this completion shares with
+        others. on_event: called on the event loop with each event of the trajectory when it happens (turns, model
+        calls, cells, children); it must not block.
 
-        A limit, an input that is too long, a failed endpoint or a fault of the method ends in a Completion with a
-        stop_reason, which reports what was paid. Raises FatalModelError if no later call can succeed, and ValueError or
-        TypeError for invalid arguments. Cancellation propagates after the calls in flight were dropped and the
+        A reached limit, an input that is too long, a failed endpoint or a bug in the method gives a Completion with a
+        stop_reason and the usage so far. Raises FatalModelError if no later call can succeed, and ValueError or
+        TypeError for invalid arguments. A cancellation propagates after the calls in flight have been dropped and the
         session's processes have ended.
         """
         prompt = Prompt.of(prompt, query)
@@ -125,7 +125,7 @@ class Method:
         except Exception as fault:
             result, error = Answer(None, StopReason.ERROR), one_line(fault)
             tree.trajectory.record("error", traceback=traceback.format_exc())
-        # Calls that were in flight when a cell was stopped are paid for too.
+        # Calls that were in flight when a cell was stopped are also paid for.
         await tree.settle()
         return _completion(result, error, tree)
 
@@ -139,7 +139,7 @@ class Method:
         budget: Budget | None = None,
         on_event: OnEvent | None = None,
     ) -> Completion:
-        """Like acompletion, for synchronous code; it also works while an event loop is running, as in a notebook.
+        """Like acompletion, for synchronous code. It also works while an event loop is running, as in a notebook.
 
         on_event is called in another thread. KeyboardInterrupt cancels the completion before it propagates.
         """
@@ -148,7 +148,7 @@ class Method:
 
 
 def _within_limits(result: Answer, tree: CallTree) -> Answer:
-    """The answer, with the limit as its stop_reason if the calls that led to it have exceeded one."""
+    """Return the answer; if its calls have exceeded a limit, that limit becomes the stop_reason."""
     exceeded = tree.meter.exceeded
     if exceeded is None or result.stop_reason not in (StopReason.ANSWER, StopReason.TRUNCATED):
         return result
@@ -189,7 +189,7 @@ def _completion(result: Answer, error: str | None, tree: CallTree) -> Completion
 
 
 def _in_order(tree: CallTree) -> tuple[CallRecord, ...]:
-    """The calls of a tree, numbered like the events of its trajectory after these were put in order."""
+    """Return the calls of a tree, numbered like the sorted events of its trajectory."""
     numbers = tree.trajectory.put_in_order()
     calls = (
         replace(

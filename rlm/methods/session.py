@@ -1,4 +1,4 @@
-"""MethodSession: a method's REPL, whose cells are counted and recorded, and their output as the model sees it."""
+"""MethodSession: a method's REPL, which counts and records cells and formats their output for the model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NO_OUTPUT = "(no output)"
 
 
 class MethodSession:
-    """The REPL of one loop. paid: the store that the session's functions use for their replies."""
+    """The REPL of one loop. paid: the replies that the session's functions have paid for."""
 
     def __init__(self, repl: Repl, tree: CallTree, paid: PaidReplies) -> None:
         self.repl = repl
@@ -80,7 +80,7 @@ class MethodSession:
     async def run_until_failure(self, codes: Sequence[str], **options: Any) -> AsyncIterator[CellResult]:
         """Run the cells of one reply in order, up to the first that fails.
 
-        A cell that is not Python does not stop the ones after it if one of these is Python: replies quote faulty code
+        A cell that is not Python does not stop later cells if one of these is Python, because replies quote faulty code
         before they correct it. options: those of `run`.
         """
         for number, code in enumerate(codes, 1):
@@ -96,6 +96,6 @@ class MethodSession:
 
 
 def shown_output(result: CellResult) -> str:
-    """The text that a cell printed and raised, as the model sees it."""
+    """Return the text that a cell printed and raised, as the model sees it."""
     parts = [result.stdout, result.stderr, result.error or "", result.notice or ""]
     return "\n".join(part.rstrip() for part in parts if part.strip()) or NO_OUTPUT

@@ -15,14 +15,14 @@ from rlm.repl.protocol import HostFunction
 from rlm.tree import SUB, CallTree
 
 T = TypeVar("T")
-# The number of failed calls whose reasons stand in the message of a failed batch.
+# The number of failed calls whose reasons the message of a failed batch contains.
 _SHOWN_FAILURES = 5
 _REASON_CHARS = 200
-# Characters for a sub-model with an unknown window.
+# The number of characters for a sub-model with an unknown window.
 _UNKNOWN_CAPACITY = 150_000
-# A prompt with more characters for each token of the window cannot fit: texts have 2 to 6.
+# A prompt with more characters per token of the window cannot fit: texts have 2 to 6 characters per token.
 _MAX_CHARS_PER_TOKEN = 32
-# Calls of one batch that are tasks of the event loop at a time.
+# The number of calls of one batch that run as tasks at a time.
 _WINDOW = 256
 
 
@@ -34,17 +34,17 @@ class PaidReplies:
     """The replies that one session has paid for, so that a repeated request after a failure costs nothing.
 
     The replies of a failed batch are kept at once, and those of a failed cell when it ends. Each kept reply answers one
-    equal request. meter: refuses a batch that is longer than the sub-calls that are left.
+    equal request. meter: refuses a batch that is longer than the number of sub-calls left.
     """
 
     def __init__(self, meter: Meter | None = None) -> None:
         self._meter = meter
-        # A list for each request, because one cell may ask the same several times.
+        # A list for each request, because one cell may repeat a request.
         self._kept: dict[Hashable, list[str]] = {}
         self._of_cell: dict[Hashable, list[str]] = {}
 
     async def reply(self, request: Hashable, ask: Callable[[Any], Awaitable[str]]) -> str:
-        """A kept reply to the request, or that of `ask`."""
+        """Return a kept reply to the request, or the reply of `ask`."""
         kept = self._kept.get(request)
         text = kept.pop(0) if kept else await ask(request)
         self._of_cell.setdefault(request, []).append(text)
@@ -53,7 +53,7 @@ class PaidReplies:
     async def replies(
         self, requests: Sequence[Hashable], ask: Callable[[Any], Awaitable[str]], *, return_exceptions: bool = False
     ) -> list[str | Exception]:
-        """The replies in the order of the requests, after all calls have ended.
+        """Return the replies in the order of the requests, after all calls have ended.
 
         return_exceptions: an exception takes the place of the reply of each failed call, as in asyncio.gather; by
         default SubCallFailed is raised. Raises SubCallFailed, before any call, for more requests than sub-calls are
@@ -78,7 +78,7 @@ class PaidReplies:
 
     def _check_room(self, requests: Sequence[Hashable]) -> None:
         left = None if self._meter is None else self._meter.remaining_sub_calls
-        # With none left, the first call reports the limit.
+        # With no sub-call left, the first call reports the limit.
         if not left:
             return
         counted = Counter(request for request in requests if request in self._kept) if self._kept else {}
@@ -90,14 +90,14 @@ class PaidReplies:
             )
 
     def cell_ended(self, *, failed: bool) -> None:
-        """Keep the replies of a cell that failed, for it may be run again; forget those of any other."""
+        """Keep the replies of a failed cell, because it may be run again; forget those of any other cell."""
         for request, replies in self._of_cell.items() if failed else ():
             self._kept.setdefault(request, []).extend(replies)
         self._of_cell = {}
 
 
 class SubCalls:
-    """Plain calls to one sub-model, of which at most `concurrency` are in flight."""
+    """Plain calls to one sub-model, at most `concurrency` at a time."""
 
     def __init__(self, tree: CallTree, model: ChatModel, concurrency: int) -> None:
         self._tree = tree
@@ -107,8 +107,8 @@ class SubCalls:
     async def ask(self, prompt: str, *, depth: int, parent: int | None) -> str:
         """Make one call and return its text without reasoning.
 
-        Raises LimitReached before the call is made, SubCallFailed for a prompt that cannot fit into the window or for
-        a reply that is no answer, and ModelError.
+        Raises LimitReached before the call is made, SubCallFailed for a prompt that cannot fit into the window or for a
+        refused or empty reply, and ModelError.
         """
         window = self._model.context_window
         if window is not None and len(prompt) > window * _MAX_CHARS_PER_TOKEN:
@@ -165,7 +165,7 @@ async def run_all(requests: Sequence[Hashable], ask: Callable[[Any], Awaitable[T
 def sub_call_functions(
     calls: SubCalls, paid: PaidReplies, *, parent: Callable[[], int | None] = lambda: None, depth: int = 1
 ) -> Mapping[str, HostFunction]:
-    """llm_query and llm_query_batched for one REPL; several REPLs may share `calls`.
+    """Make llm_query and llm_query_batched for one REPL; several REPLs may share `calls`.
 
     parent: returns the event under which a call is recorded. depth: the depth of the calls, 1 for those of the root's
     code.
@@ -174,7 +174,7 @@ def sub_call_functions(
     async def ask(prompt: str) -> str:
         return await calls.ask(prompt, depth=depth, parent=parent())
 
-    # Models pass the name of a model that they know. It is accepted and ignored, as there is only one sub-model.
+    # Models pass the name of a model that they know. It is ignored, because there is only one sub-model.
     async def llm_query(prompt: Any, model: Any = None) -> str:
         return await paid.reply(one_text(prompt, "llm_query"), ask)
 
@@ -188,7 +188,7 @@ def sub_call_functions(
 
 
 def capacity(model: ChatModel) -> int:
-    """The stated number of characters for a sub-call: as in the paper, 500,000 for a window of 400,000 tokens."""
+    """Return the characters stated for a sub-call: as in the paper, 500,000 for a window of 400,000 tokens."""
     if model.context_window is None:
         return _UNKNOWN_CAPACITY
     chars = model.context_window * 5 // 4
@@ -197,7 +197,7 @@ def capacity(model: ChatModel) -> int:
 
 
 def one_text(value: Any, function: str) -> str:
-    """The value if it is a string with text in it. Otherwise raises SubCallFailed with a message for the model."""
+    """Return the value if it is a non-empty string. Otherwise raises SubCallFailed with a message for the model."""
     if not isinstance(value, str):
         raise SubCallFailed(f"{function} takes one string, not {_kind(value)}; put all that it needs into that string")
     if not value.strip():
@@ -206,7 +206,7 @@ def one_text(value: Any, function: str) -> str:
 
 
 def texts(value: Any, function: str) -> list[str]:
-    """The value if it is a list of strings. Otherwise raises SubCallFailed with a message for the model."""
+    """Return the value if it is a list of strings. Otherwise raises SubCallFailed with a message for the model."""
     if isinstance(value, str) or not isinstance(value, Sequence):
         raise SubCallFailed(f"{function} takes a list of strings, not {_kind(value)}")
     return [one_text(item, f"{function}, item {number},") for number, item in enumerate(value)]

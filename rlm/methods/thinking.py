@@ -1,4 +1,4 @@
-"""Separation of a reply from the reasoning that a model writes before it."""
+"""Separates a reply from the reasoning that a model writes before it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _OTHER_THINKING = re.compile(
     r"\s*(?:<(?P<tag>(?:\w+:)?(?:thoughts?|reasoning|reflection|analysis|scratchpad))>|\[THINK\]|◁think▷)",
     re.IGNORECASE,
 )
-# Some servers remove the markers of the Harmony format but not the names of its channels: `analysis...assistantfinal`.
+# Some servers remove the markers of the Harmony format but keep its channel names: `analysis...assistantfinal`.
 _CHANNEL = re.compile(r"\s*(?:(?:assistant\n?)?(?:analysis|commentary)|assistant\n?final|final(?=[A-Z0-9]))")
 _FINAL_CHANNEL = re.compile(r"assistant\n?final")
 # The number of attempts that may scan the rest of a reply in vain is limited, which keeps parsing linear.
@@ -22,16 +22,16 @@ _MAX_LOOKS = 4
 
 
 def written(reply: Reply) -> tuple[str, bool]:
-    """The text of a reply, and whether it had to be taken from the reply's reasoning.
+    """Return the text of a reply, and True if it had to be taken from the reply's reasoning.
 
-    A complete reply that has nothing but reasoning is read from there: some servers put the answer into that field.
+    The text of a complete reply that has only reasoning is read from it, because some servers put the answer there.
     """
     misplaced = reply.only_reasoning and not (reply.truncated or reply.refused or reply.tool_calls)
     return (reply.reasoning if misplaced else reply.text), misplaced
 
 
 def after_thinking(reply: str, *, truncated: bool = False) -> str:
-    """The reply after its reasoning; an empty string if the reply was cut within it."""
+    """Return the reply after its reasoning; an empty string if the reply was cut within the reasoning."""
     opened = _OTHER_THINKING.match(reply)
     if opened:
         end = f"</{opened['tag']}>" if opened["tag"] else "[/THINK]" if "[" in opened[0] else "◁/think▷"
@@ -50,7 +50,7 @@ def after_thinking(reply: str, *, truncated: bool = False) -> str:
 
 
 def _final_channel(reply: str, first: re.Match[str], truncated: bool) -> str:
-    """The last final channel of a reply whose first channel is given."""
+    """Return the last final channel of a reply whose first channel is given."""
     finals = deque(_FINAL_CHANNEL.finditer(reply), 1)
     if finals:
         return reply[finals[0].end() :]

@@ -1,4 +1,4 @@
-"""The room in a model's context window in tokens, and text cut to it."""
+"""Measures the room in a model's context window in tokens, and cuts text to it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from rlm.models.chat import ChatModel
 from rlm.models.tokens import count_tokens, encoder
 
-# Tokens that a chat template adds to each message, and once to a request.
+# The number of tokens that a chat template adds to each message, and once to a request.
 _MESSAGE_TOKENS = 8
 _TEMPLATE_TOKENS = 48
 _GUESSED_CHARS = 6
@@ -18,7 +18,7 @@ _BOUNDARIES = (re.compile(r"\n\s*\n"), re.compile(r"\n"), re.compile(r"[.!?][\"'
 class Window:
     """The number of tokens that a model's input may have, counted with `o200k_base`.
 
-    The model's own tokenizer may count more, so a twentieth is left free, and after a refused input the window becomes
+    The model's own tokenizer may count more, so one twentieth is left free. After a refused input, the window becomes
     smaller than that input. If the window is unknown, there is no limit until an input is refused.
     """
 
@@ -29,7 +29,7 @@ class Window:
             self.tokens = max(0, int((model.context_window - kept) * 0.95) - _TEMPLATE_TOKENS)
 
     def room(self, messages: Sequence[Mapping[str, str]]) -> int | None:
-        """The number of tokens that may be added to these messages, possibly negative; None is no limit."""
+        """Return the number of tokens that may be added to these messages, possibly negative; None is no limit."""
         return None if self.tokens is None else self.tokens - count_messages(messages)
 
     def refused(self, messages: Sequence[Mapping[str, str]]) -> None:
@@ -39,7 +39,7 @@ class Window:
 
 
 def reply_tokens(model: ChatModel, output_tokens: int | None = None) -> int:
-    """The tokens of the window kept for the reply: as configured, by default an eighth of the window up to 16,384."""
+    """Return the tokens reserved for the reply: as configured, by default an eighth of the window, at most 16,384."""
     configured = output_tokens or model.sampling.max_output_tokens
     if model.context_window is None:
         return configured or 0
@@ -47,14 +47,14 @@ def reply_tokens(model: ChatModel, output_tokens: int | None = None) -> int:
 
 
 def count_messages(messages: Sequence[Mapping[str, str]]) -> int:
-    """The tokens of a list of messages, with those that a chat template adds."""
+    """Count the tokens of a list of messages, including those that a chat template adds."""
     return sum(count_tokens(message["content"]) + _MESSAGE_TOKENS for message in messages)
 
 
 def fit(text: str, start: int, tokens: int) -> int:
-    """The end of the longest piece of `text` that begins at `start` and has at most `tokens` tokens.
+    """Return the end of the longest piece of `text` that begins at `start` and has at most `tokens` tokens.
 
-    It reads little more than the piece, so that a walk through a text takes time linear in its length.
+    It reads little more than the piece, so cutting a text into pieces takes time linear in its length.
     """
     size = max(1, tokens) * _GUESSED_CHARS
     while True:
@@ -68,7 +68,7 @@ def fit(text: str, start: int, tokens: int) -> int:
 
 
 def boundary(text: str, start: int, end: int) -> int:
-    """The position between `start` and `end` at which to cut the text.
+    """Return the position between `start` and `end` at which to cut the text.
 
     It is the last end of a paragraph in the last quarter, otherwise of a line, of a sentence, of a word, or `end`.
     """
@@ -108,7 +108,7 @@ class Reader:
         self._index, self._at = position
 
     def take(self, tokens: int | None) -> str:
-        """The next piece, of at most `tokens` tokens (None is no limit) and at least one character."""
+        """Return the next piece, of at most `tokens` tokens (None is no limit) and at least one character."""
         if tokens is None:
             text, self._index = self.rest(None) or "", len(self._documents)
             return text
@@ -126,7 +126,7 @@ class Reader:
         return "\n\n".join(taken)
 
     def rest(self, tokens: int | None) -> str | None:
-        """The unread text, or None if it has more than `tokens` tokens. The position does not change."""
+        """Return the unread text, or None if it has more than `tokens` tokens. The position does not change."""
         left: list[str] = []
         at = self._at
         for document in self._documents[self._index :]:

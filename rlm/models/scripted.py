@@ -104,9 +104,9 @@ class ScriptedModel:
 class Rule:
     """One line of a script: the reply to a call whose last message matches and whose role is `role`.
 
-    match: a regular expression searched in the last message; its groups can stand in the reply as `\\1` or
-    `\\g<name>`. role: None is any role. times: the number of calls that the rule answers; None is no limit.
-    error: raise a context overflow or an error instead of a reply.
+    match: a regular expression searched in the last message; the reply can refer to its groups as `\\1` or `\\g<name>`.
+    role: None matches any role. times: the number of calls that the rule answers; None is no limit. error: raise a
+    context overflow or an error instead of a reply.
     """
 
     match: str | None = None

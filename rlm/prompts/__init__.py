@@ -1,4 +1,4 @@
-"""Prompt files: each holds the named parts of a method's prompt as Jinja blocks."""
+"""Loads prompt files, which hold the named parts of a method's prompt as Jinja blocks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from jinja2.runtime import Context
 
 FOLDER = Path(__file__).parent
-# A limit for files that extend each other in a cycle.
+# The maximum chain of templates, for files that extend each other in a cycle.
 _MOST_TEMPLATES = 8
 
 
@@ -25,7 +25,7 @@ class PromptError(ValueError):
 class PromptFile:
     """The parts of a prompt. name: the requested name or path; sha256: the hash of the files of `templates`.
 
-    The first template is the prompt's own; each further template is extended by the one before it.
+    The first template is the prompt's own; each template extends the next one.
     """
 
     name: str
@@ -33,7 +33,7 @@ class PromptFile:
     templates: tuple[Template, ...]
 
     def render(self, part: str, **variables: Any) -> str:
-        """The text of a part, stripped. Raises PromptError for a part or a variable that does not exist."""
+        """Render a part and strip it. Raises PromptError for a part or a variable that does not exist."""
         from jinja2 import UndefinedError
 
         context = self._context(variables)
@@ -59,7 +59,7 @@ class PromptFile:
 
 @cache
 def load_prompt(name: str) -> PromptFile:
-    """A prompt by name, such as `recursive/default-v1` for a file of this folder, or by path.
+    """Load a prompt by name, such as `recursive/default-v1` for a file of this folder, or by path.
 
     A file may extend one of this folder: `{% extends "recursive/default-v1.md" %}`. Raises PromptError.
     """

@@ -1,4 +1,4 @@
-"""Sessions for model-written Python code, each in a separate, confined process."""
+"""Runs model-written Python code in sessions, each in a separate, confined process."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def open_repl(
 
     context: the variable `context`, a str or a list of str. functions: async functions of the host by name. Cells call
     them as plain functions, from any thread; arguments and results are plain data. answer: `final_tags` defines FINAL
-    and FINAL_VAR, `answer_variable` the variable `answer`. data: further variables, plain data. confinement:
+    and FINAL_VAR, `answer_variable` defines the variable `answer`. data: further variables, plain data. confinement:
     `confined`, or `unsafe` for a process that only has resource limits.
 
     Raises ReplError if the session cannot be started, for example because the machine cannot confine it; ValueError and

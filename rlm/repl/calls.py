@@ -1,4 +1,4 @@
-"""Calls from a session to functions of the host, which are bounded and end with the cell that made them."""
+"""Calls from a session to host functions. They are bounded in number and size, and end with their cell."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rlm.repl.protocol import HostFunction
 from rlm.repl.results import ProtocolError
 from rlm.repl.sandbox import wire
 
-# Calls, and bytes of their messages, in progress at which the host stops reading from a session.
+# The number of calls in progress, and of bytes in their messages, at which the host stops reading from a session.
 _MAX_CALLS = 256
 _MAX_BYTES = 256 << 20
 # Delay before returning an error, so that a session whose calls all fail cannot keep the host busy.
@@ -26,7 +26,7 @@ _STOPPED = "the cell was stopped"
 class Calls:
     """The calls of one session's process.
 
-    After a call has met a spent budget, or an endpoint that can never answer, the cell must end: see `begin`.
+    After a call that reached a limit or failed for good, the cell must end: see `begin`.
     """
 
     def __init__(self, functions: Mapping[str, HostFunction], channel: Channel) -> None:
@@ -48,11 +48,11 @@ class Calls:
 
     @property
     def fatal(self) -> FatalModelError | None:
-        """The failure that must end the run, if a call of the cell has met one."""
+        """The failure of a call of the cell that must end the run, if any."""
         return self._stop if isinstance(self._stop, FatalModelError) else None
 
     def begin(self, on_stop: Callable[[], object]) -> None:
-        """Accept calls, as a cell begins. on_stop: called when the cell must end."""
+        """Accept calls from now on, because a cell begins. on_stop: called when the cell must end."""
         self._open = True
         self._stop = None
         self._on_stop = on_stop
@@ -114,7 +114,7 @@ class Calls:
         try:
             result = await self._result(name, args, kwargs)
         except BaseException:
-            # For example a cancellation. The calling thread must not keep waiting.
+            # For example a cancellation: answer the call, so that its thread does not wait forever.
             if number in self._unanswered:
                 self._unanswered.remove(number)
                 cancelled = _failed("failed", "the call was cancelled")
@@ -153,7 +153,7 @@ class Calls:
 
 
 def _returned(value: Any) -> dict[str, Any]:
-    """The message of a result. Exceptions in a list become exceptions in the session."""
+    """Return the message of a result. Exceptions in a list become exceptions in the session."""
     if isinstance(value, list) and any(isinstance(one, Exception) for one in value):
         return {"kind": "mixed", "items": [_failed("failed", _described(one)) if isinstance(one, Exception) else
                                            {"kind": "value", "value": one} for one in value]}  # fmt: skip

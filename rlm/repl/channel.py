@@ -1,4 +1,4 @@
-"""The host's end of a channel: it turns bytes into messages and back, at a pace that the host sets."""
+"""The host's end of a channel. It converts bytes to messages and back, and limits the rate of messages."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any, cast
 from rlm.repl.results import ProtocolError
 from rlm.repl.sandbox import wire
 
-# After a message that takes longer than _LONG_S to decode, the channel rests _REST times as long.
+# After a message that takes longer than _LONG_S to decode, the channel pauses for _REST times as long.
 _LONG_S, _REST = 0.02, 3
 
 
 class Channel(asyncio.Protocol):
-    """Passes each message, with the size of its frame, to `on_message`, and the first error or the end to `on_end`."""
+    """Passes each message with its frame size to `on_message`, and the first error or the end to `on_end`."""
 
     def __init__(self, on_message: Callable[[dict[str, Any], int], None], on_end: Callable[[str], None]) -> None:
         self._on_message = on_message
@@ -38,11 +38,11 @@ class Channel(asyncio.Protocol):
             self._transport.write(frame)
 
     async def drain(self) -> None:
-        """Wait until the other end has read enough."""
+        """Wait until the other end has read enough to accept more."""
         await self._writable.wait()
 
     def pause(self) -> None:
-        """Deliver no further message until `resume` has been called as often."""
+        """Deliver no further message until `resume` has been called as often as `pause`."""
         self._pauses += 1
         if self._pauses == 1 and not self._ended:
             self._transport.pause_reading()

@@ -1,4 +1,4 @@
-"""Checks of the layers of confinement that this machine offers, for `rlm-eval doctor` and before a run."""
+"""Checks the layers of confinement that this machine offers, for `rlm-eval doctor` and before a run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ _TRIAL_S = 60.0
 
 
 def layers() -> list[tuple[str, bool, str]]:
-    """The layers of confinement as (name, available, details). Starts a trial session, which takes about a second."""
+    """Return the layers of confinement as (name, available, details).
+
+    Starts a trial session, which takes about a second.
+    """
     if not sys.platform.startswith("linux"):
         return [("linux", False, f"sessions need Linux, this is {sys.platform}")]
     try:
@@ -43,7 +46,7 @@ def check_platform() -> None:
 
 
 def check_confinement() -> None:
-    """Raise ReplError if sessions cannot be confined here: no network, no host files, no signals, resource limits."""
+    """Raise ReplError if sessions cannot be confined on this machine."""
     check_platform()
     refused = _trial()[1]
     if refused is not None:
@@ -54,7 +57,7 @@ def check_confinement() -> None:
 
 
 def _trial() -> tuple[dict[str, Any], str | None]:
-    """Start a confined session and end it; returns the state that the fork server reports, and why it refused."""
+    """Start a confined session and end it. Returns the fork server's state, and the reason if it refused."""
     server = ForkServer(confined=True)
     ours, theirs = socket.socketpair()
     memory = outbox()
@@ -83,7 +86,7 @@ def _trial() -> tuple[dict[str, Any], str | None]:
 
 
 def empty_start() -> dict[str, Any]:
-    """The first message to a session without context, functions and data."""
+    """Return the first message to a session without context, functions and data."""
     return {"t": "start", "functions": [], "data": {}, "answer": "none", "context": None, "max_output_chars": 0}
 
 

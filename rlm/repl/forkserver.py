@@ -1,4 +1,4 @@
-"""The host's handle of the fork server, which is started once a process and starts each session."""
+"""The host's handle of the fork server, which starts the sessions. There is one server per process and confinement."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PACKAGES = ("numpy", "pandas", "dateutil", "six", "pytz", "tzdata")
 _EXTRAS = ("/usr/share/zoneinfo",)
 _START = "import sys; sys.path.insert(0, sys.argv[1]); from sandbox.server import main; main(sys.argv[2])"
 _ENVIRONMENT = {
-    # One thread for linear algebra, because the server must have no other thread when it forks.
+    # Limit linear algebra to one thread, because the server must have no other thread when it forks.
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
@@ -69,7 +69,7 @@ class ForkServer:
 
     @property
     def alive(self) -> bool:
-        """False after the server has ended, and in a fork of the host, which needs a separate server."""
+        """False if the server has ended, and in a fork of the host, which needs a separate server."""
         return self._owner == os.getpid() and self._process.poll() is None
 
     def ask(self, limits: ReplLimits, descriptors: Sequence[int]) -> None:
@@ -98,7 +98,7 @@ _lock = threading.Lock()
 
 
 def server_for(confinement: str) -> ForkServer:
-    """The running server for a kind of confinement; started if there is none."""
+    """Return the running server for a kind of confinement, started if necessary."""
     if not sys.platform.startswith("linux"):
         raise ReplError(f"sessions need Linux, this is {sys.platform}: run in a Linux container or virtual machine")
     with _lock:
@@ -129,7 +129,7 @@ def close_servers() -> None:
 
 @cache
 def _packages() -> tuple[dict[str, str], list[str]]:
-    """The paths of the importable packages, and the folders with their shared libraries."""
+    """Return the paths of the importable packages, and the folders with their shared libraries."""
     packages, extras = {}, []
     for name in PACKAGES:
         spec = importlib.machinery.PathFinder.find_spec(name)

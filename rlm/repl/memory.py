@@ -9,18 +9,18 @@ from array import array
 from collections.abc import Sequence
 
 _CHUNK_CHARS = 1 << 16
-# Bytes after which other tasks of the event loop run.
+# The number of bytes after which other tasks of the event loop run.
 _TURN_BYTES = 1 << 22
 _READ_BYTES = 1 << 24
 
 
 def outbox() -> int:
-    """Empty memory for the values of a session; the caller closes the descriptor."""
+    """Create empty memory for the values of a session. The caller closes the descriptor."""
     return os.memfd_create("rlm-outbox", os.MFD_CLOEXEC)
 
 
 def context_memory() -> int:
-    """Empty memory for a context; the caller closes the descriptor."""
+    """Create empty memory for a context. The caller closes the descriptor."""
     return os.memfd_create("rlm-context", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
 
 
@@ -42,7 +42,7 @@ async def write_context(descriptor: int, context: str | Sequence[str]) -> None:
 
 
 async def read_text(descriptor: int, size: int) -> str:
-    """The first `size` bytes as text, decoded from a copy, as the session can still write. Raises ValueError."""
+    """Return the first `size` bytes as text, from a copy, because the session can still write. Raises ValueError."""
     raw = bytearray(size)
     view, at = memoryview(raw), 0
     while at < size:
@@ -59,7 +59,7 @@ async def _write_texts(descriptor: int, texts: Sequence[str]) -> array[int]:
     lengths, pieces, held, since = array("Q"), [], 0, 0
     for text in texts:
         length = 0
-        # Pieces are so small that the C library reuses the same memory, which avoids page faults. Short texts are
+        # Small pieces let the C library reuse the same memory, which avoids page faults. Short texts are
         # written together, which saves system calls.
         for start in range(0, len(text), _CHUNK_CHARS):
             piece = text[start : start + _CHUNK_CHARS].encode("utf-8", "surrogatepass")

@@ -29,7 +29,7 @@ LATE: dict[str, Any] = {}
 
 
 class Process:
-    """One process of a session. Any fault ends it; `ended` is then the reason."""
+    """One process of a session. Any fault ends it, and `ended` gives the reason."""
 
     def __init__(self, pidfd: int, state: dict[str, Any], functions: Mapping[str, HostFunction], unsafe: bool) -> None:
         self._pidfd = pidfd
@@ -67,7 +67,7 @@ class Process:
         return process
 
     def ask(self, message: dict[str, Any], *answers: str) -> asyncio.Future[dict[str, Any] | None]:
-        """Send a request; the future, also `reply`, is its answer, which must be of one of the kinds in `answers`.
+        """Send a request. Returns `reply`, the future of its answer, whose kind must be one of `answers`.
 
         The answer is None if the process ends. Raises TypeError and ValueError for a message that cannot be sent.
         """
@@ -80,7 +80,7 @@ class Process:
         return self.reply
 
     def expire(self) -> None:
-        """Resolve the pending reply with LATE; the answer may still arrive in the new `reply`."""
+        """Resolve the pending reply with LATE. The answer may still arrive in the new `reply`."""
         late, self.reply = self.reply, asyncio.get_running_loop().create_future()
         if late.done():
             self.reply = late
@@ -123,7 +123,7 @@ class Process:
         number, kinds = self._expected
         if self.reply.done() or kind not in kinds or message.get("id", 0) != number:
             raise ProtocolError("unexpected reply")
-        # Each request is answered once.
+        # The session has sent a second answer to a request.
         self._expected = 0, ()
         self.reply.set_result(message)
 
@@ -144,7 +144,7 @@ async def _ask_server(confinement: str, limits: ReplLimits, descriptors: tuple[i
 
 
 async def _announcement(channel: socket.socket) -> tuple[dict[str, Any], int]:
-    """The server's one line about a new session, and the descriptor of its process."""
+    """Return the server's line about a new session, and the descriptor of its process."""
     await _readable(channel)
     line, ancillary, _, _ = channel.recvmsg(_FIRST_LINE_BYTES, socket.CMSG_SPACE(4))
     descriptors = array.array("i")

@@ -1,4 +1,4 @@
-"""The Repl protocol: a Python session in a separate process, as a method sees it."""
+"""The Repl protocol: the interface of a Python session in a separate process."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from annotated_types import Ge, Gt
 from rlm.validation import make
 
 HostFunction = Callable[..., Awaitable[Any]]
-# The third is for machines whose namespaces must not be used, and for tests without them.
+# The third is for machines on which namespaces must not be used, and for tests without them.
 Confinement = Literal["confined", "unsafe", "confined-without-namespaces"]
 
 
 class CellStatus(StrEnum):
-    """How a cell ended. After `killed` the session has been restarted with its context and without its variables."""
+    """The end of a cell. After `killed`, the session has been restarted with its context and without its variables."""
 
     OK = "ok"
     ERROR = "error"
@@ -31,8 +31,8 @@ class CellStatus(StrEnum):
 class ReplLimits:
     """The limits of a session. Times are in seconds, sizes in bytes, except for max_output_chars.
 
-    cell_s: how long a cell may run before it is interrupted; grace_s: how long it then has before it is killed.
-    The time that a cell waits for functions of the host counts.
+    cell_s: the time after which a cell is interrupted; grace_s: the further time after which it is killed. The time
+    that a cell waits for host functions counts.
     """
 
     cell_s: Annotated[float, Gt(0)] = 1800.0
@@ -86,7 +86,7 @@ class CellResult:
 
 
 class ReplError(Exception):
-    """A request to a session failed: it could not be started, or it does not answer."""
+    """A session could not be started, or does not answer."""
 
 
 class UnknownVariable(ReplError):
@@ -101,15 +101,15 @@ class Repl(Protocol):
     """One session, made by `rlm.repl.open_repl`. It serves one task at a time."""
 
     async def run(self, code: str, *, timeout_s: float | None = None) -> CellResult:
-        """Run a cell. Every end of the cell is a CellResult; ReplError is raised for a session that cannot continue."""
+        """Run a cell. Every outcome of the cell is a CellResult. Raises ReplError if the session cannot continue."""
         ...
 
     async def value(self, name: str) -> str:
-        """A variable as text, by str(). Raises UnknownVariable or ReplError."""
+        """Return a variable as text, by str(). Raises UnknownVariable or ReplError."""
         ...
 
     async def final(self) -> str:
-        """The final answer that a cell has set. Raises ReplError if none is set."""
+        """Return the final answer that a cell has set. Raises ReplError if none is set."""
         ...
 
     async def aclose(self) -> None:

@@ -1,4 +1,4 @@
-"""Reads the messages of a session as hostile input: values of wrong types or beyond their bounds are refused."""
+"""Reads the messages of a session as hostile input. Values with a wrong type or beyond their bounds are rejected."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _STATUSES = (CellStatus.OK, CellStatus.ERROR, CellStatus.SYNTAX_ERROR, CellStatu
 
 
 class ProtocolError(Exception):
-    """A session sent an invalid message; it is ended."""
+    """A session sent an invalid message, and is ended."""
 
 
 def cell_result(message: Mapping[str, Any], max_chars: int) -> dict[str, Any]:
-    """The fields of a CellResult from the message `done`. Raises ProtocolError."""
+    """Read the fields of a CellResult from the message `done`. Raises ProtocolError."""
     status = message.get("status")
     if status not in _STATUSES:
         raise ProtocolError("unknown status of a cell")
@@ -41,7 +41,7 @@ def cell_result(message: Mapping[str, Any], max_chars: int) -> dict[str, Any]:
 
 
 def cut(head: str, tail: str, chars: int, limit: int) -> str:
-    """A text of `chars` characters, of which head and tail were kept, shortened to at most `limit` characters.
+    """Shorten a text of `chars` characters, given as head and tail, to at most `limit` characters.
 
     A line in the middle states how many characters are missing. Head and tail have equal shares.
     """
@@ -56,7 +56,7 @@ def cut(head: str, tail: str, chars: int, limit: int) -> str:
 
 
 def well_formed(text: str) -> str:
-    """The text without lone surrogates, which models and files do not accept."""
+    """Replace lone surrogates in a text, because models and files do not accept them."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -65,7 +65,7 @@ def well_formed(text: str) -> str:
 
 
 def names_of(message: Mapping[str, Any]) -> tuple[str, ...]:
-    """The variable names in the message `failed`."""
+    """Read the variable names in the message `failed`."""
     names = message.get("names")
     if not isinstance(names, list):
         return ()
@@ -73,12 +73,12 @@ def names_of(message: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def reason_of(message: Mapping[str, Any]) -> str:
-    """The reason in a message of a session that failed or was refused."""
+    """Read the reason in a message of a session that failed or was refused."""
     return well_formed(str(message.get("message"))[:_MAX_REASON_CHARS])
 
 
 def size_of(message: Mapping[str, Any] | None) -> int:
-    """The size in bytes of a value that the session can copy. Raises ReplError."""
+    """Read the size in bytes of a value that the session can copy. Raises ReplError."""
     if message is None:
         raise ReplError("the session did not return the value in time")
     size = message.get("size")

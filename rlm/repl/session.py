@@ -18,13 +18,13 @@ from rlm.repl.results import ProtocolError, cell_result, names_of, reason_of, si
 
 _LOAD_S = 120.0
 _VALUE_S = 120.0
-# While a session loads its context, the context is in memory twice: few long ones are loaded at a time.
+# While a session loads its context, the context is in memory twice, so few long ones are loaded at a time.
 _LONG_CHARS, _LOADS = 1 << 20, 2
 _RESTARTED = "The session was started again: `context` is back, all other variables are gone."
 
 
 class Session:
-    """The Repl of `open_repl`."""
+    """The implementation of Repl that `open_repl` returns."""
 
     def __init__(
         self,
@@ -55,11 +55,11 @@ class Session:
         self._closed = False
         self._used = False
         self._starting = asyncio.Lock()
-        # The number of starts of a process, and the number that the model knows of.
+        # The number of process starts, and the number of them that the model has been notified of.
         self._starts, self._noticed = 0, 1
 
     async def start(self) -> Process:
-        """The running process; started if there is none. Raises ReplError."""
+        """Return the running process, started if necessary. Raises ReplError."""
         if self._closed:
             raise ReplError("the session is closed")
         if self._process is not None and self._process.ended is None:
@@ -96,7 +96,7 @@ class Session:
             await self._end_process()
             raise
         finally:
-            # The session has copied it into a str; a later process gets new memory.
+            # The session has copied the context into a str. A later process gets new memory.
             os.close(context)
         if self._closed:
             await self._end_process()
@@ -135,17 +135,17 @@ class Session:
         if result.get("notice") == _RESTARTED:
             self._noticed = self._starts + 1
         elif self._starts > self._noticed:
-            # The process was lost between cells, or while it returned a value.
+            # The process was lost between two cells, or while it returned a value.
             self._noticed, result["notice"] = self._starts, _RESTARTED
         return CellResult(**result, wall_s=time.perf_counter() - started)
 
     async def value(self, name: str) -> str:
-        """A variable as text; see Repl."""
+        """Return a variable as text; see Repl."""
         with self._in_use():
             return await self._text({"t": "value", "name": name}, name)
 
     async def final(self) -> str:
-        """The final answer; see Repl."""
+        """Return the final answer; see Repl."""
         if not self._final:
             raise ReplError("no final answer is set")
         with self._in_use():
@@ -234,7 +234,7 @@ class Session:
             await self._end_process()
             raise
         if reply is None or reply["t"] != "failed":
-            # The value stays in the session, which can still shorten it.
+            # The value remains in the session, so code can still shorten it.
             raise ReplError(f"the value has {size:,} bytes: expected at most {limit:,} (limits.max_answer_bytes)")
         if reply.get("message") == "unknown":
             raise UnknownVariable(name, names_of(reply))
@@ -257,7 +257,7 @@ class Session:
     async def _answer(
         self, process: Process, message: dict[str, Any], limit_s: float, *kinds: str
     ) -> dict[str, Any] | None:
-        """The answer to a request that runs no cell; None if there is none in time."""
+        """Return the answer to a request that runs no cell; None if it does not arrive in time."""
         reply = process.ask(message, *kinds)
         await asyncio.wait({reply}, timeout=limit_s)
         return reply.result() if reply.done() else None
@@ -279,7 +279,7 @@ def _places() -> asyncio.Semaphore:
 
 
 def describe(name: str, function: HostFunction) -> dict[str, Any]:
-    """A function as described to the session: name, docstring, and its signature as source text."""
+    """Describe a function to the session: its name, its docstring, and its signature as source text."""
     signature = inspect.signature(function)
     empty = inspect.Parameter.empty
     return {

@@ -1,4 +1,4 @@
-"""Methods served as an OpenAI-compatible endpoint."""
+"""Serves methods as an OpenAI-compatible endpoint."""
 
 from rlm.server.app import make_app
 

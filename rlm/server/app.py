@@ -1,4 +1,4 @@
-"""Methods served as an OpenAI-compatible endpoint, so that any client of a model can call an RLM."""
+"""Serves methods as an OpenAI-compatible endpoint, so that any client of a model can call an RLM."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from rlm.trajectory import Event, OnEvent
 
 PROGRESS_KINDS = ("turn", "call", "cell", "child", "limit")
 ANSWER_PIECE_CHARS = 4096
-# Seconds after which a silent stream sends a comment, because clients and proxies give up on a silent connection.
+# Seconds after which a silent stream sends a comment, because clients and proxies close silent connections.
 HEARTBEAT_S = 15.0
 MAX_REQUESTS = 64
 
@@ -57,7 +57,7 @@ def make_app(
     max_requests: int = MAX_REQUESTS,
     body_timeout_s: float = BODY_TIMEOUT_S,
 ) -> Starlette:
-    """An ASGI application that serves each method under its name, such as `rlm/gpt-5`.
+    """Make an ASGI application that serves each method under its name, such as `rlm/gpt-5`.
 
     Routes: POST /v1/chat/completions and /v1/responses, also as streams; GET /v1/models and /health. With an api_key,
     requests must carry it as a bearer token. Without one, requests from web pages of other hosts are refused.
@@ -66,7 +66,7 @@ def make_app(
     completions; further requests get status 429. body_timeout_s: seconds that a client may be silent while it sends.
     Raises ValueError.
 
-    A server that shuts down calls `app.state.end_completions()`: it ends the completions in progress, and their clients
+    A server that shuts down calls `app.state.end_completions()`, which ends the completions in progress; their clients
     get an error.
     """
     if api_key is not None and not api_key.strip():
@@ -141,7 +141,7 @@ class _Service:
         self._running.add(work)
         work.add_done_callback(self._running.discard)
         work.add_done_callback(lambda _: events.put_nowait(None))
-        # The messages stay in memory as long as the completion.
+        # The messages remain in memory as long as the completion.
         work.add_done_callback(lambda _: body.release())
         if body.content.get("stream"):
             return _Stream(work, events, shape)
@@ -165,8 +165,8 @@ class _Service:
 
     def _authorise(self, request: Request) -> None:
         if self._api_key is None:
-            # Any page in the user's browser can post to loopback, but the browser then sends the page's origin, and the
-            # host that the page used, whose name may have been made to resolve to loopback.
+            # Any page in the user's browser can post to loopback. The browser then sends the page's origin, and the
+            # host that the page addressed, whose name an attacker may resolve to loopback.
             origin = request.headers.get("origin")
             if origin is not None and not is_loopback(_host(origin)):
                 raise RequestError(403, "requests from web pages need a server with a key (server.api_key_env)")
@@ -227,7 +227,7 @@ async def _lines(
 
 
 def _result(work: asyncio.Task[Completion]) -> Completion:
-    """The completion of a finished task. Raises RequestError if a model's endpoint would answer with an error."""
+    """Return the completion of a finished task. Raises RequestError if a model's endpoint would return an error."""
     try:
         result = work.result()
     except FatalModelError as error:

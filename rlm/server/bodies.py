@@ -1,4 +1,4 @@
-"""Request bodies: read within bounds on size, time and structure, and parsed off the event loop."""
+"""Reads request bodies within bounds on size, time and structure, and parses them off the event loop."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from rlm.server.requests import RequestError
 
 MAX_BODY_BYTES = 256 << 20
 BODY_TIMEOUT_S = 60.0
-# Bytes that the bodies of all requests in progress may have together, as a multiple of the longest single body.
+# The maximum total size of the bodies of all requests in progress, as a multiple of the longest single body.
 TOTAL_FACTOR = 2
 MAX_DEPTH = 50
 MAX_VALUES = 1_000_000
-# Seconds in which a client whose request is refused may go on sending, so that it reads the answer.
+# Seconds in which a client with a refused request may continue to send, so that it then reads the answer.
 _DRAIN_S = 5.0
 
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
-# The inside of a string, matched in windows so that other threads get their turn.
+# The content of a string, matched in windows so that other threads can run.
 _INSIDE = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 _WINDOW_BYTES = 1 << 20
 
@@ -48,7 +48,10 @@ class Bodies:
         self._parsing = asyncio.Lock()
 
     async def read(self, pieces: AsyncIterator[bytes], headers: Mapping[str, str]) -> Body:
-        """The JSON object of a body. Raises RequestError: 400, 408 (too slow), 413 (too long) or 503 (too much)."""
+        """Read the JSON object of a body.
+
+        Raises RequestError: 400, 408 (too slow), 413 (too long) or 503 (too much).
+        """
         if "content-length" in headers and "transfer-encoding" in headers:
             raise RequestError(400, "the request has both Content-Length and Transfer-Encoding: expected one of them")
         body, held = bytearray(), 0
@@ -112,7 +115,10 @@ def _parse(body: bytearray) -> Any:
 
 
 def check_structure(body: bytearray | bytes) -> None:
-    """Raise ValueError for JSON that is nested too deep or has too many values; the length of strings is free."""
+    """Raise ValueError for JSON that is nested too deep or has too many values.
+
+    The length of strings is not limited.
+    """
     at, depth, values = 0, 0, 0
     while at < len(body):
         quote = body.find(b'"', at)
@@ -132,7 +138,7 @@ def check_structure(body: bytearray | bytes) -> None:
 def _end_of_string(body: bytearray | bytes, at: int) -> int:
     while at < len(body):
         inside = _INSIDE.match(body, at, at + _WINDOW_BYTES)
-        # The pattern also matches nothing.
+        # The pattern also matches an empty text.
         assert inside is not None
         end = inside.end()
         if body[end : end + 1] == b'"':

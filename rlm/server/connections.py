@@ -18,9 +18,9 @@ log = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 1000
 HEADER_TIMEOUT_S = 20.0
-# Connections that the kernel accepts ahead of the program.
+# The number of connections that the kernel accepts ahead of the program.
 _BACKLOG = 128
-# Seconds that completions in progress have when the server is asked to end.
+# Seconds that completions in progress may still take when the server is asked to end.
 _GRACE_S = 2
 _ACCEPT_ERROR_EVERY_S = 60.0
 
@@ -32,11 +32,11 @@ def make_server(
     header_timeout_s: float = HEADER_TIMEOUT_S,
     log_level: str = "warning",
 ) -> uvicorn.Server:
-    """A server for the application of `make_app`.
+    """Make a server for the application of `make_app`.
 
-    max_connections: open connections, at most half of the open files that this process may have. When there are more,
-    the one that has waited longest without a complete request is closed, else the new one. header_timeout_s: seconds
-    that a client may take to send the headers of a request.
+    max_connections: open connections, at most half of the open files that this process may have. Beyond it, the
+    connection that has waited longest without a complete request is closed, or the new one if there is none.
+    header_timeout_s: seconds that a client may take to send the headers of a request.
     """
     import uvicorn
     from uvicorn.protocols.http.auto import AutoHTTPProtocol
@@ -47,7 +47,8 @@ def make_server(
             await super().serve(sockets)
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-            # First, so that clients get an answer and nothing more is paid; then uvicorn waits for their connections.
+            # First, so that clients get an answer and no further call is made. Then uvicorn waits for their
+            # connections.
             app.state.end_completions()
             await super().shutdown(sockets)
 
@@ -64,7 +65,7 @@ def make_server(
 
 
 def _bounded(protocol: Any, max_connections: int, header_timeout_s: float) -> type:
-    """The HTTP protocol of uvicorn with both bounds."""
+    """Return uvicorn's HTTP protocol with both bounds."""
     waiting: dict[Any, asyncio.TimerHandle] = {}
 
     class BoundedProtocol(protocol):
@@ -98,7 +99,7 @@ def _bounded(protocol: Any, max_connections: int, header_timeout_s: float) -> ty
 
 
 def _report_accept_errors_rarely() -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], None]:
-    """An exception handler that reports errors of accept(), such as too many open files, in one line a minute."""
+    """Return an exception handler that reports errors of accept(), such as too many open files, once a minute."""
     reported = -_ACCEPT_ERROR_EVERY_S
 
     def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

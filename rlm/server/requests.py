@@ -1,4 +1,4 @@
-"""Requests in OpenAI's shapes, read into messages and limits; a field that cannot be honoured is refused by name."""
+"""Reads requests in OpenAI's shapes into messages and limits. A field that cannot be honoured is refused by name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rlm.prompt import message_text
 from rlm.validation import make
 
 ROLES = ("system", "developer", "user", "assistant")
-# Fields that ask for more than the text of an answer, and their values that ask for nothing.
+# Fields that ask for more than an answer's text, and their values that have no effect.
 _REFUSED: dict[str, tuple[Any, ...]] = {
     "tools": (None, []),
     "tool_choice": (None, "auto", "none"),
@@ -50,7 +50,7 @@ _WHY = {
     "background": "responses are not stored; use stream",
     "prompt": "there are no stored prompts; send input",
 }
-# Fields that belong to the configuration: their values are checked and have no effect.
+# The configuration sets these: the values in a request are checked and have no effect.
 _NUMBERS = (
     "temperature", "top_p", "presence_penalty", "frequency_penalty", "seed", "max_tokens", "max_completion_tokens",
     "max_output_tokens",
@@ -61,7 +61,7 @@ _OBJECTS = ("stream_options", "text", "reasoning", "metadata")
 class RequestError(Exception):
     """A request that cannot be served; `body` is the answer in OpenAI's shape.
 
-    rlm: the field of that name, if a completion was paid for before it failed.
+    rlm: the response's field `rlm`, if a completion was paid for before it failed.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class RequestError(Exception):
         self.body: dict[str, Any] = {"error": {"message": message, "type": kind, "param": param, "code": code}}
         if rlm is not None:
             self.body["rlm"] = rlm
-        # By default OpenAI's clients repeat a failed request, which would pay for the tree again, although each of its
+        # OpenAI's clients repeat a failed request by default. That would pay for the tree again, although each of its
         # calls has been retried already.
         self.headers = {"x-should-retry": "false"} if status in (500, 502) else {}
 
@@ -108,7 +108,7 @@ def check_request(body: Mapping[str, Any]) -> None:
 
 
 def request_limits(body: Mapping[str, Any], allowed: Limits) -> Limits:
-    """The limits of a request: those of the method, lowered by its field `rlm.limits`. Raises RequestError."""
+    """Return the limits of a request: those of the method, lowered by the field `rlm.limits`. Raises RequestError."""
     section = body.get("rlm")
     if section is None:
         return allowed
@@ -133,7 +133,7 @@ def _lower(allowed: Any, asked: Any) -> Any:
 
 
 def chat_messages(messages: Any, where: str = "messages") -> list[dict[str, str]]:
-    """The messages of a chat request, with their text parts joined. Raises RequestError for anything but text."""
+    """Read the messages of a chat request, with their text parts joined. Raises RequestError for anything but text."""
     if not isinstance(messages, list) or not messages:
         raise RequestError(400, f"{where} is missing or empty", param=where)
     plain = []
@@ -156,7 +156,7 @@ def chat_messages(messages: Any, where: str = "messages") -> list[dict[str, str]
 
 
 def response_messages(items: Any, instructions: Any) -> list[dict[str, str]]:
-    """The input of /v1/responses as messages. Raises RequestError."""
+    """Read the input of /v1/responses as messages. Raises RequestError."""
     if isinstance(items, str):
         items = [{"role": "user", "content": items}]
     if not isinstance(items, list):

@@ -1,4 +1,4 @@
-"""Completions written in OpenAI's shapes, complete or as streams."""
+"""Writes completions in OpenAI's shapes, complete or as streams."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rlm.completion import Completion, StopReason
 from rlm.server.requests import RequestError
 from rlm.trajectory import Event
 
-# Fields of an event that a stream sends, besides its kind, depth and time.
+# The fields of an event that a stream sends, besides its kind, depth and time.
 PROGRESS_FIELDS = ("turn", "role", "model", "status", "cost_usd", "prompt_tokens", "completion_tokens", "reason")
 
 
@@ -128,7 +128,7 @@ class ResponseShape:
 
 
 def chat_usage(result: Completion) -> dict[str, Any]:
-    """The tokens of the complete call tree, as chat completions report them."""
+    """Return the tokens of the complete call tree in the shape of chat completions."""
     tokens = result.usage.tokens
     return {
         "prompt_tokens": tokens.prompt_tokens,
@@ -140,7 +140,7 @@ def chat_usage(result: Completion) -> dict[str, Any]:
 
 
 def response_usage(result: Completion) -> dict[str, Any]:
-    """The tokens of the complete call tree, as responses report them."""
+    """Return the tokens of the complete call tree in the shape of responses."""
     tokens = result.usage.tokens
     return {
         "input_tokens": tokens.prompt_tokens,
@@ -152,7 +152,7 @@ def response_usage(result: Completion) -> dict[str, Any]:
 
 
 def extension(result: Completion) -> dict[str, Any]:
-    """The field `rlm` of a response: how the completion ended, and the usage of its call tree."""
+    """Return the field `rlm` of a response: the completion's stop reason and the usage of its call tree."""
     usage = result.usage
     counts = {key: value for key, value in asdict(usage).items() if isinstance(value, int)}
     return {
@@ -168,7 +168,7 @@ def extension(result: Completion) -> dict[str, Any]:
 
 
 def progress(event: Event) -> dict[str, Any]:
-    """An event as a stream sends it."""
+    """Return an event in the form that a stream sends."""
     always = {key: event[key] for key in ("kind", "depth", "at")}
     return always | {key: event[key] for key in PROGRESS_FIELDS if event.get(key) is not None}
 

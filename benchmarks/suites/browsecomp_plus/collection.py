@@ -1,4 +1,4 @@
-"""Queries with their relevance judgements, and the choice of the documents of a context."""
+"""Queries with their relevance judgements, and the choice of a context's documents."""
 
 from __future__ import annotations
 
@@ -23,35 +23,35 @@ class Query:
 
     @property
     def required(self) -> tuple[str, ...]:
-        """Gold and evidence documents, each once."""
+        """The gold and evidence documents, each once."""
         return tuple(dict.fromkeys((*self.gold, *self.evidence)))
 
 
 class Collection(Protocol):
-    """Queries, and the documents of which contexts are made."""
+    """Queries, and the documents from which contexts are made."""
 
     def query_ids(self) -> Sequence[str]:
-        """All queries in their fixed order; cheap."""
+        """Return the ids of all queries in their fixed order, without building a context."""
         ...
 
     def query(self, query_id: str) -> Query: ...
 
     def docids(self) -> Sequence[str]:
-        """All documents in their fixed order."""
+        """Return the docids of all documents in their fixed order."""
         ...
 
     def texts(self, query: Query, docids: Sequence[str]) -> list[str]:
-        """The texts of documents for the context of a query, in the given order. Raises DataError."""
+        """Return the texts of documents for the context of a query, in the given order. Raises DataError."""
         ...
 
     def provenance(self) -> dict[str, Any]: ...
 
 
 def choose_documents(query: Query, collection: Collection, count: int, draws: Draws) -> list[str]:
-    """The docids of a context of `count` documents, in a random order.
+    """Choose the `count` docids of a context, in a random order.
 
     All required documents come first, then negatives of the query, then other documents. A query that requires more
-    than `count` documents gets all of them. With equal draws a larger context includes a smaller one. Raises DataError
+    than `count` documents gets all of them. With equal draws, a larger context includes a smaller one. Raises DataError
     if the collection is too small.
     """
     chosen = dict.fromkeys(query.required)
@@ -64,7 +64,7 @@ def choose_documents(query: Query, collection: Collection, count: int, draws: Dr
                 f"benchmark.browsecomp_plus.documents contains {count}: expected at most {len(everything)}, the "
                 "size of the collection"
             )
-        # More documents are drawn than needed, since some are chosen already.
+        # More documents are drawn than needed, because some may already be chosen.
         for docid in draws.some(everything, count + len(chosen)):
             if len(chosen) == count:
                 break

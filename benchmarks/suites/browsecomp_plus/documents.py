@@ -1,4 +1,4 @@
-"""Documents of the generated world: the facts of an entity, one sentence each, spread over meaningless prose."""
+"""Documents of the generated world: the facts of an entity, one sentence each, among meaningless prose."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from benchmarks.sources.draws import Draws
 from benchmarks.sources.wordlists import word_lists
 from benchmarks.suites.browsecomp_plus.world import WORDS, Entity, World
 
-# Fewest and most sentences of a document; a sentence has about 20 tokens.
+# The minimum and maximum number of sentences of a document. A sentence has about 20 tokens.
 SENTENCES = (160, 480)
 _SENTENCES_A_PARAGRAPH = 6
 _PARAGRAPHS_A_SECTION = 5
-# 1 sentence in so many names another entity that shares a trait with this one.
+# One in this many sentences names another entity that shares a trait with this one.
 _MENTION_EVERY = 25
 
 # (class, trait or relation) -> sentences that state it. {name} is the entity; {value} is the trait or another entity.
@@ -57,7 +57,7 @@ _MENTIONS = (
 
 
 def document(world: World, entity: Entity, sentences: tuple[int, int] = SENTENCES) -> str:
-    """The document of an entity: a title, then sections of paragraphs. It depends on the world and the entity only."""
+    """Write the document of an entity: a title, then sections of paragraphs. It depends only on world and entity."""
     draws = Draws(world.seed, "document", len(world.entities), entity.number)
     size = draws.between(*sentences)
     prose = _prose(draws, size)
@@ -76,7 +76,7 @@ def document(world: World, entity: Entity, sentences: tuple[int, int] = SENTENCE
 
 
 def facts(world: World, entity: Entity, draws: Draws) -> dict[str, str]:
-    """Trait or relation -> a sentence that states it."""
+    """Map each trait and relation to a sentence that states it."""
     values = entity.traits | {relation: world.linked(entity, relation).name for relation in entity.links}
     return {
         key: draws.pick(_FACTS[entity.what, key]).format(name=entity.name, value=value, a_value=_with_article(value))

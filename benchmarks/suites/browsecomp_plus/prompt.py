@@ -16,10 +16,10 @@ _QUERY = (
 
 
 def query_of(question: str) -> str:
-    """The question with the form of the answer."""
+    """Format the question together with the form of the answer."""
     return _QUERY.replace("{question}", question)
 
 
 def document_of(docid: str, text: str) -> str:
-    """A document as it stands in a context."""
+    """Format a document for a context."""
     return f"[Document {docid}]\n{text}"

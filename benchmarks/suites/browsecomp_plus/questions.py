@@ -1,4 +1,4 @@
-"""Questions over the generated world that need two to four documents, each of which leads to the next."""
+"""Questions over the generated world. Each needs a chain of two to four documents."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from benchmarks.sources.draws import Draws
 from benchmarks.suites.browsecomp_plus.world import RELATIONS, Entity, World
 
-# Number of documents that a question needs.
+# The numbers of documents that a question needs.
 HOPS = (2, 3, 4)
 _TRIES = 2_000
 
-# Class -> descriptions of an entity without its name, by the traits that they mention.
+# By class: descriptions of an entity by its traits, without its name.
 _DESCRIPTIONS: dict[str, dict[tuple[str, ...], str]] = {
     "person": {
         ("profession", "born"): "the {profession} who was born in {born}",
@@ -32,7 +32,7 @@ _DESCRIPTIONS: dict[str, dict[tuple[str, ...], str]] = {
     "book": {("published", "binding"): "the book published in {published} and first bound in {binding}"},
 }
 
-# (class, relation) -> description of the related entity; {it} is the first entity.
+# By class and relation: the description of the related entity; {it} is the first entity.
 _STEPS: dict[tuple[str, str], str] = {
     ("person", "birthplace"): "the town where {it} was born",
     ("person", "school"): "the school where {it} studied",
@@ -49,7 +49,7 @@ _STEPS: dict[tuple[str, str], str] = {
     ("book", "subject"): "the event described in {it}",
 }
 
-# (class, trait) -> the question about the trait.
+# By class and trait: the question about the trait.
 _ASKED: dict[tuple[str, str], str] = {
     ("person", "profession"): "What was the profession of {it}?",
     ("person", "born"): "In which year was {it} born?",
@@ -75,18 +75,21 @@ class WorldQuestion:
 
 
 def ask(world: World, index: int) -> WorldQuestion:
-    """The index-th question of a world; 2, 3 and 4 documents take turns. Raises ValueError if none is found."""
+    """Generate the index-th question of a world. It needs 2, 3 or 4 documents in turn.
+
+    Raises ValueError if none is found.
+    """
     draws = Draws(world.seed, "question", len(world.entities), index)
     for _ in range(_TRIES):
         if question := _drawn(world, HOPS[index % len(HOPS)], draws):
             return question
     raise ValueError(
-        f"a world of {len(world.entities)} documents gives no question over {HOPS[index % len(HOPS)]} documents"
+        f"a world of {len(world.entities)} documents has no question over {HOPS[index % len(HOPS)]} documents"
     )
 
 
 def _drawn(world: World, hops: int, draws: Draws) -> WorldQuestion | None:
-    # The class is drawn first, since nearly half of the entities are people, who have few relations.
+    # The class is drawn first, because nearly half of the entities are people, who have few relations.
     entity = world.entities[draws.pick(world.of_class[draws.pick(list(RELATIONS))])]
     traits, wording = draws.pick(list(_DESCRIPTIONS[entity.what].items()))
     given = {trait: entity.traits[trait] for trait in traits}

@@ -1,4 +1,4 @@
-"""BrowseComp-Plus queries and documents from the encrypted rows of the hub, or a copy of them."""
+"""Reads BrowseComp-Plus queries and documents from the encrypted rows of the hub, or from a copy of them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Cipher:
         self._key = hashlib.sha256(canary.encode()).digest()
 
     def decrypt(self, text: str) -> str:
-        """The text of an encrypted field. Raises DataError for other fields and for another canary."""
+        """Decrypt a field. Raises DataError for a field that is not encrypted, or encrypted with another canary."""
         try:
             return self._xor(base64.b64decode(text, validate=True)).decode()
         except (ValueError, TypeError) as error:
@@ -51,9 +51,9 @@ class Cipher:
 class EncryptedCollection:
     """Queries with the documents in their rows, and the corpus for further documents.
 
-    The cache of `datasets` has the encrypted rows; texts are decrypted in memory. The corpus is opened only for
-    documents that the row of a query lacks. qrels: docids by query for `gold` and `evidence`, which replace those in
-    the rows.
+    The cache of `datasets` holds the encrypted rows; texts are decrypted in memory. The corpus is opened only for
+    documents that are missing in a query's row. qrels: docids by query for `gold` and `evidence`, which replace those
+    in the rows.
     """
 
     def __init__(
@@ -143,7 +143,7 @@ class EncryptedCollection:
 
 
 def read_qrels(path: str, key: str) -> dict[str, tuple[str, ...]]:
-    """Query id -> relevant docids, from a file in TREC's form `query Q0 document relevance`.
+    """Read the relevant docids by query id, from a file in TREC's form `query Q0 document relevance`.
 
     Raises DataError, which names the file and the line.
     """

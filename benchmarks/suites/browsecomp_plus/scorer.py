@@ -13,7 +13,7 @@ from benchmarks.sample import Judge, Score
 # The official agents generate at most 10,000 tokens by default.
 MAX_ANSWER_TOKENS = 10_000
 
-# A longer final answer is not one answer, so the lenient score does not search it for the right one.
+# The lenient score does not search a longer final answer for the right one, because it may list many answers.
 _MOST_WORDS = 50
 _EXACT_ANSWER = re.compile(r"^[ \t>*_#-]*exact answer[ \t*_]*:(.*)$", re.IGNORECASE | re.MULTILINE)
 _CONFIDENCE = re.compile(r"^[ \t>*_#-]*confidence[ \t*_]*:[ \t*_]*(\d+(?:\.\d+)?)", re.IGNORECASE | re.MULTILINE)
@@ -31,10 +31,10 @@ class BrowseTarget:
 
 
 async def score_answer(target: BrowseTarget, answer: str | None, judge: Judge | None = None) -> Score:
-    """1 if the judge calls the answer correct; without a judge, 1 if the normalised exact answers match.
+    """Score 1 if the judge calls the answer correct; without a judge, if the normalised exact answers match.
 
     A reply of the judge without a verdict counts as wrong and sets `judge_unparsed`. Lenient: the stated answer
-    contains the correct one. details: the match, the stated confidence, recall and precision of the citations.
+    contains the correct one. details: the match, the stated confidence, and the recall and precision of the citations.
     """
     text = answer or ""
     stated, correct, citations = exact_answer(text), normalise(target.answer), cited(text)
@@ -64,25 +64,25 @@ async def score_answer(target: BrowseTarget, answer: str | None, judge: Judge | 
 
 
 def exact_answer(text: str) -> str:
-    """The last `Exact Answer:` of a response; without one, the complete response."""
+    """Return the last `Exact Answer:` of a response; without one, the complete response."""
     found = _EXACT_ANSWER.findall(text)
     return found[-1].strip(" \t\r*_") if found else text.strip()
 
 
 def stated_confidence(text: str) -> float | None:
-    """The last confidence that a response states, at most 100; None if it states none."""
+    """Return the last confidence that a response states, at most 100; None if it states none."""
     found = _CONFIDENCE.findall(text)
     return min(float(found[-1]), 100.0) if found else None
 
 
 def normalise(text: str) -> str:
-    """The text in lower case, without accents, punctuation and articles, with single spaces."""
+    """Normalise a text: lower case, no accents, punctuation or articles, single spaces."""
     plain = "".join(c for c in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(c))
     return " ".join(word for word in re.findall(r"\w+", plain) if word not in ("a", "an", "the"))
 
 
 def cited(text: str) -> set[str]:
-    """The docids in citations, by the official rule: all numbers in `[12, 34]`, `[Document 56]` or `【78】`.
+    """Return the docids in citations by the official rule: all numbers in `[12, 34]`, `[Document 56]` or `【78】`.
 
     The line numbers of `【78†L1-L4】` are not docids.
     """
@@ -91,5 +91,5 @@ def cited(text: str) -> set[str]:
 
 
 def share(part: Collection[str], whole: Collection[str]) -> float | None:
-    """The share of `part` that is in `whole`; None if `part` is empty."""
+    """Return the fraction of `part` that is in `whole`; None if `part` is empty."""
     return sum(docid in whole for docid in part) / len(part) if part else None

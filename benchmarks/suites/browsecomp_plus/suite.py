@@ -37,9 +37,9 @@ class BrowseCompPlus:
     """Queries over contexts of a fixed number of documents. A target is a BrowseTarget.
 
     source: `generated`, `hub`, or the path of the hub's query rows. corpus: `hub`, or the path of the corpus's rows.
-    documents: numbers of documents of a context. queries: number of queries, drawn by seed from the hub's, or
-    generated. world_documents, sentences: size of the generated world, and fewest and most sentences of its documents.
-    qrels_gold, qrels_evidence: TREC files that replace the judgements in the rows.
+    documents: the numbers of documents of a context. queries: the number of queries, which are generated or drawn by
+    seed from the hub's. world_documents: the size of the generated world. sentences: the minimum and maximum number of
+    sentences of its documents. qrels_gold, qrels_evidence: TREC files that replace the judgements in the rows.
     """
 
     name = "browsecomp_plus"
@@ -67,16 +67,16 @@ class BrowseCompPlus:
         self._data: Collection
         if source == GENERATED:
             if sentences[0] > sentences[1]:
-                raise ValueError(f"{_KEY}.sentences is {list(sentences)}: expected the fewest before the most")
+                raise ValueError(f"{_KEY}.sentences is {list(sentences)}: expected the minimum before the maximum")
             if world_documents < max(documents):
                 raise ValueError(
-                    f"{_KEY}.world_documents is {world_documents}: expected at least {max(documents)}, the most "
-                    f"documents of a context in {_KEY}.documents"
+                    f"{_KEY}.world_documents is {world_documents}: expected at least {max(documents)}, the "
+                    f"largest number in {_KEY}.documents"
                 )
             self._data = GeneratedCollection(seed, world_documents, queries, sentences)
             return
         if not canary:
-            raise ValueError(f"{_KEY}.canary is empty: expected the string that the data set is encrypted with")
+            raise ValueError(f"{_KEY}.canary is empty: expected the string with which the data set is encrypted")
         files = {"gold": qrels_gold, "evidence": qrels_evidence}
         qrels = {name: read_qrels(path, f"{_KEY}.qrels_{name}") for name, path in files.items() if path}
         query_rows = Source(source, HubData(QUERIES.repo, revision, QUERIES.split), f"{_KEY}.source")
@@ -88,7 +88,7 @@ class BrowseCompPlus:
 
     @cached_property
     def _plan(self) -> dict[str, tuple[SampleInfo, str, int]]:
-        """Sample id -> info, query id, number of documents. All sizes of one query are one cluster."""
+        """Map sample ids to (info, query id, number of documents). All sizes of one query form one cluster."""
         plan = {}
         for size in self._sizes:
             for query_id in self._data.query_ids():
@@ -100,7 +100,7 @@ class BrowseCompPlus:
     def sample(self, sample_id: str) -> Sample:
         info, query_id, size = self._plan[sample_id]
         query = self._data.query(query_id)
-        # The draws do not depend on the size, so that a larger context includes the documents of a smaller one.
+        # The draws do not depend on the size, so a larger context includes the documents of a smaller one.
         docids = choose_documents(query, self._data, size, Draws(self._seed, "documents", query_id))
         texts = self._data.texts(query, docids)
         context = tuple(map(document_of, docids, texts))
@@ -115,7 +115,7 @@ class BrowseCompPlus:
         return f"Explanation: {cites or 'none'}\nExact Answer: {target.answer}\nConfidence: 100%"
 
     def constants(self, samples: Sequence[UnlabelledSample]) -> Sequence[Constant]:
-        """No answer, the most frequent year and name of the first documents, and a flood of all their years."""
+        """Return no answer, the most frequent year and name in the first documents, and a flood of all their years."""
         return [
             lambda sample: "Exact Answer: unknown",
             lambda sample: f"Exact Answer: {_most_frequent(sample, _YEAR)}",
@@ -149,7 +149,7 @@ _READ_CHARS = 200_000
 
 
 def _start(sample: UnlabelledSample) -> str:
-    """The start of the context, which may have megabytes."""
+    """Return the start of the context, which may have megabytes."""
     text, context = "", sample.prompt.context
     for document in [context] if isinstance(context, str) else context:
         text += document[: _READ_CHARS - len(text)]

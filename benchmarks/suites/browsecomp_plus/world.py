@@ -1,7 +1,7 @@
 """A generated world: people, towns, schools, events and books, and their relations.
 
-Every relation has one value. The traits and relations of an entity are stated in its own document only, so a question
-that follows three relations needs three documents.
+Every relation has one value. Only an entity's own document states its traits and relations, so a question that follows
+three relations needs three documents.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from benchmarks.sources.draws import Draws
 from benchmarks.sources.wordlists import word_lists
 
 WORDS = Path(__file__).with_name("world.txt")
-# Percent of the documents that are about an entity of each class.
+# The percentage of documents about entities of each class.
 _SHARES = {"person": 44, "town": 20, "school": 12, "event": 14, "book": 10}
 FEWEST = 50
 _NAME_DRAWS = 20
@@ -24,7 +24,7 @@ _NAME_DRAWS = 20
 
 @dataclass(frozen=True)
 class Entity:
-    """The subject of a document. traits: words and years. links: relation -> number of another entity."""
+    """The subject of a document. traits: words and years. links: the number of another entity, by relation."""
 
     number: int
     what: str
@@ -35,7 +35,7 @@ class Entity:
 
 
 class World:
-    """`size` entities, at least FEWEST, drawn from a seed; the same on every machine."""
+    """A world of `size` entities, at least FEWEST, drawn from a seed; the same on every machine."""
 
     def __init__(self, seed: int, size: int) -> None:
         self.seed = seed
@@ -56,7 +56,7 @@ class World:
             for relation, what in RELATIONS[entity.what].items():
                 others = self.of_class[what]
                 other = others[draws.below(len(others))]
-                # No entity is related to itself; the previous one of the class takes its place.
+                # An entity is not related to itself; the previous entity of the class takes its place.
                 entity.links[relation] = other if other != entity.number else others[others.index(other) - 1]
         self._sharing: dict[tuple[str, str, str], list[int]] = defaultdict(list)
         for entity in self.entities:
@@ -70,25 +70,25 @@ class World:
             name, traits = _MAKERS[what](draws)
             if name not in taken:
                 return name, traits
-        # A class without unused names numbers them.
+        # If a class has no unused names left, its names are numbered.
         return next(new for number in count(2) if (new := f"{name} {number}") not in taken), traits
 
     def linked(self, entity: Entity, relation: str) -> Entity:
         return self.entities[entity.links[relation]]
 
     def alike(self, entity: Entity) -> list[Entity]:
-        """Others of its class that share a trait or a part of the name, by number: near misses of a search."""
+        """Return the numbers of near misses: entities of the same class that share a trait or part of the name."""
         numbers = {number for key in _keys(entity) for number in self._sharing[key]} - {entity.number}
         return [self.entities[number] for number in sorted(numbers)]
 
     def having(self, what: str, traits: Mapping[str, str]) -> list[Entity]:
-        """The entities of a class with these traits."""
+        """Return the entities of a class with these traits."""
         (first, value), *others = traits.items()
         found = (self.entities[number] for number in self._sharing[what, first, value])
         return [entity for entity in found if all(entity.traits[key] == wanted for key, wanted in others)]
 
 
-# Class -> relation -> class of the related entity.
+# By class and relation: the class of the related entity.
 RELATIONS: dict[str, dict[str, str]] = {
     "person": {"birthplace": "town", "school": "school", "teacher": "person"},
     "town": {"mayor": "person"},
@@ -101,7 +101,7 @@ _COMMON_WORDS = frozenset(("The", "of", "on", "and", "a", "the"))
 
 
 def _keys(entity: Entity) -> list[tuple[str, str, str]]:
-    """The properties that an entity may share with others of its class: each trait, and each word of its name."""
+    """Return the properties that entities of a class may share: each trait, and each word of the name."""
     words = [("", word) for word in entity.name.split() if word not in _COMMON_WORDS]
     return [(entity.what, key, value) for key, value in [*entity.traits.items(), *words]]
 

@@ -1,4 +1,4 @@
-"""The Python sources of installed packages, as material for contexts."""
+"""Reads the Python sources of installed packages, from which contexts are made."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from benchmarks.sources.files import DataError
 from rlm.models.tokens import encoder
 from rlm.syntax import parsed
 
-# Larger files are mostly tables of data.
+# Files with more characters are mostly tables of data.
 _MAX_FILE_BYTES = 300_000
-# Lists of names, and files that the build of a wheel writes, which differ between machines.
+# Excluded: lists of names, and files that the build of a wheel writes, which differ between machines.
 _SKIPPED_FILES = ("__init__.py", "__config__.py", "version.py", "_version.py")
-# Tests, copies of other packages, and numpy/distutils, which exists in wheels for Python 3.11 only.
+# Excluded: tests, copies of other packages, and numpy/distutils, which only wheels for Python 3.11 have.
 _SKIPPED_FOLDERS = frozenset(
     {"tests", "test", "testing", "_vendor", "externals", "extern", "sphinxext", "docs", "distutils"}
 )
@@ -29,10 +29,10 @@ _OPENING, _CLOSING = "\n\n```python\n", "\n```\n\n"
 
 @dataclass(frozen=True)
 class Piece:
-    """A file, or consecutive top-level statements of one, in the form that it has in a context.
+    """A file, or consecutive top-level statements of a file, as text for a context.
 
     text: begins with `##` and ends with a line end, so that token counts of pieces add up. Only the text is stored,
-    since a context has thousands of pieces.
+    because a context has thousands of pieces.
     """
 
     path: str
@@ -40,7 +40,7 @@ class Piece:
 
     @classmethod
     def of(cls, path: str, source: str, note: str = "") -> Piece:
-        """A piece from source code. note: the range of lines; empty for a complete file."""
+        """Make a piece from source code. note: the range of lines; empty for a complete file."""
         return cls(path, f"## {path}{note}{_OPENING}{source.rstrip()}{_CLOSING}")
 
     @property
@@ -60,8 +60,8 @@ class SourceFile:
 class CodeCorpus:
     """The code of installed packages without their tests, read on demand.
 
-    packages: names of installed distributions. encoding: the token encoding of lengths. On first use, raises DataError
-    for a package that is not installed or has no record of its files.
+    packages: names of installed distributions. encoding: the token encoding in which lengths are counted. Raises
+    DataError, on first use, for a package that is not installed or has no record of its files.
     """
 
     def __init__(self, packages: Sequence[str], encoding: str) -> None:
@@ -71,13 +71,13 @@ class CodeCorpus:
 
     @cached_property
     def files(self) -> dict[str, list[SourceFile]]:
-        """Package -> its files by path."""
+        """The files by package and path."""
         if not self.packages:
             raise DataError("benchmark.codeqa.packages is empty: expected names of installed packages")
         return {name: _python_files(name) for name in self.packages}
 
     def provenance(self) -> dict[str, object]:
-        """The versions of the packages, and a hash over the hashes of all their files."""
+        """Return the versions of the packages, and a hash over the hashes of all their files."""
         digest = hashlib.sha256()
         for files in self.files.values():
             for file in files:
@@ -89,9 +89,9 @@ class CodeCorpus:
         return self._encoding.count(text)
 
     def complete(self, file: SourceFile) -> tuple[Piece, int] | None:
-        """A complete file with its tokens; None if it is empty or not ASCII.
+        """Return a complete file with its token count; None if it is empty or not ASCII.
 
-        A single wider character would make a context two or four times as large in memory.
+        A single non-ASCII character could make the context up to four times as large in memory.
         """
         try:
             source = file.location.read_text(encoding="ascii")
@@ -105,9 +105,9 @@ class CodeCorpus:
         return piece, self._sizes[file.path]
 
     def excerpt(self, piece: Piece, budget: int, draws: Draws) -> tuple[Piece, int] | None:
-        """Consecutive top-level statements of a file within `budget` tokens; None if no definition fits.
+        """Return consecutive top-level statements of a file within `budget` tokens; None if no definition fits.
 
-        The excerpt grows from a drawn definition, forwards first, so that a definition keeps the code after it.
+        The excerpt grows from a randomly drawn definition, forwards first, so that the code after it is included.
         """
         source = piece.source
         tree = parsed(source)
@@ -134,7 +134,7 @@ class CodeCorpus:
         return cut, self.tokens(cut.text)
 
     def neighbours(self, file: SourceFile, draws: Draws) -> Iterator[SourceFile]:
-        """All other files in a random order, those of the same package first."""
+        """Return all other files in a random order, those of the same package first."""
         home = next(name for name, files in self.files.items() if file in files)
         others = draws.shuffled([name for name in self.packages if name != home])
         for name in [home, *others]:
@@ -145,7 +145,7 @@ _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 def _statement_spans(tree: ast.Module) -> list[tuple[int, int]]:
-    """0-based, end-exclusive line ranges of the top-level statements, each with the comments above it."""
+    """Return 0-based, end-exclusive line ranges of the top-level statements, each with the comments above it."""
     spans, start = [], 0
     for node in tree.body:
         end = node.end_lineno or node.lineno

@@ -1,4 +1,4 @@
-"""Facts of a piece of code from its syntax tree: functions, parameters, calls, exceptions, classes."""
+"""Extracts facts from the syntax tree of a piece: functions, parameters, calls, exceptions, classes."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 class Function:
     """A function at the top level, or a method of a class at the top level.
 
-    name: `f` or `Class.f`. parameters: names with the source of the default, None without a default. calls: names that
-    the body calls, nested functions included; `c` for `a.b.c()`. mentions: all names in the body. raises: exceptions
-    that the body raises, None for one without a name.
+    name: `f` or `Class.f`. parameters: pairs of a name and the source of its default, None without one. calls: names
+    that the body calls, including nested functions; `c` for `a.b.c()`. mentions: all names in the body. raises:
+    exceptions that the body raises, None for one without a name.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Function:
 
 @dataclass(frozen=True)
 class Class:
-    """A class at the top level. bases: their source. methods: names of functions in its body, in order."""
+    """A class at the top level. bases: the source of each base. methods: names of functions in its body, in order."""
 
     name: str
     bases: tuple[str, ...]
@@ -44,9 +44,9 @@ class Class:
 
 @dataclass(frozen=True)
 class Facts:
-    """The definitions of one piece. loose_calls: names that are called outside of the bodies of `functions`.
+    """The definitions of one piece. loose_calls: names that are called outside the bodies of `functions`.
 
-    Functions and classes that are defined more than once, or under an `if` or a `try`, are left out.
+    Functions and classes that are defined more than once, or under an `if` or a `try`, are omitted.
     """
 
     piece: Piece
@@ -56,7 +56,7 @@ class Facts:
 
 
 def facts_of(piece: Piece) -> Facts | None:
-    """The facts of a piece; None if it cannot be parsed."""
+    """Extract the facts of a piece; None if it cannot be parsed."""
     source = piece.source
     tree = parsed(source)
     if tree is None:
@@ -106,7 +106,7 @@ def _function(node: FunctionNode, owner: str | None, lines: list[bytes]) -> Func
 
 
 def _source(node: ast.expr, lines: list[bytes]) -> str:
-    """The source of an expression, without `ast.get_source_segment`, which splits the complete file for each."""
+    """Return the source of an expression. (`ast.get_source_segment` would split the complete file each time.)"""
     first, last = node.lineno - 1, (node.end_lineno or node.lineno) - 1
     if first == last:
         return lines[first][node.col_offset : node.end_col_offset].decode()
@@ -120,7 +120,7 @@ def _called(node: ast.Call) -> str | None:
 
 def _raised(node: ast.Raise) -> str | None:
     name = _last_name(node.exc.func if isinstance(node.exc, ast.Call) else node.exc)
-    # A name in lower case is a variable with an exception from elsewhere.
+    # A name in lower case is a variable that holds an exception.
     return name if name and name[0].isupper() else None
 
 

@@ -14,9 +14,9 @@ from benchmarks.suites.codeqa.questions import KINDS, SMALL, CodeQuestion, can_a
 from benchmarks.suites.codeqa.scorer import CodeTarget
 from rlm.prompt import Prompt
 
-# Shorter contexts hold a few functions at most.
+# Shorter contexts hold at most a few functions.
 _SMALL_LENGTH = 2048
-# Tokens of the question with its choices, and of the rest of the prompt.
+# Tokens reserved for the question with its choices, and for the rest of the prompt.
 _QUESTION_TOKENS = 120
 _FRAME_TOKENS = 80
 GENERATOR = "codeqa-generated-1"
@@ -25,15 +25,15 @@ SHORTEST = 400
 _FILES_TRIED = 2000
 _QUESTIONS_TRIED = 30
 _NEIGHBOURS_READ = 8
-# A context is full if fewer tokens than this are left, or if so many files in a row were too large.
+# A context is full if fewer tokens than this are left, or if this many consecutive files were too large.
 _FULL_TOKENS = 60
 _MISSES = 12
-# If more than this and more than a tenth of the budget is left, the packages have too little code.
+# The packages have too little code if more tokens than this, and more than a tenth of the budget, are left.
 _ROUGHLY_FULL_TOKENS = 4096
 
 
 def kind_of(length: int, index: int) -> str:
-    """The kind of question in the index-th sample of a length."""
+    """Return the kind of question in the index-th sample of a length."""
     kinds = SMALL if length < _SMALL_LENGTH else tuple(KINDS)
     return kinds[index % len(kinds)]
 
@@ -41,14 +41,14 @@ def kind_of(length: int, index: int) -> str:
 def generated_sample(
     corpus: CodeCorpus, info: SampleInfo, length: int, index: int, seed: int, form: AnswerForm = "letters"
 ) -> Sample:
-    """The index-th sample of a length; its prompt is filled up to nearly `length` tokens.
+    """Generate the index-th sample of a length. Its prompt is filled up to nearly `length` tokens.
 
     Raises DataError if the packages have too little code.
     """
     draws = Draws(seed, "codeqa", length, index)
     budget = length - _QUESTION_TOKENS - _FRAME_TOKENS
     for _ in range(_FILES_TRIED):
-        # The package is drawn first, since one package has 40% of the files.
+        # The package is drawn first, because one package has 40% of the files.
         home = draws.pick(corpus.files[draws.pick(corpus.packages)])
         built = _about(corpus, home, budget, kind_of(length, index), draws)
         if built:
@@ -57,13 +57,13 @@ def generated_sample(
             context = "".join(piece.text for piece in sorted(pieces, key=lambda piece: piece.path))
             prompt = Prompt(context, query_of(question.text, choices, form), LAYOUT)
             return Sample(info, prompt, CodeTarget(letter, choices))
-    raise DataError(f"benchmark.codeqa: {', '.join(corpus.packages)} give no question for {length} tokens")
+    raise DataError(f"benchmark.codeqa: {', '.join(corpus.packages)} have no question for {length} tokens")
 
 
 def _about(
     corpus: CodeCorpus, file: SourceFile, budget: int, kind: str, draws: Draws
 ) -> tuple[list[Piece], CodeQuestion] | None:
-    """A full context around a file, with a question about the file; None if it answers none of this kind."""
+    """Build a full context around a file, with a question about the file; None if the file has no such question."""
     first = corpus.complete(file)
     if first and first[1] > budget:
         first = corpus.excerpt(first[0], budget, draws)
@@ -86,7 +86,7 @@ def _about(
 
 
 def _filled(corpus: CodeCorpus, file: SourceFile, budget: int, draws: Draws) -> tuple[list[Piece], int]:
-    """Further files, then an excerpt of one, until the budget is used; and the rest of the budget."""
+    """Return further files and an excerpt of one, until the budget is used, and the unused tokens."""
     pieces: list[Piece] = []
     misses = 0
     for other in corpus.neighbours(file, draws):
@@ -106,7 +106,10 @@ def _filled(corpus: CodeCorpus, file: SourceFile, budget: int, draws: Draws) -> 
 
 
 def _lettered(question: CodeQuestion, length: int, index: int, seed: int, draws: Draws) -> tuple[tuple[str, ...], str]:
-    """The choices in their order and the letter of the right one. Any four samples have each letter once."""
+    """Return the ordered choices and the letter of the right one.
+
+    Any four consecutive samples have each letter once.
+    """
     letter = Draws(seed, "letters", length, index // 4).shuffled(LETTERS)[index % 4]
     choices = draws.shuffled(question.wrong)
     choices.insert(LETTERS.index(letter), question.right)

@@ -32,5 +32,5 @@ def query_of(question: str, choices: Sequence[str], form: AnswerForm = "letters"
 
 
 def answer_of(letter: str, form: AnswerForm = "letters") -> str:
-    """An answer in the form that the prompt asks for."""
+    """Format an answer as the prompt asks for it."""
     return f"The correct answer is ({letter})" if form == "letters" else NUMBERS[LETTERS.index(letter)]

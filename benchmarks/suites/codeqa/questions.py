@@ -1,8 +1,8 @@
-"""Multiple-choice questions on code, with right answers from the syntax tree and near misses of the same code.
+"""Multiple-choice questions about code, with right answers from the syntax tree and near misses from the same code.
 
-A reader without the code should score little above chance. So wrong answers are, as far as possible, right answers to
-other questions of the same kind, and the most common right answers (a default of None, one parameter, a ValueError) are
-asked for rarely.
+A reader without the code should score little above chance. Therefore wrong answers are, if possible, right answers to
+other questions of the same kind. Questions with the most common right answers (a default of None, one parameter, a
+ValueError) are rare.
 
 Each kind of question is a function of the facts of the piece that it is about, the facts of other pieces of the same
 context, and a stream of draws. It yields questions until the caller accepts one.
@@ -24,10 +24,10 @@ _WRONG = 3
 _LONGEST_CHOICE = 60
 _DEFAULTS = ("None", "False", "True", "0", '""', "1", "()", "-1")
 _COMMON_DEFAULTS = ("None", "False", "True")
-# 1 in _SELDOM questions with the most common answer is kept, and n in _MANY_PARAMETERS with n parameters.
+# One in _SELDOM questions with the most common answer is kept, and n in _MANY_PARAMETERS with n parameters.
 _SELDOM = 6
 _MANY_PARAMETERS = 6
-# Names of at most so many characters are too common to identify a place.
+# Names of at most this many characters are too common to identify a place.
 _SHORT_NAME = 4
 
 
@@ -35,7 +35,7 @@ _SHORT_NAME = 4
 class CodeQuestion:
     """A question with its right answer and three wrong ones.
 
-    defined, called: names that must be defined, or called, in no other piece than the one that the question is about.
+    defined, called: names that no piece except the one of the question may define, or call.
     """
 
     text: str
@@ -45,7 +45,7 @@ class CodeQuestion:
     called: tuple[str, ...] = ()
 
     def holds_in(self, home: Piece, others: Sequence[Piece]) -> bool:
-        """True if no other piece defines or calls those names, judged by its text; errors are on the side of False."""
+        """True if no other piece defines or calls those names. The check is textual, and returns False if in doubt."""
         return not any(
             piece is not home
             and (
@@ -59,7 +59,7 @@ Ask = Callable[[Facts, Sequence[Facts], Draws], Iterator[CodeQuestion]]
 
 
 def default_value(home: Facts, others: Sequence[Facts], draws: Draws) -> Iterator[CodeQuestion]:
-    """The default value of a parameter."""
+    """Ask for the default value of a parameter."""
     for function in draws.shuffled(home.functions):
         for name, right in draws.shuffled(function.parameters):
             if right is not None and (wrong := _wrong_defaults(right, function, home, others, draws)):
@@ -68,12 +68,12 @@ def default_value(home: Facts, others: Sequence[Facts], draws: Draws) -> Iterato
 
 
 def parameter_count(home: Facts, others: Sequence[Facts], draws: Draws) -> Iterator[CodeQuestion]:
-    """The number of parameters of a function."""
+    """Ask for the number of parameters of a function."""
     for function in draws.shuffled(home.functions):
         count = len(function.parameters)
         if draws.below(_MANY_PARAMETERS) >= count:
             continue
-        # Four consecutive numbers, any of which may be right.
+        # Four consecutive numbers; any of them may be right.
         lowest = max(0, count - draws.below(_WRONG + 1))
         near = [n for n in range(lowest, lowest + _WRONG + 1) if n != count]
         text = (
@@ -84,7 +84,7 @@ def parameter_count(home: Facts, others: Sequence[Facts], draws: Draws) -> Itera
 
 
 def parameter_at(home: Facts, others: Sequence[Facts], draws: Draws) -> Iterator[CodeQuestion]:
-    """The parameter at a position."""
+    """Ask for the parameter at a position."""
     places = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
     for function in draws.shuffled(home.functions):
         names = [name for name, _ in function.parameters]
@@ -96,10 +96,10 @@ def parameter_at(home: Facts, others: Sequence[Facts], draws: Draws) -> Iterator
 
 
 def raised_exception(home: Facts, others: Sequence[Facts], draws: Draws) -> Iterator[CodeQuestion]:
-    """The only exception that the body of a function raises."""
+    """Ask for the only exception that the body of a function raises."""
     near = [name for facts in (home, *others) for f in facts.functions for name in _named(f.raises)]
     askers = [f for f in home.functions if len(f.raises) == 1 and None not in f.raises]
-    # The exception is drawn first, so that one that many functions raise is not right more often.
+    # The exception is drawn first, so that an exception that many functions raise is not right more often.
     for right in draws.shuffled(sorted({name for f in askers for name in _named(f.raises)})):
         function = draws.pick([f for f in askers if right in f.raises])
         if right == "ValueError" and draws.below(_SELDOM):
@@ -110,7 +110,7 @@ def raised_exception(home: Facts, others: Sequence[Facts], draws: Draws) -> Iter
 
 
 def callee(home: Facts, others: Sequence[Facts], draws: Draws) -> Iterator[CodeQuestion]:
-    """A name that a function calls, among names that its neighbours call or that it mentions without a call."""
+    """Ask for a name that a function calls, among names that its neighbours call or that it only mentions."""
     called = sorted({name for f in home.functions for name in f.calls if len(name) > _SHORT_NAME})
     for function in draws.shuffled(home.functions):
         right = [name for name in called if name in function.calls and name != function.short]
@@ -122,7 +122,7 @@ def callee(home: Facts, others: Sequence[Facts], draws: Draws) -> Iterator[CodeQ
 
 
 def caller(home: Facts, others: Sequence[Facts], draws: Draws) -> Iterator[CodeQuestion]:
-    """The only function that calls a name."""
+    """Ask for the only function that calls a name."""
     for name, function in _only_callers(home, draws):
         near = [f.name for f in home.functions if name not in f.calls]
         far = [f.name for facts in others for f in facts.functions if name not in f.calls]
@@ -132,7 +132,7 @@ def caller(home: Facts, others: Sequence[Facts], draws: Draws) -> Iterator[CodeQ
 
 
 def default_of_caller(home: Facts, others: Sequence[Facts], draws: Draws) -> Iterator[CodeQuestion]:
-    """Two steps: find the only function that calls a name, then the default of one of its parameters."""
+    """Ask for the default of a parameter of the only function that calls a name: a question of two steps."""
     for name, function in _only_callers(home, draws):
         for parameter, right in draws.shuffled(function.parameters):
             if right is not None and (wrong := _wrong_defaults(right, function, home, others, draws)):
@@ -144,7 +144,7 @@ def default_of_caller(home: Facts, others: Sequence[Facts], draws: Draws) -> Ite
 
 
 def method_owner(home: Facts, others: Sequence[Facts], draws: Draws) -> Iterator[CodeQuestion]:
-    """The class whose body defines a method."""
+    """Ask for the class whose body defines a method."""
     for owner in draws.shuffled(home.classes):
         for method in draws.shuffled(owner.methods):
             if sum(c.methods.count(method) for c in home.classes) != 1 or method.startswith("__"):
@@ -156,7 +156,7 @@ def method_owner(home: Facts, others: Sequence[Facts], draws: Draws) -> Iterator
 
 
 def base_class(home: Facts, others: Sequence[Facts], draws: Draws) -> Iterator[CodeQuestion]:
-    """A class that another inherits from."""
+    """Ask for a class from which another class inherits."""
     for derived in draws.shuffled(home.classes):
         bases = _plain_bases(derived)
         taken = {name for base in derived.bases for name in re.findall(r"\w+", base)} | {derived.name}
@@ -172,7 +172,7 @@ def base_class(home: Facts, others: Sequence[Facts], draws: Draws) -> Iterator[C
 
 
 def defining_file(home: Facts, others: Sequence[Facts], draws: Draws) -> Iterator[CodeQuestion]:
-    """The file that defines a name."""
+    """Ask for the file that defines a name."""
     names = [(c.name, "class") for c in home.classes]
     names += [(f.name, "function") for f in home.functions if f.owner is None]
     folder = home.piece.path.rpartition("/")[0]
@@ -197,12 +197,12 @@ KINDS: dict[str, Ask] = {
     "base_class": base_class,
     "defining_file": defining_file,
 }
-# The kinds that need one function only.
+# The kinds that need only one function.
 SMALL = ("default_value", "callee", "parameter_count", "parameter_at")
 
 
 def can_ask(kind: str, facts: Facts) -> bool:
-    """True if a piece answers a question of this kind in a context with enough wrong answers."""
+    """True if a piece can answer a question of this kind, given a context with enough wrong answers."""
     return next(KINDS[kind](facts, _ELSEWHERE, Draws(0)), None) is not None
 
 
@@ -223,7 +223,7 @@ def _named(raises: frozenset[str | None]) -> list[str]:
 
 
 def _anchor(function: Function) -> tuple[str, ...]:
-    """The names that must be defined once for `Class.method` or `function` to be unique."""
+    """Return the names that must be defined only once so that `Class.method` or `function` is unique."""
     return (function.owner or function.name,)
 
 
@@ -236,7 +236,7 @@ def _calls(piece: Piece, name: str) -> bool:
 
 
 def _only_callers(home: Facts, draws: Draws) -> Iterator[tuple[str, Function]]:
-    """Names that exactly one function of the piece calls, and no code outside of functions."""
+    """Return the names that exactly one function of the piece, and no code outside functions, calls."""
     for function in draws.shuffled(home.functions):
         for name in draws.shuffled(sorted(function.calls - home.loose_calls)):
             if len(name) > _SHORT_NAME and name != function.short and sum(name in f.calls for f in home.functions) == 1:
@@ -248,7 +248,7 @@ def _plain_bases(item: Class) -> list[str]:
 
 
 def _pick(pools: Sequence[Sequence[str]], taken: set[str], draws: Draws) -> tuple[str, ...] | None:
-    """Three distinct names that are not taken, from the first pools that have them; None if there are too few."""
+    """Pick three distinct names that are not taken, from the first pools that have them; None if there are too few."""
     found: list[str] = []
     for pool in pools:
         fresh = [name for name in dict.fromkeys(pool) if name not in taken and name not in found]
@@ -259,7 +259,7 @@ def _pick(pools: Sequence[Sequence[str]], taken: set[str], draws: Draws) -> tupl
 def _wrong_defaults(
     right: str, function: Function, home: Facts, others: Sequence[Facts], draws: Draws
 ) -> tuple[str, ...] | None:
-    """Near misses of a default value: defaults of the same type, nearby ones first, then other defaults."""
+    """Return near misses of a default value: defaults of the same type, nearby ones first, then other defaults."""
     if not _short(right) or (right in _COMMON_DEFAULTS and draws.below(_SELDOM)):
         return None
     scopes = [[function], home.functions, [f for facts in others for f in facts.functions]]

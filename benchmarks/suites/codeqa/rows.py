@@ -1,4 +1,4 @@
-"""CodeQA samples from the rows of LongBench-v2, on the hub or in a local copy."""
+"""Reads CodeQA samples from the rows of LongBench-v2, on the hub or in a local copy."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 REPO, REVISION = "zai-org/LongBench-v2", "2b48e494f2c7a2f0af81aae178e05c7e1dde0fe9"
-# The sub-domain is spelt `Code repo QA` in the data and `Code Repo QA` elsewhere, so rows are chosen by domain.
+# Rows are selected by domain, because the sub-domain is spelt `Code repo QA` in the data and `Code Repo QA` elsewhere.
 _DOMAIN = "Code Repository Understanding"
 _DOMAIN_ROWS = 50
 _CHOICES = tuple(f"choice_{letter}" for letter in LETTERS)
@@ -33,7 +33,7 @@ class LongBenchRows:
 
     @cached_property
     def infos(self) -> dict[str, SampleInfo]:
-        """The samples by id, in the order of the rows."""
+        """Return the samples by id, in the order of the rows."""
         rows = self._table.select_columns(["_id", "difficulty"]).to_list()
         return {
             row["_id"]: SampleInfo(row["_id"], row["_id"], f"difficulty_{row['difficulty']}", "constant")

@@ -1,4 +1,4 @@
-"""LongBench-v2's score of a multiple-choice answer, and a lenient reading of other forms."""
+"""LongBench-v2's score of a multiple-choice answer, and a lenient score for other forms."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.suites.codeqa.prompt import LETTERS
 # LongBench-v2's own rule: first with parentheses, then without.
 _OFFICIAL = (re.compile(r"The correct answer is \(([A-D])\)"), re.compile(r"The correct answer is ([A-D])"))
 
-# Quantifiers are bounded, since an answer may be a flood of any character.
+# Quantifiers are bounded, because an answer may be a flood of any character.
 _OPENING = r"(?:[\s\"'`(\[{<>$\\]|text|mathrm|mathbf){0,9}"
 # The article `A`, as in "A function", is not a letter.
 _NO_ARTICLE = r"(?!(?<=A) (?!is|was|does|has|and|or|because|since|seems|matches|fits|cannot|fails|would|can)[a-z])"
@@ -24,9 +24,9 @@ _STATEMENT = re.compile(
     r"|boxed)"
     rf"\s{{0,9}}:?{_OPENING}([A-D]){_ALONE}"
 )
-# A letter that stands alone, without the article `A` and without letters in names such as `A.b` and `B-tree`.
+# A separate letter, excluding the article `A` and letters in names such as `A.b` and `B-tree`.
 _MENTION = re.compile(rf"(?<![\w’-])(?<!\w['.])([A-D])(?!\.\w){_ALONE}")
-# The complete answer is a letter, in any case.
+# The complete answer is a letter, upper or lower case.
 _SINGLE = re.compile(r"(?:the )?(?:answer|option|choice)?(?: is)?\W{0,9}([A-D])\W{0,9}", re.IGNORECASE)
 _LISTED = re.compile(r"^[ \t(\[]{0,9}([A-D])[).:\]][^\n]*[^\s).:\]]", re.MULTILINE)
 _REJECTED_BEFORE = re.compile(
@@ -52,7 +52,7 @@ class CodeTarget:
 
 
 def score_answer(target: CodeTarget, answer: str | None) -> Score:
-    """LongBench-v2's accuracy. An answer without a letter is wrong and counts, as does no answer."""
+    """Score by LongBench-v2's accuracy. A missing answer, or one without a letter, counts as wrong."""
     official = official_letter(answer or "")
     lenient = official or lenient_letter(answer or "", target.choices)
     return Score(
@@ -64,16 +64,17 @@ def score_answer(target: CodeTarget, answer: str | None) -> Score:
 
 
 def official_letter(answer: str) -> str | None:
-    """The letter that LongBench-v2 takes from an answer: the first match, ignoring asterisks; None without a match."""
+    """Return the letter that LongBench-v2 reads: the first match, ignoring asterisks; None without a match."""
     text = answer.replace("*", "")
     return next((found.group(1) for pattern in _OFFICIAL if (found := pattern.search(text))), None)
 
 
 def lenient_letter(answer: str, choices: Sequence[str] = ()) -> str | None:
-    """The letter that a reader takes from an answer in another form; None if it names none.
+    """Return the letter that a reader finds in an answer of another form; None if it names none.
 
-    In this order: the answer is the text of one choice, or a single letter; the last statement of an answer; the last
-    letter that stands alone and is not rejected, as A is in "(A) is wrong, so B". A list of the choices names none.
+    The first of these that applies: the answer is the text of one choice, or a single letter; the last statement of an
+    answer; the last separate letter that is not rejected, as A is in "(A) is wrong, so B". A list of the choices names
+    none.
     """
     text = re.sub(r"[*_]", "", answer).strip()
     same = [letter for letter, choice in zip(LETTERS, choices, strict=False) if choice.strip() == answer.strip()]

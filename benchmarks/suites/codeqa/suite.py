@@ -27,16 +27,16 @@ Lengths = Annotated[tuple[Annotated[int, Ge(SHORTEST), Le(LONGEST)], ...], MinLe
 class CodeQA:
     """LongBench-v2's questions on code repositories, or generated ones in the same form. A target is a CodeTarget.
 
-    source: `generated`, `hub`, or the path of LongBench-v2 rows. lengths, samples, seed, packages, encoding: of
-    generated samples; a length is the tokens of a complete prompt. answer_form: `letters` as LongBench-v2, or `numbers`
-    as the paper: choices 0 to 3, and the answer is one number.
+    source: `generated`, `hub`, or the path of LongBench-v2 rows. lengths, samples, seed, packages, encoding: settings
+    of generated samples; a length is the number of tokens of a complete prompt. answer_form: `letters` as LongBench-v2,
+    or `numbers` as the paper: choices 0 to 3, and the answer is one number.
     """
 
     name = "codeqa"
     metric = "accuracy"
     scorer = "longbench-v2-letter-2"
     protected = False
-    # The choice is asked for at the end of an answer, which a cut would remove; the official rule takes one letter.
+    # No limit: a cut would remove the choice at the end of an answer, and a flood gains nothing, as one letter counts.
     max_answer_tokens = None
 
     def __init__(

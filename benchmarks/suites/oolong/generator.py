@@ -1,4 +1,4 @@
-"""Generated OOLONG samples: windows filled to a number of tokens, and 25 distinct questions about each."""
+"""Generated OOLONG samples: windows filled up to a number of tokens, and 25 distinct questions about each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rlm.models.tokens import count_tokens
 GENERATOR = "oolong-generated-2"
 # A shorter window has no room for lines.
 SHORTEST = 512
-# Tokens of the question and the instruction. Longer windows have more users, and questions name up to 20 of them.
+# Tokens reserved for question and instruction. Longer windows have more users, and questions name up to 20 of them.
 _ROOM, _ROOM_OF_SHORT, _SHORT = 250, 130, 8192
 
 _FIRST_DAY = datetime.date(2022, 1, 1).toordinal()
@@ -43,7 +43,7 @@ def room_of(length: int) -> int:
 
 
 def generated_window(length: int, index: int, seed: int, encoding: str, room: int) -> LabelledWindow:
-    """A window of `length` tokens, of which `room` are left for the question and the instruction.
+    """Generate a window of `length` tokens minus `room` tokens for the question and the instruction.
 
     index: the number of the window among those of its length. Raises ValueError if fewer than four lines fit.
     """
@@ -64,14 +64,14 @@ def generated_window(length: int, index: int, seed: int, encoding: str, room: in
     parts[1::3] = map(user_texts.__getitem__, users)
     parts[2::3] = units.questions[drafted.questions[:fits]].tolist()
     parts[0] = _preamble(fits, order) + parts[0]
-    # Freed before the text is joined, so that the peak stays at about twice the size of a long window.
+    # Freed before the text is joined, so that peak memory is about twice the size of a long window.
     del drafted, sums, user_texts, days, users, labels
     return LabelledWindow(f"generated-{length}-{index}", "".join(parts), lines)
 
 
 @dataclass(frozen=True, eq=False)
 class _Drafted:
-    """More lines than fit: the day, the index of the user, the label and the index of the question of each."""
+    """Drafts of more lines than fit: for each its day, user index, label and question index."""
 
     ids: NDArray[np.int64]
     days: NDArray[np.int32]
@@ -89,14 +89,14 @@ def _drafted(draws: Draws, budget: int) -> _Drafted:
     del templates
     days = draws.many_below(_DAYS, count).astype(np.int32)
     ids = _user_ids(draws, max(budget // _TOKENS_A_LINE, 1))
-    # A third of the users have most of the lines, as in OOLONG's windows.
+    # One third of the users have most of the lines, as in OOLONG's windows.
     heavy = len(ids) if len(ids) <= 6 else len(ids) // 3
     users = draws.weighted([8] * heavy + [1] * (len(ids) - heavy), count).astype(np.int32)
     return _Drafted(np.array(ids, dtype=np.int64), days, users, labels, questions)
 
 
 def _token_sums(drafted: _Drafted, units: _Units, user_costs: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The cumulative tokens of the lines."""
+    """Return the cumulative token counts of the lines."""
     sums = units.question_costs[drafted.questions]
     sums += units.date_costs[drafted.days]
     sums += user_costs[drafted.users]
@@ -104,9 +104,9 @@ def _token_sums(drafted: _Drafted, units: _Units, user_costs: NDArray[np.int64])
 
 
 def _fitting(sums: NDArray[np.int64], preamble: Callable[[int], int], budget: int) -> int:
-    """The number of lines that fit into the budget with the preamble, which states that number."""
+    """Return the number of lines that fit into the budget together with the preamble, which states that number."""
     fits = int(np.searchsorted(sums, budget - preamble(len(sums)), side="right"))
-    # The preamble of fewer lines has fewer digits.
+    # The preamble of fewer lines can have fewer digits.
     while fits < len(sums) and sums[fits] + preamble(fits + 1) <= budget:
         fits += 1
     return fits
@@ -114,7 +114,7 @@ def _fitting(sums: NDArray[np.int64], preamble: Callable[[int], int], budget: in
 
 @dataclass(frozen=True, eq=False)
 class _Units:
-    """The first and last parts of lines, and the tokens of each."""
+    """The first and last parts of lines, and the token count of each."""
 
     dates: NDArray[np.object_]
     date_costs: NDArray[np.int64]
@@ -135,7 +135,7 @@ def _units(encoding: str) -> _Units:
 
 
 def made_of(generator: str, seed: int, encoding: str) -> dict[str, str | int]:
-    """Everything that determines generated windows and questions, for the manifest of a run."""
+    """Return everything that determines generated windows and questions, for the manifest of a run."""
     texts = texts_sha256(FOLDER.glob("*.txt"))
     return {"source": "generated", "generator": generator, "texts_sha256": texts, "seed": seed, "encoding": encoding}
 
@@ -145,12 +145,12 @@ def _preamble(lines: int, labels: str) -> str:
 
 
 def _scaled(draws: Draws, sizes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """An integer from 0 to n - 1 for each size n."""
+    """Scale random bits to an integer from 0 to n - 1 for each size n."""
     return (draws.many_below(1 << 32, len(sizes)) * sizes) >> 32
 
 
 def _user_ids(draws: Draws, lines: int) -> list[int]:
-    """User ids: 29 for 100 lines, as in OOLONG's windows, and at least a few."""
+    """Draw user ids: 29 per 100 lines, as in OOLONG's windows, and at least a few."""
     count = max(min(5, lines // 2), 29 * lines // 100)
     low, high = (10_000, 100_000) if count <= 45_000 else (100_000, 1_000_000)
     return draws.some(range(low, high), count)

@@ -31,7 +31,7 @@ class Gold:
 
     @classmethod
     def of(cls, answer: Any, answer_type: str) -> Gold:
-        """From the columns of a row; accepts a bare value and a list too. Raises ValueError for other answers."""
+        """Read the columns of a row. Bare values and lists are also accepted. Raises ValueError for other answers."""
         # `ANSWER_TYPE.NUMERIC` in the data set.
         kind = str(answer_type).rpartition(".")[2].upper()
         text = answer if isinstance(answer, str) and answer.strip().startswith("[") else None
@@ -54,13 +54,13 @@ class Gold:
 
     @property
     def value(self) -> Any:
-        """The value that predictions are compared with; a date is a datetime at midnight."""
+        """The value with which predictions are compared; a date is a datetime at midnight."""
         if "datetime" in self.answer:
             return datetime.datetime.strptime(self.answer, "[datetime.date(%Y, %m, %d)]")
         return literal_value(self.answer)[0]
 
     def written(self) -> str:
-        """The gold answer in the form that the questions ask for."""
+        """Return the gold answer in the form that the questions ask for."""
         value = self.value
         if isinstance(value, datetime.datetime):
             return f"Date: {value:%m/%d}/{value.year:04d}"
@@ -68,19 +68,19 @@ class Gold:
 
 
 def read_date(text: str) -> datetime.datetime | None:
-    """A date in any form that dateutil reads; None for other texts."""
-    # dateutil's time grows with the square of the length.
+    """Read a date in any form that dateutil accepts; None for other texts."""
+    # dateutil takes time quadratic in the length.
     if len(text) > _LONGEST_DATE:
         return None
     try:
         return dateutil.parser.parse(text, default=_NO_DATE)
     except Exception:
-        # dateutil raises more types of errors than it documents.
+        # dateutil raises more exception types than it documents.
         return None
 
 
 def _date_answer(value: str | int) -> str:
-    """A bare date, `2023-01-05` or `datetime.date(2023, 1, 5)`, in the data set's form. Raises ValueError."""
+    """Convert a bare date, `2023-01-05` or `datetime.date(2023, 1, 5)`, to the data set's form. Raises ValueError."""
     if str(value).startswith("datetime.date("):
         return f"[{value}]"
     date = read_date(str(value))

@@ -28,9 +28,9 @@ _FILES = {
 
 @dataclass(frozen=True, eq=False)
 class QuestionBank:
-    """All questions, grouped by template; the templates of label i are templates[first[i] : first[i + 1]].
+    """All questions, grouped by template. The templates of label i are templates[first[i] : first[i + 1]].
 
-    questions: texts. offset, size: index of a template's first question, and their number.
+    questions: texts. offset, size: the index of each template's first question, and the number of its questions.
     """
 
     templates: tuple[str, ...]
@@ -40,13 +40,13 @@ class QuestionBank:
     size: NDArray[np.int64]
 
     def label_of_template(self) -> NDArray[np.int64]:
-        """The index into LABELS of each template."""
+        """Return the index into LABELS for each template."""
         return np.repeat(np.arange(len(LABELS)), np.diff(self.first))
 
 
 @cache
 def question_bank() -> QuestionBank:
-    """The bank from the text files in `bank`."""
+    """Build the bank from the text files in `bank`."""
     templates: list[str] = []
     first = [0]
     questions: list[str] = []
@@ -71,6 +71,6 @@ def _filled(template: str) -> list[str]:
 
 
 def _with_article(text: str) -> str:
-    """The text with "an" before vowel sounds and a capital at the start."""
+    """Correct a text: "an" before vowel sounds, and a capital at the start."""
     text = re.sub(r"\b([Aa]) (?=[aeio]|under)", r"\1n ", text)
     return text[0].upper() + text[1:]

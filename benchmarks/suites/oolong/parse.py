@@ -1,4 +1,4 @@
-"""Parsing of the data set's own questions, so that labels in an answer can be scored apart from their aggregation."""
+"""Parses the data set's questions, so that labels in an answer can be scored separately from their aggregation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks.suites.oolong.windows import LABELS, Lines
 _LABEL = r"'?(?P<{}>" + "|".join(LABELS) + r")'?"
 _A, _B = _LABEL.format("a"), _LABEL.format("b")
 
-# A pattern for each kind of question; its groups are the labels and numbers that it names.
+# A pattern for each kind of question. Its groups are the labels and numbers in the question.
 _PATTERNS: tuple[tuple[str, str], ...] = (
     (r"of the labels is the most common", "most_common"),
     (r"of the labels is the least common", "least_common"),
@@ -35,9 +35,9 @@ _DAYS = re.compile(r"occur between (.+?) and (.+?), inclusive")
 
 
 def parsed_question(text: str, gold: Gold, lines: Lines) -> WindowQuestion | None:
-    """The question as data; None if its words are unknown.
+    """Parse a question into data; None if its wording is unknown.
 
-    None also if the gold labels do not give the gold answer, which shows that the words were misread.
+    Also None if the gold labels do not give the gold answer, which shows that the wording was misread.
     """
     try:
         question = _parsed(text)

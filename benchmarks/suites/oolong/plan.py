@@ -16,14 +16,14 @@ _TRIES = 40
 
 @dataclass(frozen=True)
 class Slot:
-    """A place in the plan: its group, and a function that draws a question, possibly one without a unique answer."""
+    """A place in the plan: its group, and a function that draws a question, which may lack a unique answer."""
 
     group: str
     draw: Callable[[Draws, Lines], WindowQuestion]
 
 
 def planned_questions(seed: int, length: int, number: int, lines: Lines) -> tuple[WindowQuestion, ...]:
-    """The questions about the number-th window of a length, in the order of the plan; no two ask the same."""
+    """Draw the questions about the number-th window of a length, in the order of the plan, without repetition."""
     asked: dict[Hashable, WindowQuestion] = {}
     for place, slot in enumerate(PLAN):
         question = _question(slot, Draws(seed, "oolong", length, number, place), lines, asked)
@@ -32,12 +32,12 @@ def planned_questions(seed: int, length: int, number: int, lines: Lines) -> tupl
 
 
 def _question(slot: Slot, draws: Draws, lines: Lines, asked: Container[Hashable]) -> WindowQuestion:
-    """A new question with a unique answer; a count over lines of the same group if none is drawn."""
+    """Draw a new question with a unique answer; if none is found, a count over lines of the same group."""
     for _ in range(_TRIES):
         question = slot.draw(draws, lines)
         if _asks(question) not in asked and len(question.scope(lines)) and question.answer(lines) is not None:
             return question
-    # Each group has more counts than places in the plan.
+    # Each group has more possible counts than places in the plan.
     while _asks(count := _count(slot.group, draws, lines)) in asked:
         pass
     return count
@@ -48,7 +48,7 @@ def _count(group: str, draws: Draws, lines: Lines) -> WindowQuestion:
 
 
 def _asks(question: WindowQuestion) -> Hashable:
-    """Equal for questions that ask the same in another order of labels or users."""
+    """Return a key that is equal for questions that differ only in the order of labels or users."""
     return replace(question, labels=tuple(sorted(question.labels)), users=tuple(sorted(question.users)))
 
 
@@ -57,7 +57,7 @@ def _labels(draws: Draws, number: int) -> tuple[int, ...]:
 
 
 def _asked(kind: str, number: int = 0, subset: str = COUNTING) -> Callable[[Draws, Lines], WindowQuestion]:
-    """A function that draws questions of a kind with `number` labels, over all lines or a subset."""
+    """Return a function that draws questions of a kind with `number` labels, over all lines or a subset."""
 
     def draw(draws: Draws, lines: Lines) -> WindowQuestion:
         return WindowQuestion(kind, _labels(draws, number), **_subset(subset, draws, lines))
@@ -66,7 +66,7 @@ def _asked(kind: str, number: int = 0, subset: str = COUNTING) -> Callable[[Draw
 
 
 def _subset(group: str, draws: Draws, lines: Lines) -> dict:
-    """The restriction of a question: users, a month, a range of days, or nothing for counting questions."""
+    """Draw the restriction of a question: users, a month, a range of days, or nothing for counting questions."""
     if group == USERS:
         return {"users": _users(draws, lines)}
     if group == TIMELINE:
@@ -80,7 +80,7 @@ def _subset(group: str, draws: Draws, lines: Lines) -> dict:
 
 
 def _users(draws: Draws, lines: Lines) -> tuple[int, ...]:
-    """From 2 users in the shortest windows to 20 in long ones, so that the question stays short beside the window."""
+    """Draw from 2 users for the shortest windows to 20 for long ones, to keep the question shorter than the window."""
     known = np.unique(lines.users).tolist()
     return tuple(draws.some(known, min(20, max(2, len(known) // 10))))
 
@@ -91,13 +91,13 @@ def _two_users(draws: Draws, lines: Lines) -> WindowQuestion:
 
 
 def _before_after(draws: Draws, lines: Lines) -> WindowQuestion:
-    # Far enough from both ends that there are lines to compare.
+    # The day is far enough from both ends, so there are lines to compare.
     days = np.sort(lines.days)[len(lines) // 6 : -(len(lines) // 6) or None]
     return WindowQuestion("before_after", _labels(draws, 1), day=int(draws.pick(days.tolist())))
 
 
 def _top_date(draws: Draws, lines: Lines) -> WindowQuestion:
-    # Ties for the first place are rarer over a subset of the lines.
+    # Ties for the first place are rarer in a subset of the lines.
     return WindowQuestion("top_date", **_subset(draws.pick((COUNTING, TIMELINE)), draws, lines))
 
 
@@ -106,7 +106,7 @@ def _dates_seen(draws: Draws, lines: Lines) -> WindowQuestion:
     return WindowQuestion("dates_seen", number=int(draws.pick(np.unique(counts).tolist())))
 
 
-# Groups take turns, so that the first questions of a window are a fair sample.
+# Groups take turns, so that the first questions of a window cover all groups.
 PLAN: tuple[Slot, ...] = (
     Slot(COUNTING, _asked("count", 1)),
     Slot(USERS, _asked("comparison", 2, USERS)),

@@ -28,7 +28,7 @@ class LabelLeak(ValueError):
 
 
 def prompt_of(window: LabelledWindow, query: str, layout: tuple[Message, ...] = LAYOUT, frame: str = "") -> Prompt:
-    """The prompt over a window: everything that methods see. Raises LabelLeak if it contains a label.
+    """Return the prompt over a window: everything that methods see. Raises LabelLeak if it contains a label.
 
     frame: text before the query.
     """
@@ -40,7 +40,7 @@ def prompt_of(window: LabelledWindow, query: str, layout: tuple[Message, ...] = 
 
 
 def leaks(prompt: Prompt) -> list[str]:
-    """The parts of a prompt that contain labels."""
+    """Return the parts of a prompt that contain labels."""
     parts = {
         "context": prompt.context_text,
         "query": prompt.query,

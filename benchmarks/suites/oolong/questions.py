@@ -1,4 +1,4 @@
-"""The kinds of questions about a window: their words, and their answers computed from labels."""
+"""The kinds of questions about a window: their wording, and their answers computed from labels."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ MONTHS = (
 class WindowQuestion:
     """A question about a window as data.
 
-    kind: a key of KINDS. labels: the labels that it names, as indices into LABELS. users, month, days: a restriction to
-    the lines of these users, of this month (1-12) of any year, or from the first to the last of two days. number, day:
-    further arguments of some kinds.
+    kind: a key of KINDS. labels: the labels in the question, as indices into LABELS. users, month, days: a restriction
+    to the lines of these users, of this month (1-12) of any year, or from the first to the last of two days. number,
+    day: further arguments of some kinds.
     """
 
     kind: str
@@ -37,7 +37,7 @@ class WindowQuestion:
     day: int | None = None
 
     def scope(self, lines: Lines) -> Lines:
-        """The lines that the question covers."""
+        """Return the lines that the question covers."""
         if self.users:
             lines = lines.where(np.isin(lines.users, self.users))
         if self.month:
@@ -47,11 +47,11 @@ class WindowQuestion:
         return lines
 
     def answer(self, lines: Lines) -> str | int | datetime.date | None:
-        """The answer for a window's lines; None if it is not unique, as when labels tie."""
+        """Compute the answer for a window's lines; None if it is not unique, as when labels tie."""
         return KINDS[self.kind].answer(self, self.scope(lines))
 
     def words(self) -> str:
-        """The text of the question, with the form of its answer."""
+        """Return the text of the question, with the form of its answer."""
         kind = KINDS[self.kind]
         named = {key: LABELS[label] for key, label in zip("ab", self.labels, strict=False)}
         day = written_date(self.day) if self.day is not None else ""
@@ -62,7 +62,7 @@ class WindowQuestion:
 
 @dataclass(frozen=True)
 class QuestionKind:
-    """A kind of question: its name in the data set, the type of its answer, its words, its answer."""
+    """A kind of question: its name in the data set, the type of its answer, its wording, its answer."""
 
     task: str
     answer_type: str
@@ -102,7 +102,7 @@ def _most_common(question: WindowQuestion, lines: Lines) -> str | None:
 
 def _least_common(question: WindowQuestion, lines: Lines) -> str | None:
     counts = _label_counts(lines)
-    # A window without any line of a label has no answer: a label that is absent is not clearly the least common.
+    # A window without any line of some label has no answer, because an absent label is not clearly the least common.
     return LABELS[counts.argmin()] if counts.min() > 0 and (counts == counts.min()).sum() == 1 else None
 
 
@@ -120,13 +120,13 @@ def _before_after(question: WindowQuestion, lines: Lines) -> str | None:
     before, after = lines.where(lines.days < day), lines.where(lines.days > day)
     if not len(before) or not len(after):
         return None
-    # Shares are compared as integer products.
+    # Fractions are compared as integer products.
     side = _compared(_count(question, before) * len(after), _count(question, after) * len(before))
     return {1: "more common", -1: "less common", 0: "the same frequency"}[side]
 
 
 def _ranked(values: NDArray[np.int64], rank: int) -> int | None:
-    """The value at a 0-based rank of frequency; None if another value is as frequent."""
+    """Return the value at a 0-based rank of frequency; None if another value is as frequent."""
     distinct, counts = np.unique(values, return_counts=True)
     order = np.argsort(-counts, kind="stable")
     if rank >= len(order):

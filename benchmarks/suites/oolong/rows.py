@@ -1,4 +1,4 @@
-"""OOLONG samples from the rows of oolong-synth, on the hub or in a local copy."""
+"""Reads OOLONG samples from the rows of oolong-synth, on the hub or in a local copy."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from benchmarks.suites.oolong.windows import LabelledWindow, labelled_window
 
 OOLONG_SYNTH = HubData("oolongbench/oolong-synth", "f0d59eaf0febf130664cfceb710436c8e3216b2b", "validation")
 DATASET = "trec_coarse"
-# Length -> number of rows on the hub. The paper's length has two windows with 25 questions each.
+# The number of rows on the hub by length. The paper's length has two windows with 25 questions each.
 _KNOWN_ROWS = {131072: 50}
 _COLUMNS = ("id", "context_window_id", "context_len", "question", "task_group", "task", "answer", "answer_type")
 _TYPES = {"id": ID, "context_window_id": ID, "question": str, "answer_type": str}
@@ -26,7 +26,7 @@ _TEXTS = ("context_window_text", "context_window_text_with_labels")
 
 
 def read_window(source: Source, **match: Any) -> LabelledWindow:
-    """The first trec_coarse window of a source whose columns match."""
+    """Read the first trec_coarse window of a source whose columns match."""
     row = next(source.rows(_TEXTS, {"dataset": DATASET} | match, types=dict.fromkeys(_TEXTS, str)))
     text, labelled = (row[column] for column in _TEXTS)
     window_id = str(match.get("context_window_id", match["context_len"]))
@@ -36,8 +36,8 @@ def read_window(source: Source, **match: Any) -> LabelledWindow:
 class OolongRows:
     """Samples from rows of oolong-synth, read on first use.
 
-    where: `hub` or a path. lengths: values of `context_len`. samples: at most so many of each length. frame: text
-    before each question.
+    where: `hub` or a path. lengths: values of `context_len`. samples: the maximum number of samples of each length.
+    frame: text before each question.
     """
 
     def __init__(self, where: str, lengths: Sequence[int], samples: int, frame: str = "") -> None:
@@ -47,7 +47,7 @@ class OolongRows:
 
     @cached_property
     def infos(self) -> dict[str, SampleInfo]:
-        """The samples by id. Raises DataError."""
+        """Return the samples by id. Raises DataError."""
         return {sample_id: info for sample_id, (info, _) in self._rows.items()}
 
     def sample(self, sample_id: str) -> Sample:
@@ -90,7 +90,7 @@ class OolongRows:
 
 
 def _in_turns(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Rows with windows in turn, and within a window its groups in turn, so that the first rows are a fair sample."""
+    """Order rows by windows in turn, and groups in turn within a window, so that the first rows are representative."""
     seen: dict[tuple[str, str], int] = {}
     keyed = []
     for row in rows:

@@ -1,4 +1,4 @@
-"""OOLONG's official score, with its quirks; a lenient score; and the scores of labels that an answer exposes."""
+"""OOLONG's official score, with its quirks; a lenient score; and scores of the labels in an answer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmarks.suites.oolong.windows import LABELS, Lines, written_labels
 
 PHRASES = ("more common", "less common", "same frequency")
 
-# The official rule uses shorter answers without a colon unchanged.
+# The official rule takes shorter answers without a colon unchanged.
 _SHORT = 20
 _FORMS = {
     LABEL: r"Label: *\S.*",
@@ -43,8 +43,8 @@ class OolongTarget:
 def score_answer(target: OolongTarget, answer: str | None) -> Score:
     """Score an answer; None scores 0. format_ok: the last line has the form that the question asks for.
 
-    details: task, answer_type and `contains_gold`, the reward of the paper's authors. If the answer exposes labels, as
-    lines that end in `|| Label: ...` in the order of the window, also `label_accuracy` and `score_of_labels`.
+    details: task, answer_type and `contains_gold`, the reward of the paper's authors. If the answer contains the
+    window's lines in order, each with its label (`|| Label: ...`), also `label_accuracy` and `score_of_labels`.
     """
     gold, text = target.gold, answer or ""
     details: dict[str, float | str | None] = {
@@ -63,7 +63,7 @@ def score_answer(target: OolongTarget, answer: str | None) -> Score:
 
 
 def extract(answer: str) -> str:
-    """The prediction that the official code takes from an answer.
+    """Return the prediction that the official code takes from an answer.
 
     Without a colon: a short text unchanged, or the last word of a long one. With a colon: the text after the last
     colon without `*`, `[` and `]`; if that is long, the comparison in it.
@@ -78,7 +78,7 @@ def extract(answer: str) -> str:
 
 
 def official_score(gold: Gold, answer: str) -> float:
-    """The official score, from 0 to 1. Never raises."""
+    """Return the official score, from 0 to 1. Never raises."""
     value, prediction = gold.value, extract(answer)
     if prediction == str(value):
         return 1.0
@@ -92,7 +92,7 @@ def official_score(gold: Gold, answer: str) -> float:
 
 
 def lenient_score(gold: Gold, answer: str) -> float:
-    """The score without regard to letter case, full stops, thousands separators and words around the value."""
+    """Score while ignoring letter case, full stops, thousands separators and words around the value."""
     value, text = gold.value, _final(answer)
     if isinstance(value, datetime.datetime):
         date = read_date(text.rstrip("."))
@@ -123,7 +123,7 @@ def contains_gold(gold: Gold, answer: str) -> bool:
 
 
 def label_accuracy(predicted: Sequence[str | None], target: OolongTarget) -> float:
-    """The share of a window's lines with the right label; a line without a prediction counts as wrong.
+    """Return the fraction of a window's lines with the right label; a line without a prediction counts as wrong.
 
     predicted: one label for each line, in order. Raises ValueError for a target without labelled lines.
     """
@@ -133,10 +133,10 @@ def label_accuracy(predicted: Sequence[str | None], target: OolongTarget) -> flo
 
 
 def score_of_labels(predicted: Sequence[str | None], target: OolongTarget) -> float:
-    """The score of an exact aggregation of these labels; lines without a known label are left out.
+    """Return the score of an exact aggregation of these labels; lines without a known label are omitted.
 
-    Gold labels score 1. The labels of a method give the best score that its labels allow. Raises ValueError for a
-    target without labelled lines or without a parsed question.
+    Gold labels score 1. For a method's labels, the result is the best score that these labels allow. Raises ValueError
+    for a target without labelled lines or without a parsed question.
     """
     lines = _labelled(target)
     if target.question is None:
@@ -165,7 +165,7 @@ def _closeness(value: Any, prediction: str) -> float:
 
 
 def _final(answer: str) -> str:
-    """The text after the last `Answer:` or similar mark, or else the last line; without Markdown."""
+    """Return the text after the last `Answer:` or similar mark, or else the last line, without Markdown."""
     text = re.sub(r"[*\[\]`_'\"]", "", answer.strip())
     marks = list(_MARK.finditer(text))
     tail = text[marks[-1].end() :].strip() if marks else ""
@@ -173,7 +173,7 @@ def _final(answer: str) -> str:
 
 
 def _only(choices: Sequence[str], text: str) -> str | None:
-    """The only choice that a text contains; None if it contains none or several."""
+    """Return the only choice that a text contains; None if it contains none or several."""
     found = [choice for choice in choices if choice.lower() in text.lower()]
     return found[0] if len(found) == 1 else None
 

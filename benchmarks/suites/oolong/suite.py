@@ -30,16 +30,18 @@ Lengths = Annotated[tuple[Annotated[int, Ge(SHORTEST), Le(LONGEST)], ...], MinLe
 class Oolong:
     """Questions about the label statistics of a window. A target is an OolongTarget.
 
-    source: `generated`, `hub`, or the path of rows of oolong-synth. lengths: tokens of the complete prompt for
-    generated samples, values of `context_len` for rows. samples: for each length; 25 questions share a window.
-    query_frame: `paper` puts the facts about the data that the paper's runs state before each question.
+    source: `generated`, `hub`, or the path of rows of oolong-synth. lengths: the number of tokens of the complete
+    prompt for generated samples, values of `context_len` for rows. samples: the number of samples for each length; 25
+    questions share a window. query_frame: `paper` puts the facts about the data that the paper's runs state before each
+    question.
     """
 
     name = "oolong"
     metric = "oolong_score"
     scorer = "oolong-official-1"
     protected = False
-    # The official rule takes one value from the end of an answer: a cut would remove it, and a flood gains nothing.
+    # No limit: the official rule takes one value from the end of an answer. A cut would remove it; a flood gains
+    # nothing.
     max_answer_tokens = None
 
     def __init__(
@@ -85,16 +87,16 @@ class Oolong:
         return target.gold.written()
 
     def constants(self, samples: Sequence[UnlabelledSample]) -> Sequence[Constant]:
-        """One fixed answer for each form of answer, in all combinations; and a flood of all labels and comparisons."""
+        """Return combinations of fixed answers, one per form of answer, and a flood of all labels and comparisons."""
         numbers = (_zero, _one, _even_share, _half_share)
         fixed = [partial(_fixed_answer, *choice) for choice in itertools.product(LABELS, PHRASES, numbers)]
         return [*fixed, lambda _: "Answer: " + ", ".join((*LABELS, *PHRASES))]
 
     def target_of(self, row: Mapping[str, Any]) -> OolongTarget:
-        """From `target` and `answer_type`, in the data set's form (`[42]`, `ANSWER_TYPE.NUMERIC`) or bare."""
+        """Read `target` and `answer_type`, in the data set's form (`[42]`, `ANSWER_TYPE.NUMERIC`) or bare."""
         kind = row.get("answer_type")
         if not isinstance(kind, str) or not kind.strip():
-            raise ValueError(f"answer_type is {kind!r:.80}: an OOLONG row with a target is expected to have one")
+            raise ValueError(f"answer_type is {kind!r:.80}: expected the type of the target's answer, such as LABEL")
         return OolongTarget(Gold.of(row["target"], kind))
 
     def target_bytes(self, target: OolongTarget) -> bytes:

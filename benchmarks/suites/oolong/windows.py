@@ -28,7 +28,7 @@ _LABEL = re.compile(r" \|\| Label: [^\n]*")
 
 @dataclass(frozen=True, eq=False)
 class Lines:
-    """The dates, users and labels of a window's lines; arrays with one entry for each line, in order.
+    """The dates, users and labels of a window's lines, as arrays with one entry per line, in order.
 
     days: days since 0001-01-01, as `datetime.date.toordinal`. users: user ids. labels: indices into LABELS.
     """
@@ -41,7 +41,7 @@ class Lines:
         return len(self.users)
 
     def where(self, chosen: NDArray[np.bool_]) -> Lines:
-        """The lines selected by a mask."""
+        """Return the lines that a mask selects."""
         return Lines(self.days[chosen], self.users[chosen], self.labels[chosen])
 
 
@@ -55,7 +55,7 @@ class LabelledWindow:
 
 
 def labelled_window(window_id: str, text: str) -> LabelledWindow:
-    """A window from its labelled text. Raises DataError for a line without a known label."""
+    """Parse a window from its labelled text. Raises DataError for a line without a known label."""
     days: list[int] = []
     users: list[int] = []
     labels: list[int] = []
@@ -79,22 +79,22 @@ def labelled_window(window_id: str, text: str) -> LabelledWindow:
 
 
 def without_labels(text: str) -> str:
-    """A labelled text without its labels."""
+    """Remove the labels from a labelled text."""
     return _LABEL.sub("", text)
 
 
 def written_users(text: str) -> NDArray[np.int64]:
-    """The user of each line of a window, read from the text."""
+    """Read the user of each line of a window from the text."""
     return np.array([int(user) for user in re.findall(r"\|\| User: (\d{1,18})", text)], dtype=np.int64)
 
 
 def written_labels(text: str) -> list[str]:
-    """The labels of the labelled lines in a text, in order. Most answers have none."""
+    """Return the labels of the labelled lines in a text, in order. Most answers have none."""
     return [label.strip() for label in re.findall(r"\|\| Label: *([^\n|]*)", text)]
 
 
 def written_date(day: int) -> str:
-    """A day in the form of the lines, `Jun 29, 2022`, in every locale."""
+    """Format a day like the lines, `Jun 29, 2022`, in every locale."""
     date = datetime.date.fromordinal(day)
     return f"{_MONTHS[date.month - 1]} {date.day:02d}, {date.year}"
 

@@ -1,4 +1,4 @@
-"""The 20 conditions of OOLONG-Pairs: their words, and their pairs of users computed from a labelled window."""
+"""The 20 conditions of OOLONG-Pairs: their wording, and their pairs of users computed from a labelled window."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class LabelCount:
     exactly: bool = False
 
     def holds(self, counts: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """A mask of the users for whom it holds. counts: one row for each user, one column for each label."""
+        """Return a mask of the users who meet it. counts: one row for each user, one column for each label."""
         total = counts[:, list(self.labels)].sum(axis=1)
         return total == self.number if self.exactly else total >= self.number
 
@@ -37,7 +37,7 @@ class LabelCount:
 
 @dataclass(frozen=True)
 class DateRule:
-    """All of a user's questions with a label are after a day, or all before it; true for a user without any."""
+    """All of a user's questions with a label are after a day, or all before it. True for a user without any."""
 
     label: int
     after: bool
@@ -58,7 +58,7 @@ class DateRule:
 class Condition:
     """A condition on an unordered pair of different users: one meets `first`, the other `second`.
 
-    Without `second`, both meet `first`, and `dated` if it is given.
+    Without `second`, both users meet `first`, and `dated` if it is given.
     """
 
     first: tuple[LabelCount, ...]
@@ -70,7 +70,7 @@ class Condition:
         return self.second is None
 
     def words(self) -> str:
-        """The condition as the last clause of a sentence."""
+        """Return the condition as the last clause of a sentence."""
         if self.second is not None:
             one, other = (" and ".join(count.words() for count in role) for role in (self.first, self.second))
             return f"one of the two users, no matter which, has {one}, and the other has {other}"
@@ -79,7 +79,7 @@ class Condition:
 
 
 def _one(*labels: int) -> tuple[LabelCount, ...]:
-    """At least one question with each label."""
+    """Require at least one question with each label."""
     return tuple(LabelCount((label,)) for label in labels)
 
 
@@ -119,10 +119,10 @@ CONDITIONS: dict[int, Condition] = {
 
 @dataclass(frozen=True, eq=False)
 class GoldPairs:
-    """The pairs of a window that meet a condition, stored as the users of each role: a million pairs in kilobytes.
+    """The pairs of a window that meet a condition. They are stored as the users of each role, to save memory.
 
-    users: ids, ascending. first, second: masks of the users with a role; a pair is gold if one user has the first role
-    and the other user the second.
+    users: ids, ascending. first, second: masks of the users with each role. A pair is gold if one user has the first
+    role and the other user the second.
     """
 
     task: int
@@ -137,15 +137,15 @@ class GoldPairs:
 
     @property
     def possible(self) -> int:
-        """The number of pairs of different users."""
+        """Return the number of pairs of different users."""
         return len(self.users) * (len(self.users) - 1) // 2
 
     def holds(self, i: NDArray[np.int64], j: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """A mask of the gold pairs among pairs of indices into `users`."""
+        """Return a mask of the gold pairs among pairs of indices into `users`."""
         return ((self.first[i] & self.second[j]) | (self.first[j] & self.second[i])) & (i != j)
 
     def written(self, before: str = "(", between: str = ", ", after: str = ")\n") -> str:
-        """All pairs as text, in ascending order, each as `before` lower id `between` higher id `after`.
+        """Format all pairs in ascending order, each as `before` lower id `between` higher id `after`.
 
         Raises ValueError for more than MOST_WRITTEN pairs.
         """
@@ -163,7 +163,7 @@ class GoldPairs:
 
 
 def gold_pairs(task: int, lines: Lines) -> GoldPairs:
-    """The gold pairs of a task.
+    """Compute the gold pairs of a task.
 
     "Or" is inclusive, a date rule over no questions is true, and a user is never paired with itself.
     """

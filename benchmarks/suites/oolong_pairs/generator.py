@@ -1,4 +1,4 @@
-"""Generated windows of OOLONG-Pairs, chosen so that every task has pairs."""
+"""Generates windows of OOLONG-Pairs in which every task has pairs."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ GENERATOR = "oolong-pairs-generated-2"
 # Symmetric and asymmetric tasks take turns; tasks that are likely to have pairs in a short window come first.
 ORDER = (3, 17, 1, 12, 8, 13, 2, 20, 6, 15, 4, 18, 10, 14, 7, 11, 9, 16, 5, 19)
 
-# Tokens of the question and the instruction.
+# Tokens reserved for the question and the instruction.
 _ROOM = 140
-# Few conditions hold in shorter windows: the shared one is the best of some candidates.
+# Few conditions hold in shorter windows, so the shared window is the best of several candidates.
 _SHORT = 2048
 _CANDIDATES = 16
-# Windows that are tried for a task without pairs in the shared one; a few are enough for all but rare tasks.
+# The number of windows that are tried for a task without pairs in the shared one. Few tasks need many.
 _MOST_TRIED = 2000
 
 
 class GeneratedWindows:
-    """The windows of a seed. Tasks of one length and number share a window, except those without pairs in it.
+    """The windows of a seed. Tasks of one length and number share a window, except tasks without pairs in it.
 
     frame_tokens: the tokens that are kept free for a text before the question.
     """
@@ -33,7 +33,7 @@ class GeneratedWindows:
         self._shared = lru_cache(maxsize=2)(self._choose)
 
     def window(self, length: int, number: int, task: int) -> LabelledWindow:
-        """The number-th window of a length, or the first of further windows in which the task has pairs."""
+        """Return the number-th window of a length, or the first of further windows in which the task has pairs."""
         shared = self._shared(length, number)
         if len(gold_pairs(task, shared.lines)):
             return shared

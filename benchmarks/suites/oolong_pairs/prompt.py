@@ -20,5 +20,5 @@ LAYOUT: tuple[Message, ...] = (
 
 
 def question(task: int) -> str:
-    """The question of a task. It names the labels, since the window does not."""
+    """Return the question of a task. It names the labels, because the window does not."""
     return _QUERY.format(condition=CONDITIONS[task].words(), labels=", ".join(LABELS[:-1]) + " or " + LABELS[-1])

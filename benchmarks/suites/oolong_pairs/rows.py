@@ -1,4 +1,4 @@
-"""OOLONG-Pairs windows, questions and answers from the hub, a local copy, or one labelled window as text."""
+"""Reads OOLONG-Pairs windows, questions and answers from the hub, a local copy, or one labelled text."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class PairRows:
         self._rows = lru_cache(maxsize=2)(self._read_rows)
 
     def open(self, length: int) -> None:
-        """Read and keep the data of a length."""
+        """Read the data of a length and keep it in memory."""
         self._rows(length)
         self.window(length)
 
@@ -42,7 +42,7 @@ class PairRows:
         return self._rows(length)[task][0]
 
     def check(self, length: int, gold: GoldPairs) -> None:
-        """Raise DataError if the answer in the file is not the gold of the labelled window."""
+        """Raise DataError if the answer in the file differs from the gold pairs of the labelled window."""
         counts = count_pairs(self._rows(length)[gold.task][1], gold)
         if not counts.right == counts.gold == counts.predicted:
             raise DataError(
@@ -60,21 +60,21 @@ class PairRows:
         return Source(self._source, HubData(REPO, REVISION, files=(f"data/oolong-pairs-{length}.json",)), _KEY)
 
     def _read_rows(self, length: int) -> dict[int, tuple[str, str]]:
-        """The question and the answer of each task."""
+        """Read the question and the answer of each task."""
         source = self._pairs(length)
         rows = list(source.rows(("id", "question", "answer"), count=len(CONDITIONS), types=_TYPES))
         by_id = {str(row["id"]): row for row in rows}
         if len(rows) != len(CONDITIONS) or len(by_id) != len(CONDITIONS):
             found = f"{len(rows)} rows with {len(by_id)} different ids"
             raise DataError(f"{source.origin}: found {found}: expected {len(CONDITIONS)} questions, each with an id")
-        # If ids are not the numbers of tasks, rows are taken in file order; the check of answers detects another order.
+        # If ids are not task numbers, rows are taken in file order; the check of answers detects a wrong order.
         numbered = all(str(task) in by_id for task in CONDITIONS)
         ordered = {task: by_id[str(task)] for task in CONDITIONS} if numbered else zip(CONDITIONS, rows, strict=True)
         return {task: (row["question"], _answer_text(source.origin, row)) for task, row in dict(ordered).items()}
 
 
 class LabelledText:
-    """One labelled window in a text file. It has no answers to compare with, and the questions are ours."""
+    """One labelled window in a text file. It has no answers to compare with; its questions are generated here."""
 
     def __init__(self, path: str) -> None:
         try:
@@ -94,7 +94,7 @@ def is_text_file(source: str) -> bool:
 
 
 def _answer_text(origin: str, row: Mapping[str, Any]) -> str:
-    """An answer column, a list of pair strings or of lists of two, as text with pairs in the official form."""
+    """Convert an answer column, a list of pair strings or of lists of two, to text with pairs in the official form."""
     if isinstance(row["answer"], str):
         return row["answer"]
     pairs = []

@@ -20,7 +20,7 @@ _BLOCK = 1 << 20
 # The ASCII characters that `\s` matches.
 _SPACE = np.zeros(256, dtype=bool)
 _SPACE[[9, 10, 11, 12, 13, 28, 29, 30, 31, 32]] = True
-# Ids below this are looked up in a table; others are found by binary search.
+# Ids below this are looked up in a table; larger ids are found by binary search.
 _TABLE = 10_000_000
 # Two ids below this fit into one code of 64 bits.
 _SMALL = 1 << 31
@@ -34,7 +34,7 @@ _BARE_LINE = re.compile(r"^[^\d\n]{0,8}(\d+)(?: *(?:[,;&/|–-]|and) *| +)(\d+)[
 
 @dataclass(frozen=True)
 class PairCounts:
-    """A set of predicted pairs compared with the gold pairs.
+    """The comparison of a set of predicted pairs with the gold pairs.
 
     predicted: distinct pairs, ignoring the order within a pair. right: predicted pairs that are gold.
     """
@@ -53,17 +53,17 @@ class PairCounts:
 
     @property
     def f1(self) -> float:
-        """1.0 if both sets are empty, 0.0 if only one is."""
+        """The F1 score: 1.0 if both sets are empty, 0.0 if only one is."""
         total = self.predicted + self.gold
         return 2 * self.right / total if total else 1.0
 
 
 def score_answer(gold: GoldPairs, answer: str | None) -> Score:
-    """F1 of the pairs in an answer in the official form; 1.0 if gold and answer are both empty, 0.0 if only one is.
+    """Compute F1 of the answer's pairs in the official form; 1.0 if gold and answer are empty, 0.0 if only one is.
 
-    No answer scores 0; it is not an empty set. Lenient also reads other brackets and bare lines. details: precision,
-    recall, n_gold, n_predicted; `floor`, the F1 of an answer with every possible pair; `wrong_format`, the answer has
-    pairs but none in the official form.
+    A missing answer scores 0; it is not an empty set. The lenient score also accepts other brackets and bare lines.
+    details: precision, recall, n_gold, n_predicted; `floor`, the F1 of an answer with every possible pair;
+    `wrong_format`, the answer has pairs but none in the official form.
     """
     text = answer or ""
     official, official_form = count_pairs(text, gold), has_pairs(text)
@@ -89,7 +89,7 @@ def score_answer(gold: GoldPairs, answer: str | None) -> Score:
 
 def count_pairs(text: str, gold: GoldPairs) -> PairCounts:
     """Compare the pairs in a text, in the official form, with the gold. Millions of pairs take seconds."""
-    # An upper bound of the number of pairs; the operating system provides only the pages that are used.
+    # Sized by an upper bound of the number of pairs; the operating system provides only the pages that are used.
     codes = np.empty(text.count("("), dtype=np.int64)
     filled = 0
     large: set[tuple[int, int]] = set()
@@ -103,7 +103,7 @@ def count_pairs(text: str, gold: GoldPairs) -> PairCounts:
     codes.sort()
     place = _places(gold.users)
     predicted, right = len(large), _right(large, gold, place)
-    # In blocks, so that temporary arrays stay small beside the answer.
+    # In blocks, so that temporary arrays are small compared with the answer.
     for start in range(0, filled, _BLOCK):
         block = codes[start : start + _BLOCK]
         block = block[np.diff(block, prepend=codes[start - 1] if start else -1) != 0]
@@ -120,16 +120,16 @@ def _right(pairs: set[tuple[int, int]], gold: GoldPairs, place: Callable[[NDArra
 
 
 def _holding(gold: GoldPairs, i: NDArray[np.int64], j: NDArray[np.int64]) -> int:
-    """The number of gold pairs among pairs of positions in `users`; -1 is an unknown user."""
+    """Count the gold pairs among pairs of positions in `users`; -1 is an unknown user."""
     known = (i >= 0) & (j >= 0)
     return int(gold.holds(i[known], j[known]).sum())
 
 
 def _places(users: NDArray[np.int64]) -> Callable[[NDArray], NDArray[np.int64]]:
-    """A function from ids to their positions in `users`, -1 for unknown ids."""
+    """Return a function from ids to their positions in `users`, -1 for unknown ids."""
     largest = int(users.max(initial=-1))
     if largest < _TABLE:
-        # The last entry stands for all larger ids.
+        # The last entry represents all larger ids.
         table = np.full(largest + 2, -1, dtype=np.int64)
         table[users] = np.arange(len(users))
         return lambda ids: table[np.minimum(ids, largest + 1).astype(np.int64)]
@@ -142,7 +142,7 @@ def _places(users: NDArray[np.int64]) -> Callable[[NDArray], NDArray[np.int64]]:
 
 
 def _distinct(codes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The distinct codes, ascending; sorts in place."""
+    """Return the distinct codes, ascending. Sorts in place."""
     codes.sort()
     return codes[np.concatenate([[True], codes[1:] != codes[:-1]])] if len(codes) else codes
 
@@ -153,7 +153,7 @@ def has_pairs(text: str) -> bool:
 
 
 def tolerant(text: str) -> str:
-    """The same pairs in the official form; accepts other brackets, quotes, and lines with a bare pair."""
+    """Rewrite pairs in the official form; accepts other brackets, quotes, and lines with a bare pair."""
     if has_pairs(text):
         return text
     bracketed = text.translate(_OTHER_BRACKETS)
@@ -163,12 +163,12 @@ def tolerant(text: str) -> str:
 
 
 def _pairs(text: str) -> Iterator[tuple[NDArray, NDArray]]:
-    """Arrays of the lower and the higher ids of the pairs, for a few megabytes of text at a time."""
+    """Yield arrays of the lower and the higher ids of the pairs, for a few megabytes of text at a time."""
     start = 0
     while start < len(text):
         stop = min(start + _CHUNK, len(text))
         if stop < len(text):
-            # Only the first character of a pair is an opening parenthesis, so the text is cut before one.
+            # Only the first character of a pair is an opening parenthesis, so the text can be cut before one.
             cut = text.rfind("(", start + 1, stop)
             stop = cut if cut > start else _next_open(text, stop)
         piece = text[start:stop]
@@ -182,14 +182,14 @@ def _next_open(text: str, start: int) -> int:
 
 
 def _fast(data: bytes) -> tuple[NDArray, NDArray]:
-    """The pairs that PAIR finds in an ASCII text, computed by arrays over its bytes."""
+    """Return the pairs that PAIR finds in an ASCII text, computed with arrays over its bytes."""
     codes = np.frombuffer(data, dtype=np.uint8)
     digit = (codes >= 48) & (codes <= 57)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], digit, [False]]).astype(np.int8)))
     begins, ends = edges[0::2], edges[1::2]
     if len(begins) < 2:
         return _empty()
-    # The characters other than spaces, to find those before and after each run of digits.
+    # The positions of characters other than spaces, to find those before and after each run of digits.
     visible = ~_SPACE[codes]
     padded = np.concatenate([codes[visible], np.zeros(1, dtype=np.uint8)])
     rank = np.cumsum(visible, dtype=np.int32)
@@ -213,7 +213,7 @@ def _fast(data: bytes) -> tuple[NDArray, NDArray]:
 
 
 def _values(codes: NDArray, begins: NDArray, ends: NDArray) -> NDArray[np.int64]:
-    """The numbers of the runs of digits."""
+    """Return the numbers of the runs of digits."""
     values = np.zeros(len(begins), dtype=np.int64)
     widths = ends - begins
     for place in range(int(widths.max(initial=0))):
@@ -223,7 +223,7 @@ def _values(codes: NDArray, begins: NDArray, ends: NDArray) -> NDArray[np.int64]
 
 
 def _exact(text: str) -> tuple[NDArray, NDArray]:
-    """The pairs of any text, with ids of any size and digits of any script."""
+    """Return the pairs of any text, with ids of any size and digits of any script."""
     pairs = [sorted((_number(a), _number(b))) for a, b in PAIR.findall(text)]
     if not pairs:
         return _empty()
@@ -233,7 +233,7 @@ def _exact(text: str) -> tuple[NDArray, NDArray]:
 
 
 def _number(digits: str) -> int:
-    # Python refuses to convert longer numbers. No user has such an id, but distinct ids must stay distinct.
+    # Python refuses to convert longer numbers. No user has such an id, but distinct ids must remain distinct.
     return int(digits) if len(digits) <= 4000 else 10**4000 + hash(digits)
 
 

@@ -31,16 +31,16 @@ class OolongPairs:
     """Pairs of users by the labels of their questions. A target is a GoldPairs.
 
     source: `generated`, `hub`, or a path: a folder or file of the hub's rows, or one labelled window as a .txt file.
-    windows: the source of the windows of oolong-synth; null for the same as `source`. lengths: tokens of the complete
-    prompt. samples: for each length; the 20 tasks share a window, and the next 20 have another. query_frame: `paper`
-    puts the facts about the data that the paper's runs state before each question.
+    windows: the source of the windows of oolong-synth; null is the same as `source`. lengths: the number of tokens of
+    the complete prompt. samples: the number of samples for each length; each 20 tasks share a window. query_frame:
+    `paper` puts the facts about the data that the paper's runs state before each question.
     """
 
     name = "oolong_pairs"
     metric = "f1"
     scorer = "oolong-pairs-f1-1"
     protected = False
-    # A right answer may have millions of pairs; precision already bounds the gain of a flood.
+    # No limit: a right answer may have millions of pairs, and precision bounds the gain of a flood.
     max_answer_tokens = None
 
     def __init__(
@@ -96,14 +96,17 @@ class OolongPairs:
         return target.written().rstrip("\n") or "none"
 
     def constants(self, samples: Sequence[UnlabelledSample]) -> Sequence[Constant]:
-        """The empty set, and the flood of all possible pairs."""
+        """Return the empty set, and the flood of all possible pairs."""
         return [lambda _: "none", lambda sample: all_pairs(sample.prompt.context_text)]
 
     def target_of(self, row: Mapping[str, Any]) -> GoldPairs:
         raise ValueError("an OOLONG-Pairs row cannot have its own target: expected the sample_id of a sample")
 
     def target_bytes(self, target: GoldPairs) -> bytes:
-        """A JSON list of pair strings, as in the hub's files. More than MOST_WRITTEN pairs: their users by role."""
+        """Return a JSON list of pair strings, as in the hub's files.
+
+        For more than MOST_WRITTEN pairs, return their users by role.
+        """
         if len(target) > MOST_WRITTEN:
             first, second = (target.users[role].tolist() for role in (target.first, target.second))
             roles = {"task": target.task, "pairs": len(target), "first": first, "second": second}
@@ -117,7 +120,7 @@ class OolongPairs:
 
 
 def all_pairs(text: str) -> str:
-    """Every possible pair of users of a window: full recall without any understanding."""
+    """Return every possible pair of users of a window: full recall without any understanding."""
     users = np.unique(written_users(text))
     everyone = np.ones(len(users), dtype=bool)
     return GoldPairs(0, users, everyone, everyone).written().rstrip("\n")

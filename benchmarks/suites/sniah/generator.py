@@ -12,7 +12,7 @@ from benchmarks.suites.sniah.prompt import HEAD, NEEDLE, QUERY, layout
 from rlm.models.tokens import count_tokens
 from rlm.prompt import Prompt
 
-# Haystack and value of each variant. The first three have RULER's names; RULER does not have the fourth.
+# The haystack and the value of each variant. The first three are RULER's; the fourth is not.
 VARIANTS = {
     "single_1": (NOISE, "number"),
     "single_2": (PROSE, "number"),
@@ -30,9 +30,9 @@ _FOLDER = Path(__file__).parent
 def generated_sample(
     info: SampleInfo, length: int, variant: str, index: int, seed: int, encoding: str, output_tokens: int
 ) -> Sample:
-    """The index-th sample of a variant.
+    """Generate the index-th sample of a variant.
 
-    Its prompt is filled up to the last sentence within `length` tokens, of which `output_tokens` are kept free.
+    Its prompt is filled with complete sentences up to `length` tokens minus `output_tokens`.
     """
     haystack, kind = VARIANTS[variant]
     draws = Draws(seed, "sniah", variant, length, index)
@@ -52,7 +52,7 @@ def generated_sample(
 
 
 def made_of(seed: int, encoding: str, output_tokens: int) -> dict[str, str | int]:
-    """Everything that determines generated samples, for the manifest of a run."""
+    """Return everything that determines generated samples, for the manifest of a run."""
     texts = texts_sha256(_FOLDER.glob("*.txt"))
     return {
         "source": "generated",
@@ -65,13 +65,13 @@ def made_of(seed: int, encoding: str, output_tokens: int) -> dict[str, str | int
 
 
 def depth_percent(length: int, index: int, seed: int) -> int:
-    """The place of the needle in percent: RULER's 40 even depths, in an order whose every prefix is spread out."""
+    """Return the needle's depth in percent: one of RULER's 40 even depths, in an order with spread-out prefixes."""
     first = Draws(seed, "depth", length).below(DEPTHS)
     step = _SPREAD[(first + index) % DEPTHS]
     return (200 * step + DEPTHS - 1) // (2 * (DEPTHS - 1))
 
 
-# Bit reversal: each half, quarter and eighth of the depths comes early.
+# Bit reversal, so that each half, quarter and eighth of the depths occurs early.
 _SPREAD = sorted(range(DEPTHS), key=lambda i: f"{i:06b}"[::-1])
 
 

@@ -23,7 +23,7 @@ _NOISE_SENTENCES = (
 _PROSE_FILE = Path(__file__).with_name("prose.txt")
 _POOL_PARAGRAPHS = 3000
 _MIDDLES = 4
-# The marks in prose.txt of sentences that open, continue and close a paragraph.
+# The marks in prose.txt for sentences that open, continue and close a paragraph.
 _MARKS = (">", "-", "<")
 
 
@@ -31,8 +31,9 @@ _MARKS = (">", "-", "<")
 class Material:
     """The sentences of one kind of haystack.
 
-    units: sentences, each with the space before it or the line end after it. costs: tokens of each. paragraph: number
-    of sentences in a paragraph; paragraph i is units[i * paragraph : (i + 1) * paragraph]. gap: the end of a paragraph.
+    units: sentences, each with the space before it or the line end after it. costs: the tokens of each. paragraph: the
+    number of sentences in a paragraph; paragraph i is units[i * paragraph : (i + 1) * paragraph]. gap: the end of a
+    paragraph.
     """
 
     units: tuple[str, ...]
@@ -43,7 +44,7 @@ class Material:
 
 @lru_cache(maxsize=8)
 def material(kind: str, seed: int, encoding: str) -> Material:
-    """The sentences of a kind of haystack, NOISE or PROSE."""
+    """Return the sentences of a kind of haystack, NOISE or PROSE."""
     if kind == NOISE:
         return Material(_NOISE_SENTENCES, token_costs(_NOISE_SENTENCES, encoding), len(_NOISE_SENTENCES), "\n")
     units = _prose(Draws(seed, "prose"))
@@ -51,9 +52,9 @@ def material(kind: str, seed: int, encoding: str) -> Material:
 
 
 def hide(source: Material, needle: str, depth: int, draws: Draws, after: str, budget: int, encoding: str) -> str:
-    """The longest haystack around a needle that fits, together with the text `after` it, into `budget` tokens.
+    """Build the longest haystack around a needle that fits, with the text `after` it, into `budget` tokens.
 
-    depth: percent of the sentences that come before the needle. after: begins with a line end. If the budget has no
+    depth: the percentage of sentences before the needle. after: begins with a line end. If the budget has no
     room for sentences, the haystack is the needle alone.
     """
     order = _order(source, draws, budget)
@@ -79,7 +80,7 @@ def hide(source: Material, needle: str, depth: int, draws: Draws, after: str, bu
 
 
 def _order(source: Material, draws: Draws, budget: int) -> NDArray[np.int32]:
-    """Indices of more units than the budget can hold: all paragraphs, repeatedly in new orders."""
+    """Return indices of more units than the budget can hold: all paragraphs, repeatedly in new orders."""
     passes = max(budget, 0) // int(source.costs.sum()) + 1
     count = len(source.units) // source.paragraph
     if count == 1:
@@ -91,7 +92,7 @@ def _order(source: Material, draws: Draws, budget: int) -> NDArray[np.int32]:
 
 
 def _as_unit(needle: str, source: Material, opens: bool) -> str:
-    """The needle as a sentence of a paragraph, or as a separate paragraph if the next sentence opens one."""
+    """Format the needle as a sentence of a paragraph, or as a separate paragraph if the next sentence opens one."""
     return needle + source.gap if opens else " " + needle
 
 
@@ -112,7 +113,7 @@ def _prose(draws: Draws) -> tuple[str, ...]:
 
 
 def _topics() -> list[tuple[list[str], list[str], list[str]]]:
-    """The sentences of each topic: openers, middles and closers of a paragraph."""
+    """Read the sentences of each topic: openers, middles and closers of a paragraph."""
     topics = []
     for block in re.split(r"^\[\w+\]\n", _PROSE_FILE.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
         lines = block.splitlines()

@@ -10,5 +10,5 @@ NEEDLE = "One of the special magic {kind}s for {key} is: {value}."
 
 
 def layout(head: str) -> tuple[Message, ...]:
-    """One user message: an introduction, the haystack, the question."""
+    """Return one user message: an introduction, the haystack, the question."""
     return ({"role": "user", "content": f"{head}\n{CONTEXT_MARK}\n{QUERY_MARK}"},)

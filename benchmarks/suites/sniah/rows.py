@@ -1,4 +1,4 @@
-"""S-NIAH samples from RULER's own files."""
+"""Reads S-NIAH samples from RULER's own files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchmarks.sources.hub import ID, HubData, Source
 from benchmarks.suites.sniah.prompt import layout
 from rlm.prompt import CONTEXT_MARK, QUERY_MARK, Prompt
 
-# The columns that are read, with their types.
+# The required columns with their types.
 _TYPES = {"index": ID, "input": str, "outputs": (list, str, int), "length": int}
 # The start of the answer, which RULER's client appends to the input. Older files have it in the input or not at all.
 _PREFIX = "answer_prefix"
@@ -27,7 +27,7 @@ class RulerRows:
 
     @cached_property
     def infos(self) -> dict[str, SampleInfo]:
-        """The samples by id. Raises DataError."""
+        """Return the samples by id. Raises DataError."""
         return {sample_id: info for sample_id, (info, _, _) in self._rows.items()}
 
     def sample(self, sample_id: str) -> Sample:
@@ -36,7 +36,7 @@ class RulerRows:
         context, _, query = rest.rpartition("\n")
         if not context:
             return Sample(info, Prompt(text), value)
-        # A mark of the layout that happens to be in the row's own text must not be filled.
+        # A placeholder of the layout that occurs in the row's own text must not be filled in.
         for mark in (CONTEXT_MARK, QUERY_MARK):
             head = head.replace(mark, mark.strip("{}"))
         return Sample(info, Prompt(context, query, layout(head)), value)

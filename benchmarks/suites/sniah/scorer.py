@@ -14,10 +14,10 @@ _UUID = re.compile(r"(?<![0-9a-f])[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?!
 
 
 def score_answer(target: str, answer: str | None) -> Score:
-    """1 if the answer contains the value, ignoring case.
+    """Score 1 if the answer contains the value, ignoring case.
 
-    Lenient also ignores separators inside the value. format_ok: the answer gives exactly one value of the target's
-    kind. details: `exact`, the answer is the value and nothing else.
+    The lenient score also ignores separators inside the value. format_ok: the answer gives exactly one value of the
+    target's kind. details: `exact`, the answer is exactly the value.
     """
     text, value = answer or "", target.lower()
     pattern = _UUID if _UUID.fullmatch(target) else _NUMBER

@@ -25,9 +25,9 @@ Lengths = Annotated[tuple[Annotated[int, Ge(SHORTEST), Le(LONGEST)], ...], MinLe
 class SNIAH:
     """A single needle in a haystack. A target is the hidden value, a string.
 
-    source: `generated`, or the path of RULER rows. variants: taken in turn. lengths: tokens of the prompt and its
-    output. samples: number of samples of each length. output_tokens: the part of a generated length that is kept free
-    for the output. Raises ValueError for a source that does not exist.
+    source: `generated`, or the path of RULER rows. variants: used in turn. lengths: the tokens of prompt and output
+    together. samples: the number of samples of each length. output_tokens: the part of a generated length that is
+    reserved for the output. Raises ValueError for a source that does not exist.
     """
 
     name = "sniah"
@@ -80,7 +80,7 @@ class SNIAH:
         return target
 
     def constants(self, samples: Sequence[UnlabelledSample]) -> Sequence[Constant]:
-        """A fixed number, the question, and a flood of as many different numbers as an answer holds."""
+        """Return a fixed number, the question, and a flood of as many different numbers as an answer can hold."""
         flood = " ".join(str(1_000_000 + 9_000_000 * i // MAX_ANSWER_TOKENS) for i in range(MAX_ANSWER_TOKENS))
         return [lambda _: "1000000", lambda sample: sample.prompt.query, lambda _: flood]
 

@@ -1,4 +1,4 @@
-"""agent_cli: any command-line agent as a method, which gets the prompt as text or the context as a file."""
+"""agent_cli: runs any command-line agent, which gets the prompt as text or the context as a file."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _LONGEST_ARGUMENT = 131_071
 
 
 class AgentTimedOut(ModelError):
-    """The agent timed out and was killed; `failures` holds the usage that it had reported."""
+    """The agent timed out and was killed. `failures` holds the usage that it reported."""
 
 
 @dataclass(kw_only=True)
@@ -41,11 +41,11 @@ class AgentCli(Method):
 
     command: the program and its arguments, in which `{prompt}`, `{query}`, `{context_file}`, `{folder}` and `{model}`
     are filled in; a command without `{prompt}` gets the prompt on standard input. context: `prompt` puts the context
-    into the prompt, in the benchmark's layout; `file` writes it to context_file, which the prompt names. agent_model:
-    the agent's name for the model; None is the configured model's name. environment: the names of the variables that
-    the agent gets. timeout_s: seconds until the agent is killed, at most the time that the completion has left. output:
-    the rules that read its output, see `read_rules`. overflow_pattern: a regular expression for the error message of an
-    agent whose prompt was too long.
+    into the prompt, in the benchmark's layout; `file` writes it to context_file, whose name the prompt states.
+    agent_model: the agent's name for the model; None is the configured model's name. environment: the names of the
+    variables that the agent gets. timeout_s: seconds until the agent is killed; the completion's remaining time also
+    applies. output: the rules that read its output, see `read_rules`. overflow_pattern: a regular expression for the
+    error message of an agent whose prompt was too long.
     """
 
     command: Annotated[Sequence[str], Len(1)]
@@ -110,8 +110,8 @@ class Agent:
         command = [self._filled(argument, text) for argument in self._method.command]
         if max(len(argument.encode("utf-8", "replace")) for argument in command) > _LONGEST_ARGUMENT:
             raise ModelError(
-                "the prompt is too long for an argument of a command: remove {prompt} from `command`, and the agent "
-                "gets the prompt on standard input"
+                "the prompt is too long for a command-line argument: remove {prompt} from `command`, so that the agent "
+                "gets it on standard input"
             )
         environment = {name: os.environ[name] for name in self._method.environment if name in os.environ}
         started = time.perf_counter()

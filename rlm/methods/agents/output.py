@@ -35,11 +35,11 @@ class Rule:
     pattern: re.Pattern[str] | None = None
 
     def in_text(self, text: str) -> list[Any]:
-        """The values that the pattern finds, in order."""
+        """Return the values that the pattern finds, in order."""
         return [match[1] for match in self.pattern.finditer(text)] if self.pattern else []
 
     def in_object(self, item: Any) -> Any:
-        """The value in one JSON object, or None."""
+        """Return the value in one JSON object, or None."""
         if any(at(item, path) != expected for path, expected in (self.where or {}).items()):
             return None
         found = [value for path in self.paths if (value := at(item, path)) is not None]
@@ -61,7 +61,7 @@ class AgentOutput:
 
 
 def read_rules(output: Mapping[str, Any]) -> tuple[str, dict[str, Rule]]:
-    """Format and rules of a configuration {format, answer, prompt_tokens, ...}.
+    """Read the format and the rules of a configuration {format, answer, prompt_tokens, ...}.
 
     A rule is a path, or a mapping {path, where} or {pattern}. Raises SettingError.
     """
@@ -108,7 +108,7 @@ def read_output(kind: str, rules: Mapping[str, Rule], stdout: str) -> AgentOutpu
 
 
 def at(item: Any, path: str) -> Any:
-    """The value at a dotted path of nested objects and lists, or None."""
+    """Return the value at a dotted path in nested objects and lists, or None."""
     for step in path.split("."):
         if isinstance(item, Mapping):
             item = item.get(step)
@@ -132,7 +132,7 @@ def _rule(key: str, given: Any, *, text: bool) -> Rule:
     except (re.error, TypeError) as error:
         raise SettingError(f"{key}.pattern is {pattern!r}: expected a regular expression ({error})") from error
     if compiled and not compiled.groups:
-        raise SettingError(f"{key}.pattern is {pattern!r}: expected a group in parentheses, which is the value")
+        raise SettingError(f"{key}.pattern is {pattern!r}: expected a group in parentheses that captures the value")
     if not paths and not compiled:
         raise SettingError(f"{key} is {given!r}: expected a path or a pattern")
     return Rule(paths, given.get("where"), compiled)
@@ -154,7 +154,7 @@ def _objects(kind: str, stdout: str) -> Iterator[Any]:
 
 
 def _first_object(stdout: str) -> Any:
-    """The first JSON document in an output, which may have other text before and after it; None if there is none."""
+    """Return the first JSON document in an output that may hold other text too; None if there is none."""
     decode = json.JSONDecoder().raw_decode
     starts = [0, *(found.start(1) for found in islice(_JSON_START.finditer(stdout), _MOST_STARTS))]
     for start in starts:
@@ -182,7 +182,7 @@ def _usage(found: Mapping[str, Sequence[Any]]) -> TokenUsage:
 
 
 def _cost(values: Sequence[Any]) -> Cost:
-    """The sum of the reported costs; 0 counts as unknown, because agents report it if they know no price."""
+    """Add up the reported costs. A sum of 0 counts as unknown, because agents report 0 if they know no price."""
     dollars = sum(number for value in values if (number := _number(value)) is not None and number > 0)
     return Cost(dollars, dollars, CostState.KNOWN) if 0 < dollars < 1e6 else Cost(state=CostState.UNKNOWN)
 

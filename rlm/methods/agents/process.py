@@ -1,4 +1,4 @@
-"""Execution of a command in its own process group, with bounded time and output."""
+"""Runs a command in its own process group, with bounded time and output."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def run_command(
 ) -> CommandResult:
     """Run a command. On exit, timeout or cancellation, all processes of its group are ended.
 
-    Of an output of more than 48 MB, only the beginning and the end are kept. Raises OSError if the command cannot be
+    If the output exceeds 48 MB, only its beginning and end are kept. Raises OSError if the command cannot be
     started.
     """
     with tempfile.TemporaryFile() as given:

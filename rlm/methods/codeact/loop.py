@@ -31,11 +31,11 @@ class CodeAct(Method):
     """A loop of thought, action and observation, until the model answers.
 
     actions: `python` runs code in a session that keeps its variables. `search` is BM25 over the documents of the
-    context, if it has documents: the model then sees what its searches find and not the documents, because the paper's
-    CodeAct also works on inputs of 6M tokens. `llm_query` offers sub-calls in the session.
-    search_k: the passages that a search shows, of max_output_chars together. concurrency: sub-calls in flight.
-    sub_context_chars: the characters that are stated to fit into a sub-call; None derives them from the sub-model's
-    window. repl: settings of the session, see conf/repl.
+    context, if it has documents: the model then sees the results of its searches and not the documents, because the
+    paper's CodeAct also works on inputs of 6M tokens. `llm_query` offers sub-calls in the session. search_k: the number
+    of passages that a search shows, together at most max_output_chars. concurrency: the number of sub-calls in flight.
+    sub_context_chars: the number of characters that the prompt states for a sub-call; None derives it from the
+    sub-model's window. repl: settings of the session, see conf/repl.
     """
 
     actions: Sequence[Action] = (PYTHON, SEARCH)
@@ -49,7 +49,9 @@ class CodeAct(Method):
         super().__post_init__()
         load_prompt(self.prompt)
         if LLM_QUERY in self.actions and PYTHON not in self.actions:
-            raise ValueError(f"actions is {list(self.actions)}: expected python too, as code calls llm_query")
+            raise ValueError(
+                f"actions is {list(self.actions)}: expected python too, because llm_query is called by code"
+            )
 
     async def answer(self, prompt: Prompt, tree: CallTree) -> Answer:
         loop = _Loop(self, prompt, tree)
@@ -94,7 +96,7 @@ class _Loop:
                 guard.ended(failed=True)
 
     async def last_turn(self, limit: LimitReached) -> Answer:
-        """The answer of one more call after a limit; the limit is the stop_reason."""
+        """Make one last call after a limit and return its answer, with the limit as stop_reason."""
         self._say(self._text.render("last"))
         reply = await self._tree.last_call(self._method.model, self._messages, limit, parent=self._turn)
         if reply is None or reply.refused:
@@ -143,14 +145,14 @@ class _Loop:
         guard.ended(failed=failed)
 
     async def _run_cells(self, turn: Turn) -> tuple[list[str], bool]:
-        """The outputs of the cells, in order, up to the first that fails; and whether one failed."""
+        """Run the cells in order, up to the first that fails. Returns their outputs, and True if one failed."""
         outputs, failed = [], False
         session = await self._open()
         async for result in session.run_until_failure(turn.cells, parent=self._turn, tool_code=turn.tool_code):
             if result.status == CellStatus.KILLED:
                 await self._hide_context(session)
                 result = replace(result, notice=self._text.render("session_lost"))
-            # A limit that a sub-call reached has stopped the tree, even if the cell caught its exception.
+            # If a sub-call reached a limit, the tree has stopped, even if the cell caught the exception.
             self._tree.meter.check()
             outputs.append(shown_output(result))
             failed = result.status != CellStatus.OK
@@ -168,7 +170,7 @@ class _Loop:
         return self._session
 
     async def _hide_context(self, session: MethodSession) -> None:
-        """Delete the variable `context`, which every session has: here the context is in the model's own window."""
+        """Delete the session's variable `context`, because the context is already in the model's window."""
         await session.repl.run("del context")
 
     async def _found(self, search: Search, query: str) -> str:
@@ -191,7 +193,7 @@ class _Loop:
         if kind:
             self._tree.trajectory.record(kind, parent=self._turn, text=text)
         if self._messages[-1]["role"] == "user":
-            # Some chat templates refuse consecutive user messages.
+            # Some chat templates reject consecutive user messages.
             text = f"{self._messages.pop()['content']}\n\n{text}"
         self._messages.append({"role": "user", "content": text})
 

@@ -10,7 +10,7 @@ from rlm.methods.thinking import after_thinking
 
 _FENCE = re.compile(r"\s*(?:`{3,}|~{3,})")
 _LEAD = r"^[ \t]*(?:[-*>#]{1,6}[ \t]+)?[*_`]{0,3}"
-# The beginning of a turn of the harness, which the model has invented. `User: 44436` is an answer and not a turn.
+# The beginning of a harness turn that the model has invented. `User: 44436` is an answer and not a turn.
 _INVENTED = re.compile(
     _LEAD + r"(?:observations?|(?:search|execution|code|python) (?:results?|output)"
     r"|(?:user|human)(?![*_ ]{0,3}:[*_`\[ ]*\d))[*_ ]{0,3}:"
@@ -37,8 +37,8 @@ class Turn:
 
     text: the reply without reasoning and without invented turns; prose: the text outside its code. cells, searches: the
     actions, in order. answers: the different answers of the reply; an answer beside an action does not count.
-    complete: the limit on output tokens did not cut the reply. tool_code: the last cell, if it came in a tool call.
-    misplaced: the text was in the reply's reasoning.
+    complete: the reply was not cut at the limit on output tokens. tool_code: the last cell, if it came in a tool call.
+    misplaced: the text comes from the reply's reasoning.
     """
 
     text: str
@@ -56,15 +56,15 @@ class Turn:
 
 
 def answer_form(question: str) -> str | None:
-    """The mark that a question asks to put before the answer, such as `Answer:`, or None."""
+    """Return the mark that the question requires before the answer, such as `Answer:`, or None."""
     return next((found["mark"] for found in _FORM.finditer(question) if not found["label"]), None)
 
 
 def read_turn(reply: str, *, truncated: bool = False, form: str | None = None, tool_code: str | None = None) -> Turn:
     """Split a reply into its parts. Never raises.
 
-    truncated: the limit on output tokens cut the reply. form: see `answer_form`; answers keep it. tool_code: Python in
-    a tool call of the reply; it runs like a block at the end.
+    truncated: the reply was cut at the limit on output tokens. form: see `answer_form`; answers keep it. tool_code:
+    Python in a tool call of the reply, which is run after the blocks.
     """
     text = _without_invented(after_thinking(reply, truncated=truncated))
     reading = read_fences(text)
@@ -86,7 +86,7 @@ def read_turn(reply: str, *, truncated: bool = False, form: str | None = None, t
 
 
 def last_words(turn: Turn) -> tuple[str | None, bool]:
-    """The answer of a forced last reply, and whether it is untagged: prose without the mark of an answer."""
+    """Return the answer of a forced last reply, and True if it is untagged: prose without the mark of an answer."""
     given = [answer for answer in turn.answers if answer]
     if given:
         return given[-1], False
@@ -98,7 +98,7 @@ def last_words(turn: Turn) -> tuple[str | None, bool]:
 
 
 def _without_invented(reply: str) -> str:
-    # Inside a fence, such a line is code or data.
+    # A line inside a fence is code or data.
     kept: list[str] = []
     fenced = False
     for line in reply.split("\n"):
@@ -111,7 +111,7 @@ def _without_invented(reply: str) -> str:
 
 
 def _search_lines(code: str) -> str:
-    """The searches of a cell that does nothing else, one a line; empty for any other cell."""
+    """Return the searches of a cell that has only searches, one per line; empty for any other cell."""
     lines = [_SEARCH_LINE.match(line) for line in code.splitlines() if line.strip()]
     return "\n".join(line[1] for line in lines if line) if all(lines) else ""
 
@@ -142,7 +142,7 @@ def _answers(text: str, form: str | None) -> list[str]:
 
 
 def _bare(answer: str, mark: str) -> str:
-    """The answer without the end of an emphasis that began before its mark."""
+    """Remove the end of an emphasis that began before the answer's mark."""
     emphasis = _EMPHASIS.search(mark)
     if emphasis is None or mark.count(emphasis[0]) != 1:
         return answer

@@ -1,4 +1,4 @@
-"""The metering endpoint: a call tree's models, served in OpenAI's format on loopback to another process."""
+"""The metering endpoint serves a call tree's models to another process, in OpenAI's format on loopback."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MANY = 100_000
 
 
 class MeteredCalls:
-    """Makes the incoming calls through the tree: calls to `root` at depth 0, calls to `sub` at depth 1.
+    """Passes incoming calls to the tree: calls to `root` at depth 0, calls to `sub` at depth 1.
 
     ended: set when no later call can succeed; `end` is the reason. overflow: set if the root's last call was too long.
     """
@@ -39,7 +39,7 @@ class MeteredCalls:
         self._turns = 0
 
     async def call(self, name: str, messages: Sequence[Message]) -> Completion:
-        """Make one call. A failure is a completion without an answer, which the server reports as an error.
+        """Make one call. A failure returns a completion without an answer, which the server reports as an error.
 
         The call continues if its client disconnects, because it is already paid for.
         """
@@ -54,7 +54,7 @@ class MeteredCalls:
             self.overflow = None
         role, depth = (ROOT, 0) if is_root else (SUB, 1)
         try:
-            # No call and no budget is kept for a last call, because the other library does not make one.
+            # Nothing is reserved for a last call, because the other library does not make one.
             reply = await self.tree.call(
                 self.models[name], messages, role=role, depth=depth, parent=self._turn, closing=True
             )

@@ -1,4 +1,4 @@
-"""reference: other RLM implementations, each in its own environment, with our models and our meter."""
+"""reference: other RLM implementations, each in its own environment, with this project's models and meter."""
 
 from __future__ import annotations
 
@@ -31,13 +31,14 @@ _MANY = 1_000_000
 class Reference(Method):
     """Another implementation of the RLM, run in its own process; scripts/setup_reference installs it.
 
-    Its calls go to a metering endpoint on loopback, so that models, limits and records are ours. At a limit, the
-    process is ended without a last call. Its prompts and its answer protocol are unchanged.
+    Its calls go to a metering endpoint on loopback, so that the models, limits and records of this project apply. At a
+    limit, the process is ended without a last call. Its prompts and its answer protocol are unchanged.
 
     library: `rlms`, the reference implementation of the paper's authors, or `dspy`, dspy.RLM. confinement: must be
     `unsafe`, because both run model-written code without a sandbox (dspy with LocalInterpreter, as its default one
-    needs Deno). python: the interpreter of the environment; None is that of setup_reference. max_depth: the
-    depth of rlms; dspy has depth 1. max_iterations: the root's iterations; None is the library's default.
+    needs Deno). python: the interpreter of the environment; None takes the one that setup_reference installs.
+    max_depth: the depth of rlms; dspy has depth 1. max_iterations: the maximum number of root iterations; None is the
+    library's default.
     """
 
     library: Literal["rlms", "dspy"]
@@ -63,10 +64,10 @@ class Reference(Method):
 
     @property
     def interpreter(self) -> Path:
-        """The Python of the library's environment."""
+        """Return the Python interpreter of the library's environment."""
         if self.python:
-            # Absolute, because the process has another working directory. Not resolved, because the link to the
-            # interpreter makes the environment.
+            # Absolute, because the process has another working directory. Not resolved, because a virtual environment
+            # is found by the link to its interpreter.
             return Path(self.python).expanduser().absolute()
         cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
         return cache / "rlm-eval" / "reference" / self.library / "bin" / "python"
@@ -81,7 +82,7 @@ class Reference(Method):
             shutil.rmtree(folder, ignore_errors=True)
 
     async def _drive(self, prompt: Prompt, tree: CallTree, endpoint: MeteringEndpoint, folder: Path) -> CommandResult:
-        """Run the driver until it ends. If no later call can succeed, end it and raise the reason."""
+        """Run the driver until it ends. If no later call can succeed, kill it and raise the reason."""
         limits = tree.meter.limits
         job = {
             "context": prompt.context if isinstance(prompt.context, str) else list(prompt.context),

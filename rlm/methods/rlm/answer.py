@@ -1,4 +1,4 @@
-"""Acceptance of an RLM's answers: each one that the root gives is compared with its session."""
+"""Accepts or rejects the answers of an RLM's root by comparing them with its session."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from rlm.methods.rlm.strategy import Strategy
 from rlm.models.chat import Reply
 from rlm.repl.protocol import Repl, ReplError, UnknownVariable
 
-# The text that Python shows for values without a text, such as functions, modules and generators.
+# Python's default text for values such as functions, modules and generators.
 _OBJECT = re.compile(r"<(?:module|class|function|built-in|(?:bound )?method|[\w.]+ object)\b[^\n]*>")
 
 
 class Acceptance:
-    """Accepts or rejects the answers of one loop; a note in the conversation gives the reason for a rejection.
+    """Accepts or rejects the answers of one loop. A note in the conversation gives the reason for a rejection.
 
     An explicit final answer counts even if a variable of the session differs from it, which `contradicts` records.
-    source: where the accepted answer came from.
+    source: the origin of the accepted answer.
     """
 
     def __init__(self, talk: Conversation, strategy: Strategy, repl: Repl) -> None:
@@ -38,12 +38,12 @@ class Acceptance:
         return Answer(text, truncated=truncated, untagged=untagged)
 
     async def of_cell(self) -> Answer | None:
-        """The answer that a cell has set."""
+        """Return the answer that a cell has set."""
         text = await self._value(self._repl.final())
         return None if text is None else self.accept(text, "cell")
 
     async def beside_code(self, final: Final, reply: Reply, *, failed: bool) -> Answer | None:
-        """A final answer in the same reply as code, which has been run.
+        """Judge a final answer in the same reply as code, after the code has run.
 
         It counts if it names a variable. A literal answer predates the output; it is accepted only if it is repeated.
         """
@@ -58,7 +58,7 @@ class Acceptance:
         return None
 
     async def of_reply(self, final: Final, reply: Reply, *, last: bool = False) -> Answer | None:
-        """The answer of a reply. last: no further turn follows in which the root could be asked about it."""
+        """Judge the answer of a reply. last: no further turn follows in which the root could be asked about it."""
         if last and isinstance(final, Reminder) and final.last_final:
             final = final.last_final
         if isinstance(final, Reminder):
@@ -72,12 +72,12 @@ class Acceptance:
             text = await self._value(self._repl.value(name), name)
             return None if text is None else self.accept(text, "variable")
         if not last and final.name and _names_something(final.text) and final.text not in self._asked_about:
-            # It may be a word, but it looks like a variable that the code has not made, or like the tag's example.
+            # The word looks like a variable that does not exist, or like the placeholder in the tag's example.
             self._asked_about.add(final.text)
             self._talk.note("note_word_or_variable", name=final.text)
             return None
         if not last and final.text not in self._asked_about:
-            # A plan or an expression may be the answer that was asked for. It is accepted when it is repeated.
+            # A plan or an expression may be the requested answer, so it is accepted if it is repeated.
             planned = is_plan(final.text)
             if planned or await self._computes(final.text):
                 self._asked_about.add(final.text)
@@ -87,7 +87,7 @@ class Acceptance:
         return self.accept(final.text, "text", truncated=not final.closed)
 
     async def _value(self, value: Awaitable[str], name: str = "") -> str | None:
-        """A value of the session; None, with a note that gives the reason, if it is no answer."""
+        """Return a value of the session; None, with a note that gives the reason, if it cannot be an answer."""
         try:
             text = await value
         except UnknownVariable as unknown:
@@ -105,7 +105,7 @@ class Acceptance:
         return text
 
     async def _exists(self, name: str) -> bool:
-        """Whether a word is the name of a variable; functions and modules do not count."""
+        """True if a word is the name of a variable; functions and modules do not count."""
         try:
             return _OBJECT.fullmatch(await self._repl.value(name)) is None
         except UnknownVariable:
@@ -114,12 +114,12 @@ class Acceptance:
             return True
 
     async def _computes(self, text: str) -> bool:
-        """Whether the text is an expression over variables of the session, such as `str(count)`."""
+        """True if the text is an expression over variables of the session, such as `str(count)`."""
         names = expression_names(text)
         return any([await self._exists(name) for name in names])
 
     async def _compare(self, text: str) -> None:
-        """Record whether a literal answer differs from the answer that a variable holds."""
+        """Record if a literal answer differs from the answer that a variable holds."""
         if self._strategy.ready:
             try:
                 self.contradicts = (await self._repl.value(self._strategy.ready)).strip() != text.strip()

@@ -1,4 +1,4 @@
-"""The functions of an RLM's session besides llm_query: child RLMs, and tools of the user."""
+"""The functions of an RLM's session besides llm_query: child RLMs and the user's tools."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ToolFailed(Exception):
 
 @dataclass(frozen=True)
 class ToolNote:
-    """The description of a tool for the model: its signature, and the first paragraph of its docstring on one line."""
+    """The description of a tool for the model: its signature and the first paragraph of its docstring, on one line."""
 
     signature: str
     about: str
@@ -53,7 +53,7 @@ def check_tools(tools: Mapping[str, Callable[..., Any]]) -> None:
 
 
 def tool_notes(tools: Mapping[str, Callable[..., Any]]) -> list[ToolNote]:
-    """The description of each tool for the model."""
+    """Return the description of each tool for the model."""
     notes = []
     for name, tool in tools.items():
         about = " ".join((inspect.getdoc(tool) or "a function of this task").split("\n\n")[0].split())
@@ -69,11 +69,11 @@ def host_tools(
     depth: int,
     timeout_s: float,
 ) -> Mapping[str, HostFunction]:
-    """The tools as functions of a session. Synchronous tools run in a thread.
+    """Make the session's functions for the tools. Synchronous tools run in a thread.
 
     A call fails if it takes longer than timeout_s or than the time that the completion has left; its thread cannot be
-    ended, but its result is ignored. Completions that a tool makes are charged to the tree, and make no further call
-    after the tree has ended. Calls raise LimitReached after the tree has stopped.
+    ended, but its result is ignored. Completions that a tool makes are charged to the tree, and cannot make calls after
+    the tree has ended. Calls raise LimitReached after the tree has stopped.
     """
     return {name: _host_tool(name, tool, tree, parent, depth, timeout_s) for name, tool in tools.items()}
 
@@ -122,7 +122,7 @@ def _started(tool: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[st
 
 
 def _in_thread(work: Callable[[], Any]) -> asyncio.Future[Any]:
-    """Run in a new daemon thread: the exit of a pool would wait for a tool that never returns."""
+    """Run in a new daemon thread, because the exit of a thread pool would wait for a tool that never returns."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[Any] = loop.create_future()
 
@@ -153,10 +153,10 @@ def _signature(tool: Callable[..., Any]) -> inspect.Signature:
 
 
 def child_functions(ask: Callable[[Prompt], Awaitable[str]], paid: PaidReplies) -> Mapping[str, HostFunction]:
-    """rlm_query and rlm_query_batched over `ask`, which answers a prompt or raises SubCallFailed.
+    """Make rlm_query and rlm_query_batched over `ask`, which answers a prompt or raises SubCallFailed.
 
     rlm_query(context, query): a context is a string or a list of strings. rlm_query_batched(contexts, queries): one
-    query for all contexts or one for each; or one list of (context, query) pairs. Invalid arguments raise
+    query for all contexts or one for each; alternatively one list of (context, query) pairs. Invalid arguments raise
     SubCallFailed.
     """
 

@@ -1,4 +1,4 @@
-"""The loop of a Recursive Language Model: a root writes code that works on the prompt in a REPL and calls models."""
+"""The loop of a Recursive Language Model: a root writes code that processes the prompt in a REPL and calls models."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ _PROSE = (Reason.NO_CODE, Reason.OTHER_LANGUAGE, Reason.REFUSAL, Reason.CUT)
 
 
 class Loop:
-    """One RLM at work, the root or a child: its session, its conversation and its turns.
+    """The loop of one RLM, the root or a child: its session, its conversation and its turns.
 
-    Its Acceptance decides whether a reply or a cell gives the answer.
+    Its Acceptance decides if a reply or a cell gives the answer.
     """
 
     def __init__(
@@ -94,11 +94,14 @@ class Loop:
             if answer:
                 return _flagged(answer, reply)
             self._send()
-            # A limit that a sub-call reached has stopped the tree, even if the cell caught its exception.
+            # If a sub-call reached a limit, the tree has stopped, even if the cell caught the exception.
             self.tree.meter.check()
 
     async def _take(self, step: Step, reply: Reply) -> Answer | None:
-        """Do what a reply asks for. Returns None to continue, with outputs and notes kept for the next message."""
+        """Execute a reply's step.
+
+        Returns the answer, or None to continue; outputs and notes go into the next message.
+        """
         if not isinstance(step, Cells):
             answer = await self.acceptance.of_reply(step, reply)
             if answer is None:
@@ -114,7 +117,7 @@ class Loop:
     async def _run(
         self, codes: Sequence[str], reply: Reply, timeout_s: float | None = None
     ) -> tuple[Answer | None, bool]:
-        """Run cells up to the first that fails or sets the answer; returns the answer, and whether a cell failed."""
+        """Run cells up to the first that fails or sets the answer. Returns the answer, and True if a cell failed."""
         ran, failed = 0, False
         cells = self.session.run_until_failure(
             codes, parent=self.turn, depth=self.depth, timeout_s=timeout_s, tool_code=reply.tool_code
@@ -133,7 +136,7 @@ class Loop:
         return None, failed
 
     async def _last_turn(self, limit: LimitReached) -> Answer:
-        """The answer of one more call after a limit; the limit is the stop_reason."""
+        """Make one last call after a limit and return its answer, with the limit as stop_reason."""
         if self.depth and self.tree.meter.stopped:
             raise limit
         self.talk.note("last", why=str(limit))
@@ -154,7 +157,7 @@ class Loop:
         return replace(_flagged(answer, reply), stop_reason=limit.reason)
 
     async def _last_answer(self, read: RootReply, reply: Reply) -> Answer | None:
-        """The answer that the last reply gives by a tag or by code."""
+        """Return the answer that the last reply gives by a tag or by code."""
         step = read.step
         if not isinstance(step, Cells):
             return await self.acceptance.of_reply(step, reply, last=True)
@@ -164,7 +167,7 @@ class Loop:
         return answer
 
     def _prose(self, read: RootReply, reply: Reply) -> Answer | None:
-        """The prose of a last reply without a tag, as the answer."""
+        """Return the prose of a last reply without a tag as the answer."""
         step = read.step
         tagged = step.final if isinstance(step, Cells) else not isinstance(step, Reminder) or step.reason not in _PROSE
         if tagged or reply.refused or not read.prose:
@@ -172,7 +175,7 @@ class Loop:
         return self.acceptance.accept(read.prose, "prose", untagged=True)
 
     async def _left_in_session(self) -> Answer | None:
-        """In the protocol `answer_variable`, the content of `answer`, whether it was marked as ready or not."""
+        """In the protocol `answer_variable`, return the content of `answer`, even if it is not marked as ready."""
         if self.rlm.protocol != AnswerProtocol.ANSWER_VARIABLE:
             return None
         try:
@@ -186,14 +189,14 @@ class Loop:
         self.turn = self.tree.trajectory.record("turn", parent=self.parent, depth=self.depth, turn=self.guard.turns)
 
     async def _ask(self) -> Reply:
-        """The next reply of this loop's model."""
+        """Return the next reply of this loop's model."""
         role, messages = SUB if self.depth else ROOT, list(self.talk.messages)
         return await self.tree.shielded(
             self.tree.call(self.model, messages, role=role, depth=self.depth, parent=self.turn)
         )
 
     def _read(self, reply: Reply) -> RootReply:
-        """A reply with its step, which is recorded; the conversation keeps the reply."""
+        """Read the step of a reply and record it; the reply is added to the conversation."""
         read = read_root_reply(
             written(reply)[0], protocol=self.rlm.protocol, truncated=reply.truncated, tool_code=reply.tool_code
         )
@@ -217,7 +220,7 @@ class Loop:
         )  # fmt: skip
 
     async def _child(self, prompt: Prompt) -> str:
-        """A child RLM's answer, or the reply of a plain sub-call if the depth allows no child."""
+        """Return a child RLM's answer, or the reply of a plain sub-call if the depth allows no child."""
         if not self._has_children:
             text = "\n\n".join(part for part in (prompt.context_text, prompt.query) if part)
             return await self.calls.ask(text, depth=self.depth + 1, parent=self.turn)
@@ -236,7 +239,7 @@ class Loop:
         return self.depth + 1 < self.rlm.max_depth
 
     def _watch(self, step: Cells, *, failed: bool) -> None:
-        """Note problems that show over several turns. Raises LimitReached if they continue for too long."""
+        """Add notes about problems that last for several turns. Raises LimitReached if they last too long."""
         if step.cut:
             self.talk.note("note_cut")
         if self.guard.repeated("\n\n".join(step.codes), "\n".join(self.talk.outputs)):
@@ -260,7 +263,7 @@ class Loop:
         self.tree.trajectory.record(kind, parent=self.turn, depth=self.depth, **data)
 
     def _settings(self) -> dict[str, Any]:
-        """The variables that every part of the prompt file may use."""
+        """Return the variables that every part of the prompt file may use."""
         return {
             "protocol": str(self.rlm.protocol),
             "sub_calls": self.rlm.max_depth > 0,
@@ -290,5 +293,5 @@ class Loop:
 
 
 def _flagged(answer: Answer, reply: Reply) -> Answer:
-    """The answer with the flags of the reply that gave it."""
+    """Return the answer with the flags of its reply."""
     return replace(answer, truncated=answer.truncated or reply.truncated, untagged=answer.untagged or written(reply)[1])

@@ -25,16 +25,16 @@ from rlm.tree import CallTree
 class RLM(Method):
     """Recursive Language Model (arXiv:2512.24601).
 
-    The root's own calls have depth 0, the calls of its code have depth 1, the calls of a child's code have depth 2.
+    Calls of the root have depth 0, calls of its code depth 1, calls of a child's code depth 2.
 
     max_depth: 0 is a REPL without sub-calls. 1: `llm_query` is a plain call of sub_model. N > 1: `rlm_query(context,
-    query)` starts a child RLM, with sub_model as its root and its own session; at depth N it is `llm_query`.
-    protocol: `final_tags` as published, or `answer_variable`. prompt: a name below rlm/prompts, or a path.
-    prefix_chars: the characters of the context's beginning that the first message shows; without a query it shows both
-    ends. sub_call_concurrency: plain sub-calls in flight; children_concurrency: concurrent children of one RLM.
-    sub_context_chars: the characters that are stated to fit into a sub-call; None derives them from the sub-model's
-    window. tools, data: functions and plain data that the session has under their names. tool_timeout_s: the time limit
-    of a tool, which runs on the host. repl: settings of the session, see conf/repl.
+    query)` starts a child RLM, with sub_model as its root and its own session; at depth N it is `llm_query`. protocol:
+    `final_tags` as published, or `answer_variable`. prompt: a name below rlm/prompts, or a path. prefix_chars: the
+    characters of the context's beginning that the first message shows; without a query it shows both ends.
+    sub_call_concurrency: the number of plain sub-calls in flight; children_concurrency: that of children of one RLM.
+    sub_context_chars: the number of characters that the prompt states for a sub-call; None derives it from the
+    sub-model's window. tools, data: functions and plain data that the session offers under their names. tool_timeout_s:
+    the time limit of a tool, which runs on the host. repl: settings of the session, see conf/repl.
     """
 
     max_depth: Annotated[int, Ge(0)] = 1
@@ -50,7 +50,7 @@ class RLM(Method):
     repl: ReplSettings | Mapping[str, Any] = field(default_factory=ReplSettings)
 
     def __post_init__(self) -> None:
-        # Before the types are checked, for a message that names the tool.
+        # This check precedes that of the types, for a message that names the tool.
         check_tools(self.tools)
         super().__post_init__()
         check_names(self.data, "data")
@@ -66,7 +66,7 @@ class RLM(Method):
         return await Loop(self, prompt, tree, calls, self.model).run()
 
     def tools_for(self, prompt: Prompt) -> Mapping[str, Callable[..., Any]]:
-        """The tools of a session over this prompt. A subclass may add tools that use its context."""
+        """Return the tools of a session over this prompt. A subclass may add tools that use its context."""
         return self.tools
 
 
@@ -82,7 +82,7 @@ class RLMBm25(RLM):
     def __post_init__(self) -> None:
         super().__post_init__()
         if "search" in self.tools:
-            raise ValueError("tools has 'search': expected other names, as this is the name of the retriever")
+            raise ValueError("tools has 'search': expected another name, because the retriever has this one")
 
     def tools_for(self, prompt: Prompt) -> Mapping[str, Callable[..., Any]]:
         search = Search(lambda: passages(prompt.context, self.passage_chars))

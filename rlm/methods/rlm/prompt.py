@@ -23,13 +23,16 @@ PARTS = frozenset(
     | {f"note_{what}" for what in ("no_value", "empty_answer", "word_or_variable", "plan")}
 )
 _SHOWN_NAMES = 30
-# Characters of each end that are shown if the context holds the question, which is mostly at one of the ends.
+# The number of characters of each end that are shown if the context holds the question, which is mostly at an end.
 END_CHARS = 500
 _LENGTHS = 12
 
 
 def check_prompt(text: PromptFile, settings: Mapping[str, Any]) -> None:
-    """Render every part once with sample values. Raises ValueError for a missing part, PromptError for a variable."""
+    """Render every part once with sample values.
+
+    Raises ValueError for a missing part, PromptError for an unknown variable.
+    """
     missing = sorted(PARTS - set(text.parts))
     if missing:
         raise ValueError(
@@ -62,7 +65,7 @@ class Conversation:
         self._notes: list[str] = []
 
     def words(self, part: str, **variables: Any) -> str:
-        """A part of the prompt file."""
+        """Render a part of the prompt file."""
         return self._text.render(part, **{**self._settings, **variables})
 
     def reply(self, text: str) -> None:
@@ -83,7 +86,8 @@ class Conversation:
     def send(self) -> list[str]:
         """Append outputs and notes as one message, and return the notes.
 
-        If the last message is from the user too, they are added to it: some models refuse consecutive user messages.
+        If the last message is also from the user, they are added to it, because some models reject consecutive user
+        messages.
         """
         if self.outputs:
             text = self.words("output", cells=self.outputs, unrun=self.unrun, notes=self._notes)
@@ -110,7 +114,7 @@ def _listed(variables: Mapping[str, str]) -> str:
 
 
 def describe(prompt: Prompt, prefix_chars: int = 0) -> dict[str, Any]:
-    """The variables of a prompt's part `first`. Their size does not grow with the context.
+    """Return the variables of the prompt's part `first`. Their size does not grow with the context.
 
     prefix_chars: the number of characters shown of the context's beginning. A prompt without a query shows both ends.
     """
@@ -146,7 +150,7 @@ def _lengths(lengths: Sequence[int]) -> str:
 
 
 def bounded(limits: Limits, model: ChatModel) -> Limits:
-    """The limits with max_output_chars reduced so that a cell's output takes about an eighth of the model's window."""
+    """Reduce max_output_chars so that a cell's output takes at most about an eighth of the model's window."""
     if model.context_window is None:
         return limits
     return replace(limits, max_output_chars=min(limits.max_output_chars, max(200, model.context_window // 2)))

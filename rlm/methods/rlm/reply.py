@@ -1,4 +1,4 @@
-"""The step that a root's reply asks for: cells to run, a final answer, or a reminder of what the reply lacks."""
+"""Reads the step in a root's reply: cells to run, a final answer, or a reminder if the reply lacks both."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from rlm.syntax import literal_value, parsed_expression
 
 
 class AnswerProtocol(StrEnum):
-    """How the root gives its answer: by FINAL(...) and FINAL_VAR(...), or by `answer["ready"] = True` in code."""
+    """The form of the root's answer: FINAL(...) and FINAL_VAR(...), or `answer["ready"] = True` in code."""
 
     FINAL_TAGS = "final_tags"
     ANSWER_VARIABLE = "answer_variable"
 
 
 class Reason(StrEnum):
-    """What a reply lacks. A prompt file has a part `remind_REASON` for each reason."""
+    """The reason for a reminder. A prompt file has a part `remind_REASON` for each reason."""
 
     NO_CODE = "no_code"
     OTHER_LANGUAGE = "other_language"
@@ -37,7 +37,10 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True)
 class FinalText:
-    """FINAL(...). name: the text is one bare word, so it may mean a variable; closed: the parenthesis is closed."""
+    """FINAL(...). name: the text is one bare word, so it may be a variable's name.
+
+    closed: the parenthesis is closed.
+    """
 
     text: str
     name: bool = False
@@ -54,7 +57,7 @@ class FinalVariable:
 
 @dataclass(frozen=True)
 class Reminder:
-    """Nothing to run and no answer. last_final: the last of several final answers."""
+    """The reply has no code and no answer. last_final: the last of several final answers."""
 
     reason: Reason
     last_final: FinalText | FinalVariable | None = field(default=None, compare=False)
@@ -84,13 +87,13 @@ class RootReply:
     prose: str
 
 
-# A tag counts at the start of a line, in Markdown emphasis or after a short label. Elsewhere it is only mentioned.
+# A tag counts at the start of a line, in Markdown emphasis or after a short label. Elsewhere it is a mere mention.
 _TAG = re.compile(
     r"^[ \t]*(?:[-*>#]{1,6}[ \t]+)?(?:<\w+>)?[*_`$]{0,4}"
     r"(?i:(?:the )?(?:final )?answer(?: is)?[*_:]{0,5}[ \t]*[*_`$]{0,4})?FINAL(_VAR)? ?\(",
     re.MULTILINE,
 )
-# A chat template's mark of the end of a turn may follow, and a comment.
+# A chat template's end-of-turn mark and a comment may follow.
 _BEHIND_TAG = re.compile(r"[\s*_`$.;,!]*(?:(?:<\|\w+\|>|</\w+>)\s*)*(?:(?:#|//|<-|<!--|←).*)?$")
 _STRING_TOKEN = re.compile(r"\\.|\"\"\"|'''|[\"'()]|\w(?=['\"])", re.DOTALL)
 _PLACEHOLDER = re.compile(
@@ -116,10 +119,10 @@ _EXPRESSION_CHARS = 200
 def read_root_reply(
     reply: str, *, protocol: str = AnswerProtocol.FINAL_TAGS, truncated: bool = False, tool_code: str | None = None
 ) -> RootReply:
-    """The step that a reply asks for. Never raises; takes time linear in the reply's length.
+    """Read the step of a reply. Never raises; takes time linear in the reply's length.
 
-    truncated: the limit on output tokens cut the reply, so that its last block may be incomplete. tool_code: Python in
-    a tool call of the reply; it runs like a block at the end. If the reply has both code and an answer, the answer is
+    truncated: the reply was cut at the limit on output tokens, so its last block may be incomplete. tool_code: Python
+    in a tool call of the reply, which is run after the blocks. If the reply has both code and an answer, the answer is
     in `Cells.final`.
     """
     reading = read_fences(after_thinking(reply, truncated=truncated))
@@ -145,7 +148,7 @@ def _lack(reading: Reading, text: str, truncated: bool) -> Reason:
 
 
 def find_final(text: str) -> Final | None:
-    """The final answer in a text without blocks, or None.
+    """Find the final answer in a text without blocks; None if there is none.
 
     FINAL(...) extends to its closing parenthesis. If it has none and is in the last paragraph, it extends to the end of
     the text. Different answers in one reply are rejected by a Reminder.
@@ -163,7 +166,7 @@ def find_final(text: str) -> Final | None:
 
 
 def _read_tag(text: str, tag: re.Match[str]) -> tuple[int, Final | None]:
-    """The position after a tag and the answer in it; None if the tag is only mentioned."""
+    """Return the position after a tag and its answer; None if the tag is only mentioned."""
     stop, closed = _end_of_final(text, tag.end())
     if stop is None:
         return tag.end(), None
@@ -171,7 +174,7 @@ def _read_tag(text: str, tag: re.Match[str]) -> tuple[int, Final | None]:
 
 
 def _end_of_final(text: str, start: int) -> tuple[int | None, bool]:
-    """The end of the text inside a tag, and whether a parenthesis closes it; None if the tag is only mentioned."""
+    """Return the end of the text in a tag, and True if a parenthesis closes it; None if the tag is only mentioned."""
     stop = _quoted_close(text, start)
     if stop is not None and _ends_line(text, stop + 1):
         return stop, True
@@ -190,7 +193,7 @@ def _end_of_final(text: str, start: int) -> tuple[int | None, bool]:
 
 
 def _quoted_close(text: str, start: int) -> int | None:
-    """The position of the parenthesis that closes a tag; parentheses inside quotes do not count."""
+    """Return the position of the parenthesis that closes a tag; parentheses inside quotes do not count."""
     depth, quote = 1, ""
     for token in _STRING_TOKEN.finditer(text, start):
         mark = token[0]
@@ -232,7 +235,7 @@ def _final(inside: str, *, variable: bool, closed: bool) -> Final:
 
 
 def expression_names(text: str) -> tuple[str, ...]:
-    """The names in a text that is a call, a subscript or an attribute in Python; empty for any other text."""
+    """Return the names in a text that is a Python call, subscript or attribute; empty for any other text."""
     tree = parsed_expression(text) if len(text) <= _EXPRESSION_CHARS else None
     if tree is None or not isinstance(tree.body, ast.Call | ast.Subscript | ast.Attribute):
         return ()
@@ -240,7 +243,7 @@ def expression_names(text: str) -> tuple[str, ...]:
 
 
 def is_plan(text: str) -> bool:
-    """Whether an answer begins like a plan, which models give in place of an answer."""
+    """True if an answer begins like a plan, which models give in place of an answer."""
     return _PLAN.match(text.replace("’", "'")) is not None
 
 
@@ -251,6 +254,6 @@ def _string_literal(text: str) -> str | None:
     try:
         value = literal_value(text)
     except ValueError:
-        # Quotes around several lines or around an apostrophe are not Python, but they are still quotes.
+        # Quotes around several lines or around an apostrophe are not valid Python, but still count as quotes.
         value = None if quote in _APOSTROPHE.sub("", inside) else inside
     return value if isinstance(value, str) else None

@@ -1,4 +1,4 @@
-"""The strategy that a root's cells show: how they first decompose the context, and when an answer was ready."""
+"""Recognises a root's strategy from its cells: the first decomposition of the context, and a ready answer."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _LOOPS = (ast.For, ast.While, ast.FunctionDef, ast.ListComp, ast.GeneratorExp, a
 class Decomposition(StrEnum):
     """The first decomposition of the context.
 
-    whole: a sub-call gets all of it. per_line: its lines one by one. structure: its documents, or parts found by a
-    separator or a parser. keyword_search: search for strings or patterns. fixed_chunks: slices at computed positions in
-    a loop. peek: sizes, and slices outside loops.
+    whole: a sub-call gets the complete context. per_line: its lines one by one. structure: its documents, or parts
+    found by a separator or a parser. keyword_search: search for strings or patterns. fixed_chunks: slices at computed
+    positions in a loop. peek: sizes, and slices outside loops.
     """
 
     WHOLE = "whole"
@@ -36,7 +36,7 @@ class Decomposition(StrEnum):
 class Strategy:
     """Follows the cells of one loop. An answer is ready when a cell sets a variable `answer` or `final_answer`."""
 
-    # The turns for which a ready answer may stay unchanged before the root is asked about it, and before it is stopped.
+    # The number of turns with an unchanged ready answer until the root is asked about it, and until it is stopped.
     PATIENCE = 4
     LAST_PATIENCE = 16
 
@@ -62,19 +62,19 @@ class Strategy:
         self.ready, self.ready_turn = None, None
 
     def overdue(self, turn: int) -> int | None:
-        """The number of turns for which an answer has been ready, once, when it becomes too large; else None."""
+        """Return the number of turns with a ready answer once, when it becomes too large; otherwise None."""
         if self.ready_turn is None or self._asked or turn - self.ready_turn < self.PATIENCE:
             return None
         self._asked = True
         return turn - self.ready_turn
 
     def is_stuck(self, turn: int) -> bool:
-        """Whether an answer has been ready and unchanged for so long that the loop must be stopped."""
+        """True if an answer has been ready and unchanged for so long that the loop must be stopped."""
         return self.ready_turn is not None and turn - self.ready_turn >= self.LAST_PATIENCE
 
 
 def first_decomposition(cells: Sequence[str]) -> Decomposition | None:
-    """The kind of the first cell that does more with `context` than peek at it; if there is none, peek or None.
+    """Return the kind of the first cell that does more with `context` than peek at it; otherwise peek, or None.
 
     For a cell of several kinds, the first in the order of Decomposition counts.
     """
@@ -94,7 +94,7 @@ def first_decomposition(cells: Sequence[str]) -> Decomposition | None:
 
 
 def answer_name(code: str) -> str | None:
-    """The variable for an answer that a cell sets, `answer` or `final_answer`, or None."""
+    """Return the answer variable that a cell sets, `answer` or `final_answer`, or None."""
     tree = parsed(code)
     for node in ast.walk(tree) if tree else ():
         if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store):
@@ -140,7 +140,7 @@ def _kinds_of_call(call: ast.Call, names: set[str]) -> Iterator[Decomposition]:
         newline = any(isinstance(a, ast.Constant) and a.value in ("\n", r"\n") for a in call.args)
         yield Decomposition.PER_LINE if newline else Decomposition.STRUCTURE
     elif (name in _SEARCHES and (of_context or given)) or (name == "search" and owner is None):
-        # `search` without an owner is the retriever of rlm_bm25, which searches the context.
+        # A bare `search` is the retriever of rlm_bm25, which searches the context.
         yield Decomposition.KEYWORD_SEARCH
     elif name == "wrap" and given:
         yield Decomposition.FIXED_CHUNKS
@@ -151,7 +151,7 @@ def _kinds_of_call(call: ast.Call, names: set[str]) -> Iterator[Decomposition]:
 
 
 def _holds_whole(node: ast.expr, names: set[str]) -> bool:
-    """Whether an expression contains the complete context: not sliced, searched or measured."""
+    """True if an expression contains the complete context: not sliced, searched or measured."""
     left = [node]
     while left:
         node = left.pop()
@@ -176,7 +176,7 @@ def _computed(index: ast.expr) -> bool:
 
 
 def _aliases(tree: ast.Module, names: set[str]) -> set[str]:
-    """Names that a cell assigns the context to."""
+    """Return the names to which a cell assigns the context."""
     return {
         target.id
         for node in ast.walk(tree)

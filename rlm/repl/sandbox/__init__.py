@@ -1,1 +1,4 @@
-"""The programs inside: fork server, session process, confinement. They use only the standard library."""
+"""The programs that run inside the sandbox: fork server, session process, confinement.
+
+They use only the standard library.
+"""

@@ -18,20 +18,20 @@ from .output import Output
 
 _FLAGS = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 _MAX_NAMES = 500
-# The last frames of a traceback that are kept: a cell that raises the recursion limit can make a million.
+# The number of last frames of a traceback that are kept. A cell that raises the recursion limit can make a million.
 _MAX_FRAMES = 2000
 _SIZED = (str, bytes, bytearray, list, tuple, dict, set, frozenset, range)
 _AS_ARRAYS = ("numpy", "pandas")
 
 
 class BudgetExceeded(BaseException):
-    """The budget of this task is spent, so no further call can be made. Not an Exception, so that the cell ends."""
+    """The budget of this task is spent, so no further call can be made. A BaseException, so that the cell ends."""
 
     __module__ = "builtins"
 
 
 class SubCallError(RuntimeError):
-    """A call out of the session failed."""
+    """A call to a host function failed."""
 
     __module__ = "builtins"
 
@@ -97,13 +97,13 @@ class Cells:
             del error
 
     def _kept(self, text: str) -> list[Any]:
-        """A text as output is sent: head, tail and number of characters. The host shortens it."""
+        """Return a text in the form of an output: head, tail and number of characters. The host shortens it."""
         output = Output(self._max_output_chars)
         output.write(text)
         return list(output.take())
 
     def unreported(self, error: Exception) -> dict[str, Any]:
-        """The body of `done` for a cell after which the result could not be made, for example by a changed builtin."""
+        """Return the body of `done` for a cell whose result could not be made, as after a change of a builtin."""
         nothing = ["", "", 0]
         return {
             "status": "error",
@@ -116,12 +116,12 @@ class Cells:
         }
 
     def names(self) -> list[str]:
-        """The names of the variables: `context` and those that cells have set."""
+        """Return the names of the variables: `context` and those that cells have set."""
         items = self.namespace.copy().items()
         return sorted(name for name, value in items if self._is_variable(name, value))[:_MAX_NAMES]
 
     def text_of(self, name: str) -> str:
-        """A variable as text. Raises KeyError, and the exceptions of its str()."""
+        """Return a variable as text. Raises KeyError, and the exceptions of its str()."""
         return _as_text(self.namespace[name])
 
     def _run(self, code: types.CodeType | None) -> Any:
@@ -152,7 +152,7 @@ class Cells:
             self._answer_variable()["ready"] = False
 
     def _answer_variable(self) -> dict[Any, Any]:
-        """The dictionary `answer`. If code has replaced it by another value, this value becomes its content."""
+        """Return the dictionary `answer`. If code has replaced it by another value, that value becomes its content."""
         answer = self.namespace.get("answer")
         if not isinstance(answer, dict):
             answer = self.namespace["answer"] = {"content": answer, "ready": False}
@@ -174,7 +174,7 @@ class Cells:
             elif name in self.namespace:
                 self.final = self.text_of(name)
             elif name.isidentifier() and not any(value is name for value in self.namespace.values()):
-                # An identifier that is not the value of a variable is the name of a missing variable.
+                # An identifier that is not the value of a variable must be the name of a missing variable.
                 names = ", ".join(self.names()) or "none"
                 raise NameError(f"FINAL_VAR: there is no variable {name!r}. There are: {names}")
             else:
@@ -230,12 +230,12 @@ class Cells:
 
 
 class _Unparsable(Exception):
-    """A cell that is not Python; the reason is its cause."""
+    """A cell is not Python; the cause of this exception gives the reason."""
 
 
 def _compile(code: str, name: str) -> tuple[types.CodeType | None, types.CodeType | None]:
-    """The cell without a last bare expression, and that expression."""
-    # Python's own line ends, of which str.splitlines has more. Without the last one, carets would be off by one.
+    """Compile the cell without a last bare expression, and that expression."""
+    # Split only at Python's line ends; str.splitlines splits at more. Without the last one, carets would be off by one.
     lines = io.StringIO(f"{code}\n", newline=None).readlines()
     linecache.cache[name] = (len(code), None, lines, name)
     try:
@@ -251,7 +251,7 @@ def _compile(code: str, name: str) -> tuple[types.CodeType | None, types.CodeTyp
 
 
 def _keep_cells(trace: traceback.TracebackException, seen: set[int]) -> None:
-    """Keep only frames of cells, in an exception and in its causes and contexts."""
+    """Keep only the frames of cells in an exception, its causes and its contexts."""
     if id(trace) in seen:
         return
     seen.add(id(trace))
@@ -282,5 +282,8 @@ def _short_type(value: Any) -> str:
 
 
 def _as_text(value: Any) -> str:
-    """A value as the text of an answer; None is empty. Always a plain str, even if __str__ returns a subclass."""
+    """Convert a value to the text of an answer; None is empty.
+
+    Returns a plain str, even if __str__ returns a subclass.
+    """
     return "" if value is None else str.__str__(str(value))

@@ -19,7 +19,7 @@ _DAC_READ_SEARCH = 1 << 2
 _CAPABILITY_VERSION = 0x20080522
 _FIRST_USER, _USERS = 0x70000000, 1 << 28
 _OPEN_FILES = 256
-# Threads of every session besides those of its cells: the main thread and the one that reads the channel.
+# The number of threads of a session besides those of its cells: the main thread and the one that reads the channel.
 _OWN_THREADS = 2
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -29,7 +29,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 class Layout:
     """The files of Python that a session may read.
 
-    folders: of the standard library. hidden: folders below them that it may not read. packages: name to path.
+    folders: those of the standard library. hidden: folders below them that sessions may not read. packages: paths by
+    name.
     """
 
     folders: tuple[str, ...]
@@ -49,7 +50,10 @@ class Layout:
 
 @dataclass(frozen=True)
 class Layers:
-    """The available layers. namespaces: None, or why there are none. landlock: its version, 0 if there is none."""
+    """The available layers. namespaces: None, or the reason why they do not work.
+
+    landlock: its version, 0 if absent.
+    """
 
     namespaces: str | None
     landlock: int
@@ -60,7 +64,7 @@ class Layers:
 
 
 def find_layout(packages: dict[str, str], extras: list[str]) -> Layout:
-    """The layout for this interpreter and the given third-party packages."""
+    """Return the layout for this interpreter and the given third-party packages."""
     folders = tuple(folder for folder in sys.path if Path(folder).is_dir())
     hidden = tuple(f"{folder}/{name}" for folder in folders for name in ("site-packages", "dist-packages"))
     return Layout(folders, tuple(path for path in hidden if Path(path).is_dir()), packages, tuple(extras))
@@ -102,7 +106,7 @@ def confine(layers: Layers, layout: Layout, limits: dict[str, int], *, base_byte
         os.chdir("/")
         threads, capabilities = _user_without_namespaces(layout, number, count)
     limit(limits, base_bytes=base_bytes, threads=threads)
-    # After the change of user, which clears it.
+    # Set after the change of user, which clears it.
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     _keep_capabilities(capabilities)
@@ -124,7 +128,7 @@ def _readable_only(layout: Layout) -> Iterator[tuple[str, int]]:
     for path in (*layout.packages.values(), *layout.extras):
         yield path, landlock.READ
     for folder in layout.folders:
-        # Rights apply to everything below a folder. To leave out hidden folders, the other entries are listed.
+        # Rights apply to everything below a folder. To exclude hidden folders, all other entries are listed.
         yield folder, landlock.LIST
         for entry in os.scandir(folder):
             if entry.path not in layout.hidden:
@@ -134,7 +138,7 @@ def _readable_only(layout: Layout) -> Iterator[tuple[str, int]]:
 def _user_without_namespaces(layout: Layout, number: int, count: int) -> tuple[int | None, int]:
     """Become a separate user if the process is root; returns the limit on threads and the capabilities to keep.
 
-    The kernel counts threads by user, and not those of root. If only root may read Python's files, the new user keeps
+    The kernel counts threads by user, except those of root. If only root may read Python's files, the new user keeps
     the capability to read, which Landlock bounds.
     """
     if os.geteuid() != 0:
@@ -191,7 +195,7 @@ def _check(result: int) -> None:
 
 
 def missing(layers: Layers, machine: str) -> str | None:
-    """The reason in one line why this machine is below the minimum, or None."""
+    """Return why this machine is below the minimum, in one line; None if it is not."""
     if machine not in seccomp.ARCHITECTURES:
         return f"no seccomp filter is known for {machine}"
     if not layers.has_namespaces and not layers.landlock:

@@ -14,7 +14,7 @@ _PATH_BENEATH = 1
 _WRITE_FILE, _READ_FILE, _READ_DIR = 1 << 1, 1 << 2, 1 << 3
 _DEVICES = 1 << 6 | 1 << 9 | 1 << 11  # make a character device, a socket, a block device
 _IOCTL_DEV, _TRUNCATE = 1 << 15, 1 << 14
-# The file rights known to each version of the interface; bit 13 is REFER, 14 TRUNCATE, 15 IOCTL_DEV.
+# The file rights of each version of the interface; bit 13 is REFER, 14 TRUNCATE, 15 IOCTL_DEV.
 _FILE_RIGHTS = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 4: (1 << 15) - 1, 5: (1 << 16) - 1}
 _ALL_NET, _ALL_SCOPES = 0b11, 0b11
 _EXECUTE = 1
@@ -29,14 +29,14 @@ WRITE = ((1 << 15) - 1) & ~_EXECUTE & ~_DEVICES
 
 
 def abi() -> int:
-    """The version of the interface that the kernel offers; 0 if there is none."""
+    """Return the version of the interface that the kernel offers; 0 if there is none."""
     return max(0, _libc.syscall(_CREATE, None, ctypes.c_size_t(0), 1))
 
 
 def restrict(rules: Iterable[tuple[str, int]]) -> None:
     """Restrict the calling thread to the named paths, each with its rights, which apply below a directory as well.
 
-    TCP, signals to other processes and abstract unix sockets are refused too, if the kernel's version supports it.
+    If the kernel's version supports it, TCP, signals to other processes and abstract unix sockets are also refused.
     Requires no_new_privs. Raises OSError.
     """
     version = abi()

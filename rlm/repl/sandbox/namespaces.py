@@ -9,7 +9,7 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 
-# Places of the scratch folder: the first one that hides no file of Python is used.
+# Candidates for the scratch folder. The first one that hides no file of Python is used.
 _SCRATCHES = ("/tmp", "/scratch")
 
 _NEWNS, _NEWUTS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET = (
@@ -19,7 +19,7 @@ _RDONLY, _NOSUID, _NODEV, _NOEXEC, _REMOUNT, _BIND, _REC, _PRIVATE = 1, 2, 4, 8,
 _KEPT_FLAGS = {_NOSUID: _NOSUID, _NODEV: _NODEV, _NOEXEC: _NOEXEC, 1024: 1024, 2048: 2048, 4096: 1 << 21}
 _DETACH = 2
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
-# The new root is built on this directory, which every system has and which nothing here needs.
+# The new root is built on this directory, which every system has and this program does not need.
 _BUILD = "/proc"
 _SCRATCH_FILES = 10_000
 
@@ -43,7 +43,7 @@ def enter() -> None:
 
 
 def scratch_for(readable: Sequence[str]) -> str:
-    """The path of the scratch folder in a root with the readable paths."""
+    """Return the path of the scratch folder in a root with the readable paths."""
     return next(path for path in _SCRATCHES if not any(f"{other}/".startswith(f"{path}/") for other in readable))
 
 
@@ -68,7 +68,7 @@ def build_root(readable: Sequence[str], hidden: Sequence[str]) -> None:
             covers.append(cover)
     for cover in covers:
         _mount(None, _BUILD + cover, None, _REMOUNT | _BIND | _RDONLY | _NOSUID | _NODEV)
-    # Read-only, so that a session cannot change the device's times; a device can be written all the same.
+    # Read-only, so that a session cannot change the device's times. The device itself can still be written.
     _bind(os.devnull, without=_NOSUID | _NOEXEC)
     scratch = scratch_for(readable)
     Path(_BUILD + scratch).mkdir()
@@ -101,7 +101,7 @@ def own_user(user: int) -> None:
 
 
 def available(readable: Sequence[str], hidden: Sequence[str]) -> str | None:
-    """Try all of the above in a separate process; returns None, or the reason why it does not work here."""
+    """Try all of the above in a separate process. Returns None, or the reason why it does not work."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:

@@ -1,4 +1,4 @@
-"""The system calls that a confined session may make: an allow list, as a seccomp filter in classic BPF."""
+"""The system calls that a confined session may make: an allow list as a seccomp filter in classic BPF."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _ALWAYS: dict[str, tuple[int | None, int | None]] = {
     "getsockname": (51, 204), "getpeername": (52, 205),
 }  # fmt: skip
 
-# Landlock does not govern these: allowed only if a mount namespace holds nothing but the session's files.
+# Landlock does not restrict these. They are allowed only if a mount namespace holds only the session's files.
 _OWN_FILES: dict[str, tuple[int | None, int | None]] = {
     "chmod": (90, None), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452), "utimensat": (280, 88),
     "utime": (132, None), "utimes": (235, None), "futimesat": (261, None), "truncate": (76, 45), "creat": (85, None),
@@ -71,7 +71,7 @@ _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _X32_BIT = 0x40000000
 _CLONE_THREAD, _CLONE_FILES = 0x00010000, 0x00000400
 _CLOSE_RANGE_FLAGS = (0, 4)  # without a flag, CLOSE_RANGE_CLOEXEC
-# Not here: F_SETOWN and F_SETSIG, which send any signal to any process of the same user, and F_SETPIPE_SZ.
+# Not allowed: F_SETOWN and F_SETSIG, which can send any signal to any process of the same user, and F_SETPIPE_SZ.
 _FCNTL_COMMANDS = (0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030, 1032, 1034)
 _IOCTL_COMMANDS = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)  # TCGETS TIOCGWINSZ FIONREAD FIONBIO FIO(N)CLEX
 _PRCTL_OPTIONS = (3, 15, 16, 0x53564D41)  # PR_GET_DUMPABLE PR_SET_NAME PR_GET_NAME PR_SET_VMA
@@ -99,7 +99,7 @@ def _high(argument: int) -> Instruction:
 
 
 def _one_of(argument: int, values: tuple[int, ...]) -> list[Instruction]:
-    """Allow if the low half of an argument is one of the values; the kernel reads the argument as an int."""
+    """Allow the call if the low half of an argument is one of the values; the kernel reads the argument as an int."""
     tests = [(_JUMP_EQUAL, len(values) - i, 0, value) for i, value in enumerate(values)]
     return [_low(argument), *tests, _refuse(errno.EPERM), (_RETURN, 0, 0, _ALLOW)]
 
@@ -107,7 +107,7 @@ def _one_of(argument: int, values: tuple[int, ...]) -> list[Instruction]:
 def _conditions(pid: int, own_files: bool) -> list[tuple[tuple[int | None, int | None], list[Instruction]]]:
     allow = (_RETURN, 0, 0, _ALLOW)
     refuse = _refuse(errno.EPERM)
-    # Threads share one table of descriptors, so that the limit on open files bounds them together.
+    # Threads must share one table of descriptors, so that the limit on open files bounds all of them together.
     thread = _CLONE_THREAD | _CLONE_FILES
     thread_only = [_low(0), (_AND, 0, 0, thread), (_JUMP_EQUAL, 1, 0, thread), refuse, allow]
     # Only a pair of connected stream sockets, because a datagram socket can send to any address.
@@ -145,7 +145,7 @@ def _conditions(pid: int, own_files: bool) -> list[tuple[tuple[int | None, int |
 
 
 def program(pid: int, *, own_files: bool, machine: str | None = None) -> bytes:
-    """The filter for the process `pid`.
+    """Return the filter for the process `pid`.
 
     own_files: a mount namespace hides all files that the process may not use. Raises OSError (ENOSYS) for an unknown
     architecture.

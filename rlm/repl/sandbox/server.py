@@ -41,7 +41,7 @@ _DESCRIPTORS = 3
 
 
 class _PackageFinder:
-    """Finds the third-party packages that a cell may import, and no others."""
+    """Finds only the third-party packages that a cell may import."""
 
     def __init__(self, packages: dict[str, str]) -> None:
         self._packages = packages
@@ -57,7 +57,7 @@ class _PackageFinder:
 
 @dataclass(frozen=True)
 class _Plan:
-    """How sessions are confined here. missing: why this machine is below the minimum, or None."""
+    """The confinement of sessions on this machine. missing: the reason why it is below the minimum, or None."""
 
     confined: bool
     layers: confine.Layers
@@ -121,7 +121,7 @@ def _watch(host: int, server: int) -> None:
 def _warm_up(layout: confine.Layout) -> None:
     names = _WARM.split()
     for folder in layout.folders:
-        # Their shared libraries are outside of Python's folders and could not be loaded later.
+        # Imported now, because their shared libraries are outside Python's folders and could not be loaded later.
         names += [path.name.partition(".")[0] for path in Path(folder).glob("lib-dynload/*.so")]
         names += [path.name.partition(".")[0] for path in Path(folder).glob("*.so")]
     for name in names:
@@ -137,7 +137,7 @@ def _serve(control: socket.socket, plan: _Plan, number: int) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     state = {"missing": plan.missing, "namespaces": plan.layers.namespaces, "landlock": plan.layers.landlock}
     sys.path[:] = list(plan.layout.folders)
-    # The command line shows the project's path.
+    # Hidden, because the command line shows the project's path.
     sys.argv[:] = sys.orig_argv[:] = [""]
     gc.collect()
     gc.freeze()
@@ -175,7 +175,7 @@ def _receive(control: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
 
 
 def _announce(channel: int, child: int, state: dict[str, Any]) -> None:
-    """Send the host a descriptor to signal the session, and the state of confinement, before any other message."""
+    """Send the host a descriptor for signals to the session, and the state of confinement, before any other message."""
     try:
         pidfd = os.pidfd_open(child)
     except OSError as error:

@@ -18,7 +18,7 @@ MAX_HEAD_BYTES = 2 << 20
 MAX_TEXT_BYTES = 128 << 20
 MAX_DEPTH = 50
 _SCALARS = (bool, int, float)
-# The plain value of an instance of a subclass, whose own methods are not trusted.
+# Functions that return the plain value of an instance of a subclass, whose own methods are not trusted.
 _PLAIN: tuple[tuple[type, Callable[[Any], Any]], ...] = (
     (str, str.__str__),
     (int, int.__int__),
@@ -36,7 +36,7 @@ class WireError(ValueError):
 
 
 def encode(message: dict[str, Any]) -> bytes:
-    """The frame of a message. Raises TypeError if it is not plain data, ValueError if it is too large."""
+    """Encode a message as a frame. Raises TypeError if it is not plain data, ValueError if it is too large."""
     texts: list[bytes] = []
     head = _dumps(_pack(message, texts, 0)).encode("utf-8", "surrogatepass")
     text = b"".join(texts)
@@ -46,7 +46,7 @@ def encode(message: dict[str, Any]) -> bytes:
 
 
 def sizes(prefix: bytes) -> tuple[int, int]:
-    """The sizes of head and text in bytes. Raises WireError if they exceed the limits."""
+    """Return the sizes of head and text in bytes. Raises WireError if they exceed the limits."""
     head, text = SIZES.unpack(prefix)
     if head > MAX_HEAD_BYTES or text > MAX_TEXT_BYTES:
         raise WireError(f"a frame of {head:,} and {text:,} bytes")
@@ -54,7 +54,7 @@ def sizes(prefix: bytes) -> tuple[int, int]:
 
 
 def decode(head: bytes, text: bytes) -> dict[str, Any]:
-    """The message of a frame. Raises WireError for anything that `encode` does not produce."""
+    """Decode the message of a frame. Raises WireError for anything that `encode` does not produce."""
     try:
         reader = _Reader(text)
         message = reader.unpack(_loads(head.decode("utf-8", "surrogatepass")), 0)

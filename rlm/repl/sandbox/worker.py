@@ -19,7 +19,7 @@ from . import wire
 from .cells import BudgetExceeded, Cells, SubCallError
 
 _CHUNK_CHARS = 1 << 16
-# Freed when memory has run out, so that the end of the cell can still be reported.
+# Reserved memory, freed when memory has run out, so that the end of the cell can still be reported.
 _RESERVE_BYTES = 8 << 20
 _RECEIVE_BYTES = 1 << 20
 _INTERRUPT = {signal.SIGINT}
@@ -56,7 +56,7 @@ class Worker:
             try:
                 request = self._asked.get()
             except Exception:
-                # Raised by a signal handler that a cell has left, while no cell runs.
+                # A signal handler that a cell has installed can raise this while no cell runs.
                 continue
             try:
                 reply = self._do(request)
@@ -107,11 +107,11 @@ class Worker:
         except Exception as error:
             return self._cells.unreported(error)
         finally:
-            # An alarm must not ring in a later cell.
+            # An alarm must not go off in a later cell.
             signal.setitimer(signal.ITIMER_REAL, 0)
 
     def _guarded(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Call a function that runs code of a cell, which an interrupt may stop."""
+        """Call a function that runs code of a cell; an interrupt may stop it."""
         self._running = True
         try:
             return function(*arguments)
@@ -238,7 +238,7 @@ def _utf8_size(text: str) -> int:
 
 
 def _load_context(descriptor: int, documents: int | None) -> str | list[str]:
-    """The context from shared memory: one text, or the u64 byte lengths of `documents` texts and then the texts."""
+    """Load the context from shared memory: one text, or the u64 byte lengths of `documents` texts, then the texts."""
     size = os.fstat(descriptor).st_size
     if not size:
         return "" if documents is None else []
@@ -258,7 +258,7 @@ def _load_context(descriptor: int, documents: int | None) -> str | list[str]:
 
 
 class _Shown:
-    """An annotation or a default, shown as its source text."""
+    """An annotation or a default value, shown as its source text."""
 
     def __init__(self, text: str) -> None:
         self._text = text

@@ -1,4 +1,4 @@
-"""Runs one completion of dspy.RLM: a job as JSON on standard input, {answer} or {error} as JSON at the end.
+"""Runs one completion of dspy.RLM: reads a job as JSON from standard input, and writes {answer} or {error} as JSON.
 
 Runs in the environment of the package dspy.
 """
@@ -29,7 +29,7 @@ def complete(job: dict) -> str:
     from dspy.primitives.local_interpreter import LocalInterpreter
 
     def model(name: str) -> dspy.LM:
-        # No retries and no cache: the client behind the metering endpoint has both.
+        # No retries and no cache, because the client behind the metering endpoint has both.
         return dspy.LM(
             f"openai/{name}", api_base=job["base_url"], api_key=job["api_key"], num_retries=0, cache=False,
             timeout=86_400.0,

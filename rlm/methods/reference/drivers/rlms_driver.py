@@ -1,4 +1,4 @@
-"""Runs one completion of the package rlms: a job as JSON on standard input, {answer} or {error} as JSON at the end.
+"""Runs one completion of the package rlms: reads a job as JSON from standard input, writes {answer} or {error} as JSON.
 
 Runs in the environment of that package, where the module `rlm` is the one of rlms.
 """
@@ -25,7 +25,7 @@ def complete(job: dict) -> str:
     from rlm import RLM
 
     def client(model: str) -> dict:
-        # No retries: the client behind the metering endpoint makes them.
+        # No retries, because the client behind the metering endpoint makes them.
         return {
             "model_name": model, "base_url": job["base_url"], "api_key": job["api_key"], "max_retries": 0,
             "timeout": 86_400.0,

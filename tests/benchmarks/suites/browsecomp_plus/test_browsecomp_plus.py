@@ -114,7 +114,7 @@ def test_more_documents_than_the_collection_has_are_refused():
         ({"world_documents": 60}, "world_documents is 60: expected at least 100"),
         ({"sentences": [5]}, "sentences is [5]: expected"),
         ({"sentences": None}, "sentences is null: expected"),
-        ({"sentences": [9, 3]}, "sentences is [9, 3]: expected the fewest before the most"),
+        ({"sentences": [9, 3]}, "sentences is [9, 3]: expected the minimum before the maximum"),
         ({"source": "hub"}, "canary is empty"),
         ({"source": "x", "canary": "y", "qrels_gold": "/no/such/file"}, "qrels_gold is '/no/such/file'"),
     ],
