@@ -93,8 +93,8 @@ class Judgement:
     reply: str = ""
 
 
-# Judges one response: (question, response, correct answer) -> Judgement.
-Judge = Callable[[str, str, str], Awaitable[Judgement]]
+# Judges one response: (question, response, correct answer) -> Judgement; `rubric=TEXT` adds rules for the judge.
+Judge = Callable[..., Awaitable[Judgement]]
 # An answer that needs no understanding, made from a sample's prompt alone.
 Constant = Callable[[UnlabelledSample], str]
 

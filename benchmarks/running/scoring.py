@@ -69,9 +69,9 @@ class Scorer:
         verdicts: list[Any] = []
         failures: list[ModelError] = []
 
-        async def ask(question: str, response: str, correct_answer: str) -> Any:
+        async def ask(question: str, response: str, correct_answer: str, **more: str) -> Any:
             try:
-                verdicts.append(await opened(question, response, correct_answer))
+                verdicts.append(await opened(question, response, correct_answer, **more))
             except ModelError as error:
                 failures.append(error)
                 raise

@@ -27,6 +27,11 @@ _RESPONSE_CHARS = 200_000
 _RUN_LIMIT = "max_run_"
 _TAG = re.compile(r"<(/?(?:response|question|correct_answer)\b)", re.IGNORECASE)
 
+_RUBRIC = (
+    "\n\nGrade by this rubric. Where it differs from other rules for grading, the rubric has precedence; the form of "
+    "your reply stays as described.\n<rubric>\n{rubric}\n</rubric>"
+)
+
 
 class LlmJudge:
     """Judges with a model, a prompt file with the blocks `system` and `user`, and limits for each response."""
@@ -64,8 +69,8 @@ class OpenJudge:
     prompt: PromptFile
     tree: CallTree
 
-    async def __call__(self, question: str, response: str, correct_answer: str) -> Judgement:
-        """Ask the model once.
+    async def __call__(self, question: str, response: str, correct_answer: str, rubric: str = "") -> Judgement:
+        """Ask the model once. rubric: rules that are added to the system message.
 
         Raises ModelError if the call fails, and LimitReached if the run's budget is spent. The response is then not
         judged, and does not count as wrong.
@@ -74,6 +79,8 @@ class OpenJudge:
         shown = _TAG.sub(r"< \1", response[-_RESPONSE_CHARS:])
         texts = {"question": question, "response": shown, "correct_answer": correct_answer}
         messages = [{"role": role, "content": self.prompt.render(role, **texts)} for role in ("system", "user")]
+        if rubric:
+            messages[0]["content"] += _RUBRIC.format(rubric=rubric.strip())
         try:
             reply = await self.tree.call(self.model, messages, role=JUDGE)
         except LimitReached as refused:

@@ -17,8 +17,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from typing import Any
 
-from benchmarks.sample import Judgement
+from benchmarks.sample import Judge, Judgement
 
 _FIELDS = ("extracted_final_answer", "reasoning", "correct", "confidence")
 
@@ -96,6 +97,26 @@ def _row_as_lines(table: re.Match[str]) -> str:
     if "correct" not in map(str.lower, names):
         return table[0]
     return "\n".join(f"{name}: {value}" for name, value in zip(names, values, strict=False))
+
+
+async def judged_score(
+    judge: Judge, question: str, response: str, correct: str, **more: str
+) -> tuple[float, dict[str, Any]]:
+    """1.0 if the judge calls a response correct, else 0.0, and the details of the judgement.
+
+    An empty response is wrong and not judged. A reply without a verdict counts as wrong and sets `judge_unparsed`.
+    more: further texts for the judge, such as a rubric.
+    """
+    details: dict[str, Any] = {
+        "judged_by": "judge", "judge_verdict": None, "judge_unparsed": False, "judge_confidence": None,
+    }  # fmt: skip
+    if not response.strip():
+        return 0.0, details
+    judgement = await judge(question, response, correct, **more)
+    details["judge_verdict"] = {True: "yes", False: "no", None: "unparsed"}[judgement.correct]
+    details["judge_unparsed"] = judgement.correct is None
+    details["judge_confidence"] = judgement.confidence
+    return float(judgement.correct is True), details
 
 
 def _values(pattern: re.Pattern[str], text: str) -> list[str]:

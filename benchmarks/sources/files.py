@@ -21,8 +21,10 @@ Where = Mapping[str, Any]
 Open = Callable[[], IO[bytes]]
 
 ENDINGS = (".parquet", ".jsonl", ".json", ".jsonl.gz", ".json.gz")
+# A longer row would fill the memory; a gzipped file of a few megabytes can hold one.
+LONGEST_ROW = 1 << 30
 _CHUNK = 1 << 20
-_BATCH_ROWS = 64
+BATCH_ROWS = 64
 _NOT_SPACE = re.compile(r"[^ \t\r\n]")
 
 
@@ -30,8 +32,8 @@ class DataError(ValueError):
     """Data is missing, malformed or unexpected; the message is one line."""
 
 
-def is_data_file(name: str) -> bool:
-    return name.lower().endswith(ENDINGS)
+def is_data_file(name: str, endings: tuple[str, ...] = ENDINGS) -> bool:
+    return name.lower().endswith(endings)
 
 
 def iter_rows(
@@ -74,11 +76,11 @@ def _hashable(value: Any) -> Any:
     return value if isinstance(value, Hashable) else repr(value)
 
 
-def _missing(where: str, columns: Sequence[str], found: Collection[str]) -> DataError | None:
-    missing = [column for column in columns if column not in found]
-    if not missing:
-        return None
-    return DataError(f"{where} has no column {', '.join(missing)}; its columns: {', '.join(map(str, found)) or 'none'}")
+def check_columns(where: str, columns: Collection[str], found: Collection[str]) -> None:
+    """Raise DataError if columns are missing."""
+    if missing := [column for column in columns if column not in found]:
+        names = ", ".join(map(str, found)) or "none"
+        raise DataError(f"{where} has no column {', '.join(missing)}; its columns: {names}")
 
 
 # --- parquet
@@ -93,8 +95,7 @@ def _parquet_rows(
     try:
         parquet = pq.ParquetFile(file)
         needed = list(dict.fromkeys([*columns, *where]))
-        if error := _missing(name, needed, parquet.schema_arrow.names):
-            raise error
+        check_columns(name, needed, parquet.schema_arrow.names)
         columns = [*columns, *(column for column in optional if column in parquet.schema_arrow.names)]
         for index in range(parquet.num_row_groups):
             if all(_may_hold(parquet, index, column, values) for column, values in where.items()):
@@ -133,7 +134,7 @@ def _row_group_rows(
         if not any(keep):
             return
     start = 0
-    for batch in parquet.iter_batches(batch_size=_BATCH_ROWS, row_groups=[group], columns=list(columns)):
+    for batch in parquet.iter_batches(batch_size=BATCH_ROWS, row_groups=[group], columns=list(columns)):
         rows = range(batch.num_rows)
         picked = [i for i in rows if keep[start + i]] if keep is not None else list(rows)
         start += batch.num_rows
@@ -147,22 +148,28 @@ def _row_group_rows(
 def _json_rows(
     name: str, file: IO[bytes], columns: Sequence[str], where: dict[str, frozenset], optional: Sequence[str]
 ) -> Iterator[Row]:
-    lower = name.lower()
-    if lower.endswith(".gz"):
-        file, lower = cast(IO[bytes], gzip.GzipFile(fileobj=file)), lower.removesuffix(".gz")
-    values = _lines(name, file) if lower.endswith(".jsonl") else _values(name, file)
-    for line, row in values:
-        place = f"{name}, line {line}"
-        if not isinstance(row, dict):
-            raise DataError(f"{place} is a {type(row).__name__}: expected an object")
-        if error := _missing(place, list(dict.fromkeys([*columns, *where])), row):
-            raise error
+    if name.lower().endswith(".gz"):
+        file = cast(IO[bytes], gzip.GzipFile(fileobj=file))
+    for place, row in json_objects(name, file):
+        check_columns(place, list(dict.fromkeys([*columns, *where])), row)
         if all(_hashable(row[column]) in values for column, values in where.items()):
             yield {column: row[column] for column in (*columns, *optional) if column in row}
 
 
+def json_objects(name: str, file: IO[bytes]) -> Iterator[tuple[str, Row]]:
+    """The objects of an unpacked jsonl or json file, each with its place."""
+    is_jsonl = name.lower().removesuffix(".gz").endswith(".jsonl")
+    for line, row in _lines(name, file) if is_jsonl else _values(name, file):
+        place = f"{name}, line {line}"
+        if not isinstance(row, dict):
+            raise DataError(f"{place} is a {type(row).__name__}: expected an object")
+        yield place, row
+
+
 def _lines(name: str, file: IO[bytes]) -> Iterator[tuple[int, Any]]:
-    for number, line in enumerate(file, 1):
+    for number, line in enumerate(iter(lambda: file.readline(LONGEST_ROW + 1), b""), 1):
+        if len(line) > LONGEST_ROW:
+            raise DataError(f"{name}, line {number} has more than {LONGEST_ROW:,} bytes: expected shorter lines")
         if line.strip():
             try:
                 yield number, json.loads(line)
@@ -240,6 +247,8 @@ class _Scanner:
         self._at = to
 
     def _read(self) -> bool:
+        if len(self._text) - self._at > LONGEST_ROW:
+            raise self.error(f"a value has more than {LONGEST_ROW:,} characters: expected shorter values")
         # Doubling the buffer keeps the work linear in the size of a value.
         waiting = self._text[self._at :]
         chunk = b"" if self._ended else self._file.read(max(_CHUNK, len(waiting)))

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.sources.files import DataError, Open, Row, Where, is_data_file, iter_rows, local_opener, one_line
+from benchmarks.sources.files import (
+    ENDINGS,
+    DataError,
+    Open,
+    Row,
+    Where,
+    is_data_file,
+    iter_rows,
+    local_opener,
+    one_line,
+)  # fmt: skip
+from benchmarks.sources.tables import placed_rows
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -31,25 +43,29 @@ class HubError(DataError):
 class HubData:
     """A data set on the hub at one commit.
 
-    files: patterns of the files to read; empty for all files of the split.
+    files: patterns of the files to read; empty for all files of the split. subset: the configuration of the data set;
+    None is its default.
     """
 
     repo: str
     revision: str
     split: str = "train"
     files: tuple[str, ...] = ()
+    subset: str | None = None
 
 
 @dataclass(frozen=True)
 class Source:
     """The rows of one data set.
 
-    where: `hub`, or the path of a file or folder. hub: the data set. key: the configuration key, for messages.
+    where: `hub`, or the path of a file or folder. hub: the data set. key: the configuration key, for messages. endings:
+    of the files of a folder that are read.
     """
 
     where: str
     hub: HubData
     key: str
+    endings: tuple[str, ...] = ENDINGS
 
     def rows(
         self,
@@ -78,6 +94,11 @@ class Source:
             condition = f" with {_describe(match)}" if match else ""
             raise DataError(f"{self.origin}: found {found} rows{condition}: expected {expected}")
 
+    def placed_rows(self, columns: Sequence[str], required: Sequence[str] = ()) -> Iterator[tuple[str, Row]]:
+        """All rows with their places, as `benchmarks.sources.tables.placed_rows`. Raises DataError."""
+        for name, opener in self._files():
+            yield from placed_rows(name, opener, columns, required)
+
     def table(
         self,
         columns: Sequence[str],
@@ -86,26 +107,8 @@ class Source:
         types: Mapping[str, ColumnType] | None = None,
     ) -> Dataset:
         """The same rows as a memory-mapped `datasets.Dataset`: read once, then any row is available in microseconds."""
-        import datasets
-
         contents = repr((self.identity(), list(columns), sorted(map(str, (match or {}).items())), str(types)))
-        fingerprint = hashlib.sha256(contents.encode()).hexdigest()[:32]
-        shown = datasets.is_progress_bar_enabled()
-        datasets.disable_progress_bars()
-        try:
-            make = partial(self.rows, columns, match, count, types)
-            # A row can have megabytes, so batches are small.
-            return datasets.Dataset.from_generator(make, fingerprint=fingerprint, writer_batch_size=_WRITER_ROWS)
-        except datasets.exceptions.DatasetGenerationError as error:
-            cause = error.__cause__
-            if isinstance(cause, DataError):
-                raise cause from None
-            raise DataError(f"{self.origin} cannot be prepared: {one_line(cause or error)}") from error
-        except OSError as error:
-            raise DataError(f"{self.origin} cannot be written to the cache of `datasets`: {one_line(error)}") from error
-        finally:
-            if shown:
-                datasets.enable_progress_bars()
+        return as_table(partial(self.rows, columns, match, count, types), contents, self.origin)
 
     @property
     def origin(self) -> str:
@@ -115,7 +118,13 @@ class Source:
     def identity(self) -> dict[str, Any]:
         """The identity of the data: the revision, or the names and hashes of local files."""
         if self.where == HUB:
-            return {"source": HUB, "repo": self.hub.repo, "revision": self.hub.revision, "split": self.hub.split}
+            subset = {"subset": self.hub.subset} if self.hub.subset else {}
+            return {
+                "source": HUB,
+                "repo": self.hub.repo,
+                "revision": self.hub.revision,
+                "split": self.hub.split,
+            } | subset
         files = {name: _file_sha256(path) for name, path in self._local_paths()}
         return {"source": "local", "repo": self.hub.repo, "files_sha256": files}
 
@@ -127,20 +136,69 @@ class Source:
     def _local_paths(self) -> list[tuple[str, Path]]:
         root = Path(self.where).expanduser()
         if root.is_file():
-            if not is_data_file(root.name):
+            if not is_data_file(root.name, self.endings):
                 raise DataError(
                     f"{self.key} is {self.where!r}: expected a parquet, jsonl or json file, or a folder of them"
                 )
             return [(str(root), root)]
         if not root.is_dir():
             raise DataError(f"{self.key} is {self.where!r}: expected 'generated', 'hub', or an existing file or folder")
-        inside = sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.is_file() and is_data_file(p.name))
+        inside = sorted(
+            str(p.relative_to(root)) for p in root.rglob("*") if p.is_file() and is_data_file(p.name, self.endings)
+        )
         chosen = _choose(inside, self.hub)
         if not chosen:
             raise DataError(
                 f"{self.key} is {self.where!r}: expected a folder with parquet, jsonl or json files of this data"
             )
         return [(str(root / name), root / name) for name in chosen]
+
+
+def pinned(hub: HubData, key: str) -> HubData:
+    """The data set at the commit that its revision, a branch or a tag, stands for now. Raises DataError."""
+    if re.fullmatch(r"[0-9a-f]{40}", hub.revision):
+        return hub
+    import huggingface_hub
+
+    try:
+        info = huggingface_hub.HfApi().dataset_info(hub.repo, revision=hub.revision, timeout=20)
+    except Exception as error:
+        raise _unreachable(hub, key, error) from error
+    return replace(hub, revision=info.sha or hub.revision)
+
+
+def as_table(
+    make_rows: Callable[[], Iterator[Row]], contents: str, origin: str, columns: Mapping[str, str] | None = None
+) -> Dataset:
+    """Rows as a memory-mapped `datasets.Dataset`, written once and then read from the cache of `datasets`.
+
+    contents: identifies the rows in the cache. origin: the name of the data in messages. columns: name -> type
+    (`string`, `int64` or `strings`); by default the types are those of the first rows. Raises DataError.
+    """
+    import datasets
+
+    kinds = {"strings": datasets.List(datasets.Value("string"))}
+    features = (
+        datasets.Features({n: kinds.get(k) or datasets.Value(k) for n, k in columns.items()}) if columns else None
+    )
+    fingerprint = hashlib.sha256(contents.encode()).hexdigest()[:32]
+    shown = datasets.is_progress_bar_enabled()
+    datasets.disable_progress_bars()
+    try:
+        # A row can have megabytes, so batches are small.
+        return datasets.Dataset.from_generator(
+            make_rows, features=features, fingerprint=fingerprint, writer_batch_size=_WRITER_ROWS
+        )
+    except datasets.exceptions.DatasetGenerationError as error:
+        cause = error.__cause__
+        if isinstance(cause, DataError):
+            raise cause from None
+        raise DataError(f"{origin} cannot be prepared: {one_line(cause or error)}") from error
+    except OSError as error:
+        raise DataError(f"{origin} cannot be written to the cache of `datasets`: {one_line(error)}") from error
+    finally:
+        if shown:
+            datasets.enable_progress_bars()
 
 
 def _choose(names: Sequence[str], hub: HubData) -> list[str]:
@@ -178,7 +236,7 @@ def _split_files(hub: HubData) -> list[str]:
     # `datasets` derives the files of a split from the data set's card and layout.
     import datasets
 
-    builder = datasets.load_dataset_builder(hub.repo, revision=hub.revision)
+    builder = datasets.load_dataset_builder(hub.repo, hub.subset, revision=hub.revision)
     split = (builder.config.data_files or {}).get(hub.split)
     if split is None:
         present = ", ".join(map(str, builder.config.data_files or {})) or "none"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.sample import Judge, Score
+from benchmarks.scoring.judgement import judged_score
 
 # The official agents generate at most 10,000 tokens by default.
 MAX_ANSWER_TOKENS = 10_000
@@ -52,14 +53,8 @@ async def score_answer(target: BrowseTarget, answer: str | None, judge: Judge | 
     }
     value = match
     if judge is not None:
-        details |= {"judged_by": "judge", "judge_verdict": None, "judge_unparsed": False, "judge_confidence": None}
-        value = 0.0
-        if text.strip():
-            judgement = await judge(target.question, text, target.answer)
-            value = float(judgement.correct is True)
-            details["judge_verdict"] = {True: "yes", False: "no", None: "unparsed"}[judgement.correct]
-            details["judge_unparsed"] = judgement.correct is None
-            details["judge_confidence"] = judgement.confidence
+        value, judged = await judged_score(judge, target.question, text, target.answer)
+        details |= judged
     return Score(value, float(contained), bool(_EXACT_ANSWER.search(text)), stated, details)
 
 

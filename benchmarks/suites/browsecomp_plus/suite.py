@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Any
@@ -13,6 +11,7 @@ from typing import Annotated, Any
 from annotated_types import Ge, Le, MinLen
 
 from benchmarks.sample import Constant, Judge, Sample, SampleInfo, Score, UnlabelledSample
+from benchmarks.scoring.guesses import NAME, YEAR, all_of, most_frequent
 from benchmarks.sources.draws import Draws
 from benchmarks.sources.hub import GENERATED, HUB, HubData, Source
 from benchmarks.suites.browsecomp_plus.collection import Collection, choose_documents
@@ -118,9 +117,9 @@ class BrowseCompPlus:
         """Return no answer, the most frequent year and name in the first documents, and a flood of all their years."""
         return [
             lambda sample: "Exact Answer: unknown",
-            lambda sample: f"Exact Answer: {_most_frequent(sample, _YEAR)}",
-            lambda sample: f"Exact Answer: {_most_frequent(sample, _NAME)}",
-            lambda sample: f"Exact Answer: {', '.join(sorted(set(_YEAR.findall(_start(sample)))))}",
+            lambda sample: f"Exact Answer: {most_frequent(sample, YEAR)}",
+            lambda sample: f"Exact Answer: {most_frequent(sample, NAME)}",
+            lambda sample: f"Exact Answer: {', '.join(all_of(sample, YEAR))}",
         ]
 
     def target_of(self, row: Mapping[str, Any]) -> BrowseTarget:
@@ -141,21 +140,3 @@ class BrowseCompPlus:
             "query_ids": query_ids,
             "query_ids_sha256": hashlib.sha256("\n".join(query_ids).encode()).hexdigest(),
         } | self._data.provenance()
-
-
-_YEAR = re.compile(r"\b1[0-9]{3}\b|\b20[0-9]{2}\b")
-_NAME = re.compile(r"\b[A-Z][a-z]+ [A-Z][a-z]+\b")
-_READ_CHARS = 200_000
-
-
-def _start(sample: UnlabelledSample) -> str:
-    """Return the start of the context, which may have megabytes."""
-    text, context = "", sample.prompt.context
-    for document in [context] if isinstance(context, str) else context:
-        text += document[: _READ_CHARS - len(text)]
-    return text
-
-
-def _most_frequent(sample: UnlabelledSample, pattern: re.Pattern[str]) -> str:
-    counts = Counter(pattern.findall(_start(sample)))
-    return max(sorted(counts), key=counts.__getitem__, default="unknown")

@@ -5,11 +5,12 @@ from __future__ import annotations
 from itertools import islice
 
 from benchmarks.sample import Sample, SampleInfo
+from benchmarks.scoring.choice import LETTERS
 from benchmarks.sources.draws import Draws
 from benchmarks.sources.files import DataError
 from benchmarks.suites.codeqa.corpus import CodeCorpus, Piece, SourceFile
 from benchmarks.suites.codeqa.facts import facts_of
-from benchmarks.suites.codeqa.prompt import LAYOUT, LETTERS, AnswerForm, query_of
+from benchmarks.suites.codeqa.prompt import LAYOUT, AnswerForm, query_of
 from benchmarks.suites.codeqa.questions import KINDS, SMALL, CodeQuestion, can_ask
 from benchmarks.suites.codeqa.scorer import CodeTarget
 from rlm.prompt import Prompt

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from benchmarks.sample import Score
-from benchmarks.suites.codeqa.prompt import LETTERS
+from benchmarks.scoring.choice import LETTERS
 from benchmarks.suites.codeqa.scorer import CodeTarget
 
 # The complete answer is one number, with Markdown, quotes, brackets or a full stop around it.

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from benchmarks.scoring.choice import LETTERS, stated
 from rlm.prompt import Message
 
 # The marks of the choices: LongBench-v2 has letters, the paper has numbers from 0.
 AnswerForm = Literal["letters", "numbers"]
-LETTERS = "ABCD"
 NUMBERS = "0123"
 
 _FRAME = "Below is code. Read it, then answer the question after it.\n\n<text>\n{context}\n</text>\n\n{query}"
@@ -33,4 +33,4 @@ def query_of(question: str, choices: Sequence[str], form: AnswerForm = "letters"
 
 def answer_of(letter: str, form: AnswerForm = "letters") -> str:
     """Format an answer as the prompt asks for it."""
-    return f"The correct answer is ({letter})" if form == "letters" else NUMBERS[LETTERS.index(letter)]
+    return stated(letter) if form == "letters" else NUMBERS[LETTERS.index(letter)]

@@ -6,9 +6,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from benchmarks.sample import Sample, SampleInfo
+from benchmarks.scoring.choice import LETTERS
 from benchmarks.sources.files import DataError
 from benchmarks.sources.hub import HubData, Source
-from benchmarks.suites.codeqa.prompt import LAYOUT, LETTERS, LONGBENCH_ENDING, AnswerForm, query_of
+from benchmarks.suites.codeqa.prompt import LAYOUT, LONGBENCH_ENDING, AnswerForm, query_of
 from benchmarks.suites.codeqa.scorer import CodeTarget
 from rlm.prompt import Prompt
 

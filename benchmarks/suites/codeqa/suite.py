@@ -11,11 +11,12 @@ from typing import Annotated, Any
 from annotated_types import Ge, Le, MinLen
 
 from benchmarks.sample import Constant, Judge, Sample, SampleInfo, Score, UnlabelledSample
+from benchmarks.scoring.choice import LETTERS
 from benchmarks.sources.hub import GENERATED
 from benchmarks.suites.codeqa.corpus import CodeCorpus
 from benchmarks.suites.codeqa.generator import GENERATOR, SHORTEST, generated_sample, kind_of
 from benchmarks.suites.codeqa.number_scorer import score_number
-from benchmarks.suites.codeqa.prompt import LETTERS, NUMBERS, AnswerForm, answer_of
+from benchmarks.suites.codeqa.prompt import NUMBERS, AnswerForm, answer_of
 from benchmarks.suites.codeqa.rows import REVISION, LongBenchRows
 from benchmarks.suites.codeqa.scorer import CodeTarget, score_answer
 from benchmarks.suites.settings import EACH_ONCE, LONGEST, Encoding, SampleCount

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.sample import Score
+from benchmarks.scoring.texts import final_answer
 from benchmarks.suites.oolong.gold import COMPARISON, DATE, LABEL, NUMERIC, USER, Gold, read_date
 from benchmarks.suites.oolong.questions import WindowQuestion
 from benchmarks.suites.oolong.windows import LABELS, Lines, written_labels
@@ -26,7 +27,6 @@ _FORMS = {
     USER: r"User: *\d+",
     DATE: r"Date: *\d{1,2}/\d{1,2}/\d{4}",
 }
-_MARK = re.compile(r"\b(?:label|answer|user|date)s?\b *(?::|\bis\b)", re.IGNORECASE)
 _INTEGER = re.compile(r"(?<![\d.,])-?\d{1,3}(?:,\d{3})+(?![\d,])|-?\d+")
 
 
@@ -93,7 +93,7 @@ def official_score(gold: Gold, answer: str) -> float:
 
 def lenient_score(gold: Gold, answer: str) -> float:
     """Score while ignoring letter case, full stops, thousands separators and words around the value."""
-    value, text = gold.value, _final(answer)
+    value, text = gold.value, final_answer(answer)
     if isinstance(value, datetime.datetime):
         date = read_date(text.rstrip("."))
         return float(date is not None and date.date() == value.date())
@@ -162,14 +162,6 @@ def _closeness(value: Any, prediction: str) -> float:
         return float(0.75 ** abs(int(value) - int(prediction)))
     except (ValueError, TypeError, OverflowError):
         return 0.0
-
-
-def _final(answer: str) -> str:
-    """Return the text after the last `Answer:` or similar mark, or else the last line, without Markdown."""
-    text = re.sub(r"[*\[\]`_'\"]", "", answer.strip())
-    marks = list(_MARK.finditer(text))
-    tail = text[marks[-1].end() :].strip() if marks else ""
-    return tail.splitlines()[0].strip() if tail else (text.splitlines() or [""])[-1].strip()
 
 
 def _only(choices: Sequence[str], text: str) -> str | None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.sample import Score
+from benchmarks.scoring.sets import SetCounts
 from benchmarks.suites.oolong_pairs.conditions import GoldPairs
 
 # The official pattern.
@@ -30,32 +30,6 @@ _OTHER_BRACKETS = str.maketrans({"[": "(", "]": ")", "{": "(", "}": ")", "<": "(
 # Answers that state an empty set.
 _NONE = re.compile(r"\b(?:none|empty|no (?:\w+ ){0,4}pairs?)\b|^\W*$", re.IGNORECASE)
 _BARE_LINE = re.compile(r"^[^\d\n]{0,8}(\d+)(?: *(?:[,;&/|–-]|and) *| +)(\d+)[^\d\n]{0,3}$", re.MULTILINE)
-
-
-@dataclass(frozen=True)
-class PairCounts:
-    """The comparison of a set of predicted pairs with the gold pairs.
-
-    predicted: distinct pairs, ignoring the order within a pair. right: predicted pairs that are gold.
-    """
-
-    predicted: int
-    right: int
-    gold: int
-
-    @property
-    def precision(self) -> float:
-        return self.right / self.predicted if self.predicted else float(not self.gold)
-
-    @property
-    def recall(self) -> float:
-        return self.right / self.gold if self.gold else float(not self.predicted)
-
-    @property
-    def f1(self) -> float:
-        """The F1 score: 1.0 if both sets are empty, 0.0 if only one is."""
-        total = self.predicted + self.gold
-        return 2 * self.right / total if total else 1.0
 
 
 def score_answer(gold: GoldPairs, answer: str | None) -> Score:
@@ -87,7 +61,7 @@ def score_answer(gold: GoldPairs, answer: str | None) -> Score:
     )
 
 
-def count_pairs(text: str, gold: GoldPairs) -> PairCounts:
+def count_pairs(text: str, gold: GoldPairs) -> SetCounts:
     """Compare the pairs in a text, in the official form, with the gold. Millions of pairs take seconds."""
     # Sized by an upper bound of the number of pairs; the operating system provides only the pages that are used.
     codes = np.empty(text.count("("), dtype=np.int64)
@@ -109,7 +83,7 @@ def count_pairs(text: str, gold: GoldPairs) -> PairCounts:
         block = block[np.diff(block, prepend=codes[start - 1] if start else -1) != 0]
         predicted += len(block)
         right += _holding(gold, place(block // _SMALL), place(block % _SMALL))
-    return PairCounts(predicted, right, len(gold))
+    return SetCounts(predicted, right, len(gold))
 
 
 def _right(pairs: set[tuple[int, int]], gold: GoldPairs, place: Callable[[NDArray], NDArray[np.int64]]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from benchmarks.sample import Score
+from benchmarks.scoring.texts import contains, contains_loosely
 
 # RULER generates 128 tokens for an answer.
 MAX_ANSWER_TOKENS = 128
@@ -22,11 +23,7 @@ def score_answer(target: str, answer: str | None) -> Score:
     text, value = answer or "", target.lower()
     pattern = _UUID if _UUID.fullmatch(target) else _NUMBER
     found = list(dict.fromkeys(match.group().lower() for match in pattern.finditer(text)))
-    right = float(value in text.lower())
-    lenient = max(right, float(_without_separators(value) in _without_separators(text)))
+    right = float(contains(text, target))
+    lenient = max(right, float(contains_loosely(text, target)))
     prediction = found[0] if len(found) == 1 else text.strip()[:200]
     return Score(right, lenient, len(found) == 1, prediction, {"exact": float(text.strip().lower() == value)})
-
-
-def _without_separators(text: str) -> str:
-    return re.sub(r"[\s,._'-]", "", text.lower())

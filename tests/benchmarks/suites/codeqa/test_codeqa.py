@@ -15,8 +15,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.suites.codeqa.prompt import LETTERS
-from benchmarks.suites.codeqa.scorer import CodeTarget, lenient_letter, official_letter
+from benchmarks.scoring.choice import LETTERS, lenient_letter, official_letter
+from benchmarks.suites.codeqa.scorer import CodeTarget
 from benchmarks.suites.codeqa.suite import CodeQA
 from rlm.models.tokens import count_tokens
 from rlm.validation import make

@@ -1,0 +1,101 @@
+"""Rows of a user's own table with the place of each: parquet, jsonl, json and csv, also gzipped."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import gzip
+import io
+import shutil
+import tempfile
+import zlib
+from collections.abc import Collection, Iterator
+from typing import IO, cast
+
+from benchmarks.sources.files import (
+    BATCH_ROWS,
+    ENDINGS,
+    LONGEST_ROW,
+    DataError,
+    Open,
+    Row,
+    check_columns,
+    json_objects,
+    one_line,
+)
+
+TABLE_ENDINGS = (*ENDINGS, ".csv", ".parquet.gz", ".csv.gz")
+
+
+def placed_rows(
+    name: str, open_file: Open, columns: Collection[str], required: Collection[str] = ()
+) -> Iterator[tuple[str, Row]]:
+    """The rows of one file with the place of each, such as `rows.jsonl, line 3`, reduced to those `columns` it has.
+
+    name: ends in one of TABLE_ENDINGS. required: columns that every row must have. The values of a csv file are
+    strings; an empty cell is None. Memory is bounded as in `iter_rows`. Raises DataError.
+    """
+    lower = name.lower()
+    try:
+        with open_file() as opened:
+            file = cast(IO[bytes], gzip.GzipFile(fileobj=opened)) if lower.endswith(".gz") else opened
+            if lower.removesuffix(".gz").endswith(".parquet"):
+                # Parquet is read from its end, so a gzipped file is unpacked first.
+                with tempfile.TemporaryFile() if lower.endswith(".gz") else contextlib.nullcontext(file) as seekable:
+                    if seekable is not file:
+                        shutil.copyfileobj(file, seekable)
+                        seekable.seek(0)
+                    yield from _placed_parquet(name, seekable, columns, required)
+            elif lower.removesuffix(".gz").endswith(".csv"):
+                yield from _placed_csv(name, file, columns, required)
+            else:
+                for place, row in json_objects(name, file):
+                    check_columns(place, required, row)
+                    yield place, {column: row[column] for column in columns if column in row}
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise DataError(f"{name} cannot be read: {one_line(error)}") from error
+
+
+def _placed_parquet(
+    name: str, file: IO[bytes], columns: Collection[str], required: Collection[str]
+) -> Iterator[tuple[str, Row]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        parquet = pq.ParquetFile(file)
+        check_columns(name, required, parquet.schema_arrow.names)
+        present = [column for column in parquet.schema_arrow.names if column in columns]
+        number = 0
+        for batch in parquet.iter_batches(batch_size=BATCH_ROWS, columns=present):
+            for row in batch.to_pylist():
+                number += 1
+                yield f"{name}, row {number}", row
+    except pa.ArrowException as error:
+        raise DataError(f"{name} is not a valid parquet file: {one_line(error)}") from error
+
+
+def _placed_csv(
+    name: str, file: IO[bytes], columns: Collection[str], required: Collection[str]
+) -> Iterator[tuple[str, Row]]:
+    before = csv.field_size_limit(LONGEST_ROW)
+    # Other tools begin a file with a byte order mark.
+    lines = csv.reader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""), strict=True)
+    start = 1
+    try:
+        header = next(lines, [])
+        if len(set(header)) < len(header):
+            raise DataError(f"{name}, line 1: the header names a column twice: expected each column once")
+        check_columns(f"{name}, line 1", required, header)
+        start = lines.line_num + 1
+        for cells in lines:
+            place, start = f"{name}, line {start}", lines.line_num + 1
+            if not cells:
+                continue
+            if len(cells) != len(header):
+                raise DataError(f"{place}: {len(cells)} cells: expected {len(header)}, as in the header")
+            yield place, {c: cell or None for c, cell in zip(header, cells, strict=True) if c in columns}
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise DataError(f"{name}, line {start} is not CSV: {error}") from error
+    finally:
+        csv.field_size_limit(before)

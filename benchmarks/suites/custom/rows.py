@@ -1,0 +1,189 @@
+"""Samples from a user's table: a jsonl, json, csv or parquet file, a folder of them, or a data set of the hub."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.sample import SampleInfo
+from benchmarks.scoring.choice import ALL_LETTERS
+from benchmarks.scoring.named import Gold, NamedScorer
+from benchmarks.sources.files import DataError, is_data_file
+from benchmarks.sources.hub import HUB, HubData, Source, as_table, pinned
+from benchmarks.sources.tables import TABLE_ENDINGS
+from benchmarks.suites.custom.columns import Cells, Columns, found
+from benchmarks.suites.custom.contexts import context_key, context_of, files_sha256, read_files
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+_REPO = re.compile(r"[\w.-]+/[\w.-]+")
+_STORED = {
+    "sample_id": "string", "cluster": "string", "group": "string", "length": "int64", "question": "string",
+    "answers": "strings", "choices": "strings", "texts": "strings", "files": "strings", "many": "bool",
+}  # fmt: skip
+_SMALL = ["sample_id", "cluster", "group", "length"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row, checked. context: one text, or a list of documents."""
+
+    question: str
+    gold: Gold
+    context: str | tuple[str, ...]
+
+
+class CustomRows:
+    """The rows of a table, read and checked on first use. Raises DataError, which names file, line and column.
+
+    data: the path of a file or folder, or the name of a data set of the hub. hub: revision, split and subset of the
+    latter. root: the folder of files that rows name; None is that of the data. misfit: the expectation that answers of
+    a row do not meet; empty if they do.
+    """
+
+    def __init__(
+        self,
+        key: str,
+        data: str,
+        hub: HubData,
+        root: str | None,
+        columns: Columns,
+        scorer: NamedScorer,
+        misfit: Callable[[Gold], str],
+    ) -> None:
+        self._key, self._data, self._hub, self._columns = key, data, hub, columns
+        self._scorer, self._misfit = scorer, misfit
+        self._root = Path(root).expanduser() if root is not None else None
+        if self._root is not None and not self._root.is_dir():
+            raise ValueError(f"root is {root!r}: expected an existing folder, or null")
+
+    @cached_property
+    def infos(self) -> dict[str, SampleInfo]:
+        """The samples by id, in the order of the rows."""
+        return {
+            row["sample_id"]: SampleInfo(row["sample_id"], row["cluster"], row["group"], "unknown", row["length"])
+            for row in self._table.select_columns(_SMALL)
+        }
+
+    def row(self, sample_id: str) -> Row:
+        row = self._table[self._places[sample_id]]
+        texts = row["texts"] or read_files(row["files"])
+        context = tuple(texts) if row["many"] else texts[0]
+        return Row(row["question"], Gold(tuple(row["answers"]), row["question"], tuple(row["choices"])), context)
+
+    def identity(self) -> dict[str, object]:
+        """The identity of the data, with a hash of the files that rows name."""
+        named = [path for row in self._table.select_columns(["files"]) for path in row["files"]]
+        files = {"context_files": len(set(named)), "context_files_sha256": files_sha256(named)} if named else {}
+        return self._source.identity() | {"rows": len(self._table), "columns": self._columns.renamed()} | files
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {sample_id: place for place, sample_id in enumerate(self.infos)}
+
+    @cached_property
+    def _source(self) -> Source:
+        path = Path(self._data).expanduser()
+        if path.exists():
+            if path.is_file() and not is_data_file(path.name, TABLE_ENDINGS):
+                raise DataError(f"{self._key}.source is {self._data!r}: expected a file that ends in {_endings()}")
+            return Source(self._data, replace(self._hub, repo=path.name), f"{self._key}.source", TABLE_ENDINGS)
+        if _REPO.fullmatch(self._data) and not is_data_file(self._data, TABLE_ENDINGS):
+            return Source(HUB, pinned(self._hub, f"{self._key}.source"), f"{self._key}.source", TABLE_ENDINGS)
+        raise DataError(
+            f"{self._key}.source is {self._data!r}: expected an existing file or folder ({_endings()}), or the name of a "
+            "data set of the hub, such as owner/name"
+        )
+
+    @cached_property
+    def _table(self) -> Dataset:
+        source = self._source
+        identity = source.identity()
+        contents = repr(("custom-1", identity, self._columns, self._scorer.id, str(self._root), self._data))
+        return as_table(self._rows, contents, source.origin, _STORED)
+
+    def _rows(self) -> Iterator[dict[str, Any]]:
+        names = self._columns.named()
+        required = [names["question"], names["answer"]]
+        heads = {name.partition(".")[0] for name in names.values()} | set(names.values())
+        unseen, ids, number = dict(self._columns.renamed()), {}, 0
+        dotted = [name.partition(".")[0] if "." in name else name for name in required]
+        for place, row in self._source.placed_rows(sorted(heads), dotted):
+            number += 1
+            unseen = {purpose: name for purpose, name in unseen.items() if found(row, name) is None}
+            cells = Cells(place, row, names, packed=place.rpartition(", ")[0].lower().endswith((".csv", ".csv.gz")))
+            made = self._made(cells, number)
+            first = ids.setdefault(made["sample_id"], place)
+            if first != place:
+                raise DataError(
+                    f"{place}: column {names.get('id')} is {made['sample_id']!r} as in {first}: expected each id once"
+                )
+            yield made
+        if not number:
+            raise DataError(f"{self._source.origin} has no rows: expected at least one")
+        if unseen:
+            purpose, name = next(iter(unseen.items()))
+            raise DataError(
+                f"{self._key}.columns.{purpose} is {name!r}: no row of {self._source.origin} has that column"
+            )
+
+    def _made(self, cells: Cells, number: int) -> dict[str, Any]:
+        context = context_of(cells, self._root or self._folder(cells.place))
+        question = cells.text("question")
+        gold = self._gold(cells, question)
+        return {
+            "sample_id": cells.label("id") or f"custom-{number:04d}",
+            "cluster": cells.label("cluster") or context_key(context),
+            "group": cells.label("group") or "all",
+            "length": cells.count("length"),
+            "question": question,
+            "answers": list(gold.answers),
+            "choices": list(gold.choices),
+        } | context
+
+    def _folder(self, place: str) -> Path | None:
+        """The folder of the file that a row is from; None for rows of the hub."""
+        return None if self._source.where == HUB else Path(place.rpartition(", ")[0]).parent
+
+    def _gold(self, cells: Cells, question: str) -> Gold:
+        is_choice, is_set = self._scorer.id.startswith("choice"), self._scorer.id.startswith("set_f1")
+        choices: tuple[str, ...] = ()
+        if is_choice:
+            expected = f"a list of 2 to {len(ALL_LETTERS)} different texts"
+            choices = tuple(cells.texts("choices", expected))
+            if not 2 <= len(choices) <= len(ALL_LETTERS) or len(set(choices)) < len(choices):
+                raise cells.error("choices", expected)
+        elif cells.get("choices") is not None:
+            raise cells.error(
+                "choices", f"null, since only {self._key}.scorer=choice shows them; {self._key}.columns.choices=null "
+                "leaves the column out",
+            )  # fmt: skip
+        answers = cells.texts("answer", "text, a number, or a list of them")
+        if not answers and not is_set:
+            raise cells.error("answer", "at least one answer; only the scorer set_f1 takes an empty list")
+        gold = Gold(tuple(answers), question, choices)
+        if is_choice:
+            gold = replace(gold, answers=tuple(letter_of(answer, choices) or answer for answer in answers))
+        if expected := self._scorer.expected(gold):
+            raise cells.error("answer", f"{expected} ({self._key}.scorer)")
+        if expected := self._misfit(gold):
+            raise cells.error("answer", expected)
+        return gold
+
+
+def letter_of(answer: str, choices: tuple[str, ...]) -> str | None:
+    """The letter of a choice, given as `B`, `b`, `(B)` or by its text; None if that is not exactly one choice."""
+    letters = ALL_LETTERS[: len(choices)] if choices else ALL_LETTERS
+    bare = answer.strip().strip("().").upper()
+    named = {bare} if len(bare) == 1 and bare in letters else set()
+    named |= {letter for letter, text in zip(letters, choices, strict=False) if text.strip() == answer.strip()}
+    return named.pop() if len(named) == 1 else None
+
+
+def _endings() -> str:
+    return ", ".join(sorted(TABLE_ENDINGS, key=len))
