@@ -106,7 +106,7 @@ class Benchmark(Protocol):
     each run. protected: its texts must not appear in reports, logs or trajectories in the clear.
 
     A suite may also declare `max_answer_tokens`: answers are cut to that many tokens before they are scored. None, or
-    no such attribute, is no limit.
+    no such attribute, is no limit. `needs_judge`: a run without a judge is refused.
     """
 
     name: str

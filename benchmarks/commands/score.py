@@ -20,7 +20,7 @@ from benchmarks.config.errors import ConfigError
 from benchmarks.config.schema import RunConfig
 from benchmarks.running.budget import check_judge_prices, run_budget
 from benchmarks.running.model_set import ModelSet
-from benchmarks.running.samples import load_benchmarks
+from benchmarks.running.samples import check_judge, load_benchmarks
 from benchmarks.running.scoring import BudgetSpent, Scorer, ScorerFault
 from benchmarks.sample import Benchmark, target_json
 from benchmarks.sources.files import one_line
@@ -46,10 +46,12 @@ def main(argv: Sequence[str]) -> int:
 async def _score_file(config: RunConfig, name: str, file: Path) -> int:
     check_judge_prices(config)
     models = ModelSet(config, None)
-    benchmarks, infos = load_benchmarks(config)
+    benchmarks, infos = load_benchmarks(config, may_be_empty=True)
     scores, sample_ids, failed = [], [], []
     try:
-        scorer = Scorer(models.judge(), run_budget(config))
+        judge = models.judge()
+        check_judge(benchmarks, judge)
+        scorer = Scorer(judge, run_budget(config))
         scoring = _Scoring(benchmarks[name], infos[name], scorer, config.concurrency.samples)
         async for where, result in scoring.rows(read_rows(file)):
             if isinstance(result, Exception):

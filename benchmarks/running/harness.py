@@ -17,7 +17,7 @@ from benchmarks.running.fill_rows import call_rows, failed_row, planned_columns,
 from benchmarks.running.journal import Record
 from benchmarks.running.model_set import ModelSet
 from benchmarks.running.rows import Key
-from benchmarks.running.samples import SampleCache, load_benchmarks
+from benchmarks.running.samples import SampleCache, check_judge, load_benchmarks
 from benchmarks.running.scoring import RUN_BUDGET, BudgetSpent, Scored, Scorer, ScorerFault
 from benchmarks.sample import Benchmark, Sample, Score
 from benchmarks.sources.protect import seal
@@ -60,6 +60,7 @@ class Harness:
             raise ConfigError(f"the plan has {planned:,} samples over all methods and epochs: expected {MAX_PLANNED:,}")
         self._model_set = ModelSet(config, store, read_also)
         self.models, self.judge = self._model_set.roles(), self._model_set.judge()
+        check_judge(self.benchmarks, self.judge)
         self.methods = build_methods(config, self.models)
         self._scorer = Scorer(self.judge, self.budget)
         self._samples = SampleCache(self.benchmarks, keep=config.concurrency.samples)

@@ -62,7 +62,9 @@ def prompt_tokens(sample: Sample) -> int:
     return sum(map(count_tokens, documents)) + count_tokens(sample.prompt.query)
 
 
-def load_benchmarks(config: RunConfig) -> tuple[dict[str, Benchmark], dict[str, dict[str, SampleInfo]]]:
+def load_benchmarks(
+    config: RunConfig, *, may_be_empty: bool = False
+) -> tuple[dict[str, Benchmark], dict[str, dict[str, SampleInfo]]]:
     """The benchmarks of a configuration and, for each, the samples of the run by id. Raises ConfigError."""
     benchmarks = {name: target.build() for name, target in config.benchmark.items()}
     infos = {}
@@ -70,6 +72,10 @@ def load_benchmarks(config: RunConfig) -> tuple[dict[str, Benchmark], dict[str, 
         try:
             infos[name] = {info.sample_id: info for info in benchmark.infos()[: config.limit]}
             _check(benchmark, infos[name])
+            if not infos[name] and not may_be_empty:
+                raise ConfigError(f"benchmark.{name} has no samples: expected data, as in benchmark.{name}.source=FILE")
+        except ConfigError:
+            raise
         except RowError as error:
             raise ConfigError(f"benchmark.{name}: {error}") from error
         except (ValueError, ArithmeticError, OSError) as error:
@@ -78,6 +84,13 @@ def load_benchmarks(config: RunConfig) -> tuple[dict[str, Benchmark], dict[str, 
             # The benchmark can be a plug-in, which raises anything.
             raise ConfigError(f"benchmark.{name}: infos() raised {one_line(error)}") from error
     return benchmarks, infos
+
+
+def check_judge(benchmarks: Mapping[str, Benchmark], judge: object | None) -> None:
+    """Raise ConfigError if a benchmark needs a judge and there is none."""
+    for name, benchmark in benchmarks.items():
+        if judge is None and getattr(benchmark, "needs_judge", False):
+            raise ConfigError(f"judge is none: expected a judge, such as judge=gpt_4_1, which benchmark.{name} needs")
 
 
 def _check(benchmark: Benchmark, infos: Mapping[str, SampleInfo]) -> None:

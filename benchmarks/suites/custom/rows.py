@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -42,8 +42,7 @@ class CustomRows:
     """The rows of a table, read and checked on first use. Raises DataError, which names file, line and column.
 
     data: the path of a file or folder, or the name of a data set of the hub. hub: revision, split and subset of the
-    latter. root: the folder of files that rows name; None is that of the data. misfit: the expectation that answers of
-    a row do not meet; empty if they do.
+    latter. root: the folder of files that rows name; None is that of the data.
     """
 
     def __init__(
@@ -54,10 +53,11 @@ class CustomRows:
         root: str | None,
         columns: Columns,
         scorer: NamedScorer,
-        misfit: Callable[[Gold], str],
+        max_answer_tokens: int | None,
     ) -> None:
         self._key, self._data, self._hub, self._columns = key, data, hub, columns
-        self._scorer, self._misfit = scorer, misfit
+        self._scorer, self._most_tokens = scorer, max_answer_tokens
+        self._kind = scorer.id.partition("-")[0]
         self._root = Path(root).expanduser() if root is not None else None
         if self._root is not None and not self._root.is_dir():
             raise ValueError(f"root is {root!r}: expected an existing folder, or null")
@@ -96,41 +96,37 @@ class CustomRows:
         if _REPO.fullmatch(self._data) and not is_data_file(self._data, TABLE_ENDINGS):
             return Source(HUB, pinned(self._hub, f"{self._key}.source"), f"{self._key}.source", TABLE_ENDINGS)
         raise DataError(
-            f"{self._key}.source is {self._data!r}: expected an existing file or folder ({_endings()}), or the name of a "
-            "data set of the hub, such as owner/name"
+            f"{self._key}.source is {self._data!r}: expected an existing file or folder ({_endings()}), or the name of "
+            "a data set of the hub, such as owner/name"
         )
 
     @cached_property
     def _table(self) -> Dataset:
         source = self._source
         identity = source.identity()
-        contents = repr(("custom-1", identity, self._columns, self._scorer.id, str(self._root), self._data))
-        return as_table(self._rows, contents, source.origin, _STORED)
+        settings = self._columns, self._scorer.id, self._most_tokens, str(self._root), self._data
+        return as_table(self._rows, repr(("custom-1", identity, settings)), source.origin, _STORED)
 
     def _rows(self) -> Iterator[dict[str, Any]]:
         names = self._columns.named()
-        required = [names["question"], names["answer"]]
+        required = [name for name in (names["question"], names["answer"]) if "." not in name]
         heads = {name.partition(".")[0] for name in names.values()} | set(names.values())
         unseen, ids, number = dict(self._columns.renamed()), {}, 0
-        dotted = [name.partition(".")[0] if "." in name else name for name in required]
-        for place, row in self._source.placed_rows(sorted(heads), dotted):
+        for place, row in self._source.placed_rows(sorted(heads), required):
             number += 1
             unseen = {purpose: name for purpose, name in unseen.items() if found(row, name) is None}
             cells = Cells(place, row, names, packed=place.rpartition(", ")[0].lower().endswith((".csv", ".csv.gz")))
             made = self._made(cells, number)
             first = ids.setdefault(made["sample_id"], place)
             if first != place:
-                raise DataError(
-                    f"{place}: column {names.get('id')} is {made['sample_id']!r} as in {first}: expected each id once"
-                )
+                raise cells.error("id", f"each id once; {first} has the same")
             yield made
         if not number:
             raise DataError(f"{self._source.origin} has no rows: expected at least one")
         if unseen:
             purpose, name = next(iter(unseen.items()))
-            raise DataError(
-                f"{self._key}.columns.{purpose} is {name!r}: no row of {self._source.origin} has that column"
-            )
+            where = f"{self._key}.columns.{purpose} is {name!r}"
+            raise DataError(f"{where}: expected a column of {self._source.origin}; no row has it")
 
     def _made(self, cells: Cells, number: int) -> dict[str, Any]:
         context = context_of(cells, self._root or self._folder(cells.place))
@@ -151,7 +147,7 @@ class CustomRows:
         return None if self._source.where == HUB else Path(place.rpartition(", ")[0]).parent
 
     def _gold(self, cells: Cells, question: str) -> Gold:
-        is_choice, is_set = self._scorer.id.startswith("choice"), self._scorer.id.startswith("set_f1")
+        is_choice = self._kind == "choice"
         choices: tuple[str, ...] = ()
         if is_choice:
             expected = f"a list of 2 to {len(ALL_LETTERS)} different texts"
@@ -164,16 +160,27 @@ class CustomRows:
                 "leaves the column out",
             )  # fmt: skip
         answers = cells.texts("answer", "text, a number, or a list of them")
-        if not answers and not is_set:
+        if not answers and self._kind != "set_f1":
             raise cells.error("answer", "at least one answer; only the scorer set_f1 takes an empty list")
         gold = Gold(tuple(answers), question, choices)
         if is_choice:
             gold = replace(gold, answers=tuple(letter_of(answer, choices) or answer for answer in answers))
         if expected := self._scorer.expected(gold):
             raise cells.error("answer", f"{expected} ({self._key}.scorer)")
-        if expected := self._misfit(gold):
-            raise cells.error("answer", expected)
+        if too_long := self._too_long(gold):
+            raise cells.error("answer", too_long)
         return gold
+
+    def _too_long(self, gold: Gold) -> str:
+        """The expectation that an answer of more tokens than are scored does not meet; empty if all fit."""
+        most = self._most_tokens
+        # A token has at least one byte; the length of a pattern is not that of an answer.
+        if most is None or self._kind == "regex" or sum(len(one.encode()) for one in gold.answers) <= most:
+            return ""
+        from rlm.models.tokens import count_tokens
+
+        tokens = max(map(count_tokens, gold.answers))
+        return f"at most {most} tokens, not {tokens} ({self._key}.max_answer_tokens)" if tokens > most else ""
 
 
 def letter_of(answer: str, choices: tuple[str, ...]) -> str | None:

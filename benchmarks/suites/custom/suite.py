@@ -11,8 +11,8 @@ from annotated_types import Ge, MinLen
 from benchmarks.sample import Constant, Judge, Sample, SampleInfo, Score, UnlabelledSample
 from benchmarks.scoring.named import Gold, named_scorer
 from benchmarks.sources.hub import HubData
-from benchmarks.suites.codeqa.prompt import query_of
 from benchmarks.suites.custom.columns import Columns, scalar
+from benchmarks.suites.custom.prompt import query_of
 from benchmarks.suites.custom.rows import CustomRows, letter_of
 from rlm.prompt import Prompt
 
@@ -24,8 +24,8 @@ class Custom:
 
     source: the path of a file or folder, or the name of a data set of the hub, which `revision`, `split` and `subset`
     belong to; None has no samples, for `rlm-eval score`. scorer: a name of `benchmarks.scoring.named`, or
-    `MODULE:FUNCTION`. instruction: the text after each question; `auto` is that of the scorer. max_answer_tokens: `auto`
-    is that of the scorer. root: the folder of files that rows name.
+    `MODULE:FUNCTION`. instruction: the text after each question. `auto` stands for the scorer's own
+    instruction and `max_answer_tokens`. root: the folder of files that rows name.
     """
 
     protected = False
@@ -56,7 +56,9 @@ class Custom:
         self._rows: CustomRows | None = None
         if source is not None:
             hub = HubData(source, revision, split, subset=subset)
-            self._rows = CustomRows(f"benchmark.{name}", source, hub, root, columns, self._scorer, self._misfit)
+            self._rows = CustomRows(
+                f"benchmark.{name}", source, hub, root, columns, self._scorer, self.max_answer_tokens
+            )
 
     def infos(self) -> Sequence[SampleInfo]:
         return list(self._rows.infos.values()) if self._rows else []
@@ -65,8 +67,7 @@ class Custom:
         if self._rows is None:
             raise KeyError(sample_id)
         info, row = self._rows.infos[sample_id], self._rows.row(sample_id)
-        asked = query_of(row.question, row.gold.choices) if row.gold.choices else row.question.strip()
-        query = "\n\n".join(filter(None, [asked, self._instruction.strip()]))
+        query = query_of(row.question, row.gold.choices, self._instruction)
         return Sample(info, Prompt(row.context, query), row.gold)
 
     async def score(self, target: Gold, answer: str | None, judge: Judge | None = None) -> Score:
@@ -103,13 +104,3 @@ class Custom:
     def provenance(self) -> Mapping[str, Any]:
         made_of = {"scorer": self._scorer.id, "instruction": self._instruction}
         return made_of | (self._rows.identity() if self._rows else {"source": None})
-
-    def _misfit(self, gold: Gold) -> str:
-        """The expectation that an answer of more tokens than are scored does not meet."""
-        most = self.max_answer_tokens
-        if most is None or self.metric == "regex" or sum(len(answer.encode()) for answer in gold.answers) <= most:
-            return ""
-        from rlm.models.tokens import count_tokens
-
-        tokens = max(map(count_tokens, gold.answers))
-        return f"at most {most} tokens, not {tokens}; see max_answer_tokens" if tokens > most else ""

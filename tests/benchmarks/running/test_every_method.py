@@ -16,9 +16,9 @@ BENCHMARKS = sorted(path.stem for path in (ROOT / "conf" / "benchmark").glob("*.
 REFERENCES = ["reference_rlms", "reference_dspy"]
 AGENTS = [name for name in METHODS if name.startswith(("agent_cli", "claude", "codex", "opencode"))]
 SIZES = [
-    "limit=1", "benchmark.sniah.lengths=[1024]", "benchmark.oolong.lengths=[1024]",
-    "benchmark.oolong_pairs.lengths=[1024]", "benchmark.codeqa.lengths=[1024]", "benchmark.codeqa.samples=1",
-    "benchmark.codeqa.packages=[packaging,anyio,click]", "benchmark.browsecomp_plus.documents=[5]",
+    "limit=1", "benchmark.custom.source=rows.jsonl", "benchmark.sniah.lengths=[1024]",
+    "benchmark.oolong.lengths=[1024]", "benchmark.oolong_pairs.lengths=[1024]", "benchmark.codeqa.lengths=[1024]",
+    "benchmark.codeqa.samples=1", "benchmark.codeqa.packages=[packaging,anyio,click]", "benchmark.browsecomp_plus.documents=[5]",
     "benchmark.browsecomp_plus.queries=1", "benchmark.browsecomp_plus.world_documents=50",
     "benchmark.browsecomp_plus.sentences=[8,16]", "method.rlm_depth3.prompt=recursive/compact-v1",
     "method.rlm_depth2.prompt=recursive/compact-v1", "method.rlm.prompt=recursive/compact-v1",
@@ -88,6 +88,8 @@ for line in lines:
 def words(in_folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Overrides for a run of everything, with stand-ins for the agents and for the reference libraries."""
     (in_folder / "script.jsonl").write_text("\n".join(map(json.dumps, RULES)))
+    row = {"question": "Which number?", "answer": "42", "context": "Nothing to see. " * 250}
+    (in_folder / "rows.jsonl").write_text(json.dumps(row))
     (in_folder / "bin").mkdir()
     fakes = ROOT / "tests" / "rlm" / "methods" / "reference" / "fake_rlms"
     programs = {name: AGENT.format(python=sys.executable, lines=json.dumps(said)) for name, said in PRINTS.items()}
