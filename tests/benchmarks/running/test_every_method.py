@@ -18,7 +18,8 @@ AGENTS = [name for name in METHODS if name.startswith(("agent_cli", "claude", "c
 SIZES = [
     "limit=1", "benchmark.custom.source=rows.jsonl", "benchmark.sniah.lengths=[1024]",
     "benchmark.oolong.lengths=[1024]", "benchmark.oolong_pairs.lengths=[1024]", "benchmark.codeqa.lengths=[1024]",
-    "benchmark.codeqa.samples=1", "benchmark.codeqa.packages=[packaging,anyio,click]", "benchmark.browsecomp_plus.documents=[5]",
+    "benchmark.codeqa.samples=1", "benchmark.codeqa.packages=[packaging,anyio,click]",
+    "benchmark.browsecomp_plus.documents=[5]",
     "benchmark.browsecomp_plus.queries=1", "benchmark.browsecomp_plus.world_documents=50",
     "benchmark.browsecomp_plus.sentences=[8,16]", "method.rlm_depth3.prompt=recursive/compact-v1",
     "method.rlm_depth2.prompt=recursive/compact-v1", "method.rlm.prompt=recursive/compact-v1",
