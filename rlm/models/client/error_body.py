@@ -13,11 +13,12 @@ MAX_TEXT = 20_000
 _MAX_DEPTH = 6
 # Paths of an error in a body, outermost first. Azure, LiteLLM and gateways wrap the error of a provider.
 _WRAPPERS = ("error", "errors", "innererror", "inner_error", "metadata", "raw", "details", "detail", "fault", "cause",
-             "provider_specific_fields", "base_resp", "upstream", "violations", "output")  # fmt: skip
+             "provider_specific_fields", "base_resp", "upstream", "violations", "output", "promptFeedback")  # fmt: skip
 _MESSAGES = ("message", "Message", "msg", "error_msg", "err_msg", "errmsg", "error_message", "errorMessage", "detail",
-             "error_description", "status_msg", "faultstring", "reason", "title", "description", "raw")  # fmt: skip
+             "error_description", "status_msg", "error", "errors", "faultstring", "reason", "title", "description",
+             "raw")  # fmt: skip
 _CODES = ("code", "type", "status", "reason", "error_code", "err_code", "errorCode", "status_code", "error_type",
-          "quotaId", "quota_limit", "finish_reason", "__type")  # fmt: skip
+          "quotaId", "quota_limit", "finish_reason", "__type", "blockReason")  # fmt: skip
 
 
 @dataclass
@@ -51,10 +52,11 @@ def read_error(body: object) -> ErrorBody:
         if not found.param and isinstance(holder.get("param"), str):
             found.param = holder["param"]
         sentences += [text for key in _MESSAGES if (text := _sentence(holder, key))]
-    sentences += _bare_texts(body)
+    sentences += [text for text in body if isinstance(text, str)] if isinstance(body, list) else []
     # A wrapper often repeats the message of the error that it wraps.
     kept = [text for place, text in enumerate(sentences) if not any(text in other for other in sentences[:place])]
     # vLLM repeats the request behind `input` in the text of its message.
+    found.codes |= {code.lower() for text in kept for code in re.findall(r"\blitellm\.(\w+)", text)}
     found.words = re.sub(r"['\"]input['\"]\s*:.*", "", " ".join(kept), flags=re.S)[:MAX_TEXT]
     found.message = found.words or _shortened(body)
     return found
@@ -73,12 +75,19 @@ def _mappings(value: object, depth: int) -> Iterator[Mapping[str, Any]]:
     elif isinstance(value, Mapping):
         yield value
         for key in (*_WRAPPERS, "message"):
-            if isinstance(value.get(key), Mapping | list | str):
-                yield from _mappings(value[key], depth + 1)
+            inner = value.get(key)
+            if key == "errors" and isinstance(inner, Mapping):
+                # ASP.NET and Rails list the messages of each field.
+                fields = [(name, texts) for name, texts in inner.items() if isinstance(texts, list)]
+                inner = [{"loc": [name], "msg": text} for name, texts in fields for text in texts] or inner
+            if isinstance(inner, Mapping | list | str):
+                yield from _mappings(inner, depth + 1)
 
 
 def _sentence(holder: Mapping[str, Any], key: str) -> str:
     text = holder.get(key)
+    if isinstance(text, list):
+        text = " ".join(one for one in text if isinstance(one, str)) if key in ("error", "errors") else ""
     if not isinstance(text, str) or not text.strip():
         return ""
     if isinstance(_parsed(text), Mapping | list):
@@ -90,18 +99,6 @@ def _sentence(holder: Mapping[str, Any], key: str) -> str:
     if key == "msg" and isinstance(where, list | tuple) and where:
         return f"{'.'.join(map(str, where))}: {text}"
     return text
-
-
-def _bare_texts(body: object) -> list[str]:
-    """Return errors that are a text and not a mapping: `{"error": "..."}`, `{"errors": ["..."]}`."""
-    texts = []
-    for holder in body if isinstance(body, list) else [body]:
-        if isinstance(holder, str):
-            texts.append(holder)
-        for key in ("error", "errors"):
-            value = holder.get(key) if isinstance(holder, Mapping) else None
-            texts += [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, str)]
-    return [text for text in texts if text.strip() and not isinstance(_parsed(text), Mapping | list)]
 
 
 def _parsed(text: str) -> object:

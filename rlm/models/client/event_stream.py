@@ -7,8 +7,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from rlm.models.client.usage import reported_usage
+
 _START = re.compile(rb"\s*(?:data|event|id|retry)?:(?!//)")
-_TEXTS = ("content", "reasoning_content", "reasoning", "thinking", "refusal")
+# Before the body, OpenRouter sends comments that keep the connection open.
+_COMMENTS = re.compile(rb"(?:\s*:[^\r\n]*[\r\n]+)+\s*(?=[{\[])")
 
 
 def is_stream(content: bytes, content_type: str = "") -> bool:
@@ -19,123 +22,111 @@ def is_stream(content: bytes, content_type: str = "") -> bool:
     return bool(_START.match(start)) or "event-stream" in content_type
 
 
+def without_comments(content: bytes) -> bytes:
+    """A JSON body without the comments of an event stream that stand before it."""
+    found = _COMMENTS.match(content)
+    return content[found.end() :] if found else content
+
+
+def first_choice(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The choice with index 0 or without an index; an empty one if there is none."""
+    choices = body.get("choices")
+    found = (one for one in choices if isinstance(one, Mapping)) if isinstance(choices, list) else iter(())
+    return next((one for one in found if not one.get("index")), {})
+
+
 def whole_reply(content: bytes) -> dict[str, Any] | None:
     """Assemble the body of a chat completion from its chunks; None if the stream breaks off or holds no reply.
 
-    Each chunk adds to the text, reasoning, refusal and tool calls of the first choice. The last value of every other
-    field counts. A chunk with an error becomes the body.
+    Each chunk adds to the texts and tool calls of the first choice; of everything else the last value counts. A chunk
+    with an error is the body.
     """
     body: dict[str, Any] = {}
-    reply = _Message()
-    finish, done = None, False
-    for name, data in _events(content):
-        if data.strip() == "[DONE]":
-            done = True
-            break
-        try:
-            chunk = json.loads(data)
-        except (ValueError, RecursionError):
-            return None
-        if not isinstance(chunk, Mapping):
-            return None
-        choices = chunk.get("choices")
-        if chunk.get("error") or chunk.get("object") == "error" or (name == "error" and not choices):
-            return dict(chunk) if chunk.get("error") else {"error": dict(chunk)}
-        body |= {key: value for key, value in chunk.items() if key not in ("choices", "object") and value is not None}
-        choice = _first_choice(choices)
-        finish = choice.get("finish_reason") or finish
-        reply.add(choice)
-    if not (done or finish):
-        return None
-    return body | {"choices": [{"message": reply.message(), "finish_reason": finish}]}
-
-
-def _events(content: bytes) -> Iterator[tuple[str, str]]:
-    """Yield name and data of each event. Only CR, LF and CRLF end a line; str.splitlines splits at more characters."""
-    text = content.decode("utf-8", "replace").removeprefix("\ufeff")
-    name = ""
-    data: list[str] = []
-    for line in re.split(r"\r\n|\r|\n", text):
-        if not line:
-            if data:
-                yield name, "\n".join(data)
-            name, data = "", []
-            continue
-        field, _, value = line.partition(":")
-        value = value.removeprefix(" ")
-        if field == "data":
-            if data and _is_complete(data):
-                # Some servers omit the empty line between events.
-                yield name, "\n".join(data)
-                data = []
-            data.append(value)
-        elif field == "event":
-            name = value
-    if data:
-        yield name, "\n".join(data)
-
-
-def _is_complete(data: list[str]) -> bool:
-    text = "\n".join(data).strip()
-    if text == "[DONE]":
-        return True
+    usage: dict[str, Any] = {}
+    message, ends, complete = _Message(), {}, False
     try:
-        json.loads(text)
+        for name, chunk in _chunks(content):
+            if chunk is None:
+                complete = True
+                break
+            choice = first_choice(chunk)
+            if chunk.get("error"):
+                return dict(chunk)
+            if chunk.get("object") == "error" or (name == "error" and not chunk.get("choices")):
+                return {"error": dict(chunk)}
+            reported = reported_usage(chunk)
+            # Some servers repeat the usage with zeros, or spread it over chunks.
+            usage |= {key: value for key, value in reported.items() if value or key not in usage}
+            body |= {key: value for key, value in chunk.items() if key not in ("choices", "object") and value}
+            ends |= {key: choice[key] for key in ("finish_reason", "finishReason", "stop_reason") if choice.get(key)}
+            # The usage comes last, in a chunk without choices.
+            complete |= (bool(reported) and not chunk.get("choices")) or any(end != "null" for end in ends.values())
+            message.add(choice)
     except (ValueError, RecursionError):
-        return False
-    return True
+        return None
+    if not complete:
+        return None
+    return body | {"usage": usage, "choices": [{"message": message.whole(), **ends}]}
 
 
-def _first_choice(choices: object) -> Mapping[str, Any]:
-    if not isinstance(choices, list):
-        return {}
-    return next((one for one in choices if isinstance(one, Mapping) and not one.get("index")), {})
+def _chunks(content: bytes) -> Iterator[tuple[str, Mapping[str, Any] | None]]:
+    """Event name and chunk of each event; None at the end of the stream. Raises ValueError for data of another form."""
+    decoder = json.JSONDecoder(strict=False)
+    # Only CR, LF and CRLF end a line, other than for str.splitlines.
+    text = re.sub(r"\r\n?", "\n", content.decode("utf-8", "replace").removeprefix("\ufeff"))
+    for event in text.split("\n\n"):
+        fields = [line.partition(":")[::2] for line in event.split("\n")]
+        name = "".join(value.strip() for key, value in fields if key == "event")
+        data = "\n".join(value for key, value in fields if key == "data").strip()
+        # Some servers leave out the empty line between events.
+        while data:
+            if data.startswith("[DONE]"):
+                yield name, None
+                return
+            chunk, end = decoder.raw_decode(data)
+            if not isinstance(chunk, Mapping):
+                raise ValueError("a chunk is not an object")
+            yield name, chunk
+            data = data[end:].lstrip()
 
 
 class _Message:
     """The message that the chunks build."""
 
     def __init__(self) -> None:
-        self._texts: dict[str, list[str]] = {}
+        self._pieces: dict[str, list[Any]] = {}
         self._calls: dict[object, dict[str, str]] = {}
-        self._whole: dict[str, Any] = {}
+        self._given: dict[str, Any] = {}
 
     def add(self, choice: Mapping[str, Any]) -> None:
         delta = choice.get("delta")
         if not isinstance(delta, Mapping):
             # Some gateways send a complete message, or a text, as one chunk.
             message = choice.get("message")
-            self._whole |= dict(message) if isinstance(message, Mapping) else {}
+            self._given |= message if isinstance(message, Mapping) else {}
             delta = {"content": choice["text"]} if isinstance(choice.get("text"), str) else {}
+        calls = delta.get("tool_calls") or [{"index": "former", "function": delta.get("function_call")}]
+        for call in calls if isinstance(calls, list) else ():
+            if isinstance(call, Mapping) and isinstance(call.get("function"), Mapping):
+                self._add_call(call, call["function"])
         for key, piece in delta.items():
-            if key in _TEXTS:
-                self._texts.setdefault(key, []).append(_text(piece))
-        calls = delta.get("tool_calls")
-        for place, call in enumerate(calls if isinstance(calls, list) else ()):
-            if isinstance(call, Mapping):
-                self._add_call(call.get("index", place), call.get("function"))
-        if isinstance(delta.get("function_call"), Mapping):
-            self._add_call("function_call", delta["function_call"])
+            if key not in ("tool_calls", "function_call") and piece is not None:
+                self._pieces.setdefault(key, []).extend(piece if isinstance(piece, list) else [piece])
 
-    def message(self) -> dict[str, Any]:
-        message = self._whole | {key: "".join(pieces) for key, pieces in self._texts.items()}
-        if self._calls:
-            message["tool_calls"] = [{"function": call} for call in self._calls.values()]
-        return message
+    def whole(self) -> dict[str, Any]:
+        texts = {
+            key: "".join(pieces) if all(isinstance(piece, str) for piece in pieces) else pieces
+            for key, pieces in self._pieces.items()
+        }
+        calls = {"tool_calls": [{"function": call} for call in self._calls.values()]} if self._calls else {}
+        return self._given | texts | calls
 
-    def _add_call(self, index: object, function: object) -> None:
-        if not isinstance(function, Mapping) or not isinstance(index, int | str):
-            return
-        call = self._calls.setdefault(index, {"name": "", "arguments": ""})
-        for key in call:
+    def _add_call(self, call: Mapping[str, Any], function: Mapping[str, Any]) -> None:
+        index = call.get("index")
+        if not isinstance(index, int | str):
+            # Without an index, a further call has a further id.
+            index = str(call["id"]) if call.get("id") else next(reversed(self._calls), "")
+        held = self._calls.setdefault(index, {"name": "", "arguments": ""})
+        for key in held:
             piece = function.get(key)
-            if isinstance(piece, Mapping):
-                piece = json.dumps(piece)
-            call[key] += piece if isinstance(piece, str) else ""
-
-
-def _text(piece: object) -> str:
-    if isinstance(piece, str):
-        return piece
-    parts = piece if isinstance(piece, list) else ()
-    return "".join(str(part.get("text") or "") for part in parts if isinstance(part, Mapping))
+            held[key] += piece if isinstance(piece, str) else json.dumps(piece) if piece else ""

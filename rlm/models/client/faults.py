@@ -82,6 +82,7 @@ _OVERFLOW_CODES = {
     "max_prompt_length_exceeded",
     "contextwindowexceedederror",
     "input_too_long",
+    "model_max_prompt_tokens_exceeded",
 }
 _OVERFLOW = re.compile(
     r"max(imum)? (allowed )?(context|prompt|sequence|input|model) length"
@@ -90,7 +91,7 @@ _OVERFLOW = re.compile(
     r"|maximum number of (input )?tokens)"
     r"|exceed\w* (the )?max(imum)? (allowed )?(input|prompt|context) (length|tokens|size)"
     r"|context (length|window|size|limit) (is |was |has been |of \S+ )?(exceeded|overflow)"
-    r"|longer than the (model'?s )?(maximum|context|max)"
+    r"|(longer|greater) than the (model'?s )?(maximum|context|max)"
     r"|(prompt|input)( is)? too long"
     r"|prompt \([^)]{0,40}\) is too long"
     r"|too long to fit"
@@ -100,7 +101,8 @@ _OVERFLOW = re.compile(
     r"|inputs`? (tokens \+ `?max_new_tokens`? )?must (be|have) (<=|less than)"
     r"|input token count.{0,40}(exceeds|only supports)"
     r"|(prompt|input|context)\b.{0,40}\bexceed\w*.{0,40}\b(limit|length|tokens|window)"
-    r"|exceed\w* (the )?(model )?token limit"
+    r"|exceed\w* (the )?(model )?token limit|exceed\w* max message tokens|requested tokens.{0,20}exceed"
+    r"|prompt_tokens.{0,30}must be less than"
     r"|exceed\w* the max\w* .{0,20}(input|prompt) tokens"
     r"|too many (input |prompt )?tokens|more than max tokens allowed"
     r"|range of input length"
@@ -113,7 +115,7 @@ _OVERFLOW = re.compile(
 # A status 5xx is an overflow only with these words of llama.cpp and Ollama.
 _OVERFLOW_OF_SERVER = re.compile(
     r"exceeds the available context size|context shift is disabled|context_length_exceeded|exceeds the context window"
-    r"|input length exceeds the context length|maximum context length is \d+",
+    r"|input length exceeds the context length|maximum context length is \d+|context (size|window) (has been )?exceed",
     re.IGNORECASE,
 )
 _TIMED_OUT = re.compile(
@@ -123,7 +125,8 @@ _TIMED_OUT = re.compile(
 )
 _TOO_LARGE_CAP = re.compile(
     r"max_?(new_?|completion_?|output_?)?tokens.{0,80}(too (large|high|big)|exceed|less than|at most|valid range|"
-    r"supported range|must be|cannot be|can't be|> \d)|maximum tokens you requested|too (large|high|many).{0,20}output",
+    r"supported range|(must|should|cannot|can't) be|> \d)"
+    r"|range of max_tokens|maximum tokens you requested|too (large|high|many).{0,20}output",
     re.IGNORECASE | re.DOTALL,
 )
 _NO_QUOTA_CODES = {
@@ -136,6 +139,8 @@ _NO_QUOTA_CODES = {
     "access_terminated",
     "arrearage",
     "payment_required",
+    "exceeded_current_quota_error",
+    "1113",
 }
 _NO_QUOTA = re.compile(
     r"credit balance is too low|insufficient (account )?(balance|credits|funds)|account is not active|out of credits"
@@ -149,7 +154,9 @@ _NO_MODEL_CODES = {
     "unknown_model",
     "deploymentnotfound",
     "model_not_exist",
+    "model_decommissioned",
 }
+_RATE_CODES = {"rate_limit_exceeded", "rate_limit_error", "throttlingexception", "too_many_requests"}
 _NO_MODEL = re.compile(
     r"\bmodels?\b[:\s/]*(?!parameter|param|field|argument|option|config|propert|template|input|key)"
     r"(?:name )?(?:[`'\"\u201c]?[\w./:@+-]+[`'\"\u201d]?,? )?(?:is |was |could )?"
@@ -166,15 +173,17 @@ _FILTERED_CODE = re.compile(
     r"content_?filter|content_?policy|content_?moderation|moderation_blocked|responsible_?ai|data_?inspection_?failed"
     r"|sensitive_?content|contentdetected|sensitive_words|invalid_prompt|prohibited_?content|guardrail"
     r"|policy_?violation|safety_?(check|violation|block|error)|^safety$|^blocklist$|high_risk|content_blocked"
-    r"|risk_control|unsafe_content|^censor"
+    r"|risk_control|unsafe_(content|generation)|^censor"
 )
 # MiniMax and Zhipu use numbers.
 _FILTERED_NUMBERS = {"1026", "1027", "1301"}
 _FILTERED = re.compile(
     r"flagged (as|by|for) .{0,40}(violat|moderation|safety|policy|harm|content)|content management policy"
-    r"|content filtering policy|usage (policy|policies|guidelines)|considered high risk|limited access to this content"
+    r"|content filtering policy|usage (policy|policies|guidelines)|considered high risk|content exists risk"
+    r"|limited access to this content"
     r"|(inappropriate|sensitive|unsafe|prohibited) (content|information)"
-    r"|blocked (by|due to|because of) .{0,30}(safety|content|guardrail|policy|moderation)"
+    r"|(blocked|rejected) (by|due to|because of|as a result of) .{0,30}(safety|content|guardrail|policy|moderation)"
+    r"|violat\w+ .{0,30}(guardrail|moderation|safety)"
     r"|(prompt|response|request|content) (was |is |has been )?(blocked|filtered) (by|due)",
     re.IGNORECASE | re.DOTALL,
 )
@@ -196,8 +205,9 @@ def error_fault(status: int, headers: Mapping[str, str], body: object) -> Fault:
     The status and the codes decide first. The wording decides only if they do not.
     """
     error = read_error(body)
-    message = f"HTTP {status}: {error.message or 'no message'}"
-    found = _Request(status, error, wait_s(headers, error) if _may_pass(status) else None)
+    elsewhere = f"redirected to {headers['location']}" if 300 <= status < 400 and "location" in headers else ""
+    message = f"HTTP {status}: {error.message or elsewhere or 'no message'}"
+    found = _Request(status, error, wait_s(headers, error))
     kind, action = found.judge()
     silent = status in (408, 504, 524) or bool(_TIMED_OUT.search(error.words)) or "stream=true" in error.words
     room = read_room(error.words) if action is Action.OVERFLOW else None
@@ -224,7 +234,7 @@ class _Request:
             return "no_quota", Action.FATAL
         if status != 429 and self._filtered():
             return "content_filter", Action.FILTERED
-        if status == 429:
+        if status == 429 or (status < 500 and codes & _RATE_CODES):
             return "rate_limit", Action.LATER
         if _may_pass(status):
             if status == 500 and not _TIMED_OUT.search(words) and _OVERFLOW_OF_SERVER.search(words):
@@ -266,7 +276,7 @@ class _Request:
 
 
 def _may_pass(status: int) -> bool:
-    return status >= 500 or status in (408, 409, 425, 429, 499)
+    return status >= 500 or status in (408, 409, 424, 425, 429, 499)
 
 
 def is_prompt_overflow(fault: Fault) -> bool:

@@ -218,12 +218,15 @@ class _Call:
         failures = [*self.failures, last]
         where = f"{self.model.name} at {endpoint.base_url}"
         hint = _STREAM_HINT if fault.silent and not endpoint.stream else ""
+        other_keys = {"max_tokens", "max_completion_tokens"} - {fault.error.param}
+        if len(other_keys) == 1 and all(key in fault.error.words for key in other_keys):
+            hint = f"; set model.endpoint.max_tokens_key={other_keys.pop()}"
         if fault.action is Action.OVERFLOW:
             if is_prompt_overflow(fault):
                 return ContextOverflow(f"{where}: the prompt does not fit: {fault}", failures)
-            return ModelError(f"{where}: bad request: {fault}; set a smaller max_output_tokens", failures)
+            return ModelError(f"{where}: bad request: {fault}; set a smaller max_output_tokens{hint}", failures)
         if fault.action is Action.FATAL:
-            return FatalModelError(f"{where}: {self._reason(fault)}: {fault}", failures)
+            return FatalModelError(f"{where}: {self._reason(fault)}: {fault}{hint}", failures)
         if not self.connection.reached and fault.kind == "no_connection":
             return FatalModelError(f"{where}: nothing answers at endpoint.base_url: {fault}", failures)
         attempts = f" (attempt {len(failures)})" if len(failures) > 1 else ""

@@ -11,8 +11,9 @@ _CAP = r"max_(?:\w+_)?tokens`?"
 # The model's window, in the wordings of vLLM, OpenAI, SGLang, TGI, Anthropic, OpenRouter and DeepSeek.
 _WINDOW = re.compile(
     rf"(?:maximum|max) (?:context|sequence|model|total) length (?:is |of )(?:only )?{_NUMBER}"
-    rf"|context (?:length|window|size)(?: limit)? (?:is |of )(?:only )?{_NUMBER}"
-    rf"|max_(?:seq|model)_len(?:gth)?\W{{0,3}}(?:is |of )?{_NUMBER}"
+    rf"|context (?:length|window|size)(?: limit)? (?:is |of |\()(?:only )?{_NUMBER}"
+    rf"|max_(?:seq|model)_len(?:gth)?(?:=max_total_tokens)?\W{{0,3}}(?:is |of )?{_NUMBER}"
+    rf"|model with {_NUMBER} maximum"
     rf"|max_new_tokens`? must be (?:<=|less than or equal to) {_NUMBER}"
     rf"|\d[\d,_]* \+ \d[\d,_]* > {_NUMBER}"
     rf"|> {_NUMBER} - \d",
@@ -23,7 +24,7 @@ _PROMPT = re.compile(
     rf"(at least )?{_NUMBER} (?:tokens )?(?:in|of|from) (?:the |your )?(?:messages|prompt|text input|input)"
     rf"|(?:request has|prompt (?:contains|has)|passed|given:?) (at least )?{_NUMBER} (?:`?inputs?`? |prompt )?tokens"
     rf"|(?:context limit|exceed \w+ limit): {_NUMBER} \+"
-    rf"|prompt length \(?{_NUMBER}"
+    rf"|(?:prompt length|keep the first|prompt_tokens) \(?{_NUMBER}|request \({_NUMBER}"
     rf"|(?:messages|prompt) (?:resulted in|have|has) {_NUMBER}",
     re.I,
 )
@@ -39,8 +40,9 @@ _MOST = re.compile(
     rf"|{_CAP}.{{0,60}}?range[^\[\d]{{0,40}}\[?\d+(?:,| to) ?{_NUMBER}"
     rf"|range is from \d+ \(inclusive\) to {_NUMBER} \(exclusive\)"
     rf"|{_CAP}\"?:? \d[\d,_]* > {_NUMBER}"
-    rf"|(?<!\+ `)(?<!\+ ){_CAP} (?:must|should|cannot|can't) be (?:less than or equal to|<=|at most"
-    rf"|(?:no )?(?:more|greater|larger) than) `?{_NUMBER}"
+    rf"|range of {_CAP} should be \[\d+, ?{_NUMBER}"
+    rf"|(?<!\+ `)(?<!\+ ){_CAP}[^.]{{0,60}}?(?:less than or equal to|<=|at most|(?:no|not|cannot|can't)(?: be)?"
+    rf" (?:more than|greater than|larger than|exceed)) `?{_NUMBER}"
     rf"|maximum tokens you requested exceeds the model limit of {_NUMBER}"
     rf"|(?:maximum|max) (?:allowed )?(?:number of )?(?:output|completion) tokens(?: is|:| of)? {_NUMBER}",
     re.I | re.S,
@@ -68,7 +70,7 @@ class Room:
         """
         if sent is None:
             return None
-        if self.most_output is not None and self.most_output < sent:
+        if self.most_output is not None and 0 < self.most_output < sent:
             return self.most_output
         window = self.window or window
         if window is None:

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from rlm.models.chat import TokenUsage, ToolCall
-from rlm.models.client.event_stream import is_stream, whole_reply
+from rlm.models.client.error_body import read_error
+from rlm.models.client.event_stream import first_choice, is_stream, whole_reply, without_comments
 from rlm.models.client.faults import Action, Fault, error_fault
 from rlm.models.client.usage import provider_cost, token_usage
 
 _FINISH = {
-    "length": ("length", "max_tokens", "model_length", "max_output_tokens", "max_length", "max_completion_tokens"),
-    "stop": ("stop", "end_turn", "eos", "eos_token", "stop_sequence", "stop_token", "completed"),
+    "length": (
+        "length", "max_tokens", "model_length", "max_output_tokens", "max_length", "max_completion_tokens",
+        "model_context_window_exceeded", "token_limit",
+    ),
+    "stop": (
+        "stop", "end_turn", "eos", "eos_token", "stop_sequence", "stop_token", "completed", "complete", "eosfound",
+    ),
     "content_filter": (
         "content_filter", "refusal", "safety", "recitation", "prohibited_content", "blocklist", "spii",
-        "content_filtered", "sensitive", "guardrail_intervened", "image_safety", "language",
+        "content_filtered", "sensitive", "guardrail_intervened", "image_safety", "language", "error_toxic",
     ),
 }  # fmt: skip
 _FINISH_OF = {name: ours for ours, names in _FINISH.items() for name in names}
@@ -25,7 +32,17 @@ _FINISH_OF = {name: ours for ours, names in _FINISH.items() for name in names}
 _BROKEN_OFF = {"error", "insufficient_system_resource", "abort", "network_error", "malformed_response"}
 # Headers in which routers name the provider that served a call.
 _PROVIDER_HEADERS = ("x-inference-provider", "x-provider", "x-upstream-provider", "x-litellm-model-id")
-_ERROR_KEYS = ("error", "errors", "detail", "error_msg", "err_msg", "base_resp", "error_code", "message")
+_ERROR_KEYS = (
+    "error", "errors", "detail", "error_msg", "err_msg", "base_resp", "error_code", "message", "msg", "promptFeedback",
+)  # fmt: skip
+# Statuses of codes in errors that come with a status of success.
+_STATUSES = {
+    "rate_limit_exceeded": 429, "rate_limit_error": 429, "overloaded_error": 529, "invalid_request_error": 400,
+    "invalid_api_key": 401, "authentication_error": 401, "permission_error": 403, "not_found_error": 404,
+}  # fmt: skip
+_REASONING = ("reasoning_content", "reasoning", "thinking", "reasoning_text", "thought", "reasoning_details",
+              "thinking_blocks", "provider_specific_fields")  # fmt: skip
+_PART_TEXTS = ("thinking", "reasoning", "text", "refusal", "summary", "content", "reasoning_content")
 
 
 @dataclass(frozen=True)
@@ -48,13 +65,15 @@ def read_response(content: bytes, headers: Mapping[str, str]) -> tuple[ResponseB
 
     A Fault is also returned if the body holds no usable reply, which may still be billed.
     """
+    content = without_comments(content)
     if is_stream(content, headers.get("content-type") or ""):
         body: object = whole_reply(content)
         if body is None:
             return ResponseBody(), Fault("half_body", "the response is a stream that breaks off", Action.RETRY)
     else:
         try:
-            body = json.loads(content)
+            # Some servers write control characters into strings.
+            body = json.loads(content, strict=False)
         except (ValueError, RecursionError) as error:
             return ResponseBody(), Fault("bad_json", f"response is not JSON ({error}): {_start(content)}", Action.RETRY)
     if isinstance(body, list) and len(body) == 1:
@@ -65,16 +84,13 @@ def read_response(content: bytes, headers: Mapping[str, str]) -> tuple[ResponseB
 
 
 def _read(body: Mapping[str, Any], headers: Mapping[str, str]) -> tuple[ResponseBody, Fault | None]:
-    choices = body.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], Mapping) else None
-    message = choice.get("message") if choice else None
-    message = message if isinstance(message, Mapping) else {}
-    finish = choice.get("finish_reason") if choice else None
-    finish = finish.lower()[:50] if isinstance(finish, str) else ""
-    text, reasoning = _text(message.get("content"))
-    if text is None and choice and isinstance(choice.get("text"), str):
+    choice = first_choice(body)
+    message = next((one for key in ("message", "delta") if isinstance(one := choice.get(key), Mapping)), {})
+    finish = _finish(choice)
+    text, reasoning = _split(message.get("content"))
+    if text is None and isinstance(choice.get("text"), str):
         text = choice["text"]
-    reasoning = reasoning or _reasoning(message)
+    reasoning = reasoning or next(filter(None, (_joined(message.get(key)) for key in _REASONING)), "")
     refusal = _string(message.get("refusal"))
     if refusal and not text:
         text, finish = refusal, "content_filter"
@@ -93,15 +109,13 @@ def _read(body: Mapping[str, Any], headers: Mapping[str, str]) -> tuple[Response
 
 
 def _fault(
-    body: Mapping[str, Any], choice: Mapping[str, Any] | None, read: ResponseBody, text: str | None, finish: str
+    body: Mapping[str, Any], choice: Mapping[str, Any], read: ResponseBody, text: str | None, finish: str
 ) -> Fault | None:
-    error = (choice or {}).get("error") or (
-        None if choice else next((body[k] for k in _ERROR_KEYS if body.get(k)), None)
-    )
+    error = choice.get("error") or (None if choice else next((body[k] for k in _ERROR_KEYS if body.get(k)), None))
     if error:
         wrapped = {"error": error} if choice or body.get("error") else body
-        return error_fault(_status_of(error if isinstance(error, Mapping) else body), {}, wrapped)
-    if choice is None:
+        return error_fault(_status_of(error if isinstance(error, Mapping) else body, wrapped), {}, wrapped)
+    if not choice:
         return Fault("no_choices", "the response has no choices", Action.RETRY)
     if finish in _BROKEN_OFF:
         return Fault("broken_off", f"the endpoint ended the reply with finish_reason {finish!r}", Action.RETRY)
@@ -112,46 +126,48 @@ def _fault(
     return None
 
 
-def _status_of(error: Mapping[str, Any]) -> int:
-    """Return the HTTP status that an error gives as its code in a response with a success status; by default 500."""
+def _status_of(error: Mapping[str, Any], body: Mapping[str, Any]) -> int:
+    """The HTTP status that an error in a response of success gives as its code; 500 if it gives none."""
     for key in ("code", "status", "status_code"):
         code = error.get(key)
         code = int(code) if isinstance(code, str) and code.isdecimal() and len(code) == 3 else code
         if isinstance(code, int | float) and not isinstance(code, bool) and 400 <= code < 600:
             return int(code)
-    return 500
+    codes = read_error(body).codes
+    return next((status for code, status in _STATUSES.items() if code in codes), 500)
 
 
-def _text(content: object) -> tuple[str | None, str]:
-    """Return text and reasoning of a message's content, which is a string or a list of typed parts."""
+def _finish(choice: Mapping[str, Any]) -> str:
+    """The finish reason in lower case, without the prefixes of enumerations; empty if there is none."""
+    for key in ("finish_reason", "finishReason", "stop_reason"):
+        value = choice.get(key)
+        name = _string(value.get("type") if isinstance(value, Mapping) else value).lower()[:50]
+        name = re.sub(r"^finish_?reason[._]", "", name).partition(":")[0]
+        # vLLM puts the text that ended the reply into stop_reason.
+        if name not in ("", "null", "none") and (key != "stop_reason" or name in _FINISH_OF):
+            return name
+    return ""
+
+
+def _split(content: object) -> tuple[str | None, str]:
+    """Text and reasoning of a content: a string, a typed part, or a list of them."""
     if isinstance(content, str):
         return content, ""
-    if not isinstance(content, list):
-        return None, ""
-    texts, thoughts = [], []
-    for part in content:
+    texts: list[str] = []
+    thoughts: list[str] = []
+    for part in [content] if isinstance(content, Mapping) else content if isinstance(content, list) else ():
         if isinstance(part, str):
             texts.append(part)
-        elif isinstance(part, Mapping):
-            kind = part.get("type")
-            if kind in ("thinking", "reasoning", "thought") or part.get("thought") is True:
-                thoughts.append(_text(part.get("thinking") or part.get("reasoning") or part.get("text"))[0] or "")
-            elif kind != "tool_use":
-                texts.append(_string(part.get("text")) or _string(part.get("refusal")))
+        elif isinstance(part, Mapping) and part.get("type") != "tool_use":
+            inner = next((part[key] for key in _PART_TEXTS if isinstance(part.get(key), str | list)), None)
+            thought = _string(part.get("type")).startswith(("thinking", "reasoning", "thought")) or part.get("thought")
+            if inner is not None:
+                (thoughts if thought else texts).append(_joined(inner))
     return ("".join(texts) if texts else None), "".join(thoughts)
 
 
-def _reasoning(message: Mapping[str, Any]) -> str:
-    for key in ("reasoning_content", "reasoning", "thinking", "reasoning_text"):
-        value = message.get(key)
-        text = value if isinstance(value, str) else _text(value)[0] or ""
-        if isinstance(value, Mapping):
-            text = _string(value.get("content")) or _string(value.get("text"))
-        if text:
-            return text
-    details = message.get("reasoning_details")
-    parts = [one for one in details if isinstance(one, Mapping)] if isinstance(details, list) else []
-    return "".join(_string(one.get("text")) or _string(one.get("summary")) for one in parts)
+def _joined(content: object) -> str:
+    return "".join(filter(None, _split(content)))
 
 
 def _tool_calls(message: Mapping[str, Any]) -> tuple[ToolCall, ...]:

@@ -32,9 +32,10 @@ class RetryBudget:
             return None
         if outage and gave_up:
             return None
-        wait = fault.retry_after_s
-        if wait is None:
-            wait = backoff(self._all if endpoints else self._own, endpoint.backoff_s, endpoint.max_backoff_s)
+        wait = fault.retry_after_s or 0.0
+        if wait < endpoint.backoff_s:
+            # No wait, or one of 0 again and again, must not become a stream of requests.
+            wait = max(wait, backoff(self._all if endpoints else self._own, endpoint.backoff_s, endpoint.max_backoff_s))
         self._all += 1
         self._own += not endpoints
         if endpoints:

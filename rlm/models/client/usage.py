@@ -21,6 +21,17 @@ CUT_LEAST_TOKENS = 500
 CUT_CHARS_PER_TOKEN = 5.0
 
 
+def reported_usage(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The usage of a body or chunk: Moonshot puts it into the choice, Groq behind `x_groq`."""
+    choices = body.get("choices")
+    choice = _mapping(choices[0]) if isinstance(choices, list) and choices else {}
+    return (
+        _mapping(body.get("usage"))
+        or _mapping(choice.get("usage"))
+        or _mapping(_mapping(body.get("x_groq")).get("usage"))
+    )
+
+
 def token_usage(body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> TokenUsage | None:
     """Read the tokens of one call from its response body and headers; None if the body reports none.
 
@@ -28,7 +39,7 @@ def token_usage(body: Mapping[str, Any], headers: Mapping[str, str] | None = Non
     provider's own convention is; if that is ambiguous, its `total_tokens` decides. Impossible counts (negative, not
     numbers, more cached than sent) are corrected and set `clamped`. Never raises.
     """
-    usage = _mapping(body.get("usage"))
+    usage = reported_usage(body)
     read = _Reader()
     prompt, completion = read.count(usage, "prompt_tokens"), read.count(usage, "completion_tokens")
     if prompt is None and completion is None:
@@ -63,7 +74,7 @@ def provider_cost(body: Mapping[str, Any]) -> float | None:
     OpenRouter sends `usage.cost`; with the user's key for the upstream provider (`is_byok`), this is only OpenRouter's
     fee.
     """
-    usage = _mapping(body.get("usage"))
+    usage = reported_usage(body)
     cost = usage.get("cost")
     if isinstance(cost, Mapping):
         cost = cost.get("total_cost")

@@ -26,10 +26,10 @@ _WAIT = re.compile(
     re.I,
 )
 _SECONDS = ("retry_after", "retryAfter", "retry_after_seconds", "retry_after_s", "retry-after", "Retry-After",
-            "retryDelay", "retry_delay", "wait_seconds", "reset_after")  # fmt: skip
+            "retryDelay", "retry_delay", "wait_seconds", "reset_after", "estimated_time")  # fmt: skip
 _MILLISECONDS = ("retry_after_ms", "retryAfterMs", "retry-after-ms")
-_RESETS = ("x-ratelimit-reset", "ratelimit-reset", "x-ratelimit-reset-requests", "x-ratelimit-reset-tokens",
-           "anthropic-ratelimit-requests-reset", "anthropic-ratelimit-tokens-reset",
+_RESETS = ("x-ratelimit-reset", "x-ratelimit-reset-after", "ratelimit-reset", "x-ratelimit-reset-requests",
+           "x-ratelimit-reset-tokens", "anthropic-ratelimit-requests-reset", "anthropic-ratelimit-tokens-reset",
            "anthropic-ratelimit-input-tokens-reset")  # fmt: skip
 _DAILY_WORDS = re.compile(
     r"\bper[- ]day\b|\b(?:RPD|TPD)\b|\bdaily\b.{0,40}\b(?:limit|quota|cap)|"
@@ -73,16 +73,14 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
     A date is compared with the response's own `date`, if it has one.
     """
-    for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+    for name, unit in (("retry-after-ms", "ms"), ("x-ms-retry-after-ms", "ms"), ("retry-after", "")):
         value = headers.get(name)
-        if value is None:
-            continue
-        try:
-            seconds = float(value) * scale
-        except ValueError:
-            seconds = _until(value, headers.get("date")) if scale == 1.0 else math.nan
-        if math.isfinite(seconds) and seconds >= 0:
-            return seconds
+        if value is not None:
+            seconds = _seconds(f"{value}{unit}", 1.0)
+            if seconds is None:
+                seconds = _until(value, headers.get("date"))
+            if seconds is not None:
+                return seconds
     return None
 
 
@@ -141,7 +139,9 @@ def _reset(headers: Mapping[str, str]) -> float | None:
     waits = []
     for name in _RESETS:
         value = str(headers.get(name) or "").strip()
-        if value and (seconds := _reset_s(value)) is not None:
+        # A limit of which something remains is not the one that was reached.
+        left = str(headers.get(name.replace("reset", "remaining")) or "0").strip()
+        if value and left in ("0", "0.0") and (seconds := _reset_s(value)) is not None:
             waits.append(seconds)
     return max(waits) if waits else None
 
@@ -164,13 +164,13 @@ def _reset_s(value: str) -> float | None:
     return number if 0 <= number <= _MAX_S else None
 
 
-def _until(value: str, now: str | None) -> float:
+def _until(value: str, now: str | None) -> float | None:
     try:
         then = parsedate_to_datetime(value)
         start = parsedate_to_datetime(now) if now else datetime.now(UTC)
         return max(0.0, (then - start).total_seconds())
     except (ValueError, TypeError, OverflowError):
-        return math.nan
+        return None
 
 
 def _in_words(seconds: float) -> str:
