@@ -77,9 +77,12 @@ class CallTree:
         self._in_flight: set[asyncio.Task[Any]] = set()
         self._tools_calls = 0
 
-    def loop(self) -> LoopGuard:
-        """Return a new guard for one loop of turns."""
-        return LoopGuard(self.meter.limits)
+    def loop(self, max_turns: int | None = None) -> LoopGuard:
+        """Return a new guard for one loop of turns. max_turns: a limit for this loop; the smaller limit holds."""
+        limits = self.meter.limits
+        if max_turns is not None and (limits.max_turns is None or max_turns < limits.max_turns):
+            limits = replace(limits, max_turns=max_turns)
+        return LoopGuard(limits)
 
     async def shielded(self, work: Coroutine[Any, Any, T]) -> T:
         """Shield billable work: it completes and is charged even if the awaiting task is cancelled."""

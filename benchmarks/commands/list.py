@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.config.plugins import conf_files
 
-GROUPS = ("benchmark", "method", "model", "judge", "executor", "repl", "experiment")
+GROUPS = ("benchmark", "method", "model", "judge", "executor", "repl", "experiment", "paper")
 
 
 def main(argv: Sequence[str]) -> int:

@@ -35,14 +35,14 @@ class MethodSession:
         functions: Mapping[str, HostFunction],
         *,
         answer: AnswerProtocol = "none",
-        data: Mapping[str, Any] | None = None,
+        **options: Any,
     ) -> MethodSession:
-        """Start a REPL with a method's settings; `open_repl` documents answer and data. Raises ReplError."""
+        """Start a REPL with a method's settings; options: those of `open_repl`, such as data. Raises ReplError."""
         checked = ReplSettings.of(settings, limits.max_output_chars)
         if limits.max_answer_bytes is not None:
             checked = replace(checked, max_value_bytes=min(checked.max_value_bytes, limits.max_answer_bytes))
         repl = await open_repl(
-            context, functions, limits=checked, confinement=checked.confinement, answer=answer, data=data
+            context, functions, limits=checked, confinement=checked.confinement, answer=answer, **options
         )
         return cls(repl, tree, paid)
 

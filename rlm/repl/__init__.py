@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
 from rlm.repl.doctor import check_confinement, check_platform, layers
-from rlm.repl.protocol import Confinement, HostFunction, Repl, ReplLimits
+from rlm.repl.protocol import Confinement, HostFunction, OutputCut, Repl, ReplLimits
 from rlm.repl.sandbox import wire
 from rlm.repl.session import Session
 
@@ -26,13 +26,16 @@ async def open_repl(
     answer: AnswerProtocol = "final_tags",
     data: Mapping[str, Any] | None = None,
     confinement: Confinement = "confined",
+    output_cut: OutputCut = "head_tail",
+    show_vars: bool = False,
 ) -> Repl:
     """Start a session.
 
     context: the variable `context`, a str or a list of str. functions: async functions of the host by name. Cells call
     them as plain functions, from any thread; arguments and results are plain data. answer: `final_tags` defines FINAL
     and FINAL_VAR, `answer_variable` defines the variable `answer`. data: further variables, plain data. confinement:
-    `confined`, or `unsafe` for a process that only has resource limits.
+    `confined`, or `unsafe` for a process that only has resource limits. output_cut: the part of a long output that is
+    kept. show_vars: defines SHOW_VARS, which returns the names and types of the variables.
 
     Raises ReplError if the session cannot be started, for example because the machine cannot confine it; ValueError and
     TypeError for invalid arguments.
@@ -49,7 +52,7 @@ async def open_repl(
             raise TypeError(f"functions[{name!r}] is invalid: expected an async function under the name of a variable")
     wire.encode({"data": dict(data or {})})
     check_platform()
-    session = Session(documents, functions, limits, answer, data or {}, confinement)
+    session = Session(documents, functions, limits, answer, data or {}, confinement, output_cut, show_vars)
     await session.start()
     return session
 

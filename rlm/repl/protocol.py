@@ -14,6 +14,8 @@ from rlm.validation import make
 HostFunction = Callable[..., Awaitable[Any]]
 # The third is for machines on which namespaces must not be used, and for tests without them.
 Confinement = Literal["confined", "unsafe", "confined-without-namespaces"]
+# The part of a long output that is kept: both ends, or its beginning alone.
+OutputCut = Literal["head_tail", "head"]
 
 
 class CellStatus(StrEnum):
@@ -66,10 +68,10 @@ class CellResult:
     """The result of a cell.
 
     stdout (with the value of a last bare expression, as in an interactive session) and stderr are each shortened to
-    max_output_chars, with a line in the middle that states the missing characters; stdout_chars and stderr_chars are
-    the full lengths. error: the traceback, limited to lines of cells. variables: the names that cells have set, with a
-    short type such as `list[120]`. final: this cell succeeded and set FINAL, FINAL_VAR or a ready `answer`;
-    `Repl.final` has the text. notice: a sentence for the model, if the session was interrupted or restarted.
+    max_output_chars, with a line in place of the missing characters that states their number; stdout_chars and
+    stderr_chars are the full lengths. error: the traceback, limited to lines of cells. variables: the names that cells
+    have set, with a short type such as `list[120]`. final: this cell succeeded and set FINAL, FINAL_VAR or a ready
+    `answer`; `Repl.final` has the text. notice: a sentence for the model, if the session was interrupted or restarted.
     """
 
     status: CellStatus

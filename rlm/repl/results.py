@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rlm.repl.protocol import CellStatus, ReplError
+from rlm.repl.protocol import CellStatus, OutputCut, ReplError
 
 _MAX_NAMES = 500
 _MAX_NAME_CHARS = 200
@@ -17,7 +17,7 @@ class ProtocolError(Exception):
     """A session sent an invalid message, and is ended."""
 
 
-def cell_result(message: Mapping[str, Any], max_chars: int) -> dict[str, Any]:
+def cell_result(message: Mapping[str, Any], max_chars: int, kept: OutputCut = "head_tail") -> dict[str, Any]:
     """Read the fields of a CellResult from the message `done`. Raises ProtocolError."""
     status = message.get("status")
     if status not in _STATUSES:
@@ -25,8 +25,8 @@ def cell_result(message: Mapping[str, Any], max_chars: int) -> dict[str, Any]:
     error, error_type = message.get("error"), message.get("error_type")
     if error_type is not None and not isinstance(error_type, str):
         raise ProtocolError("malformed error_type")
-    stdout, stdout_chars = _output(message.get("stdout"), max_chars)
-    stderr, stderr_chars = _output(message.get("stderr"), max_chars)
+    stdout, stdout_chars = _output(message.get("stdout"), max_chars, kept)
+    stderr, stderr_chars = _output(message.get("stderr"), max_chars, kept)
     return {
         "status": CellStatus(status),
         "stdout": stdout,
@@ -40,18 +40,20 @@ def cell_result(message: Mapping[str, Any], max_chars: int) -> dict[str, Any]:
     }
 
 
-def cut(head: str, tail: str, chars: int, limit: int) -> str:
+def cut(head: str, tail: str, chars: int, limit: int, kept: OutputCut = "head_tail") -> str:
     """Shorten a text of `chars` characters, given as head and tail, to at most `limit` characters.
 
-    A line in the middle states how many characters are missing. Head and tail have equal shares.
+    A line states how many characters are missing. kept: `head_tail` gives equal shares to both ends, `head` gives all
+    to the beginning.
     """
     head, tail = well_formed(head), well_formed(tail)
     if chars <= limit:
         return head[:limit]
     tail = tail or head
     room = max(0, limit - len(_cut_line(chars)))
-    first = head[: room - room // 2]
-    last = tail[len(tail) - min(len(tail), room // 2) :] if room // 2 else ""
+    end = room // 2 if kept == "head_tail" else 0
+    first = head[: room - end]
+    last = tail[len(tail) - min(len(tail), end) :] if end else ""
     return (first + _cut_line(chars - len(first) - len(last)) + last)[:limit]
 
 
@@ -91,13 +93,13 @@ def _cut_line(chars: int) -> str:
     return f"\n[... {chars} characters cut ...]\n"
 
 
-def _output(value: Any, limit: int) -> tuple[str, int]:
+def _output(value: Any, limit: int, kept: OutputCut = "head_tail") -> tuple[str, int]:
     if not isinstance(value, list) or [type(part) for part in value] != [str, str, int]:
         raise ProtocolError("malformed output")
     head, tail, chars = value
     if not len(head) <= chars < 1 << 62:
         raise ProtocolError("output of an impossible length")
-    return cut(head, head + tail if chars <= len(head) + len(tail) else tail, chars, limit), chars
+    return cut(head, head + tail if chars <= len(head) + len(tail) else tail, chars, limit, kept), chars
 
 
 def _variables(value: Any) -> dict[str, str]:

@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 from rlm.repl.memory import context_memory, outbox, read_text, write_context
 from rlm.repl.process import LATE, Process
-from rlm.repl.protocol import CellResult, CellStatus, HostFunction, ReplError, ReplLimits, UnknownVariable
+from rlm.repl.protocol import CellResult, CellStatus, HostFunction, OutputCut, ReplError, ReplLimits, UnknownVariable
 from rlm.repl.results import ProtocolError, cell_result, names_of, reason_of, size_of
 
 _LOAD_S = 120.0
@@ -34,12 +34,15 @@ class Session:
         answer: str,
         data: Mapping[str, Any],
         confinement: str,
+        output_cut: OutputCut = "head_tail",
+        show_vars: bool = False,
     ) -> None:
         self._context = context
         self._chars = len(context) if isinstance(context, str) else sum(map(len, context))
         self._functions = functions
         self._limits = limits
         self._confinement = confinement
+        self._output_cut = output_cut
         self._start_message = {
             "t": "start",
             "functions": [describe(name, function) for name, function in functions.items()],
@@ -47,6 +50,7 @@ class Session:
             "answer": answer,
             "context": None if isinstance(context, str) else len(context),
             "max_output_chars": limits.max_output_chars,
+            "show_vars": show_vars,
         }
         self._process: Process | None = None
         self._outbox = -1
@@ -196,7 +200,7 @@ class Session:
         if ended is None:
             return await self._lost(process, why, interrupted, limit_s)
         try:
-            result = cell_result(ended, self._limits.max_output_chars)
+            result = cell_result(ended, self._limits.max_output_chars, self._output_cut)
         except ProtocolError as error:
             await self._end_process()
             return _failed(CellStatus.KILLED, f"the session was lost: {error}", _RESTARTED)

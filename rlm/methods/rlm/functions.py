@@ -18,9 +18,8 @@ from rlm.prompt import Prompt
 from rlm.repl.protocol import HostFunction
 from rlm.tree import CallTree, ParentCall, calling_tool
 
-RESERVED = frozenset(
-    {"context", "answer", "llm_query", "llm_query_batched", "rlm_query", "rlm_query_batched", "FINAL", "FINAL_VAR"}
-)
+_QUERIES = ("llm_query", "llm_query_batched", "rlm_query", "rlm_query_batched")
+RESERVED = frozenset({"context", "answer", "FINAL", "FINAL_VAR", "SHOW_VARS", *_QUERIES})
 
 
 class ToolFailed(Exception):
@@ -33,6 +32,10 @@ class ToolNote:
 
     signature: str
     about: str
+
+
+# The function that the option `show_vars` adds to a session, as prompts describe it.
+SHOW_VARS = ToolNote("SHOW_VARS()", "returns the names and types of the variables that your code has set.")
 
 
 def check_names(names: Mapping[str, Any], key: str) -> None:

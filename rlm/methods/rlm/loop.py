@@ -12,8 +12,8 @@ from rlm.completion import StopReason
 from rlm.limits import LimitReached
 from rlm.methods.method import Answer
 from rlm.methods.rlm.answer import Acceptance
-from rlm.methods.rlm.functions import child_functions, host_tools, tool_notes
-from rlm.methods.rlm.prompt import Conversation, bounded, describe
+from rlm.methods.rlm.functions import SHOW_VARS, child_functions, host_tools, tool_notes
+from rlm.methods.rlm.prompt import Conversation, bounded, describe, load_rlm_prompt
 from rlm.methods.rlm.reply import AnswerProtocol, Cells, Reason, Reminder, RootReply, Step, read_root_reply
 from rlm.methods.rlm.strategy import Strategy
 from rlm.methods.session import MethodSession
@@ -60,11 +60,19 @@ class Loop:
         self.depth = depth
         self.parent = parent
         self.turn = parent
-        self.guard = tree.loop()
+        self.guard = tree.loop(rlm.max_turns)
         self.strategy = Strategy()
         self.tools = rlm.tools_for(prompt)
         self.limits = bounded(tree.meter.limits, model)
-        self.talk = Conversation(load_prompt(rlm.prompt), self._settings(), describe(prompt, rlm.prefix_chars))
+        self.talk = Conversation(
+            load_rlm_prompt(rlm.prompt),
+            self._settings(),
+            describe(prompt, rlm.prefix_chars, rlm.document_lengths),
+            guard_first_turn=rlm.first_turn_guard,
+            repeat_query=rlm.repeat_query,
+        )
+        # A final answer before the first cell is refused once.
+        self._guards_first_turn = rlm.first_turn_guard
         self._child_slots = asyncio.Semaphore(rlm.children_concurrency)
 
     async def run(self) -> Answer:
@@ -103,12 +111,20 @@ class Loop:
         Returns the answer, or None to continue; outputs and notes go into the next message.
         """
         if not isinstance(step, Cells):
-            answer = await self.acceptance.of_reply(step, reply)
+            answer = None
+            if self._guards_first_turn and not isinstance(step, Reminder):
+                self._guards_first_turn = False
+                self.talk.note("note_first_turn")
+            else:
+                answer = await self.acceptance.of_reply(step, reply)
             if answer is None:
                 self.guard.ended(failed=True)
             return answer
+        self._guards_first_turn = False
         answer, failed = await self._run(step.codes, reply)
-        if answer is None and step.final:
+        if answer is None and step.final and self.rlm.final_beside_code == "taken":
+            answer = await self.acceptance.of_reply(step.final, reply)
+        elif answer is None and step.final:
             answer = await self.acceptance.beside_code(step.final, reply, failed=failed)
         if answer is None:
             self._watch(step, failed=failed)
@@ -140,7 +156,7 @@ class Loop:
         if self.depth and self.tree.meter.stopped:
             raise limit
         self.talk.note("last", why=str(limit))
-        self._send()
+        self._send(last=True)
         self._begin_turn()
         messages = list(self.talk.messages)
         reply = await self.tree.last_call(self.model, messages, limit, depth=self.depth, parent=self.turn)
@@ -217,6 +233,7 @@ class Loop:
         return await MethodSession.open(
             self.rlm.repl, self.limits, self.tree, paid, self.prompt.context, functions, data=self.rlm.data,
             answer="final_tags" if self.rlm.protocol == AnswerProtocol.FINAL_TAGS else "answer_variable",
+            output_cut=self.rlm.output_cut, show_vars=self.rlm.show_vars,
         )  # fmt: skip
 
     async def _child(self, prompt: Prompt) -> str:
@@ -255,8 +272,8 @@ class Loop:
             )
         self.guard.ended(failed=failed)
 
-    def _send(self) -> None:
-        for note in self.talk.send():
+    def _send(self, *, last: bool = False) -> None:
+        for note in self.talk.send(last=last):
             self._record("notice", text=note)
 
     def _record(self, kind: str, **data: Any) -> None:
@@ -269,7 +286,7 @@ class Loop:
             "sub_calls": self.rlm.max_depth > 0,
             "children": self._has_children,
             "sub_chars": self.rlm.sub_context_chars or capacity(self.rlm.sub_model),
-            "tools": tool_notes(self.tools),
+            "tools": [*tool_notes(self.tools), *([SHOW_VARS] if self.rlm.show_vars else [])],
             "data": {name: type(value).__name__ for name, value in self.rlm.data.items()},
             "output_chars": self.limits.max_output_chars,
             "window_tokens": self.model.context_window,

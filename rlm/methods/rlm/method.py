@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt
 
@@ -12,12 +12,11 @@ from rlm.methods.bm25 import Search, passages, search_function
 from rlm.methods.method import Answer, Method
 from rlm.methods.rlm.functions import check_names, check_tools, tool_notes
 from rlm.methods.rlm.loop import Loop
-from rlm.methods.rlm.prompt import check_prompt
+from rlm.methods.rlm.prompt import LENGTHS, check_prompt, load_rlm_prompt
 from rlm.methods.rlm.reply import AnswerProtocol
 from rlm.methods.subcalls import SubCalls
 from rlm.prompt import Prompt
-from rlm.prompts import load_prompt
-from rlm.repl.protocol import ReplSettings
+from rlm.repl.protocol import OutputCut, ReplSettings
 from rlm.tree import CallTree
 
 
@@ -35,6 +34,13 @@ class RLM(Method):
     sub_context_chars: the number of characters that the prompt states for a sub-call; None derives it from the
     sub-model's window. tools, data: functions and plain data that the session offers under their names. tool_timeout_s:
     the time limit of a tool, which runs on the host. repl: settings of the session, see conf/repl.
+
+    The following options follow the paper's authors. first_turn_guard: the first message asks for code before an
+    answer, and a final answer before any code has run is refused once. repeat_query: the question is repeated after
+    each output. final_beside_code: a literal final answer in a reply with code is refused once, or taken. output_cut:
+    the part of a long output that the root is shown. document_lengths: the number of documents whose lengths the first
+    message states. show_vars: the session has SHOW_VARS(). max_turns: turns of one loop; the smaller of this and
+    limits.max_turns holds.
     """
 
     max_depth: Annotated[int, Ge(0)] = 1
@@ -48,6 +54,13 @@ class RLM(Method):
     data: Mapping[str, Any] = field(default_factory=dict)
     tool_timeout_s: Annotated[float, Gt(0)] = 300.0
     repl: ReplSettings | Mapping[str, Any] = field(default_factory=ReplSettings)
+    first_turn_guard: bool = False
+    repeat_query: bool = False
+    final_beside_code: Literal["refused_once", "taken"] = "refused_once"
+    output_cut: OutputCut = "head_tail"
+    document_lengths: Annotated[int, Ge(0)] = LENGTHS
+    show_vars: bool = False
+    max_turns: Annotated[int, Ge(0)] | None = None
 
     def __post_init__(self) -> None:
         # This check precedes that of the types, for a message that names the tool.
@@ -59,7 +72,7 @@ class RLM(Method):
             "tools": tool_notes(self.tools), "data": dict.fromkeys(self.data, "str"), "output_chars": 1,
             "window_tokens": 1, "query": "question",
         }  # fmt: skip
-        check_prompt(load_prompt(self.prompt), sample)
+        check_prompt(load_rlm_prompt(self.prompt), sample)
 
     async def answer(self, prompt: Prompt, tree: CallTree) -> Answer:
         calls = SubCalls(tree, self.sub_model, self.sub_call_concurrency)

@@ -12,7 +12,7 @@ from rlm.methods.rlm.reply import Reason
 from rlm.methods.session import NO_OUTPUT, shown_output
 from rlm.models.chat import ChatModel
 from rlm.prompt import Prompt
-from rlm.prompts import PromptFile
+from rlm.prompts import PromptFile, load_prompt
 from rlm.repl.protocol import CellResult
 
 # The parts of an RLM's prompt file.
@@ -22,10 +22,20 @@ PARTS = frozenset(
     | {f"note_{what}" for what in ("invented_final", "failed_final", "cut", "repeated", "ready", "no_variable")}
     | {f"note_{what}" for what in ("no_value", "empty_answer", "word_or_variable", "plan")}
 )
+# The parts of options, which a prompt file may have: of first_turn_guard, and of repeat_query.
+OPTION_PARTS = frozenset({"first_turn", "note_first_turn", "again"})
+_OPTIONS_FILE = "options/recursive-v1"
 _SHOWN_NAMES = 30
 # The number of characters of each end that are shown if the context holds the question, which is mostly at an end.
 END_CHARS = 500
-_LENGTHS = 12
+# Documents whose lengths the first message states.
+LENGTHS = 12
+
+
+def load_rlm_prompt(name: str) -> PromptFile:
+    """A prompt file, with the shipped parts of options that it lacks. Raises PromptError."""
+    text = load_prompt(name)
+    return replace(text, templates=(*text.templates, *load_prompt(_OPTIONS_FILE).templates))
 
 
 def check_prompt(text: PromptFile, settings: Mapping[str, Any]) -> None:
@@ -43,22 +53,33 @@ def check_prompt(text: PromptFile, settings: Mapping[str, Any]) -> None:
         "cells": ["output"], "unrun": 1, "notes": ["note"], "variables": "x (int)", "name": "x", "names": ["x"],
         "turns": 1, "error": "error", "why": "limit",
     }  # fmt: skip
-    for part in sorted(PARTS):
+    for part in sorted(PARTS | OPTION_PARTS):
         text.render(part, **{**settings, **sample})
 
 
 class Conversation:
     """The system prompt, the first message, then each of the root's replies with one message of its results.
 
-    settings: the variables that every part of the prompt file may use.
+    settings: the variables that every part of the prompt file may use. guard_first_turn: the first message asks for
+    code before an answer. repeat_query: each message of results ends with the question.
     """
 
-    def __init__(self, text: PromptFile, settings: Mapping[str, Any], first: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        text: PromptFile,
+        settings: Mapping[str, Any],
+        first: Mapping[str, Any],
+        *,
+        guard_first_turn: bool = False,
+        repeat_query: bool = False,
+    ) -> None:
         self._text = text
         self._settings = settings
+        self._repeats_query = repeat_query and bool(settings["query"])
+        opening = [self.words("first", **first), *([self.words("first_turn")] if guard_first_turn else [])]
         self.messages = [
             {"role": "system", "content": self.words("system")},
-            {"role": "user", "content": self.words("first", **first)},
+            {"role": "user", "content": "\n\n".join(opening)},
         ]
         self.outputs: list[str] = []
         self.unrun = 0
@@ -83,16 +104,18 @@ class Conversation:
         """Add a note to the next message."""
         self._notes.append(self.words(part, **variables))
 
-    def send(self) -> list[str]:
+    def send(self, *, last: bool = False) -> list[str]:
         """Append outputs and notes as one message, and return the notes.
 
-        If the last message is also from the user, they are added to it, because some models reject consecutive user
-        messages.
+        last: the message asks for the last reply. If the message before is also from the user, they are added to it,
+        because some models reject consecutive user messages.
         """
         if self.outputs:
             text = self.words("output", cells=self.outputs, unrun=self.unrun, notes=self._notes)
         else:
             text = "\n\n".join(self._notes)
+        if text and self._repeats_query and not last:
+            text = f"{text}\n\n{self.words('again')}"
         notes = self._notes
         self.outputs, self.unrun, self._notes = [], 0, []
         if text and self.messages[-1]["role"] == "user":
@@ -113,10 +136,11 @@ def _listed(variables: Mapping[str, str]) -> str:
     return ", ".join(names) + (f" and {more} more" if more else "")
 
 
-def describe(prompt: Prompt, prefix_chars: int = 0) -> dict[str, Any]:
+def describe(prompt: Prompt, prefix_chars: int = 0, lengths: int = LENGTHS) -> dict[str, Any]:
     """Return the variables of the prompt's part `first`. Their size does not grow with the context.
 
     prefix_chars: the number of characters shown of the context's beginning. A prompt without a query shows both ends.
+    lengths: the number of documents whose lengths are stated.
     """
     text = prompt.context if isinstance(prompt.context, str) else None
     documents = () if text is not None else prompt.context
@@ -129,7 +153,7 @@ def describe(prompt: Prompt, prefix_chars: int = 0) -> dict[str, Any]:
         "documents": None if text is not None else len(documents),
         "chars": prompt.chars,
         "lines": None if text is None else text.count("\n") + 1,
-        "lengths": _lengths([len(document) for document in documents]),
+        "lengths": _lengths([len(document) for document in documents], lengths),
         "turns": len(prompt.history) if prompt.query else 0,
         "head": first[:head_chars],
         "tail": last[-tail_chars:] if tail_chars else "",
@@ -137,11 +161,11 @@ def describe(prompt: Prompt, prefix_chars: int = 0) -> dict[str, Any]:
     }
 
 
-def _lengths(lengths: Sequence[int]) -> str:
+def _lengths(lengths: Sequence[int], most: int) -> str:
     if not lengths:
         return ""
-    shown = ", ".join(map(str, lengths[:_LENGTHS]))
-    if len(lengths) <= _LENGTHS:
+    shown = ", ".join(map(str, lengths[:most]))
+    if len(lengths) <= most:
         return f"Their lengths: {shown}."
     return (
         f"Their lengths: {shown}, and so on; the shortest is {min(lengths)}, the longest {max(lengths)}, "

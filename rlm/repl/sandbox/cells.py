@@ -40,9 +40,12 @@ class Cells:
     """The namespace of a session, its output streams and its final answer.
 
     answer: `final_tags` defines FINAL and FINAL_VAR, `answer_variable` the variable `answer`, `none` neither.
+    show_vars: defines SHOW_VARS.
     """
 
-    def __init__(self, variables: Mapping[str, Any], answer: str, max_output_chars: int) -> None:
+    def __init__(
+        self, variables: Mapping[str, Any], answer: str, max_output_chars: int, show_vars: bool = False
+    ) -> None:
         module = types.ModuleType("__main__")
         sys.modules["__main__"] = module
         self.namespace = module.__dict__
@@ -57,6 +60,8 @@ class Cells:
             self.namespace |= {"FINAL": self._make_final(), "FINAL_VAR": self._make_final_var()}
         elif answer == "answer_variable":
             self.namespace["answer"] = {"content": "", "ready": False}
+        if show_vars:
+            self.namespace["SHOW_VARS"] = self._make_show_vars()
         self.namespace |= variables
         self._given = dict(self.namespace)
 
@@ -182,6 +187,14 @@ class Cells:
 
         FINAL_VAR.__qualname__ = "FINAL_VAR"
         return FINAL_VAR
+
+    def _make_show_vars(self) -> Any:
+        def SHOW_VARS() -> str:
+            """The names and types of the variables that the code of this session has set."""
+            return ", ".join(f"{name} ({kind})" for name, kind in self._variables().items()) or "no variables yet"
+
+        SHOW_VARS.__qualname__ = "SHOW_VARS"
+        return SHOW_VARS
 
     def _set_builtins(self) -> None:
         from _sitebuiltins import _Helper  # noqa: PLC2701

@@ -43,7 +43,7 @@ class Worker:
         variables = {f["name"]: self._function(f) for f in start["functions"]} | start["data"]
         variables["context"] = _load_context(context, start["context"])
         os.close(context)
-        self._cells = Cells(variables, start["answer"], start["max_output_chars"])
+        self._cells = Cells(variables, start["answer"], start["max_output_chars"], start.get("show_vars", False))
         gc.freeze()
 
     def serve(self) -> NoReturn:

@@ -110,3 +110,48 @@ def test_an_unknown_variable_of_a_part_is_refused_before_the_first_call(tmp_path
     path.write_text(EXTENDED.format("{{ nothing }}"))
     with pytest.raises(ValueError, match="part 'output': 'nothing' is undefined"):
         RLM(model=ScriptedModel([]), prompt=str(path))
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2])
+async def test_the_paper_prompt_has_the_content_of_the_published_one(depth: int) -> None:
+    sub = ScriptedModel([], context_window=400_000)
+    system = (await sent("recursive/paper-v1", max_depth=depth, sub_model=sub))[0]["content"]
+    for content in (
+        "step by step",
+        "Go through the complete context",
+        "serve as buffers",
+        "tagged `repl`",
+        "not in code",
+    ):
+        assert content in system
+    for content in (
+        "as much as you can",
+        "about 500000 characters",
+        "About ten documents",
+        "Make one answer",
+        "one label for each",
+    ):
+        assert (content in system) == (depth > 0 or content == "as much as you can")
+    assert ("rlm_query" in system) == (depth > 1)
+
+
+async def test_the_paper_prompts_of_other_models_differ_as_the_published_ones_do() -> None:
+    sub = ScriptedModel([], context_window=262_144)
+    coder = (await sent("recursive/paper_qwen3_coder-v1", sub_model=sub))[0]["content"]
+    small = (await sent("recursive/paper_small_window-v1", window=32_768))[0]["content"]
+    assert "about 200000 characters" in coder and "slow and expensive" in coder and "About ten documents" in coder
+    assert "about 32768 tokens" in small and "Two or three documents" in small and "10000 to 15000" in small
+    assert "About ten documents" not in small
+
+
+async def test_the_code_in_the_paper_prompt_runs() -> None:
+    import re
+
+    for depth in (0, 1):
+        system = (await sent("recursive/paper-v1", max_depth=depth))[0]["content"]
+        blocks = re.findall(r"```repl\n(.*?)\n```", system, re.DOTALL)
+        assert len(blocks) == (5 if depth else 2)
+        for code in blocks:
+            text = "\n".join(f"line {number}: the ship" for number in range(250))
+            context = [text, text] if "enumerate(context" in code or "joined" in code else text
+            exec(code, {"context": context, "llm_query": lambda prompt: "0: praise", "question": "Which?"})
