@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmarks.config.errors import ConfigError
 from benchmarks.config.renamed import today
+from rlm.completion import one_line
 from rlm.validation import SettingError, located, make, shown, validate
 
 
@@ -60,6 +61,9 @@ class Target:
             raise ConfigError(str(error)) from error
         except (ArithmeticError, OSError) as error:
             raise ConfigError(located(error, self.target, self.where)) from error
+        except (Exception, SystemExit) as error:
+            # The class can be a plug-in, whose constructor raises anything.
+            raise ConfigError(f"{self.where}: {self.name}() raised {one_line(error)}") from error
 
 
 def targets_of(section: object, where: str) -> dict[str, Target]:

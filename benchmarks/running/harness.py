@@ -13,6 +13,7 @@ from benchmarks.config.errors import ConfigError
 from benchmarks.config.methods import build_methods
 from benchmarks.config.schema import RunConfig
 from benchmarks.running.budget import run_budget
+from benchmarks.running.contained import contained_await
 from benchmarks.running.fill_rows import call_rows, failed_row, planned_columns, sample_row, with_judge_calls
 from benchmarks.running.journal import Record
 from benchmarks.running.model_set import ModelSet
@@ -115,14 +116,16 @@ class Harness:
         """The completion of a method or reference row; an exception becomes the completion's error."""
         try:
             if isinstance(method, Method):
-                completion = await method.acompletion(sample.prompt, epoch=key.epoch, budget=self.budget)
+                completion = await contained_await(
+                    method.acompletion(sample.prompt, epoch=key.epoch, budget=self.budget)
+                )
             else:
                 benchmark = self.benchmarks[key.benchmark]
                 answer = await method.answer(benchmark, sample, list(self.infos[key.benchmark]))
                 completion = Completion(answer, StopReason.ANSWER, usage=Usage(), trajectory=Trajectory())
         except FatalModelError:
             raise
-        except (Exception, SystemExit) as error:
+        except Exception as error:
             trajectory = Trajectory()
             trajectory.record("error", traceback=traceback.format_exc())
             return Completion(None, StopReason.ERROR, Usage(), trajectory, error=one_line(error))

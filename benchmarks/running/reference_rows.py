@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 
+from benchmarks.running.contained import contained, contained_await
 from benchmarks.sample import Benchmark, Constant, HiddenTarget, Sample, UnlabelledSample, cut_answer
 
 
@@ -15,7 +16,7 @@ class Oracle:
     """Answers with the target: the ceiling of the scorer."""
 
     async def answer(self, benchmark: Benchmark, sample: Sample, sample_ids: Sequence[str]) -> str:
-        return await asyncio.to_thread(benchmark.oracle, sample.target)
+        return await asyncio.to_thread(contained, benchmark.oracle, sample.target)
 
 
 class Floor:
@@ -26,9 +27,9 @@ class Floor:
 
     async def answer(self, benchmark: Benchmark, sample: Sample, sample_ids: Sequence[str]) -> str:
         if benchmark.name not in self._best:
-            self._best[benchmark.name] = asyncio.create_task(_best_constant(benchmark, sample_ids))
+            self._best[benchmark.name] = asyncio.create_task(contained_await(_best_constant(benchmark, sample_ids)))
         best = await asyncio.shield(self._best[benchmark.name])
-        return await asyncio.to_thread(_scored_part, benchmark, best, sample)
+        return await asyncio.to_thread(contained, _scored_part, benchmark, best, sample)
 
 
 class _UnlabelledSamples(Sequence[UnlabelledSample]):
@@ -50,13 +51,13 @@ class _UnlabelledSamples(Sequence[UnlabelledSample]):
 
 async def _best_constant(benchmark: Benchmark, sample_ids: Sequence[str]) -> Constant:
     try:
-        constants = await asyncio.to_thread(benchmark.constants, _UnlabelledSamples(benchmark, sample_ids))
+        constants = await asyncio.to_thread(contained, benchmark.constants, _UnlabelledSamples(benchmark, sample_ids))
         constants = [*constants, complete_context]
         totals = [0.0] * len(constants)
         for sample_id in sample_ids:
-            sample = await asyncio.to_thread(benchmark.sample, sample_id)
+            sample = await asyncio.to_thread(contained, benchmark.sample, sample_id)
             for index, constant in enumerate(constants):
-                answer = await asyncio.to_thread(_scored_part, benchmark, constant, sample)
+                answer = await asyncio.to_thread(contained, _scored_part, benchmark, constant, sample)
                 totals[index] += (await benchmark.score(sample.target, answer)).value
     except HiddenTarget as error:
         raise HiddenTarget(f"benchmark.{benchmark.name}: a constant answer reads a target: {error}") from error

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections import OrderedDict
-from collections.abc import Mapping
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from benchmarks.config.errors import ConfigError
 from benchmarks.config.schema import RunConfig
+from benchmarks.running.contained import contained
 from benchmarks.running.rows import RowError, SampleRow, columns
 from benchmarks.sample import Benchmark, Sample, SampleInfo
 from benchmarks.sources.files import one_line
@@ -40,7 +41,7 @@ class SampleCache:
         key = benchmark, sample_id
         if key not in self._built:
             self._built[key] = asyncio.create_task(
-                asyncio.to_thread(built_sample, self._benchmarks[benchmark], sample_id)
+                asyncio.to_thread(contained, built_sample, self._benchmarks[benchmark], sample_id)
             )
             while len(self._built) > self._keep:
                 self._built.popitem(last=False)
@@ -70,8 +71,7 @@ def load_benchmarks(
     infos = {}
     for name, benchmark in benchmarks.items():
         try:
-            infos[name] = {info.sample_id: info for info in benchmark.infos()[: config.limit]}
-            _check(benchmark, infos[name])
+            infos[name] = _infos(benchmark, config.limit)
             if not infos[name] and not may_be_empty:
                 raise ConfigError(f"benchmark.{name} has no samples: expected data, as in benchmark.{name}.source=FILE")
         except ConfigError:
@@ -93,11 +93,22 @@ def check_judge(benchmarks: Mapping[str, Benchmark], judge: object | None) -> No
             raise ConfigError(f"judge is none: expected a judge, such as judge=gpt_4_1, which benchmark.{name} needs")
 
 
-def _check(benchmark: Benchmark, infos: Mapping[str, SampleInfo]) -> None:
+def _infos(benchmark: Benchmark, limit: int | None) -> dict[str, SampleInfo]:
+    """The samples of a benchmark by id. Raises RowError for a repeated id or an invalid property."""
+    given = contained(lambda: list(benchmark.infos()))[:limit]
+    _check(benchmark, given)
+    infos = {info.sample_id: info for info in given}
+    if len(infos) < len(given):
+        twice = next(name for name, n in Counter(info.sample_id for info in given).items() if n > 1)
+        raise RowError(f"infos() returned sample_id {twice!r} more than once: expected one sample for each id")
+    return infos
+
+
+def _check(benchmark: Benchmark, infos: Iterable[SampleInfo]) -> None:
     """Raise RowError for a property that would make an invalid row."""
     for name in ("metric", "scorer", "protected"):
         columns(SampleRow)[name].checked(getattr(benchmark, name))
-    for info in infos.values():
+    for info in infos:
         values: dict[str, Any] = asdict(info)
         for name, value in values.items():
             columns(SampleRow)[name].checked(value)

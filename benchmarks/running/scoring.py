@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.running.contained import ForeignExit, contained, contained_await
 from benchmarks.running.rows import RowError, checked_details
 from benchmarks.sample import Benchmark, Score, cut_answer
 from benchmarks.sources.protect import seal
@@ -112,13 +113,14 @@ RUN_BUDGET = tuple(reason for reason in StopReason if reason.startswith("max_run
 async def _checked_score(benchmark: Benchmark, target: Any, answer: str | None, ask: Any) -> Score:
     where = f"benchmark.{benchmark.name}"
     try:
-        found = benchmark.score(target, answer, ask) if ask else benchmark.score(target, answer)
-        score = await found if inspect.isawaitable(found) else found
+        found = contained(benchmark.score, target, answer, *([ask] if ask else []))
+        score = await contained_await(found) if inspect.isawaitable(found) else found
     except ModelError:
         raise
-    except (Exception, SystemExit) as error:
+    except Exception as error:
         # Its message may hold the target.
-        raise ScorerFault(f"{where}: score() raised {type(error).__name__}") from error
+        raised = error.kind if isinstance(error, ForeignExit) else type(error).__name__
+        raise ScorerFault(f"{where}: score() raised {raised}") from error
     if not isinstance(score, Score):
         raise ScorerFault(f"{where}: score() returned a {type(score).__name__}: expected a Score")
     try:
