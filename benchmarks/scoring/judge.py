@@ -25,7 +25,7 @@ _FOLDER = Path(__file__).parent / "prompts"
 _RESPONSE_CHARS = 200_000
 # The prefix of stop reasons from the run's shared budget.
 _RUN_LIMIT = "max_run_"
-_TAG = re.compile(r"<(/?(?:response|question|correct_answer)\b)", re.IGNORECASE)
+_TAG = re.compile(r"([<\[])(/?(?:response|question|correct_answer)\b)", re.IGNORECASE)
 
 _RUBRIC = (
     "\n\nGrade by this rubric. Where it differs from other rules for grading, the rubric has precedence; the form of "
@@ -34,11 +34,16 @@ _RUBRIC = (
 
 
 class LlmJudge:
-    """Judges with a model, a prompt file with the blocks `system` and `user`, and limits for each response."""
+    """Judges with a model, a prompt file and limits for each response.
+
+    The file has the block `user` and optionally `system`; each is a message. Raises ValueError for another file.
+    """
 
     def __init__(self, model: ChatModel, prompt: str = DEFAULT_PROMPT, limits: Limits | None = None) -> None:
         self.model = model
         self.prompt = _prompt(prompt)
+        if "user" not in self.prompt.parts:
+            raise ValueError(f"{prompt!r} has no part `user`: expected a file with this part and, optionally, `system`")
         self._limits = limits or Limits(max_calls=8)
 
     def open(self, epoch: int = 0, budget: Budget | None = None) -> tuple[OpenJudge, list[CallRecord]]:
@@ -70,15 +75,19 @@ class OpenJudge:
     tree: CallTree
 
     async def __call__(self, question: str, response: str, correct_answer: str, rubric: str = "") -> Judgement:
-        """Ask the model once. rubric: rules that are added to the system message.
+        """Ask the model once. rubric: rules that are added to the first message.
 
         Raises ModelError if the call fails, and LimitReached if the run's budget is spent. The response is then not
         judged, and does not count as wrong.
         """
         # The response must not close its own tag and continue as the grader.
-        shown = _TAG.sub(r"< \1", response[-_RESPONSE_CHARS:])
+        shown = _TAG.sub(r"\1 \2", response[-_RESPONSE_CHARS:])
         texts = {"question": question, "response": shown, "correct_answer": correct_answer}
-        messages = [{"role": role, "content": self.prompt.render(role, **texts)} for role in ("system", "user")]
+        messages = [
+            {"role": role, "content": self.prompt.render(role, **texts)}
+            for role in ("system", "user")
+            if role in self.prompt.parts
+        ]
         if rubric:
             messages[0]["content"] += _RUBRIC.format(rubric=rubric.strip())
         try:

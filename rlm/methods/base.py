@@ -11,7 +11,7 @@ from annotated_types import Ge
 
 from rlm.completion import StopReason
 from rlm.limits import LimitReached
-from rlm.methods.bm25 import MAX_HITS, Hit, Passage, Search, passages
+from rlm.methods.bm25 import DEFAULT_B, DEFAULT_K1, K1, MAX_HITS, B, Hit, Passage, PassageTokens, Search, passages
 from rlm.methods.method import Answer, Method
 from rlm.methods.thinking import after_thinking, written
 from rlm.methods.window import Window, fit
@@ -67,16 +67,21 @@ class BaseBm25(Method):
     The best passages are taken while they fit the window and shown in the order of the context. k: the maximum number
     of passages; None takes as many as fit. passage_chars: the length of a passage if the context is one string.
     output_tokens: the number of tokens of the window reserved for the reply; None takes the model's max_output_tokens.
+    passage_tokens: if given, documents and strings are cut into passages of so many tokens. k1, b: the parameters of
+    BM25.
     """
 
     k: Annotated[int, Ge(1)] | None = None
     passage_chars: Annotated[int, Ge(100)] = 2000
     output_tokens: Annotated[int, Ge(1)] | None = None
+    passage_tokens: PassageTokens = None
+    k1: K1 = DEFAULT_K1
+    b: B = DEFAULT_B
 
     async def answer(self, prompt: Prompt, tree: CallTree) -> Answer:
         window = Window(self.model, self.output_tokens)
         room = window.room(prompt.messages(""))
-        search = Search(lambda: passages(prompt.context, self.passage_chars))
+        search = Search(lambda: passages(prompt.context, self.passage_chars, self.passage_tokens), self.k1, self.b)
         hits = await search.find(prompt.query or prompt.context_text[-_QUERY_CHARS:], self.k or MAX_HITS)
         while True:
             taken, cut = _taken(hits, room)

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Ge, Le
 
 from rlm.methods.window import boundary
+from rlm.models.tokens import encoder
 from rlm.repl.protocol import HostFunction
 
 MAX_HITS = 100
+
+# The parameters of BM25: the saturation of repeated words, and the penalty for long passages. Pyserini has 0.9 and 0.4.
+K1 = Annotated[float, Ge(0)]
+B = Annotated[float, Ge(0), Le(1)]
+DEFAULT_K1, DEFAULT_B = 1.5, 0.75
+# The length of a passage in tokens; None leaves documents, or passages of some characters, as they are.
+PassageTokens = Annotated[int, Ge(16)] | None
 
 
 @dataclass(frozen=True)
@@ -30,11 +42,14 @@ class Hit:
     score: float
 
 
-def passages(context: str | Sequence[str], passage_chars: int) -> list[Passage]:
+def passages(context: str | Sequence[str], passage_chars: int, tokens: int | None = None) -> list[Passage]:
     """Return the documents of a context as passages.
 
-    A single string is cut into passages of at most `passage_chars`.
+    A single string is cut into passages of at most `passage_chars`. tokens: if given, every document and every string
+    is cut into passages of so many tokens.
     """
+    if tokens is not None:
+        return cut_by_tokens([context] if isinstance(context, str) else context, tokens)
     if isinstance(context, str):
         return cut_passages([context], passage_chars)
     return [Passage(index, 0, document) for index, document in enumerate(context)]
@@ -52,10 +67,26 @@ def cut_passages(documents: Sequence[str], passage_chars: int) -> list[Passage]:
     return found
 
 
-class Bm25:
-    """A BM25 index in memory: bm25s with Lucene's variant, k1 1.5, b 0.75, without English stop words."""
+def cut_by_tokens(documents: Sequence[str], tokens: int) -> list[Passage]:
+    """Cut documents into passages of `tokens` tokens; a character that a cut would divide belongs to the next one."""
+    found = []
+    for index, document in enumerate(documents):
+        ids = encoder().encode_ordinary(document.encode("utf-8", "replace").decode())
+        decoder, at = codecs.getincrementaldecoder("utf-8")(), 0
+        for start in range(0, len(ids), tokens):
+            last = start + tokens >= len(ids)
+            size = len(decoder.decode(encoder().decode_bytes(ids[start : start + tokens]), last))
+            if size:
+                # Cut from the document itself, which may hold lone surrogates.
+                found.append(Passage(index, at, document[at : at + size]))
+                at += size
+    return found
 
-    def __init__(self, parts: Sequence[Passage]) -> None:
+
+class Bm25:
+    """A BM25 index in memory: bm25s with Lucene's variant, without English stop words."""
+
+    def __init__(self, parts: Sequence[Passage], k1: float = DEFAULT_K1, b: float = DEFAULT_B) -> None:
         import bm25s
 
         # The library logs at debug level by default.
@@ -65,7 +96,7 @@ class Bm25:
         tokens = bm25s.tokenize([part.text for part in self.parts], return_ids=False, show_progress=False)
         self._index = None
         if any(tokens):
-            self._index = bm25s.BM25()
+            self._index = bm25s.BM25(k1=k1, b=b)
             self._index.index(tokens, show_progress=False)
 
     def search(self, query: str, k: int) -> list[Hit]:
@@ -79,10 +110,10 @@ class Bm25:
 
 
 class Search:
-    """BM25 over the passages that a function returns, indexed at the first search."""
+    """BM25 over the passages that a function returns, indexed at the first search. k1, b: its parameters."""
 
-    def __init__(self, parts: Callable[[], Sequence[Passage]]) -> None:
-        self._parts = parts
+    def __init__(self, parts: Callable[[], Sequence[Passage]], k1: float = DEFAULT_K1, b: float = DEFAULT_B) -> None:
+        self._parts, self._k1, self._b = parts, k1, b
         self._index: Bm25 | None = None
         self._lock = asyncio.Lock()
 
@@ -90,12 +121,21 @@ class Search:
         """See Bm25.search."""
         async with self._lock:
             if self._index is None:
-                self._index = await asyncio.to_thread(lambda: Bm25(self._parts()))
+                self._index = await asyncio.to_thread(lambda: Bm25(self._parts(), self._k1, self._b))
         return self._index.search(query, k)
 
 
-def search_function(search: Search) -> HostFunction:
-    """Make the function `search(query, k)` for a REPL. Its docstring is shown to the model."""
+_PART_OF_DOCUMENT = (
+    "BM25 search: the k passages that match the query best, each a dict {index, start, score, text}. `text` is "
+    "`context[index][start:start + len(text)]`, or `context[start:start + len(text)]` if the context is one string."
+)
+
+
+def search_function(search: Search, *, cuts_documents: bool = False) -> HostFunction:
+    """Make the function `search(query, k)` for a REPL. Its docstring is shown to the model.
+
+    cuts_documents: a passage is a part of a document and not the complete document.
+    """
 
     async def search_context(query, k=10):
         """BM25 search: the k parts of the context that match the query best, each a dict {index, start, score, text}.
@@ -110,4 +150,6 @@ def search_function(search: Search) -> HostFunction:
             for hit in hits
         ]
 
+    if cuts_documents:
+        search_context.__doc__ = _PART_OF_DOCUMENT
     return search_context

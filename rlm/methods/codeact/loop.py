@@ -10,7 +10,7 @@ from annotated_types import Ge
 
 from rlm.completion import StopReason
 from rlm.limits import LimitReached, LoopGuard
-from rlm.methods.bm25 import Hit, Search, cut_passages
+from rlm.methods.bm25 import DEFAULT_B, DEFAULT_K1, K1, B, Hit, PassageTokens, Search, cut_by_tokens, cut_passages
 from rlm.methods.codeact.reply import Turn, answer_form, last_words, read_turn
 from rlm.methods.method import Answer, Method
 from rlm.methods.session import MethodSession, shown_output
@@ -33,14 +33,18 @@ class CodeAct(Method):
     actions: `python` runs code in a session that keeps its variables. `search` is BM25 over the documents of the
     context, if it has documents: the model then sees the results of its searches and not the documents, because the
     paper's CodeAct also works on inputs of 6M tokens. `llm_query` offers sub-calls in the session. search_k: the number
-    of passages that a search shows, together at most max_output_chars. concurrency: the number of sub-calls in flight.
-    sub_context_chars: the number of characters that the prompt states for a sub-call; None derives it from the
+    of passages that a search shows, together at most max_output_chars. passage_tokens: the length of a passage; None
+    takes as many characters as are shown. k1, b: the parameters of BM25. concurrency: the number of sub-calls in
+    flight. sub_context_chars: the number of characters that the prompt states for a sub-call; None derives it from the
     sub-model's window. repl: settings of the session, see conf/repl.
     """
 
     actions: Sequence[Action] = (PYTHON, SEARCH)
     prompt: str = "codeact/default-v1"
     search_k: Annotated[int, Ge(1)] = 5
+    passage_tokens: PassageTokens = None
+    k1: K1 = DEFAULT_K1
+    b: B = DEFAULT_B
     concurrency: Annotated[int, Ge(1)] = 16
     sub_context_chars: Annotated[int, Ge(1)] | None = None
     repl: ReplSettings | Mapping[str, Any] = field(default_factory=ReplSettings)
@@ -73,9 +77,16 @@ class _Loop:
         has_documents = not isinstance(prompt.context, str)
         self._actions = [action for action in method.actions if action != SEARCH or has_documents]
         self._shown_chars = max(200, tree.meter.limits.max_output_chars // method.search_k)
-        self._search = (
-            Search(lambda: cut_passages(prompt.context, self._shown_chars)) if SEARCH in self._actions else None
-        )
+        tokens = method.passage_tokens
+        self._search: Search | None = None
+        if SEARCH in self._actions:
+            self._search = Search(
+                lambda: (
+                    cut_by_tokens(prompt.context, tokens) if tokens else cut_passages(prompt.context, self._shown_chars)
+                ),
+                method.k1,
+                method.b,
+            )
         self._form = answer_form(prompt.question or prompt.context_text)
         self._session: MethodSession | None = None
         self._turn: int | None = None
@@ -178,7 +189,7 @@ class _Loop:
         self._tree.trajectory.record(
             "search", parent=self._turn, query=query, found=[hit.passage.index for hit in hits]
         )
-        return f"SEARCH({query}):\n" + ("\n\n".join(map(_shown, hits)) or "nothing found")
+        return f"SEARCH({query}):\n" + ("\n\n".join(_shown(hit, self._shown_chars) for hit in hits) or "nothing found")
 
     def _reminder(self, turn: Turn) -> str:
         if not turn.complete:
@@ -209,7 +220,7 @@ class _Loop:
         return [{"role": "system", "content": system}, *messages]
 
 
-def _shown(hit: Hit) -> str:
+def _shown(hit: Hit, chars: int) -> str:
     passage = hit.passage
     place = f"document {passage.index + 1}, characters {passage.start} to {passage.start + len(passage.text)}"
-    return f"[{place}, score {hit.score:.1f}] {passage.text}"
+    return f"[{place}, score {hit.score:.1f}] {passage.text[:chars]}"

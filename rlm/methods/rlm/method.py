@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt
 
-from rlm.methods.bm25 import Search, passages, search_function
+from rlm.methods.bm25 import DEFAULT_B, DEFAULT_K1, K1, B, PassageTokens, Search, passages, search_function
 from rlm.methods.method import Answer, Method
 from rlm.methods.rlm.functions import check_names, check_tools, tool_notes
 from rlm.methods.rlm.loop import Loop
@@ -87,10 +87,14 @@ class RLM(Method):
 class RLMBm25(RLM):
     """RLM with `search(query, k)`: BM25 over the documents of the context; a child searches its own context.
 
-    passage_chars: the length of a passage if the context is one string.
+    passage_chars: the length of a passage if the context is one string. passage_tokens: if given, documents and strings
+    are cut into passages of so many tokens. k1, b: the parameters of BM25.
     """
 
     passage_chars: Annotated[int, Ge(100)] = 2000
+    passage_tokens: PassageTokens = None
+    k1: K1 = DEFAULT_K1
+    b: B = DEFAULT_B
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -98,5 +102,6 @@ class RLMBm25(RLM):
             raise ValueError("tools has 'search': expected another name, because the retriever has this one")
 
     def tools_for(self, prompt: Prompt) -> Mapping[str, Callable[..., Any]]:
-        search = Search(lambda: passages(prompt.context, self.passage_chars))
-        return {**super().tools_for(prompt), "search": search_function(search)}
+        search = Search(lambda: passages(prompt.context, self.passage_chars, self.passage_tokens), self.k1, self.b)
+        function = search_function(search, cuts_documents=self.passage_tokens is not None)
+        return {**super().tools_for(prompt), "search": function}

@@ -3,10 +3,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlm.completion import StopReason
+from rlm.limits import Limits
 from rlm.methods.base import BaseBm25
 from rlm.methods.bm25 import Bm25, Search, passages, search_function
+from rlm.methods.codeact import CodeAct
+from rlm.methods.rlm import RLMBm25
 from rlm.models.chat import ContextOverflow, Sampling
 from rlm.models.scripted import ScriptedModel
+from rlm.models.tokens import count_tokens
 from rlm.repl import open_repl
 
 DOCUMENTS = [
@@ -120,3 +124,56 @@ async def test_the_model_is_asked_even_if_the_search_finds_nothing() -> None:
 def test_wrong_settings_are_refused(options: dict) -> None:
     with pytest.raises(ValueError, match=next(iter(options))):
         base_bm25(**options)
+
+
+@given(st.text(max_size=600), st.integers(16, 60))
+@settings(deadline=None)
+def test_passages_of_tokens_are_all_of_a_text_in_order(text: str, tokens: int) -> None:
+    parts = passages((text, "\ud800 two"), 0, tokens)
+    assert "".join(part.text for part in parts if part.index == 0) == text
+    assert "".join(part.text for part in parts if part.index == 1) == "\ud800 two"
+    assert all((text, "\ud800 two")[part.index][part.start :].startswith(part.text) for part in parts)
+
+
+def test_passages_have_the_given_number_of_tokens() -> None:
+    text = "Every word of this sentence is common. " * 300
+    counts = [count_tokens(part.text) for part in passages([text, "short"], 0, 512)]
+    assert counts[:-2] == [512] * (len(counts) - 2) and counts[-1] == 1
+    assert len(passages(text, 100, 512)) == len(counts) - 1
+
+
+def test_the_parameters_of_bm25_change_the_scores() -> None:
+    parts = passages(["fox", "fox fox fox den den den den den den hill hill hill hill hill"], 0)
+    pyserini, default = (Bm25(parts, *values).search("fox", 2) for values in ((0.9, 0.4), (1.5, 0.75)))
+    assert [hit.score for hit in pyserini] != [hit.score for hit in default]
+    assert Bm25(parts, 0.9, 0.0).search("fox", 2)[0].passage.index == 1
+    assert Bm25(parts, 0.9, 1.0).search("fox", 2)[0].passage.index == 0
+
+
+async def test_passages_of_documents_are_cut_for_every_arm_with_bm25() -> None:
+    filler = "filler words of no interest " * 200
+    documents = [f"{filler}The fox lives in Oslo. {filler}", filler]
+    model = ScriptedModel(["1"], context_window=4000)
+    await BaseBm25(model=model, passage_tokens=64, k=1, k1=0.9, b=0.4).acompletion(documents, "fox Oslo")
+    assert "fox lives in Oslo" in model.requests[0][0]["content"] and len(model.requests[0][0]["content"]) < 500
+    model = ScriptedModel(["SEARCH(fox Oslo)", "ANSWER: 1"])
+    await CodeAct(model=model, actions=["search"], search_k=1, passage_tokens=64).acompletion(documents, "Where?")
+    shown = model.requests[1][-1]["content"]
+    assert "fox lives in Oslo" in shown and len(shown) < 700
+    model = ScriptedModel(
+        [
+            "```repl\nhit = search('fox Oslo', 1)[0]\nprint(hit['text'] in context[hit['index']], hit['start'] > 0)```",
+            "FINAL(1)",
+        ]
+    )
+    await RLMBm25(model=model, passage_tokens=64).acompletion(documents, "Where?")
+    assert "True True" in model.requests[1][-1]["content"]
+    assert "context[index][start" in model.requests[0][0]["content"]
+
+
+async def test_a_long_passage_is_shown_only_as_far_as_the_output_allows() -> None:
+    model = ScriptedModel(["SEARCH(fox)", "ANSWER: 1"])
+    limits = Limits(max_output_chars=400)
+    method = CodeAct(model=model, actions=["search"], search_k=1, passage_tokens=512, limits=limits)
+    await method.acompletion(["fox " + "word " * 2000], "Where?")
+    assert len(model.requests[1][-1]["content"]) < 700
