@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 
-from benchmarks.sample import UnlabelledSample
+from benchmarks.sample import Constant, UnlabelledSample
+from benchmarks.scoring.choice import ALL_LETTERS, stated
 from benchmarks.scoring.texts import squad_words
 
 YEAR = re.compile(r"\b1[0-9]{3}\b|\b20[0-9]{2}\b")
@@ -44,3 +46,41 @@ def nearest_sentence(sample: UnlabelledSample) -> str:
 
 def _sentences(sample: UnlabelledSample) -> Iterator[str]:
     return (found.group().strip() for found in _SENTENCE.finditer(start_of(sample)))
+
+
+def _query(sample: UnlabelledSample) -> str:
+    return sample.prompt.query
+
+
+def _always(answer: str, sample: UnlabelledSample) -> str:
+    return answer
+
+
+def _joined(pattern: re.Pattern[str], separator: str, sample: UnlabelledSample) -> str:
+    return separator.join(all_of(sample, pattern))
+
+
+def _frequent(pattern: re.Pattern[str], sample: UnlabelledSample) -> str:
+    return most_frequent(sample, pattern)
+
+
+def _fixed(*answers: str) -> list[Constant]:
+    return [partial(_always, answer) for answer in answers]
+
+
+def _floods(separator: str) -> list[Constant]:
+    return [partial(_joined, pattern, separator) for pattern in (NAME, WORD, NUMBER)]
+
+
+_FREQUENT: list[Constant] = [partial(_frequent, pattern) for pattern in (NAME, WORD, NUMBER)]
+# The constants of a suite whose answers are texts, letters, numbers and lists.
+TEXTS: list[Constant] = [
+    *_fixed("yes", "no", "true", "false", "unknown"), *_FREQUENT, _query, nearest_sentence, *_floods(", "),
+]  # fmt: skip
+LETTERS: list[Constant] = _fixed(
+    *map(stated, ALL_LETTERS), "\n".join(map(stated, ALL_LETTERS)), "\n".join(map(stated, reversed(ALL_LETTERS)))
+)
+NUMBERS: list[Constant] = [
+    *_fixed("0", "1", "2", "3", "10", "100"), partial(_frequent, NUMBER), partial(_joined, NUMBER, " "), _query,
+]  # fmt: skip
+LISTS: list[Constant] = [*_fixed("none"), *_FREQUENT, *_floods("\n"), _query]

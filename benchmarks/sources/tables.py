@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import gzip
-import io
 import shutil
 import tempfile
 import zlib
@@ -75,12 +74,19 @@ def _placed_parquet(
         raise DataError(f"{name} is not a valid parquet file: {one_line(error)}") from error
 
 
+def _text_lines(file: IO[bytes]) -> Iterator[str]:
+    # Decoded line by line, so that an invalid byte is reported with its line. Other tools begin with a byte order mark.
+    encoding = "utf-8-sig"
+    while line := file.readline(LONGEST_ROW):
+        yield line.decode(encoding)
+        encoding = "utf-8"
+
+
 def _placed_csv(
     name: str, file: IO[bytes], columns: Collection[str], required: Collection[str]
 ) -> Iterator[tuple[str, Row]]:
     before = csv.field_size_limit(LONGEST_ROW)
-    # Other tools begin a file with a byte order mark.
-    lines = csv.reader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""), strict=True)
+    lines = csv.reader(_text_lines(file), strict=True)
     start = 1
     try:
         header = next(lines, [])
@@ -95,7 +101,9 @@ def _placed_csv(
             if len(cells) != len(header):
                 raise DataError(f"{place}: {len(cells)} cells: expected {len(header)}, as in the header")
             yield place, {c: cell or None for c, cell in zip(header, cells, strict=True) if c in columns}
-    except (csv.Error, UnicodeDecodeError) as error:
+    except csv.Error as error:
         raise DataError(f"{name}, line {start} is not CSV: {error}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{name}, line {lines.line_num + 1} is not UTF-8: {error}") from error
     finally:
         csv.field_size_limit(before)

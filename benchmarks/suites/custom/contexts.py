@@ -23,7 +23,7 @@ def context_of(cells: Cells, root: Path | None) -> dict[str, object]:
     given = [purpose for purpose in KINDS if cells.get(purpose) is not None]
     if len(given) != 1:
         names = [cells.names.get(purpose, purpose) for purpose in KINDS]
-        got = " and ".join(cells.names[purpose] for purpose in given) or "none of them"
+        got = " and ".join(cells.names[purpose] for purpose in given) or "no context"
         raise DataError(f"{cells.place} has {got}: expected one of the columns {', '.join(names)}")
     if given == ["context"]:
         return {"texts": [cells.text("context")], "files": [], "many": False}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.sample import SampleInfo
 from benchmarks.scoring.choice import ALL_LETTERS
-from benchmarks.scoring.named import Gold, NamedScorer
+from benchmarks.scoring.gold import Gold, NamedScorer
 from benchmarks.sources.files import DataError, is_data_file
 from benchmarks.sources.hub import HUB, HubData, Source, as_table, pinned
 from benchmarks.sources.tables import TABLE_ENDINGS
@@ -26,6 +26,8 @@ _STORED = {
     "sample_id": "string", "cluster": "string", "group": "string", "length": "int64", "question": "string",
     "answers": "strings", "choices": "strings", "texts": "strings", "files": "strings", "many": "bool",
 }  # fmt: skip
+# Of the checks: rows that an older version has checked are read again.
+_VERSION = "custom-2"
 _SMALL = ["sample_id", "cluster", "group", "length"]
 
 
@@ -57,7 +59,6 @@ class CustomRows:
     ) -> None:
         self._key, self._data, self._hub, self._columns = key, data, hub, columns
         self._scorer, self._most_tokens = scorer, max_answer_tokens
-        self._kind = scorer.id.partition("-")[0]
         self._root = Path(root).expanduser() if root is not None else None
         if self._root is not None and not self._root.is_dir():
             raise ValueError(f"root is {root!r}: expected an existing folder, or null")
@@ -105,7 +106,7 @@ class CustomRows:
         source = self._source
         identity = source.identity()
         settings = self._columns, self._scorer.id, self._most_tokens, str(self._root), self._data
-        return as_table(self._rows, repr(("custom-1", identity, settings)), source.origin, _STORED)
+        return as_table(self._rows, repr((_VERSION, identity, settings)), source.origin, _STORED)
 
     def _rows(self) -> Iterator[dict[str, Any]]:
         names = self._columns.named()
@@ -147,7 +148,7 @@ class CustomRows:
         return None if self._source.where == HUB else Path(place.rpartition(", ")[0]).parent
 
     def _gold(self, cells: Cells, question: str) -> Gold:
-        is_choice = self._kind == "choice"
+        is_choice = self._scorer.kind == "choice"
         choices: tuple[str, ...] = ()
         if is_choice:
             expected = f"a list of 2 to {len(ALL_LETTERS)} different texts"
@@ -160,11 +161,11 @@ class CustomRows:
                 "leaves the column out",
             )  # fmt: skip
         answers = cells.texts("answer", "text, a number, or a list of them")
-        if not answers and self._kind != "set_f1":
+        if not answers and self._scorer.kind != "set_f1":
             raise cells.error("answer", "at least one answer; only the scorer set_f1 takes an empty list")
         gold = Gold(tuple(answers), question, choices)
         if is_choice:
-            gold = replace(gold, answers=tuple(letter_of(answer, choices) or answer for answer in answers))
+            gold = replace(gold, answers=tuple(letter_of(answer, choices) for answer in answers))
         if expected := self._scorer.expected(gold):
             raise cells.error("answer", f"{expected} ({self._key}.scorer)")
         if too_long := self._too_long(gold):
@@ -175,7 +176,7 @@ class CustomRows:
         """The expectation that an answer of more tokens than are scored does not meet; empty if all fit."""
         most = self._most_tokens
         # A token has at least one byte; the length of a pattern is not that of an answer.
-        if most is None or self._kind == "regex" or sum(len(one.encode()) for one in gold.answers) <= most:
+        if most is None or self._scorer.kind == "regex" or sum(len(one.encode()) for one in gold.answers) <= most:
             return ""
         from rlm.models.tokens import count_tokens
 
@@ -183,13 +184,13 @@ class CustomRows:
         return f"at most {most} tokens, not {tokens} ({self._key}.max_answer_tokens)" if tokens > most else ""
 
 
-def letter_of(answer: str, choices: tuple[str, ...]) -> str | None:
-    """The letter of a choice, given as `B`, `b`, `(B)` or by its text; None if that is not exactly one choice."""
+def letter_of(answer: str, choices: tuple[str, ...]) -> str:
+    """The letter of a choice, given as `B`, `b`, `(B)` or by its text; empty if that is not exactly one choice."""
     letters = ALL_LETTERS[: len(choices)] if choices else ALL_LETTERS
     bare = answer.strip().strip("().").upper()
     named = {bare} if len(bare) == 1 and bare in letters else set()
     named |= {letter for letter, text in zip(letters, choices, strict=False) if text.strip() == answer.strip()}
-    return named.pop() if len(named) == 1 else None
+    return named.pop() if len(named) == 1 else ""
 
 
 def _endings() -> str:

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, MinLen
 
 from benchmarks.sample import Constant, Judge, Sample, SampleInfo, Score, UnlabelledSample
-from benchmarks.scoring.named import Gold, named_scorer
+from benchmarks.scoring.gold import Gold
+from benchmarks.scoring.named import named_scorer
 from benchmarks.sources.hub import HubData
 from benchmarks.suites.custom.columns import Columns, scalar
 from benchmarks.suites.custom.prompt import query_of
@@ -50,7 +51,7 @@ class Custom:
         self._scorer = named_scorer(scorer, tolerance, relative_tolerance, rubric)
         self.metric = scorer
         self.scorer = f"custom {self._scorer.id}"
-        self.needs_judge = scorer == "judge"
+        self.needs_judge = self._scorer.kind == "judge"
         self.max_answer_tokens = self._scorer.max_answer_tokens if max_answer_tokens == AUTO else max_answer_tokens
         self._instruction = self._scorer.instruction if instruction == AUTO else instruction or ""
         self._rows: CustomRows | None = None
@@ -86,11 +87,11 @@ class Custom:
         if any(answer is None or not answer.strip() for answer in answers):
             raise ValueError(f"target is {given!r:.80}: expected text, a number, or a list of them")
         texts = tuple(answer for answer in answers if answer is not None)
-        if self.metric == "choice":
-            texts = tuple(letter_of(text, choices) or text for text in texts)
+        if self._scorer.kind == "choice":
+            texts = tuple(letter_of(text, choices) for text in texts)
         gold = Gold(texts, str(row.get("question") or row.get("query") or ""), choices)
         expected = self._scorer.expected(gold)
-        if not texts and self.metric != "set_f1":
+        if not texts and self._scorer.kind != "set_f1":
             expected = "at least one answer"
         if expected:
             raise ValueError(f"target is {given!r:.80}: expected {expected}")
@@ -98,7 +99,7 @@ class Custom:
 
     def target_bytes(self, target: Gold) -> bytes:
         answers = list(target.answers)
-        single = len(answers) == 1 and self.metric != "set_f1"
+        single = len(answers) == 1 and self._scorer.kind != "set_f1"
         return json.dumps(answers[0] if single else answers).encode()
 
     def provenance(self) -> Mapping[str, Any]:
