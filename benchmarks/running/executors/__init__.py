@@ -1,6 +1,6 @@
 """Executors run the samples of a plan: in this process, or on a cluster."""
 
-from benchmarks.running.executors.stop import Stop
+from benchmarks.running.executors.loop import Stop
 
 
 class ExecutorError(Exception):

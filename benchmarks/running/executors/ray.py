@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +17,7 @@ from annotated_types import Ge
 from benchmarks.config.errors import ConfigError
 from benchmarks.config.schema import RunConfig
 from benchmarks.running.executors import ExecutorError, Stop
+from benchmarks.running.executors.loop import run_samples
 from benchmarks.running.rows import Key
 from rlm.limits import Budget
 from rlm.models.chat import Cost, CostState, FatalModelError
@@ -54,7 +56,7 @@ class RayExecutor:
 
     async def execute(
         self, keys: Sequence[Key], harness: Harness, *, concurrency: int, stop: Stop
-    ) -> AsyncIterator[FinishedSample]:
+    ) -> AsyncGenerator[FinishedSample, None]:
         """Yield samples as they finish, as LocalExecutor does; `concurrency` is the total over all workers."""
         ray = self._ray
         started = not ray.is_initialized()
@@ -63,46 +65,13 @@ class RayExecutor:
         ledger = ray.remote(num_cpus=0)(Ledger).remote(harness.budget.cost.usd, harness.budget.tokens)
         pool = _Pool(self, harness, ledger)
         waiting = _Waiting(keys, harness.store.parent / "placement.jsonl", self._workers)
-        losses = dict.fromkeys(keys, 0)
-        running: dict[asyncio.Task[FinishedSample | None], tuple[Key, int]] = {}
         places = [place for place in range(self._workers) for _ in range(max(1, concurrency // self._workers))]
-        fatal: BaseException | None = None
+        samples = run_samples(places, waiting.next_for, lambda place, key: pool.run(place, key, stop), stop)
         try:
-            while True:
-                for place in () if stop.is_set() else tuple(places):
-                    if (key := waiting.next_for(place)) is not None:
-                        places.remove(place)
-                        running[asyncio.create_task(pool.run(place, key))] = key, place
-                if not running:
-                    break
-                for task in await stop.first_finished(running.keys()):
-                    key, place = running.pop(task)
-                    places.append(place)
-                    if task.cancelled():
-                        continue
-                    error = task.exception()
-                    if _is_loss(error):
-                        losses[key] += 1
-                        if losses[key] > self._max_losses:
-                            reason = " ".join(str(error).split())[:300]
-                            error = ExecutorError(
-                                f"sample {key.sample_id} lost its worker {losses[key]} times: {reason}"
-                            )
-                        else:
-                            await pool.replace(place)
-                            waiting.again(key)
-                            continue
-                    if error is not None:
-                        fatal = fatal or error
-                        stop.set()
-                    elif (sample := task.result()) is not None:
-                        yield sample
-            if fatal:
-                raise fatal
+            async with contextlib.aclosing(samples):
+                async for sample in samples:
+                    yield sample
         finally:
-            for task in running:
-                task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
             # The totals include samples that did not finish.
             usd, harness.budget.tokens = await ledger.charge.remote(0.0, 0)
             harness.budget.cost = Cost(usd, 0.0, CostState.KNOWN)
@@ -142,9 +111,6 @@ class _Waiting:
                 return key
         return None
 
-    def again(self, key: Key) -> None:
-        self._keys = {key: None, **self._keys}
-
 
 class _Pool:
     """The actors by number."""
@@ -160,13 +126,24 @@ class _Pool:
         self._read_also = sorted(str(path) for path in others if path.exists())
         self._actors = [self._start(place) for place in range(executor._workers)]
 
-    async def run(self, place: int, key: Key) -> FinishedSample | None:
-        try:
-            return await self._actors[place].run_sample.remote(key)
-        except self._executor._ray.exceptions.RayTaskError as error:
-            if isinstance(error.cause, FatalModelError | ExecutorError):
-                raise type(error.cause)(str(error.cause)) from None
-            raise
+    async def run(self, place: int, key: Key, stop: Stop) -> FinishedSample | None:
+        """Run a sample, again if its worker is lost; None if the run was stopped meanwhile."""
+        for losses in itertools.count(1):
+            try:
+                return await self._actors[place].run_sample.remote(key)
+            except Exception as error:
+                cause = getattr(error, "cause", None)
+                if isinstance(cause, FatalModelError | ExecutorError):
+                    raise type(cause)(str(cause)) from None
+                if not _is_loss(error):
+                    raise
+                if losses > self._executor._max_losses:
+                    reason = " ".join(str(error).split())[:300]
+                    raise ExecutorError(f"sample {key.sample_id} lost its worker {losses} times: {reason}") from error
+            await self.replace(place)
+            if stop.is_set():
+                break
+        return None
 
     async def replace(self, place: int) -> None:
         """Replace a lost actor, unless the loss of another of its samples has done so already."""
@@ -252,7 +229,7 @@ class SharedBudget(Budget):
         return self.max_cost_usd is not None or self.max_tokens is not None
 
 
-def _is_loss(error: BaseException | None) -> bool:
+def _is_loss(error: Exception) -> bool:
     """True if a worker or its node is gone: killed, out of memory or unreachable. A worker that raises is no loss."""
     from ray.exceptions import RayError, RayTaskError
 
