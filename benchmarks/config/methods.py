@@ -44,19 +44,11 @@ def _is_method(target: Target) -> bool:
 
 def _refuse_unconfined(config: RunConfig, where: str) -> None:
     """Raise ConfigError on a machine that cannot run the method's code as the configuration asks."""
+    hint = ""
     try:
         check_platform()
+        hint = "; repl=unsafe runs it without confinement"
         if config.repl.confinement != "unsafe":
             check_confinement()
     except ReplError as error:
-        unsupported = _unsupported()
-        hint = "" if unsupported else "; repl=unsafe runs it without confinement"
         raise ConfigError(f"{where} runs code that a model writes, and {error}{hint}") from error
-
-
-def _unsupported() -> bool:
-    try:
-        check_platform()
-    except ReplError:
-        return True
-    return False

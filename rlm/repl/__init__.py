@@ -6,7 +6,8 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
-from rlm.repl.doctor import check_confinement, check_platform, layers
+from rlm.repl.doctor import check_confinement, layers
+from rlm.repl.forkserver import check_platform
 from rlm.repl.protocol import Confinement, HostFunction, OutputCut, Repl, ReplLimits
 from rlm.repl.sandbox import wire
 from rlm.repl.session import Session

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import array
-import json
+import asyncio
 import os
 import platform
-import socket
-import sys
 from typing import Any
 
-from rlm.repl.forkserver import ForkServer
+from rlm.blocking import run_blocking
+from rlm.repl.forkserver import check_platform
 from rlm.repl.memory import outbox
+from rlm.repl.process import Process
 from rlm.repl.protocol import ReplError, ReplLimits
-from rlm.repl.sandbox import seccomp, wire
+from rlm.repl.results import reason_of
+from rlm.repl.sandbox import seccomp
 
 _TRIAL_S = 60.0
 
@@ -23,12 +23,13 @@ def layers() -> list[tuple[str, bool, str]]:
 
     Starts a trial session, which takes about a second.
     """
-    if not sys.platform.startswith("linux"):
-        return [("linux", False, f"sessions need Linux, this is {sys.platform}")]
+    layer = "linux"
     try:
-        state, refused = _trial()
+        check_platform()
+        layer = "session"
+        state, refused = run_blocking(_trial())
     except ReplError as error:
-        return [("session", False, str(error))]
+        return [(layer, False, str(error))]
     separate, version = state["namespaces"] is None, state["landlock"]
     machine = platform.machine()
     return [
@@ -39,16 +40,10 @@ def layers() -> list[tuple[str, bool, str]]:
     ]
 
 
-def check_platform() -> None:
-    """Raise ReplError on a platform without sessions, confined or not."""
-    if not sys.platform.startswith("linux"):
-        raise ReplError(f"sessions need Linux, this is {sys.platform}: run in a Linux container or virtual machine")
-
-
 def check_confinement() -> None:
     """Raise ReplError if sessions cannot be confined on this machine."""
     check_platform()
-    refused = _trial()[1]
+    _, refused = run_blocking(_trial())
     if refused is not None:
         raise ReplError(
             f"sessions cannot be confined on this machine: {refused}; `rlm-eval doctor` lists the layers, and "
@@ -56,45 +51,22 @@ def check_confinement() -> None:
         )
 
 
-def _trial() -> tuple[dict[str, Any], str | None]:
-    """Start a confined session and end it. Returns the fork server's state, and the reason if it refused."""
-    server = ForkServer(confined=True)
-    ours, theirs = socket.socketpair()
+async def _trial() -> tuple[dict[str, Any], str | None]:
+    """Start a confined session and end it. Returns the layers as the fork server reports them, and a refusal."""
+    start = {"t": "start", "functions": [], "data": {}, "answer": "none", "context": None, "max_output_chars": 0}
     memory = outbox()
     try:
-        with ours:
-            ours.settimeout(_TRIAL_S)
-            with theirs:
-                server.ask(ReplLimits(), (theirs.fileno(), memory, memory))
-            line, ancillary, _, _ = ours.recvmsg(4096, socket.CMSG_SPACE(4))
-            for _, _, data in ancillary:
-                os.close(array.array("i", data)[0])
-            if not line:
-                raise ReplError("the fork server could not be started")
-            state = json.loads(line)
-            if "failed" in state:
-                raise ReplError(state["failed"])
-            ours.sendall(wire.encode(empty_start()))
-            head, text = wire.sizes(_exactly(ours, wire.SIZES.size))
-            reply = wire.decode(_exactly(ours, head), _exactly(ours, text))
-        return state, None if reply["t"] == "ready" else str(reply.get("message"))
+        process = await Process.start(ReplLimits(), {}, "confined", memory, memory)
+        try:
+            reply = process.ask(start, "ready", "refused")
+            await asyncio.wait({reply}, timeout=_TRIAL_S)
+            answer = reply.result() if reply.done() else None
+        finally:
+            await process.aclose()
     except OSError as error:
         raise ReplError(f"a trial session failed: {error}") from error
     finally:
         os.close(memory)
-        server.close()
-
-
-def empty_start() -> dict[str, Any]:
-    """Return the first message to a session without context, functions and data."""
-    return {"t": "start", "functions": [], "data": {}, "answer": "none", "context": None, "max_output_chars": 0}
-
-
-def _exactly(channel: socket.socket, size: int) -> bytes:
-    got = b""
-    while len(got) < size:
-        part = channel.recv(size - len(got))
-        if not part:
-            raise ConnectionError("it ended at once")
-        got += part
-    return got
+    if answer is None:
+        raise ReplError("a trial session ended without an answer")
+    return process.state, reason_of(answer) if answer["t"] == "refused" else None

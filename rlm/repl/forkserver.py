@@ -93,29 +93,29 @@ class ForkServer:
             self._process.wait()
 
 
+# Whether a server is confined, and whether it has namespaces of its own.
+_MODES = {"confined": (True, True), "confined-without-namespaces": (True, False), "unsafe": (False, False)}
 _servers: dict[str, ForkServer] = {}
 _lock = threading.Lock()
 
 
-def server_for(confinement: str) -> ForkServer:
-    """Return the running server for a kind of confinement, started if necessary."""
+def check_platform() -> None:
+    """Raise ReplError on a platform without sessions, confined or not."""
     if not sys.platform.startswith("linux"):
         raise ReplError(f"sessions need Linux, this is {sys.platform}: run in a Linux container or virtual machine")
+
+
+def server_for(confinement: str) -> ForkServer:
+    """Return the running server for a kind of confinement, started if necessary."""
+    check_platform()
     with _lock:
         server = _servers.get(confinement)
         if server is None or not server.alive:
             if server is not None:
                 server.close()
-            server = _servers[confinement] = _start(confinement)
+            confined, namespaces = _MODES[confinement]
+            server = _servers[confinement] = ForkServer(confined=confined, namespaces=namespaces)
         return server
-
-
-def _start(confinement: str) -> ForkServer:
-    modes = {"confined": (True, True), "confined-without-namespaces": (True, False), "unsafe": (False, False)}
-    if confinement not in modes:
-        raise ValueError(f"repl is {confinement!r}: expected confined or unsafe")
-    confined, namespaces = modes[confinement]
-    return ForkServer(confined=confined, namespaces=namespaces)
 
 
 @atexit.register

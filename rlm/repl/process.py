@@ -32,6 +32,7 @@ class Process:
     """One process of a session. Any fault ends it, and `ended` gives the reason."""
 
     def __init__(self, pidfd: int, state: dict[str, Any], functions: Mapping[str, HostFunction], unsafe: bool) -> None:
+        self.state = state
         self._pidfd = pidfd
         self._group = state["pid"] if unsafe else None
         self._channel = Channel(self._heard, self._end)
