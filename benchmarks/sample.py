@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, Protocol
 
-from benchmarks.sources.files import DataError, one_line
+from benchmarks.sources.files import DataError
+from rlm.completion import one_line
 from rlm.prompt import Prompt
 
 

@@ -121,6 +121,16 @@ def message_text(content: object) -> str:
     return "\n".join(part["text"] for part in content)
 
 
+def add_user_message(messages: list[dict[str, str]], text: str) -> None:
+    """Add a message of the user, or its text to the last message if that is the user's too.
+
+    Some chat templates refuse consecutive user messages.
+    """
+    if messages[-1]["role"] == "user":
+        text = f"{messages.pop()['content']}\n\n{text}"
+    messages.append({"role": "user", "content": text})
+
+
 def _from_messages(messages: Sequence[Mapping[str, object]], query: str | None) -> Prompt:
     turns = [{"role": str(m["role"]), "content": message_text(m.get("content"))} for m in messages]
     if query is None:

@@ -23,8 +23,8 @@ from benchmarks.running.model_set import ModelSet
 from benchmarks.running.samples import check_judge, load_benchmarks
 from benchmarks.running.scoring import BudgetSpent, Scorer, ScorerFault
 from benchmarks.sample import Benchmark, target_json
-from benchmarks.sources.files import one_line
 from benchmarks.sources.protect import HIDDEN
+from rlm.completion import one_line
 from rlm.models.chat import FatalModelError, ModelError
 
 

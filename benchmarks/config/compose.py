@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.config.errors import ConfigError
-from benchmarks.config.explain import explain, one_line
+from benchmarks.config.explain import explain, with_cause
 from benchmarks.config.plugins import conf_dir, conf_files, register
 from benchmarks.config.renamed import today_with_warning, with_targets, words_today
 from benchmarks.config.schema import RunConfig, read_config
@@ -39,7 +39,7 @@ def resolve(composed: Any) -> RunConfig:
     try:
         plain: Any = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
-        raise ConfigError(one_line(error)) from error
+        raise ConfigError(with_cause(error)) from error
     plain.pop("hydra", None)
     plain = with_targets(plain, today_with_warning)
     for group in ("benchmark", "method"):

@@ -29,13 +29,13 @@ def explain(error: Exception, overrides: Sequence[str] = ()) -> ConfigError:
         if full in (known := _all_keys()):
             return ConfigError(f"{full} cannot be set: {'.'.join(full.split('.')[:2])} is not chosen")
         return ConfigError(unknown("key", full, known))
-    text = one_line(error).replace("LexerNoViableAltException: ", "cannot be read: ")
+    text = with_cause(error).replace("LexerNoViableAltException: ", "cannot be read: ")
     keys = [word.lstrip("+~").partition("=")[0] for word in overrides]
     named = any(key and key in text for key in keys)
     return ConfigError(text if named else f"{text} (in: {' '.join(overrides)[:200]})")
 
 
-def one_line(error: Exception) -> str:
+def with_cause(error: Exception) -> str:
     """An error and its cause in one line of at most 400 characters."""
     causes = [str(error)] + ([str(error.__cause__)] if error.__cause__ else [])
     return " ".join(" ".join(causes).split())[:400]

@@ -56,6 +56,16 @@ class ArmComparison:
 
 
 @dataclass(frozen=True)
+class Rule:
+    """The limits that an arm has to keep, see `compare`."""
+
+    max_drop: float | None
+    max_cost_rise: float | None
+    alpha: float
+    strict: bool
+
+
+@dataclass(frozen=True)
 class RunComparison:
     """The comparisons of all arms.
 
@@ -67,10 +77,7 @@ class RunComparison:
     arms: tuple[ArmComparison, ...]
     changes: tuple[str, ...]
     notes: tuple[str, ...]
-    max_drop: float | None
-    max_cost_rise: float | None
-    alpha: float
-    strict: bool
+    rule: Rule
 
 
 def compare(
@@ -96,7 +103,8 @@ def compare(
     names the difference, and for runs in which too many samples failed; ConfigError for a folder that is not a run and
     for invalid settings.
     """
-    _check(max_drop, max_cost_rise, alpha, strict, allow)
+    rule = Rule(max_drop, max_cost_rise, alpha, strict)
+    _check(rule, allow)
     old_runs, new_runs = load_runs([base]), load_runs([new])
     for which, run in (("first", old_runs.runs[0]), ("second", new_runs.runs[0])):
         _refuse_unfinished(which, run, allow)
@@ -112,14 +120,13 @@ def compare(
     both = {names: old.merge(young, on=KEY, suffixes=("_old", "_new")) for names, (old, young) in matched.items()}
     for names, pairs in both.items():
         _refuse_other(*names, pairs, allow)
-    rule = _Rule(max_drop, max_cost_rise, alpha, strict)
     arms = [_compared(*names, pairs, rule) for names, pairs in both.items()]
     if max_drop is None:
         arms = _worse(arms, alpha)
     failed = any(arm.score_failure or arm.cost_failure for arm in arms)
     changes = what_changed(old_runs.runs[0], new_runs.runs[0])
     code = REGRESSION if failed else NO_REGRESSION
-    return RunComparison(code, tuple(arms), tuple(changes), tuple(notes), max_drop, max_cost_rise, alpha, strict)
+    return RunComparison(code, tuple(arms), tuple(changes), tuple(notes), rule)
 
 
 def _rows(runs: Runs) -> pd.DataFrame:
@@ -155,26 +162,15 @@ def _facts(about: Any, prefix: str = "") -> dict[str, str]:
     return facts
 
 
-@dataclass(frozen=True)
-class _Rule:
-    """The limits that an arm has to keep."""
-
-    max_drop: float | None
-    max_cost_rise: float | None
-    alpha: float
-    strict: bool
-
-
-def _check(
-    max_drop: float | None, max_cost_rise: float | None, alpha: float, strict: bool, allow: frozenset[str]
-) -> None:
+def _check(rule: Rule, allow: frozenset[str]) -> None:
+    max_drop, max_cost_rise, alpha = rule.max_drop, rule.max_cost_rise, rule.alpha
     if max_drop is not None and not 0 <= max_drop <= 1:
         raise ConfigError(f"--max-drop is {max_drop:g}: expected a fraction of the score, such as 0.05 for 5 points")
     if max_cost_rise is not None and not 0 <= max_cost_rise < math.inf:
         raise ConfigError(f"--max-cost-rise is {max_cost_rise:g}: expected a fraction, such as 0.2 for 20%")
     if not 0 < alpha < 0.5:
         raise ConfigError(f"--alpha is {alpha:g}: expected a probability above 0 and below 0.5")
-    if strict and max_drop is None:
+    if rule.strict and max_drop is None:
         raise ConfigError("--strict is set without --max-drop: expected both, such as --max-drop 0.05 --strict")
     if unknown := allow - ALLOWANCES:
         raise ConfigError(f"--allow is {', '.join(sorted(unknown))}: expected one of {', '.join(sorted(ALLOWANCES))}")
@@ -273,7 +269,7 @@ def _refuse_other_judge(base: Run, new: Run, allow: frozenset[str]) -> None:
         raise NotComparable(f"not comparable: different judges, {names[0]} and {names[1]} (--allow scorer)")
 
 
-def _compared(benchmark: str, method: str, both: pd.DataFrame, rule: _Rule) -> ArmComparison:
+def _compared(benchmark: str, method: str, both: pd.DataFrame, rule: Rule) -> ArmComparison:
     samples = both.groupby("sample_id", sort=True).agg(
         old=("score_old", "mean"), new=("score_new", "mean"), cluster=("cluster_old", "first"),
         cost_old=("cost_usd_old", "sum"), cost_new=("cost_usd_new", "sum"),
@@ -299,7 +295,7 @@ def _compared(benchmark: str, method: str, both: pd.DataFrame, rule: _Rule) -> A
     )  # fmt: skip
 
 
-def _drop_failure(found: PairedDifference, rule: _Rule, drop_limit: float, identical: bool) -> tuple[str, int | None]:
+def _drop_failure(found: PairedDifference, rule: Rule, drop_limit: float, identical: bool) -> tuple[str, int | None]:
     """The failure of max_drop as one line, and for the strict rule the number of pairs that it needs."""
     if rule.max_drop is None:
         return "", None

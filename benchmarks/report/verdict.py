@@ -54,7 +54,7 @@ def junit(compared: RunComparison) -> str:
     cases = []
     for arm in compared.arms:
         cases.append((arm, "score", arm.score_failure, difference(arm)))
-        if compared.max_cost_rise is not None:
+        if compared.rule.max_cost_rise is not None:
             cases.append((arm, "cost", arm.cost_failure, cost(arm)))
     failed = sum(bool(failure) for _, _, failure, _ in cases)
     suite = ElementTree.Element("testsuite", name=_SUITE, tests=str(len(cases)), failures=str(failed), errors="0")
@@ -96,12 +96,13 @@ def cost(arm: ArmComparison) -> str:
 
 
 def _rule(compared: RunComparison) -> str:
-    if compared.max_drop is None:
+    rule = compared.rule
+    if rule.max_drop is None:
         corrected = f", corrected for {len(compared.arms)} comparisons (Holm)" if len(compared.arms) > 1 else ""
-        return f"one-sided test at alpha = {compared.alpha:g}{corrected}"
-    if compared.strict:
-        return f"non-inferiority at max_drop = {compared.max_drop:g}, alpha = {compared.alpha:g}"
-    return f"max_drop = {compared.max_drop:g}"
+        return f"one-sided test at alpha = {rule.alpha:g}{corrected}"
+    if rule.strict:
+        return f"non-inferiority at max_drop = {rule.max_drop:g}, alpha = {rule.alpha:g}"
+    return f"max_drop = {rule.max_drop:g}"
 
 
 def _document(suite: ElementTree.Element) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.config.errors import ConfigError
 from benchmarks.config.schema import RunConfig
-from benchmarks.sources.files import one_line
+from rlm.completion import one_line
 
 if TYPE_CHECKING:
     from benchmarks.running.harness import Harness

@@ -12,9 +12,8 @@ from benchmarks.running.rows import SampleRow
 from benchmarks.running.samples import SampleCache
 from benchmarks.running.scoring import BudgetSpent, Scorer, ScorerFault, score_columns
 from benchmarks.sample import Benchmark
-from benchmarks.sources.files import one_line
 from benchmarks.sources.protect import unseal
-from rlm.completion import Completion, Status, StopReason, Usage
+from rlm.completion import Completion, Status, StopReason, Usage, one_line
 from rlm.models.chat import FatalModelError, ModelError
 from rlm.trajectory import Trajectory
 

@@ -14,7 +14,7 @@ from benchmarks.config.schema import RunConfig
 from benchmarks.running.contained import contained
 from benchmarks.running.rows import RowError, SampleRow, columns
 from benchmarks.sample import Benchmark, Sample, SampleInfo
-from benchmarks.sources.files import one_line
+from rlm.completion import one_line
 from rlm.models.tokens import count_tokens
 
 

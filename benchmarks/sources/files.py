@@ -11,6 +11,8 @@ from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, S
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
+from rlm.completion import one_line
+
 if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -60,10 +62,6 @@ def iter_rows(
 
 def local_opener(path: Path) -> Open:
     return lambda: path.open("rb")
-
-
-def one_line(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 
 def _accepted(value: Any) -> frozenset[Any]:

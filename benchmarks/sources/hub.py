@@ -11,18 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.sources.files import (
-    ENDINGS,
-    DataError,
-    Open,
-    Row,
-    Where,
-    is_data_file,
-    iter_rows,
-    local_opener,
-    one_line,
-)  # fmt: skip
+from benchmarks.sources.files import ENDINGS, DataError, Open, Row, Where, is_data_file, iter_rows, local_opener
 from benchmarks.sources.tables import placed_rows
+from rlm.completion import one_line
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -44,8 +44,8 @@ def latex(table: pd.DataFrame) -> str:
     """A LaTeX tabular with booktabs rules; special characters are escaped."""
     if not len(table.columns):
         return "% (no rows)\n"
-    shown = as_text(table).map(one_line)
-    shown.columns = [one_line(str(name)) for name in shown.columns]
+    shown = as_text(table).map(printable)
+    shown.columns = [printable(str(name)) for name in shown.columns]
     layout = "".join("r" if _is_numeric(table[name]) else "l" for name in table.columns)
     made = shown.to_latex(index=False, escape=True, column_format=layout)
     made = "".join(_LATEX.get(character, character) for character in made)
@@ -132,10 +132,10 @@ def dagger(scope: str) -> str:
 
 def markdown_cell(text: str) -> str:
     """Text as a cell of a Markdown table, with markup escaped."""
-    return one_line(text).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+    return printable(text).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
 
 
-def one_line(text: str) -> str:
+def printable(text: str) -> str:
     """Text on one line, without control characters."""
     return " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]", " ", text).split())
 

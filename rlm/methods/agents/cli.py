@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import shutil
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -74,20 +73,18 @@ class AgentCli(Method):
         self.format, self.rules = read_rules(self.output)
 
     async def answer(self, prompt: Prompt, tree: CallTree) -> Answer:
-        folder = Path(tempfile.mkdtemp(prefix="rlm-agent-"))
-        try:
-            messages = prompt.messages()
+        with tempfile.TemporaryDirectory(prefix="rlm-agent-", ignore_cleanup_errors=True) as name:
+            folder, messages = Path(name), prompt.messages()
             if self.context == "file":
                 (folder / self.context_file).write_text(prompt.context_text, encoding="utf-8", errors="replace")
                 messages = prompt.messages(f"[The text is in the file {self.context_file} in the current folder.]")
             remaining = tree.meter.remaining_s
             timeout_s = self.timeout_s if remaining is None else min(self.timeout_s, remaining)
             agent = Agent(self, prompt.question, folder, timeout_s)
-            return read_answer(await tree.call(agent, messages, closing=True))
-        except AgentTimedOut as late:
-            raise LimitReached(StopReason.MAX_WALL, str(late)) from late
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            try:
+                return read_answer(await tree.call(agent, messages, closing=True))
+            except AgentTimedOut as late:
+                raise LimitReached(StopReason.MAX_WALL, str(late)) from late
 
 
 class Agent:

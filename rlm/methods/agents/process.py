@@ -26,7 +26,7 @@ class CommandResult:
 
 
 async def run_command(
-    command: Sequence[str], *, stdin: str, folder: Path, environment: Mapping[str, str], timeout_s: float
+    command: Sequence[str], *, stdin: str, folder: Path, environment: Mapping[str, str], timeout_s: float | None
 ) -> CommandResult:
     """Run a command. On exit, timeout or cancellation, all processes of its group are ended.
 

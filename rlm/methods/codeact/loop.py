@@ -17,7 +17,7 @@ from rlm.methods.session import MethodSession, shown_output
 from rlm.methods.subcalls import PaidReplies, SubCalls, capacity, sub_call_functions
 from rlm.methods.thinking import written
 from rlm.models.chat import Reply
-from rlm.prompt import Prompt
+from rlm.prompt import Prompt, add_user_message
 from rlm.prompts import load_prompt
 from rlm.repl.protocol import CellStatus, HostFunction, ReplSettings
 from rlm.tree import CallTree
@@ -203,10 +203,7 @@ class _Loop:
     def _say(self, text: str, kind: str | None = "notice") -> None:
         if kind:
             self._tree.trajectory.record(kind, parent=self._turn, text=text)
-        if self._messages[-1]["role"] == "user":
-            # Some chat templates reject consecutive user messages.
-            text = f"{self._messages.pop()['content']}\n\n{text}"
-        self._messages.append({"role": "user", "content": text})
+        add_user_message(self._messages, text)
 
     def _documents_note(self, prompt: Prompt) -> str:
         return self._text.render("documents", count=len(prompt.context), chars=prompt.chars)

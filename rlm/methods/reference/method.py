@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,6 @@ from rlm.prompt import Prompt
 from rlm.tree import CallTree
 
 _DRIVERS = Path(__file__).parent / "drivers"
-_NO_LIMIT_S = 1e8
 _MANY = 1_000_000
 
 
@@ -73,13 +71,10 @@ class Reference(Method):
         return cache / "rlm-eval" / "reference" / self.library / "bin" / "python"
 
     async def answer(self, prompt: Prompt, tree: CallTree) -> Answer:
-        folder = Path(tempfile.mkdtemp(prefix="rlm-reference-"))
-        try:
+        with tempfile.TemporaryDirectory(prefix="rlm-reference-", ignore_cleanup_errors=True) as folder:
             async with metering_endpoint(tree, self.model, self.sub_model) as endpoint:
-                finished = await self._drive(prompt, tree, endpoint, folder)
+                finished = await self._drive(prompt, tree, endpoint, Path(folder))
             return _answer(self.library, finished, endpoint)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
 
     async def _drive(self, prompt: Prompt, tree: CallTree, endpoint: MeteringEndpoint, folder: Path) -> CommandResult:
         """Run the driver until it ends. If no later call can succeed, kill it and raise the reason."""
@@ -100,7 +95,7 @@ class Reference(Method):
         run = asyncio.create_task(
             run_command(
                 [str(self.interpreter), str(driver)], stdin=json.dumps(job), folder=folder, environment=environment,
-                timeout_s=_NO_LIMIT_S if tree.meter.remaining_s is None else tree.meter.remaining_s,
+                timeout_s=tree.meter.remaining_s,
             )
         )  # fmt: skip
         ended = asyncio.create_task(endpoint.calls.ended.wait())

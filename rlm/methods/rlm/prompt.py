@@ -11,7 +11,7 @@ from rlm.limits import Limits
 from rlm.methods.rlm.reply import Reason
 from rlm.methods.session import NO_OUTPUT, shown_output
 from rlm.models.chat import ChatModel
-from rlm.prompt import Prompt
+from rlm.prompt import Prompt, add_user_message
 from rlm.prompts import PromptFile, load_prompt
 from rlm.repl.protocol import CellResult
 
@@ -118,10 +118,8 @@ class Conversation:
             text = f"{text}\n\n{self.words('again')}"
         notes = self._notes
         self.outputs, self.unrun, self._notes = [], 0, []
-        if text and self.messages[-1]["role"] == "user":
-            text = f"{self.messages.pop()['content']}\n\n{text}"
         if text:
-            self.messages.append({"role": "user", "content": text})
+            add_user_message(self.messages, text)
         return notes
 
     def forget(self) -> None:
