@@ -20,8 +20,8 @@ from benchmarks.sources.files import (
     Row,
     check_columns,
     json_objects,
-    one_line,
 )
+from rlm.completion import one_line
 
 TABLE_ENDINGS = (*ENDINGS, ".csv", ".parquet.gz", ".csv.gz")
 
