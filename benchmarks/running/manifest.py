@@ -8,7 +8,7 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -140,6 +140,20 @@ def _provenance(name: str, benchmark: Any) -> dict[str, Any]:
         # The benchmark can be a plug-in, which raises anything.
         raise ConfigError(f"benchmark.{name}: provenance() raised {one_line(error)}") from error
     return found
+
+
+def check_generators(before: Mapping[str, Any], described: Mapping[str, Any], names: Collection[str]) -> None:
+    """Raise ConfigError if another version of a generator made the samples of one of these benchmarks."""
+    for name in sorted(names):
+        old, new = (
+            (((one.get("benchmarks") or {}).get(name) or {}).get("data") or {}).get("generator")
+            for one in (before, described)
+        )
+        if old != new and old and new:
+            raise ConfigError(
+                f"the run holds samples of benchmark.{name} that {old} generated: expected {new}, which generates "
+                "other prompts; choose another name or run_dir, or finish the run with the version that began it"
+            )
 
 
 def ended(described: Mapping[str, Any], state: str, message: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from benchmarks.running.budget import check_prices
 from benchmarks.running.executors import ExecutorError, Stop
 from benchmarks.running.harness import Harness
 from benchmarks.running.journal import Record, warn
-from benchmarks.running.manifest import ended, find_manifest, manifest
+from benchmarks.running.manifest import check_generators, ended, find_manifest, manifest
 from benchmarks.running.progress import Progress, make_progress
 from benchmarks.running.rows import Key
 from benchmarks.running.run_folder import RunFolder, add_targets, write_tables, written_targets
@@ -77,6 +77,7 @@ async def _run(config: RunConfig, folder: RunFolder, hydra_files: Mapping[str, s
             described, state, message = None, "finished", ""
         else:
             described = await asyncio.to_thread(manifest, config, harness, before)
+            check_generators(before, described, {key.benchmark for key in todo} & {key.benchmark for key in records})
             folder.write_manifest(described | {"samples_planned": len(plan), "samples_done": len(records)})
             folder.write_hydra(hydra_files)
             state, message = await _run_missing(harness, executor, folder, plan, todo, records, served)

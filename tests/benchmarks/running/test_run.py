@@ -87,6 +87,21 @@ def test_how_a_run_is_carried_out_may_change(go, server, in_folder):
         go(fake, *SMALL, "name=small", "resume=false")
 
 
+def test_a_run_is_not_continued_with_prompts_of_another_generator(go, server, in_folder):
+    fake = server()
+    go(fake, *SMALL, "name=small")
+    folder = in_folder / "results" / "runs" / "small"
+    manifest = json.loads((folder / "run.json").read_text())
+    manifest["benchmarks"]["sniah"]["data"]["generator"] = "sniah-generated-1"
+    (folder / "run.json").write_text(json.dumps(manifest))
+    go(fake, *SMALL, "name=small")
+    (journal,) = (folder / "journal").glob("*.jsonl")
+    journal.write_text("".join(journal.read_text().splitlines(keepends=True)[:5]))
+    with pytest.raises(ConfigError, match="sniah-generated-1 generated: expected sniah-generated-2, which"):
+        go(fake, *SMALL, "name=small")
+    assert json.loads((folder / "run.json").read_text()) == manifest
+
+
 def test_a_second_process_on_a_run_folder_is_refused(in_folder):
     folder = in_folder / "results" / "runs" / "small"
     folder.mkdir(parents=True)
