@@ -24,14 +24,6 @@ class ReportFiles:
             yield self.figures[0].parent
 
 
-def terminal_table(run_folders: Sequence[Path], width: int | None = None) -> str:
-    """Methods by benchmarks on one screen, and the warnings. Raises ConfigError for a folder that is not a run."""
-    from benchmarks.report.build import screen
-    from benchmarks.report.runs import load_runs
-
-    return screen(load_runs(run_folders), width)
-
-
 def write_report(
     run_folders: Sequence[Path],
     out: Path,

@@ -18,7 +18,7 @@ from benchmarks.statistics.failed import failed_words, too_many_failed
 if TYPE_CHECKING:
     import pandas as pd
 
-NO_REGRESSION, REGRESSION, NOT_COMPARABLE = 0, 1, 2
+NO_REGRESSION, REGRESSION = 0, 1
 # Differences that --allow accepts: samples or targets, missing samples, output caps, scorers and judges.
 ALLOWANCES = frozenset({"data", "missing", "caps", "scorer"})
 KEY = ["sample_id", "epoch"]

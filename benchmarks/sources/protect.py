@@ -16,18 +16,19 @@ _KEY = hashlib.sha256(b"rlm-eval: text of a protected benchmark, not for trainin
 
 def seal(text: str) -> str:
     """The text in sealed form."""
-    return PREFIX + base64.b64encode(_xor(text.encode("utf-8", "surrogatepass"))).decode("ascii")
+    return PREFIX + base64.b64encode(xor(text.encode("utf-8", "surrogatepass"), _KEY)).decode("ascii")
 
 
 def unseal(text: str) -> str:
     """The text of a sealed form; other texts are returned unchanged. Raises ValueError for an invalid sealed form."""
     if not text.startswith(PREFIX):
         return text
-    return _xor(base64.b64decode(text[len(PREFIX) :], validate=True)).decode("utf-8", "surrogatepass")
+    return xor(base64.b64decode(text[len(PREFIX) :], validate=True), _KEY).decode("utf-8", "surrogatepass")
 
 
-def _xor(data: bytes) -> bytes:
+def xor(data: bytes, key: bytes) -> bytes:
+    """The bytes XORed with a key that is repeated; twice gives the bytes again."""
     import numpy as np
 
     values = np.frombuffer(data, dtype=np.uint8)
-    return (values ^ np.resize(np.frombuffer(_KEY, dtype=np.uint8), values.shape)).tobytes()
+    return (values ^ np.resize(np.frombuffer(key, dtype=np.uint8), values.shape)).tobytes()

@@ -42,10 +42,6 @@ class Interval:
     kind: str
     scope: str = "population"
 
-    @property
-    def half_width(self) -> float:
-        return (self.high - self.low) / 2
-
 
 def mean_interval(
     values: ArrayLike, clusters: ArrayLike | None = None, *, units: ArrayLike | None = None, level: float = 0.95
@@ -150,19 +146,6 @@ def degrees_of_freedom(groups: ArrayLike | None, n: int) -> float:
         return max(1.0, n - 1.0)
     sizes = np.bincount(group_codes(groups)).astype(float)
     return max(1.0, float(sizes.sum() ** 2 / np.sum(sizes**2)) - 1)
-
-
-def cluster_bootstrap(
-    values: ArrayLike, clusters: ArrayLike | None = None, *, level: float = 0.95, draws: int = 9_999, seed: int = 0
-) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean of unbounded values, such as costs (Davison & Hinkley 1997, 3.8).
-
-    Clusters are resampled as a unit. No values give (nan, nan). With one cluster, or with equal values, the interval
-    has zero width.
-    """
-    x = np.asarray(values, dtype=float)
-    _, low, high = cluster_ratio_bootstrap(x, np.ones(len(x)), clusters, level=level, draws=draws, seed=seed)
-    return low, high
 
 
 def cluster_ratio_bootstrap(

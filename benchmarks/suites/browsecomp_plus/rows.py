@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.sources.draws import Draws
 from benchmarks.sources.files import DataError
 from benchmarks.sources.hub import ID, HubData, Source
+from benchmarks.sources.protect import xor
 from benchmarks.suites.browsecomp_plus.collection import Query
 
 if TYPE_CHECKING:
@@ -34,18 +35,9 @@ class Cipher:
     def decrypt(self, text: str) -> str:
         """Decrypt a field. Raises DataError for a field that is not encrypted, or encrypted with another canary."""
         try:
-            return self._xor(base64.b64decode(text, validate=True)).decode()
+            return xor(base64.b64decode(text, validate=True), self._key).decode()
         except (ValueError, TypeError) as error:
             raise DataError(f"a field cannot be decrypted with benchmark.browsecomp_plus.canary: {error}") from None
-
-    def encrypt(self, text: str) -> str:
-        return base64.b64encode(self._xor(text.encode())).decode()
-
-    def _xor(self, data: bytes) -> bytes:
-        import numpy as np
-
-        values = np.frombuffer(data, dtype=np.uint8)
-        return (values ^ np.resize(np.frombuffer(self._key, dtype=np.uint8), values.shape)).tobytes()
 
 
 class EncryptedCollection:

@@ -23,7 +23,7 @@ from rlm.repl.protocol import CellStatus, HostFunction, ReplSettings
 from rlm.tree import CallTree
 
 Action = Literal["python", "search", "llm_query"]
-PYTHON, SEARCH, LLM_QUERY = ACTIONS = get_args(Action)
+PYTHON, SEARCH, LLM_QUERY = get_args(Action)
 
 
 @dataclass(kw_only=True)

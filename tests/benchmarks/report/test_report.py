@@ -9,7 +9,8 @@ import pytest
 
 from benchmarks.cli import main
 from benchmarks.config.errors import ConfigError
-from benchmarks.report import terminal_table, write_report
+from benchmarks.report import write_report
+from benchmarks.report.build import screen
 from benchmarks.report.figures.all import write_figures
 from benchmarks.report.runs import load_calls, load_runs, refresh
 from benchmarks.running.journal import Record
@@ -78,7 +79,7 @@ def test_a_report_warns_of_unfinished_changed_and_unconfined_runs(make_run, make
     assert "**Warning:** 8 of 10 samples are missing" in text
     assert "**Warning:** the checkout had uncommitted changes" in text
     assert "**Warning:** the REPL was not confined (repl=unsafe)" in text
-    assert terminal_table([run]).endswith("odd: 8 samples are missing")
+    assert screen(load_runs([run])).endswith("odd: 8 samples are missing")
 
 
 def test_a_run_that_was_killed_is_reported_from_its_journal(make_run, make_rows, tmp_path):
@@ -119,7 +120,7 @@ def test_a_report_without_samples_states_that_they_are_missing(make_run, make_ro
     run = make_run("empty", make_rows("rlm", [1.0]).iloc[:0], samples_planned=4)
     files = write_report([run], tmp_path / "out")
     assert "4 of 4 samples are missing" in files.markdown.read_text()
-    assert "(no samples)" in terminal_table([run])
+    assert "(no samples)" in screen(load_runs([run]))
 
 
 def test_methods_with_the_same_name_in_several_runs_are_renamed(make_run, make_rows, tmp_path):
@@ -171,7 +172,7 @@ def test_an_unknown_baseline_and_a_folder_that_is_no_run_are_refused(make_run, m
         write_report([tmp_path / "nowhere"], tmp_path / "out")
     (run / "samples.parquet").write_bytes(b"not a table")
     with pytest.raises(ConfigError, match=r"samples\.parquet cannot be read"):
-        terminal_table([run])
+        screen(load_runs([run]))
 
 
 def test_the_baseline_of_the_configuration_is_taken(make_run, make_rows, tmp_path):
@@ -372,19 +373,19 @@ def test_calls_that_several_providers_answered_are_reported(make_run, make_rows,
     text = write_report([run], tmp_path / "out").markdown.read_text()
     for line in lines:
         assert f"**Warning:** {line}." in text
-        assert f"mixed: {line}" in terminal_table([run])
+        assert f"mixed: {line}" in screen(load_runs([run]))
     assert "model names" not in text
     renamed = make_run("renamed", make_rows("rlm", [1.0]), make_calls(2, model=["gpt-5", "gpt-5.1"]))
-    assert "renamed: the root calls of rlm mix 2 model names: gpt-5, gpt-5.1" in terminal_table([renamed])
+    assert "renamed: the root calls of rlm mix 2 model names: gpt-5, gpt-5.1" in screen(load_runs([renamed]))
 
 
 def test_cut_prompts_and_answers_are_marked_and_counted(make_run, make_rows, tmp_path):
     cut = make_rows("base", [1.0] * 4, prompt_cut=[True, False, False, None], answer_cut=True, untagged=[True] * 4)
     run = make_run("cut", [cut, make_rows("rlm", [1.0] * 4)])
-    screen = terminal_table([run])
-    assert "100.0‡ [" in screen and screen.count("‡ [") == 1
-    assert "‡ a server cut prompts" in screen
-    assert "1 prompt cut, 4 answer cut, 4 untagged" in screen
+    shown = screen(load_runs([run]))
+    assert "100.0‡ [" in shown and shown.count("‡ [") == 1
+    assert "‡ a server cut prompts" in shown
+    assert "1 prompt cut, 4 answer cut, 4 untagged" in shown
     files = write_report([run], tmp_path / "out")
     scores = pd.read_csv(files.csv).set_index("method")
     assert list(scores.loc["base", ["prompt_cut", "answer_cut", "untagged"]]) == [1, 4, 4]
