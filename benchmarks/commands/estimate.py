@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 from benchmarks.config.compose import compose
+from benchmarks.config.schema import CacheSettings
 
 
 def main(argv: Sequence[str]) -> int:
@@ -19,7 +21,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("overrides", nargs="*", help="configuration, as for `rlm-eval run`")
     words = parser.parse_intermixed_args(argv)
     # No call is made, so no key and no recording is needed.
-    config = compose([*words.overrides, "cache.mode=replay", "cache.path=null"])
+    config = replace(compose(words.overrides), cache=CacheSettings(mode="replay"))
 
     from benchmarks.report.tables.formats import markdown
     from benchmarks.running.estimate import estimate

@@ -11,6 +11,7 @@ from benchmarks.config.compose import resolve
 from benchmarks.config.explain import explain
 from benchmarks.config.plugins import conf_dir, register
 from benchmarks.config.renamed import words_today
+from benchmarks.config.roles import role_words
 from benchmarks.config.words import check_words
 
 EXIT_CODES = {"finished": 0, "failed": 1, "budget": 1, "interrupted": 130}
@@ -44,7 +45,7 @@ def main(argv: Sequence[str]) -> int:
     register()
     # The completion that Hydra writes for a shell is registered under this name, which must be one word.
     completing = any(word in ("-sc", "--shell-completion") for word in argv)
-    before, sys.argv = sys.argv, ["rlm-eval" if completing else "rlm-eval run", *words_today(argv)]
+    before, sys.argv = sys.argv, ["rlm-eval" if completing else "rlm-eval run", *words_today(role_words(argv))]
     try:
         job()
     except Exception as error:

@@ -9,6 +9,7 @@ from benchmarks.config.errors import ConfigError
 from benchmarks.config.explain import explain, with_cause
 from benchmarks.config.plugins import conf_dir, conf_files, register
 from benchmarks.config.renamed import today_with_warning, with_targets, words_today
+from benchmarks.config.roles import role_words, with_roles, with_served
 from benchmarks.config.schema import RunConfig, read_config
 from benchmarks.config.words import check_words
 from rlm.validation import shown, unknown
@@ -23,7 +24,7 @@ def compose(overrides: Sequence[str]) -> RunConfig:
     register()
     try:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-            composed = hydra_compose("config", overrides=words_today(overrides))
+            composed = hydra_compose("config", overrides=words_today(role_words(overrides)))
     except ConfigError:
         raise
     except Exception as error:
@@ -48,6 +49,9 @@ def resolve(composed: Any) -> RunConfig:
     if isinstance(cache, dict) and cache.get("mode") is False:
         # YAML reads `off` as false.
         cache["mode"] = "off"
+    plain["model"] = with_roles(plain.get("model"))
+    if not (isinstance(cache, dict) and cache.get("mode") == "replay"):
+        plain["model"] = with_served(plain["model"])
     _check_baseline(plain)
     return read_config(plain)
 

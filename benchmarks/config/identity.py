@@ -12,6 +12,7 @@ from typing import Any
 from benchmarks.config.errors import ConfigError
 from benchmarks.config.renamed import first, today, with_targets
 from benchmarks.config.targets import Target
+from rlm.models.build import ROLES
 from rlm.models.client.endpoint import RENAMED
 
 Plain = Mapping[str, Any]
@@ -23,7 +24,8 @@ OPERATIONAL = (
 )  # fmt: skip
 OPERATIONAL_ENDPOINT = (
     "kind", "api_version", "headers", "stream", "max_concurrency", "connect_s", "read_timeout_s", "total_s",
-    "max_retries", "backoff_s", "max_backoff_s", "max_outage_wait_s", "api_key_env", *RENAMED,
+    "max_retries", "backoff_s", "max_backoff_s", "max_outage_wait_s", "api_key_env", "cache_control", "window_from",
+    *RENAMED,
 )  # fmt: skip
 # Keys of the embedded model.
 OPERATIONAL_MODEL = ("slots", "threads")
@@ -34,11 +36,20 @@ def identity(config: Plain) -> dict[str, Any]:
     kept = {key: value for key, value in config.items() if key not in OPERATIONAL}
     for section in ("model", "judge"):
         if isinstance(models := kept.get(section), Mapping):
-            kept[section] = {key: value for key, value in models.items() if key not in OPERATIONAL_MODEL}
-            if isinstance(endpoint := models.get("endpoint"), Mapping):
-                kept[section]["endpoint"] = {k: v for k, v in endpoint.items() if k not in OPERATIONAL_ENDPOINT}
+            roles = {role: _model_identity(models[role]) for role in ROLES if isinstance(models.get(role), Mapping)}
+            kept[section] = _model_identity(models) | roles
     renamed: dict[str, Any] = with_targets(kept, lambda _, name: first(name))
     return renamed
+
+
+def _model_identity(settings: Plain) -> dict[str, Any]:
+    """The part of a section of models, or of one role, that determines the results."""
+    # A custom class may have settings of these names that determine its results.
+    dropped = () if "_target_" in settings else OPERATIONAL_MODEL
+    kept = {key: value for key, value in settings.items() if key not in dropped}
+    if isinstance(endpoint := settings.get("endpoint"), Mapping):
+        kept["endpoint"] = {key: value for key, value in endpoint.items() if key not in OPERATIONAL_ENDPOINT}
+    return kept
 
 
 def config_hash(config: Plain) -> str:
@@ -59,7 +70,7 @@ def run_name(config: Plain) -> str:
 def model_name(config: Plain) -> str:
     """The name of the root model, as in tables."""
     model = config.get("model") or {}
-    return str((model.get("root") or {}).get("name") or model.get("kind") or "model")
+    return str((model.get("root") or {}).get("name") or model.get("name") or model.get("kind") or "model")
 
 
 def differences(before: Plain, after: Plain) -> list[str]:
@@ -101,11 +112,12 @@ def _complete(config: Plain) -> dict[str, Any]:
     for name, kind in (("limits", Limits), ("repl", ReplSettings)):
         if isinstance(section := complete.get(name), dict):
             _fill(section, _defaults(kind))
+    endpoint_defaults = {key: one for key, one in _defaults(Endpoint).items() if key not in OPERATIONAL_ENDPOINT}
     for name in ("model", "judge"):
-        if isinstance(models := complete.get(name), dict) and isinstance(endpoint := models.get("endpoint"), dict):
-            _fill(
-                endpoint, {key: value for key, value in _defaults(Endpoint).items() if key not in OPERATIONAL_ENDPOINT}
-            )
+        models = complete.get(name)
+        for one in [models, *(models.get(role) for role in ROLES)] if isinstance(models, dict) else []:
+            if isinstance(one, dict) and isinstance(endpoint := one.get("endpoint"), dict):
+                _fill(endpoint, endpoint_defaults)
     return complete
 
 

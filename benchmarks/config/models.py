@@ -11,9 +11,8 @@ from annotated_types import MinLen
 from benchmarks.config.errors import ConfigError
 from benchmarks.config.targets import Target
 from rlm.limits import Limits
-from rlm.models.build import ROLES, EndpointModels, Models, build_models, read_models
+from rlm.models.build import ROLES, HostedModel, Models, build_models, read_models
 from rlm.models.chat import ChatModel, FatalModelError
-from rlm.models.client.endpoint import Endpoint
 from rlm.models.prices import PriceSettings
 from rlm.validation import make, shown
 
@@ -37,25 +36,29 @@ class ModelSection:
     roles: Models | CustomModels
 
     @property
-    def endpoint(self) -> Endpoint | None:
-        """The endpoint that requests go to; None for models that are not called over HTTP."""
-        return getattr(self.roles, "endpoint", None)
+    def hosted(self) -> Mapping[str, HostedModel]:
+        """The models behind endpoints by role; a role without settings is not in it."""
+        return self.roles.hosted if isinstance(self.roles, Models) else {}
 
     @property
-    def names(self) -> dict[str, str]:
-        """The names of the models at the endpoint by role; empty without an endpoint."""
-        if not isinstance(self.roles, EndpointModels):
-            return {}
-        given = {role: getattr(self.roles, role) for role in ROLES}
-        return {role: model.name for role, model in given.items() if model is not None}
+    def paid(self) -> dict[str, HostedModel]:
+        """The models behind endpoints whose calls cost something, by role."""
+        return {role: model for role, model in self.hosted.items() if not model.endpoint.free}
+
+    def paid_for(self, role: str) -> HostedModel | None:
+        """The model that answers in a role if its calls cost something; a role without a model uses the root's."""
+        local = self.roles.local if isinstance(self.roles, Models) else {}
+        return self.paid.get(role if role in self.hosted or role in local else "root")
 
     def shared(self, workers: int) -> ModelSection:
-        """The section of one of several workers, which share the concurrency of the endpoint."""
-        if not isinstance(self.roles, EndpointModels):
+        """The section of one of several workers, which share the concurrency of the endpoints."""
+        if not isinstance(self.roles, Models):
             return self
-        endpoint = self.roles.endpoint
-        part = replace(endpoint, max_concurrency=max(1, endpoint.max_concurrency // workers))
-        return replace(self, roles=replace(self.roles, endpoint=part))
+        hosted = {}
+        for role, model in self.hosted.items():
+            part = max(1, model.endpoint.max_concurrency // workers)
+            hosted[role] = replace(model, endpoint=replace(model.endpoint, max_concurrency=part))
+        return replace(self, roles=replace(self.roles, hosted=hosted))
 
     def build(self, prices: Mapping[str, PriceSettings] | None, *, replay: bool) -> dict[str, ChatModel]:
         """The models by role: root, sub, compactor.
@@ -80,12 +83,12 @@ class JudgeSettings:
     limits: Limits | None = None
 
 
-def read_model_section(section: object, where: str = "model") -> ModelSection:
-    """The section `model`. Raises ConfigError or SettingError."""
+def read_model_section(section: object, where: str = "model", *, replay: bool = False) -> ModelSection:
+    """The section `model`. replay: no call will be made. Raises ConfigError or SettingError."""
     if not isinstance(section, Mapping):
         raise ConfigError(f"{where} is {shown(section)}: expected a section of keys and values")
     if not isinstance(root := section.get("root"), Mapping) or "_target_" not in root:
-        return ModelSection(where, read_models(section, where))
+        return ModelSection(where, read_models(section, where, replay=replay))
     for key in section:
         if key not in ROLES:
             raise ConfigError(f"{where}.{key}: expected {', '.join(ROLES)}, since {where}.root names a custom class")
@@ -95,13 +98,15 @@ def read_model_section(section: object, where: str = "model") -> ModelSection:
     return ModelSection(where, CustomModels(roles))
 
 
-def read_judge(section: object) -> JudgeSettings | None:
-    """The section `judge`; None for `kind: none`. Raises ConfigError or SettingError."""
+def read_judge(section: object, *, replay: bool = False) -> JudgeSettings | None:
+    """The section `judge`; None for `kind: none`. replay: no call will be made. Raises ConfigError or SettingError."""
     if isinstance(section, Mapping) and section.get("kind") == "none":
         return None
     if not isinstance(section, Mapping):
         raise ConfigError(f"judge is {shown(section)}: expected a section of keys and values")
     own: dict[str, Any] = {key: value for key, value in section.items() if key in ("prompt", "limits")}
-    models = read_model_section({key: value for key, value in section.items() if key not in own}, "judge")
+    models = read_model_section(
+        {key: value for key, value in section.items() if key not in own}, "judge", replay=replay
+    )
     judge: JudgeSettings = make(JudgeSettings, own, "judge", models=models)
     return judge

@@ -156,6 +156,8 @@ def read_recorded(plain: Mapping[str, Any]) -> RunConfig:
 
 def _read(plain: Mapping[str, Any], recorded: Mapping[str, Any] | None = None) -> RunConfig:
     settings = {key: value for key, value in plain.items() if key not in _READ_APART}
+    cache = plain.get("cache")
+    replay = isinstance(cache, Mapping) and cache.get("mode") == "replay"
     try:
         limits = make(Limits, plain["limits"], "limits")
         config: RunConfig = make(
@@ -164,8 +166,8 @@ def _read(plain: Mapping[str, Any], recorded: Mapping[str, Any] | None = None) -
             plain=plain if recorded is None else recorded,
             benchmark=targets_of(plain.get("benchmark"), "benchmark"),
             method=targets_of(plain.get("method"), "method"),
-            model=read_model_section(plain.get("model")),
-            judge=read_judge(plain.get("judge")),
+            model=read_model_section(plain.get("model"), replay=replay),
+            judge=read_judge(plain.get("judge"), replay=replay),
             executor=Target.of(plain.get("executor"), "executor"),
             repl=make(ReplSettings, plain["repl"], "repl", max_output_chars=limits.max_output_chars),
         )

@@ -37,11 +37,9 @@ def _check(config: RunConfig, sections: Iterable[ModelSection], limits: dict[str
         return
     table = PriceTable(config.prices)
     for section in sections:
-        if section.endpoint is None or section.endpoint.free:
-            continue
-        for role, name in section.names.items():
-            if missing := table.missing(name, section.endpoint.base_url):
+        for role, model in section.paid.items():
+            if missing := table.missing(model.name, model.endpoint.base_url):
                 raise ConfigError(
-                    f"{limit} cannot be kept: {section.where}.{role}.name is {name}, and {missing}, or run without the "
-                    "limit on its dollars with budget.unpriced=allow"
+                    f"{limit} cannot be kept: {section.where}.{role}.name is {model.name}, and {missing}, or run "
+                    "without the limit on its dollars with budget.unpriced=allow"
                 )

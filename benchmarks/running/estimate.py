@@ -214,18 +214,17 @@ def _usd(calls: Sequence[Calls], method: Any, config: RunConfig) -> float:
     from rlm.models.chat import CostState, TokenUsage
     from rlm.models.prices import PriceTable
 
-    endpoint = config.model.endpoint
-    if endpoint is None or endpoint.free:
-        return 0.0
     table, total = PriceTable(config.prices), 0.0
     for call in calls:
-        name = method.model.name if call.role == "root" else method.sub_model.name
+        paid = config.model.paid_for(call.role if call.role == "root" else method.sub_role)
+        if paid is None:
+            continue
         # Some prices depend on the length of the prompt, so each call is priced alone.
         count = max(1, round(call.calls))
         usage = TokenUsage(
             prompt_tokens=round(call.prompt_tokens / count), completion_tokens=round(call.completion_tokens / count)
         )
-        cost = table.cost(name, usage, endpoint.base_url)
+        cost = table.cost(paid.name, usage, paid.endpoint.base_url)
         if cost.state == CostState.UNKNOWN:
             return math.nan
         total += count * cost.usd

@@ -109,8 +109,7 @@ class Harness:
 
     @property
     def _is_free(self) -> bool:
-        endpoint = self.config.model.endpoint
-        return endpoint is None or endpoint.free
+        return not self.config.model.paid
 
     async def _complete(self, key: Key, method: Any, sample: Sample) -> Completion:
         """The completion of a method or reference row; an exception becomes the completion's error."""

@@ -178,12 +178,10 @@ def price_snapshot(config: RunConfig) -> dict[str, Any]:
     """The version of the price tables and the prices of models and judge; null for a model without a price."""
     from rlm.models.prices import PriceTable
 
-    endpoints = [(section, section.endpoint) for section in config.model_sections]
-    paid = [(section, endpoint) for section, endpoint in endpoints if endpoint and not endpoint.free]
+    paid = [model for section in config.model_sections for model in section.paid.values()]
     table = PriceTable(config.prices)
-    for section, endpoint in paid:
-        for name in section.names.values():
-            table.price(name, endpoint.base_url)
+    for model in paid:
+        table.price(model.name, model.endpoint.base_url)
     return table.snapshot() if paid else {"free": True}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal
 
@@ -18,6 +18,8 @@ from rlm.models.scripted import ScriptedModels
 from rlm.validation import SettingError, make, shown
 
 ROLES = ("root", "sub", "compactor")
+# The address of an endpoint without one in a replay, which sends no request.
+NO_ADDRESS = "http://no-address.invalid"
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ PROVIDERS = {
     "gemini": Provider("https://generativelanguage.googleapis.com/v1beta/openai", "GEMINI_API_KEY"),
     "anthropic": Provider("https://api.anthropic.com/v1", "ANTHROPIC_API_KEY"),
     "vllm": Provider("http://127.0.0.1:8000/v1", None, "VLLM_BASE_URL", free=True),
+    "llama_cpp": Provider("http://127.0.0.1:8080/v1", None, "LLAMA_CPP_BASE_URL", free=True),
     "ollama": Provider("http://127.0.0.1:11434/v1", None, "OLLAMA_BASE_URL", free=True),
 }
 
@@ -67,56 +70,124 @@ def model_of_name(name: str) -> ChatModel:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSettings(Sampling):
-    """Settings of the model of one role, such as `model.root`."""
+    """Settings of the model of one role, such as `model.root`.
 
-    name: Annotated[str, MinLen(1)]
+    name: None takes the name of the section. endpoint: None takes the endpoint of the section.
+    """
+
+    name: Annotated[str, MinLen(1)] | None = None
     context_window: Annotated[int, Ge(1)] | None = None
+    endpoint: Endpoint | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostedModel:
+    """The model of a role behind an endpoint, not built yet."""
+
+    name: str
+    endpoint: Endpoint
+    settings: ModelSettings
+
+    def build(self, prices: PriceTable | None) -> OpenAIModel:
+        sampling = Sampling(**{field.name: getattr(self.settings, field.name) for field in fields(Sampling)})
+        return OpenAIModel(
+            self.name, self.endpoint, context_window=self.settings.context_window, sampling=sampling, prices=prices
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class EndpointModels:
-    """Models at one endpoint; a missing role uses the root's model."""
+    """Models behind endpoints. name: of the roles that state none. A role without settings uses the root's model."""
 
     kind: Literal["openai"] = "openai"
-    endpoint: Endpoint
-    root: ModelSettings
+    name: Annotated[str, MinLen(1)] | None = None
+    endpoint: Endpoint | None = None
+    root: ModelSettings | None = None
     sub: ModelSettings | None = None
     compactor: ModelSettings | None = None
 
-    def build(self, prices: PriceTable | None, *, replay: bool) -> dict[str, ChatModel]:
+    def hosted(self, where: str) -> dict[str, HostedModel]:
+        """The models of the roles that have settings. Raises SettingError for a missing name or endpoint."""
+        found = {}
+        for role in ROLES:
+            if (settings := getattr(self, role)) is None:
+                continue
+            endpoint = settings.endpoint or self.endpoint
+            if endpoint is None:
+                raise SettingError(f"{where}.endpoint is missing: expected a section of keys and values")
+            name = settings.name or self.name
+            if name is None and settings.endpoint is None and self.root is not None and self.root.endpoint is None:
+                name = self.root.name
+            if name is None:
+                raise SettingError(
+                    f"{where}.{role}.name is missing: expected the name of a model at {endpoint.base_url}"
+                )
+            found[role] = HostedModel(name=name, endpoint=endpoint, settings=settings)
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Models:
+    """The models of a section by role, not built yet. A role without a model uses the root's.
+
+    hosted: roles behind endpoints, each with its own. local: roles on this machine, embedded or scripted.
+    """
+
+    hosted: Mapping[str, HostedModel]
+    local: Mapping[str, EmbeddedModels | ScriptedModels]
+
+    def build(self, prices: PriceTable | None = None, *, replay: bool = False) -> dict[str, ChatModel]:
         """Build the models by role. Raises SettingError for an API key that is not set, except for a replay."""
         if not replay:
-            try:
-                self.endpoint.secrets()
-            except FatalModelError as error:
-                raise SettingError(str(error)) from None
-        given = {role: settings for role in ROLES if (settings := getattr(self, role)) is not None}
-        models = {role: self._model(settings, prices) for role, settings in given.items()}
+            for model in self.hosted.values():
+                try:
+                    model.endpoint.secrets()
+                except FatalModelError as error:
+                    raise SettingError(str(error)) from None
+        models: dict[str, ChatModel] = {role: model.build(prices) for role, model in self.hosted.items()}
+        # Roles of one section are built together and share its server or its script.
+        for section in {id(one): one for one in self.local.values()}.values():
+            built = section.build(replay=replay) if isinstance(section, EmbeddedModels) else section.build()
+            models |= {role: built[role] for role, one in self.local.items() if one is section}
         return {role: models.get(role, models["root"]) for role in ROLES}
 
-    def _model(self, settings: ModelSettings, prices: PriceTable | None) -> ChatModel:
-        sampling = Sampling(**{field.name: getattr(settings, field.name) for field in fields(Sampling)})
-        return OpenAIModel(
-            settings.name, self.endpoint, context_window=settings.context_window, sampling=sampling, prices=prices
-        )
 
-
-Models = EndpointModels | EmbeddedModels | ScriptedModels
 _KINDS = {"openai": EndpointModels, "embedded": EmbeddedModels, "scripted": ScriptedModels}
+Section = EndpointModels | EmbeddedModels | ScriptedModels
 
 
-def read_models(section: object, where: str = "model") -> Models:
+def read_models(section: object, where: str = "model", *, replay: bool = False) -> Models:
     """Read the section `model` of a configuration without building it. where: the section's name in messages.
 
-    Raises SettingError for an unknown key or a value that does not fit.
+    A role that states a `kind` is read separately, with the keys of that kind. replay: no call will be made, so an
+    endpoint needs no address. Raises SettingError for an unknown key or a value that does not fit.
     """
-    kind = section.get("kind", "openai") if isinstance(section, Mapping) else "openai"
-    if kind not in _KINDS:
-        raise SettingError(f"{where}.kind is {shown(kind)}: expected openai, embedded or scripted")
-    if kind == "openai" and isinstance(section, Mapping):
-        section = _endpoint_section(section, where)
-    models: Models = make(_KINDS[kind], section, where)
-    return models
+    if not isinstance(section, Mapping):
+        make(EndpointModels, section, where)
+    assert isinstance(section, Mapping)
+    shared = {key: value for key, value in section.items() if not (key in ROLES and _is_apart(value, section))}
+    hosted: dict[str, HostedModel] = {}
+    local: dict[str, EmbeddedModels | ScriptedModels] = {}
+
+    def take(part: Section, roles: Iterable[str], place: str) -> None:
+        if isinstance(part, EndpointModels):
+            hosted.update(part.hosted(place))
+        else:
+            local.update(dict.fromkeys(roles, part))
+
+    apart = [role for role in ROLES if role in section and role not in shared]
+    take(_read_section(shared, where, replay), [role for role in ROLES if role not in apart], where)
+    for role in apart:
+        place = f"{where}.{role}"
+        try:
+            one = _read_section(_as_section(section[role], role), place, replay)
+            take(one, [role], place)
+        except SettingError as error:
+            # The keys of the role stand directly in its section.
+            raise SettingError(str(error).replace(f"{place}.{role}.", f"{place}.")) from error
+    if "root" not in hosted and "root" not in local:
+        raise SettingError(f"{where}.root is missing: expected a section of keys and values")
+    return Models(hosted=hosted, local=local)
 
 
 def build_models(
@@ -125,28 +196,67 @@ def build_models(
     """Build the models of the section `model` by role: root, sub and compactor.
 
     section: the mapping, or the result of read_models. prices: overrides as in conf/prices.yaml, None for the bundled
-    prices. replay: no call will be made, so no key and no weights are needed. Raises ValueError, one line.
+    prices. replay: no call will be made, so no key, address or weights are needed. Raises ValueError, one line.
     """
-    models = section if isinstance(section, Models) else read_models(section, where)
-    if isinstance(models, EndpointModels):
-        return models.build(None if prices is None else PriceTable(prices), replay=replay)
-    return {**(models.build(replay=replay) if isinstance(models, EmbeddedModels) else models.build())}
+    models = section if isinstance(section, Models) else read_models(section, where, replay=replay)
+    return models.build(None if prices is None else PriceTable(prices), replay=replay)
 
 
-def _endpoint_section(section: Mapping[str, Any], where: str) -> dict[str, Any]:
+def _is_apart(role: object, section: Mapping[str, Any]) -> bool:
+    """True for a role whose models are of another kind than those of the section, or which states its own kind."""
+    if not isinstance(role, Mapping):
+        return False
+    shared = section.get("kind") or "openai"
+    return bool(role.get("kind")) or (shared != "openai" and role.get("endpoint") is not None)
+
+
+def _as_section(role: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A section of one role, from the keys of a role that are written side by side."""
+    kind = role.get("kind") or "openai"
+    own = {field.name for field in fields(_KINDS[kind])} - {"name"} if kind in _KINDS else set(role)
+    rest = {key: value for key, value in role.items() if key not in own}
+    if kind == "scripted":
+        return dict(role)
+    return {key: value for key, value in role.items() if key in own} | {name: rest}
+
+
+def _read_section(section: Mapping[str, Any], where: str, replay: bool) -> Section:
+    kind = section.get("kind") or "openai"
+    if kind not in _KINDS:
+        raise SettingError(f"{where}.kind is {shown(kind)}: expected openai, embedded or scripted")
+    if kind == "openai":
+        section = _endpoint_section(section, where, replay)
+    elif section.get("name") is not None:
+        raise SettingError(f"{where}.name is {shown(section['name'])}: expected null for models of kind {kind}")
+    else:
+        section = {key: value for key, value in section.items() if key != "name"}
+    read: Section = make(_KINDS[kind], section, where)
+    return read
+
+
+def _endpoint_section(section: Mapping[str, Any], where: str, replay: bool) -> dict[str, Any]:
     """Replace former names of keys, and remove nulls that mean a default."""
-    settings = {
-        key: {name: one for name, one in value.items() if one is not None}
-        if key in ROLES and isinstance(value, Mapping)
-        else value
-        for key, value in section.items()
-    }
+    settings = dict(section)
+    for role in ROLES:
+        if isinstance(value := section.get(role), Mapping):
+            given = {key: one for key, one in value.items() if one is not None}
+            if isinstance(endpoint := given.get("endpoint"), Mapping):
+                given["endpoint"] = _endpoint(endpoint, f"{where}.{role}.endpoint", replay)
+            settings[role] = given
     if isinstance(endpoint := section.get("endpoint"), Mapping):
-        settings["endpoint"] = endpoint = with_current_names(endpoint, f"{where}.endpoint")
-        if not endpoint.get("base_url"):
-            raise SettingError(
-                f"{where}.endpoint.base_url is missing: expected an address such as http://127.0.0.1:8000/v1"
-            )
-        if endpoint.get("headers") is None:
-            endpoint.pop("headers", None)
+        settings["endpoint"] = _endpoint(endpoint, f"{where}.endpoint", replay)
+    if settings.get("name") is not None and settings.get("root") is None:
+        settings["root"] = {}
     return settings
+
+
+def _endpoint(settings: Mapping[str, Any], where: str, replay: bool) -> dict[str, Any]:
+    endpoint = with_current_names(settings, where)
+    if not endpoint.get("base_url"):
+        example = "https://NAME.openai.azure.com" if endpoint.get("kind") == "azure" else "http://127.0.0.1:8000/v1"
+        if not replay and endpoint.keys() <= {field.name for field in fields(Endpoint)}:
+            raise SettingError(f"{where}.base_url is missing: expected an address such as {example}")
+        endpoint["base_url"] = NO_ADDRESS
+    if endpoint.get("headers") is None:
+        endpoint.pop("headers", None)
+    return endpoint

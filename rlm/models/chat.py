@@ -153,9 +153,14 @@ class ChatModel(Protocol):
     of every request; they are part of a call's key in the cache.
     """
 
-    name: str
-    context_window: int | None
-    sampling: Sampling
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def context_window(self) -> int | None: ...
+
+    @property
+    def sampling(self) -> Sampling: ...
 
     async def complete(self, messages: Sequence[Mapping[str, str]], *, epoch: int = 0, occurrence: int = 0) -> Reply:
         """Answer the messages.

@@ -238,7 +238,8 @@ def _is_loss(error: Exception) -> bool:
 
 def _keys(config: RunConfig) -> dict[str, str]:
     """The API keys that a configuration names, for nodes whose environment lacks them."""
-    names = [section.endpoint.api_key_env for section in config.model_sections if section.endpoint]
+    hosted = [model for section in config.model_sections for model in section.hosted.values()]
+    names = {model.endpoint.api_key_env for model in hosted}
     return {name: os.environ[name] for name in names if name and name in os.environ}
 
 

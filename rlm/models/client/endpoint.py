@@ -32,7 +32,8 @@ class Endpoint:
     reads, and for one attempt. max_retries: further attempts after a temporary failure. backoff_s, max_backoff_s:
     first and longest wait between attempts. max_outage_wait_s: seconds that one call waits while the endpoint is rate
     limited or down. max_tokens_key: the request field that caps output tokens; None takes `max_completion_tokens` for
-    OpenAI and Azure and `max_tokens` elsewhere. free: calls cost nothing.
+    OpenAI and Azure and `max_tokens` elsewhere. cache_control: mark prompts, for an endpoint that caches only those.
+    window_from: how a model's window is asked. free: calls cost nothing.
     """
 
     base_url: str
@@ -52,6 +53,8 @@ class Endpoint:
     max_backoff_s: Seconds = 30.0
     max_outage_wait_s: Seconds = 300.0
     max_tokens_key: Annotated[str, MinLen(1)] | None = None
+    cache_control: bool = False
+    window_from: Literal["models", "llama_cpp", "ollama"] | None = None
     free: bool = False
 
     def __post_init__(self) -> None:

@@ -20,6 +20,7 @@ from rlm.models.chat import (
     Sampling,
     TokenUsage,
 )
+from rlm.models.client.cache_marks import with_cache_marks
 from rlm.models.client.connection import Connection
 from rlm.models.client.endpoint import Endpoint
 from rlm.models.client.faults import Action, Fault, is_prompt_overflow, status_fault
@@ -171,7 +172,10 @@ class _Call:
             "seed": self.seed,
             "reasoning_effort": sampling.reasoning_effort,
         }
-        body: dict[str, Any] = {"model": self.model.name, "messages": [_encodable(one) for one in self.messages]}
+        messages = [_encodable(one) for one in self.messages]
+        if endpoint.cache_control:
+            messages = with_cache_marks(messages)
+        body: dict[str, Any] = {"model": self.model.name, "messages": messages}
         body |= {key: value for key, value in settings.items() if value is not None}
         if endpoint.stream:
             body |= {"stream": True, "stream_options": {"include_usage": True}}

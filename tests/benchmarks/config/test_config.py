@@ -109,15 +109,15 @@ def test_a_store_that_is_something_else_is_one_clear_line(content, tmp_path, mon
 
 def test_former_endpoint_keys_are_accepted_with_a_warning(capsys):
     config = compose([*OPENAI, "model.endpoint.first_byte_s=7", "++judge.endpoint.patience_s=8"])
-    assert config.model.endpoint.read_timeout_s == 7
-    assert config.judge.models.endpoint.max_outage_wait_s == 8
+    assert config.model.hosted["root"].endpoint.read_timeout_s == 7
+    assert config.judge.models.hosted["root"].endpoint.max_outage_wait_s == 8
     assert "the key is now judge.endpoint.max_outage_wait_s" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("value", ["", "  "])
 def test_an_environment_variable_that_is_set_but_empty_counts_as_unset(value, monkeypatch):
     monkeypatch.setenv("OPENAI_BASE_URL", value)
-    assert compose(OPENAI).model.endpoint.base_url == "https://api.openai.com/v1"
+    assert compose(OPENAI).model.hosted["root"].endpoint.base_url == "https://api.openai.com/v1"
 
 
 @pytest.mark.parametrize("section", ["concurrency", "limits", "budget", "cache", "report", "server", "repl"])

@@ -167,3 +167,35 @@ async def test_a_key_at_the_end_of_a_long_message_leaves_no_part(fake_openai):
         with pytest.raises(ModelError) as caught:
             await ask(server, api_key_env="TEST_KEY")
     assert "sk-" not in str(caught.value) + repr(caught.value.failures)
+
+
+CONVERSATION = [
+    {"role": "system", "content": "rules"},
+    {"role": "user", "content": "question"},
+    {"role": "assistant", "content": "code"},
+    {"role": "user", "content": "output"},
+]
+MARK = {"cache_control": {"type": "ephemeral"}}
+
+
+@pytest.mark.parametrize(
+    ("messages", "marked"),
+    [
+        (CONVERSATION, [0, 3]),
+        (CONVERSATION[:2], [0]),
+        (CONVERSATION[1:2], []),
+        ([{"role": "system", "content": ""}, *CONVERSATION[1:]], [3]),
+    ],
+)
+async def test_prompts_are_marked_for_the_cache_where_the_endpoint_asks_for_it(fake_openai, messages, marked):
+    async with fake_openai.FakeOpenAI() as server:
+        for cache_control in (True, False):
+            model = OpenAIModel("m", Endpoint(server.base_url, free=True, cache_control=cache_control))
+            await model.complete(messages)
+            await model.aclose()
+        sent, plain = (entry.body["messages"] for entry in server.log)
+    assert plain == messages
+    assert [place for place, message in enumerate(sent) if isinstance(message["content"], list)] == marked
+    assert all(
+        sent[place]["content"] == [{"type": "text", "text": messages[place]["content"]} | MARK] for place in marked
+    )
