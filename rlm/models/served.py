@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,8 +89,8 @@ def read_show(body: object) -> tuple[int | None, int | None]:
 
 def read_loaded(body: object, name: str) -> int | None:
     """The window of a loaded model of Ollama, from `/api/ps`."""
-    entries: Sequence[object] = _mapping(body).get("models") or []
-    for entry in map(_mapping, entries):
+    entries = _mapping(body).get("models")
+    for entry in map(_mapping, entries if isinstance(entries, list) else []):
         if name in (entry.get("name"), entry.get("model")) or f"{name}:latest" == entry.get("name"):
             return _count(entry.get("context_length"))
     return None
