@@ -23,12 +23,14 @@ class Floor:
     """Answers with the constant that has the best mean score over all samples of the run."""
 
     def __init__(self) -> None:
-        self._best: dict[str, asyncio.Task[Constant]] = {}
+        self._best: dict[int, asyncio.Task[Constant]] = {}
 
     async def answer(self, benchmark: Benchmark, sample: Sample, sample_ids: Sequence[str]) -> str:
-        if benchmark.name not in self._best:
-            self._best[benchmark.name] = asyncio.create_task(contained_await(_best_constant(benchmark, sample_ids)))
-        best = await asyncio.shield(self._best[benchmark.name])
+        # Two data sets of one class may have the same name.
+        key = id(benchmark)
+        if key not in self._best:
+            self._best[key] = asyncio.create_task(contained_await(_best_constant(benchmark, sample_ids)))
+        best = await asyncio.shield(self._best[key])
         return await asyncio.to_thread(contained, _scored_part, benchmark, best, sample)
 
 

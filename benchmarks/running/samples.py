@@ -79,7 +79,8 @@ def load_benchmarks(
         except RowError as error:
             raise ConfigError(f"benchmark.{name}: {error}") from error
         except (ValueError, ArithmeticError, OSError) as error:
-            raise ConfigError(f"benchmark.{name}: {error}") from error
+            where = "" if str(error).startswith(f"benchmark.{name}.") else f"benchmark.{name}: "
+            raise ConfigError(f"{where}{error}") from error
         except Exception as error:
             # The benchmark can be a plug-in, which raises anything.
             raise ConfigError(f"benchmark.{name}: infos() raised {one_line(error)}") from error

@@ -86,13 +86,13 @@ def _is_file(path: Path) -> bool:
 def _file(cells: Cells, purpose: str, name: str, root: Path | None) -> str:
     """The path of a file below `root`, which is read when its sample is built."""
     if root is None:
-        raise cells.error(purpose, "text; rows of the hub name no files unless benchmark.custom.root is a folder")
+        raise cells.error(purpose, "text; rows of the hub name no files unless the setting root is a folder")
     path = root / name
     if not _is_file(path):
         raise cells.error(purpose, f"the path of a text file, relative to {root}")
     # Data from elsewhere must not send files of this machine to a model.
     if not path.resolve().is_relative_to(root.resolve()):
-        raise cells.error(purpose, f"a file below {root}; set benchmark.custom.root to allow another folder")
+        raise cells.error(purpose, f"a file below {root}; the setting root allows another folder")
     try:
         with path.open("rb") as file:
             is_text = decode(file.read(_SNIFFED_BYTES)) is not None
