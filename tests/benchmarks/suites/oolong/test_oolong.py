@@ -210,7 +210,7 @@ def test_rows_to_score_carry_their_target():
     assert asyncio.run(benchmark.score(target, "Answer: 41")).value == 0.75
     assert benchmark.target_of({"target": "entity", "answer_type": "LABEL"}).gold == Gold("['entity']", "LABEL")
     for wrong in ({}, {"target": "[42]"}, {"target": "[42", "answer_type": "NUMERIC"}):
-        with pytest.raises(ValueError, match="answer_type|OOLONG"):
+        with pytest.raises(ValueError, match=r"answer_type|OOLONG"):
             benchmark.target_of(wrong)
     with pytest.raises(ValueError, match="no labelled lines"):
         label_accuracy(["entity"], target)
