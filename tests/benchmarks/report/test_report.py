@@ -70,6 +70,14 @@ def test_a_report_has_its_files_and_the_facts_of_the_run(make_run, make_calls, s
     }  # fmt: skip
 
 
+def test_a_report_names_the_frame_of_questions_and_the_form_of_answers(make_run, make_rows, tmp_path):
+    data = {"oolong": {"source": "hub", "query_frame": "paper"}, "codeqa": {"source": "hub", "answer_form": "letters"}}
+    run = make_run("run", make_rows("rlm", [1.0]), benchmarks={name: {"data": about} for name, about in data.items()})
+    text = write_report([run], tmp_path / "out").markdown.read_text()
+    assert re.search("benchmark oolong: .*source hub, query frame paper", text)
+    assert re.search("benchmark codeqa: .*source hub, answers as letters", text)
+
+
 def test_a_report_warns_of_unfinished_changed_and_unconfined_runs(make_run, make_rows, tmp_path):
     run = make_run(
         "odd", make_rows("rlm", [1.0, 0.0]), state="interrupted", samples_planned=10,
