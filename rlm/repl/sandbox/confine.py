@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import landlock, namespaces, seccomp
+from .libc import checked, libc
 
 _PR_SET_PDEATHSIG, _PR_SET_KEEPCAPS, _PR_SET_NO_NEW_PRIVS = 1, 8, 38
 _DAC_READ_SEARCH = 1 << 2
@@ -21,8 +22,6 @@ _FIRST_USER, _USERS = 0x70000000, 1 << 28
 _OPEN_FILES = 256
 # The number of threads of a session besides those of its cells: the main thread and the one that reads the channel.
 _OWN_THREADS = 2
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True)
@@ -175,23 +174,17 @@ def _threads_of(user: int) -> int:
 
 def _permitted() -> int:
     data = (ctypes.c_uint32 * 6)()
-    _check(_libc.capget((ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0), data))
+    checked(libc.capget((ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0), data))
     return data[1]
 
 
 def _keep_capabilities(keep: int) -> None:
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
-    _check(_libc.capset(header, (ctypes.c_uint32 * 6)(keep, keep)))
+    checked(libc.capset(header, (ctypes.c_uint32 * 6)(keep, keep)))
 
 
 def _prctl(option: int, value: int) -> None:
-    _check(_libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0))
-
-
-def _check(result: int) -> None:
-    if result < 0:
-        error = ctypes.get_errno()
-        raise OSError(error, os.strerror(error))
+    checked(libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0))
 
 
 def missing(layers: Layers, machine: str) -> str | None:

@@ -8,6 +8,8 @@ import stat
 import struct
 from collections.abc import Iterable
 
+from .libc import checked, libc
+
 _CREATE, _ADD_RULE, _RESTRICT = 444, 445, 446
 _PATH_BENEATH = 1
 
@@ -20,8 +22,6 @@ _ALL_NET, _ALL_SCOPES = 0b11, 0b11
 _EXECUTE = 1
 _RIGHTS_OF_A_FILE = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL_DEV
 
-_libc = ctypes.CDLL(None, use_errno=True)
-
 LIST = _READ_DIR
 READ = _READ_FILE | _READ_DIR
 DEVICE = _READ_FILE | _WRITE_FILE
@@ -30,7 +30,7 @@ WRITE = ((1 << 15) - 1) & ~_EXECUTE & ~_DEVICES
 
 def abi() -> int:
     """Return the version of the interface that the kernel offers; 0 if there is none."""
-    return max(0, _libc.syscall(_CREATE, None, ctypes.c_size_t(0), 1))
+    return max(0, libc.syscall(_CREATE, None, ctypes.c_size_t(0), 1))
 
 
 def restrict(rules: Iterable[tuple[str, int]]) -> None:
@@ -43,11 +43,11 @@ def restrict(rules: Iterable[tuple[str, int]]) -> None:
     handled = _FILE_RIGHTS[min(version, 5)] if version else 0
     attributes = struct.pack("<QQQ", handled, _ALL_NET, _ALL_SCOPES)
     size = 24 if version >= 6 else 16 if version >= 4 else 8
-    ruleset = _check(_libc.syscall(_CREATE, attributes, ctypes.c_size_t(size), 0))
+    ruleset = checked(libc.syscall(_CREATE, attributes, ctypes.c_size_t(size), 0), "landlock")
     try:
         for path, rights in rules:
             _add(ruleset, path, rights & handled)
-        _check(_libc.syscall(_RESTRICT, ruleset, 0))
+        checked(libc.syscall(_RESTRICT, ruleset, 0), "landlock")
     finally:
         os.close(ruleset)
 
@@ -61,13 +61,6 @@ def _add(ruleset: int, path: str, rights: int) -> None:
         if not stat.S_ISDIR(os.fstat(parent).st_mode):
             rights &= _RIGHTS_OF_A_FILE
         rule = struct.pack("<Qi", rights, parent)
-        _check(_libc.syscall(_ADD_RULE, ruleset, _PATH_BENEATH, rule, 0))
+        checked(libc.syscall(_ADD_RULE, ruleset, _PATH_BENEATH, rule, 0), "landlock")
     finally:
         os.close(parent)
-
-
-def _check(result: int) -> int:
-    if result < 0:
-        error = ctypes.get_errno()
-        raise OSError(error, f"landlock: {os.strerror(error)}")
-    return result

@@ -9,6 +9,8 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 
+from .libc import checked, libc
+
 # Candidates for the scratch folder. The first one that hides no file of Python is used.
 _SCRATCHES = ("/tmp", "/scratch")
 
@@ -22,8 +24,6 @@ _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 # The new root is built on this directory, which every system has and this program does not need.
 _BUILD = "/proc"
 _SCRATCH_FILES = 10_000
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def enter() -> None:
@@ -76,8 +76,8 @@ def build_root(readable: Sequence[str], hidden: Sequence[str]) -> None:
     if not Path(_BUILD + "/dev/shm").exists():
         Path(_BUILD + "/dev/shm").symlink_to(scratch)
     os.chdir(_BUILD)
-    _check(_libc.syscall(_PIVOT_ROOT[platform.machine()], b".", b"."))
-    _check(_libc.umount2(b".", _DETACH))
+    checked(libc.syscall(_PIVOT_ROOT[platform.machine()], b".", b"."))
+    checked(libc.umount2(b".", _DETACH))
     os.chdir("/")
     _mount(None, "/", None, _REMOUNT | _BIND | _RDONLY | _NOSUID | _NODEV)
 
@@ -154,15 +154,9 @@ def _cover(path: str) -> None:
 
 
 def _unshare(flags: int) -> None:
-    _check(_libc.unshare(flags))
+    checked(libc.unshare(flags))
 
 
 def _mount(source: str | None, target: str, kind: str | None, flags: int, options: str | None = None) -> None:
     text = [None if part is None else part.encode() for part in (source, target, kind, options)]
-    _check(_libc.mount(text[0], text[1], text[2], ctypes.c_ulong(flags), text[3]), target)
-
-
-def _check(result: int, what: str = "") -> None:
-    if result < 0:
-        error = ctypes.get_errno()
-        raise OSError(error, f"{os.strerror(error)} {what}".strip())
+    checked(libc.mount(text[0], text[1], text[2], ctypes.c_ulong(flags), text[3]), target)

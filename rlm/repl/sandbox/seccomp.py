@@ -8,6 +8,8 @@ import os
 import platform
 import struct
 
+from .libc import checked, libc
+
 ARCHITECTURES = ("x86_64", "aarch64")
 
 # name: number on x86_64, number on aarch64; None if an architecture has no such call.
@@ -80,8 +82,6 @@ _SOCKET_OPTIONS = (3, 4, 7, 8, 30, 38, 39)  # SO_TYPE SO_ERROR SO_SNDBUF SO_RCVB
 _ALLOW, _KILL_PROCESS = 0x7FFF0000, 0x80000000
 _LOAD, _JUMP_EQUAL, _JUMP_AT_LEAST, _AND, _RETURN = 0x20, 0x15, 0x35, 0x54, 0x06
 _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 Instruction = tuple[int, int, int, int]
 
@@ -179,6 +179,4 @@ class _Program(ctypes.Structure):
 def install(code: bytes) -> None:
     """Put the calling thread and its future children under the filter. Requires no_new_privs; raises OSError."""
     arguments = _Program(len(code) // 8, code)
-    if _libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(arguments), 0, 0) != 0:
-        error = ctypes.get_errno()
-        raise OSError(error, f"seccomp: {os.strerror(error)}")
+    checked(libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(arguments), 0, 0), "seccomp")
