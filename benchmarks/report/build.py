@@ -77,14 +77,14 @@ def build(run_folders: Sequence[Path], out: Path, baseline: str | None, reveal: 
         notes={table.title: NOTES.get(table.name, "") for table in tables},
         reveal=reveal,
     )
-    text = screen(runs, scores=scores.values)
+    text = screen(runs, scores.values)
     return ReportFiles(out / "report.md", out / "table.csv", out / "table.tex", tuple(figures), page, text)
 
 
-def screen(runs: Runs, width: int | None = None, scores: pd.DataFrame | None = None) -> str:
+def screen(runs: Runs, scores: pd.DataFrame | None = None) -> str:
     """The scores for the terminal, and a line for each run with missing samples or mixed endpoints."""
     scores = scores_table(runs.samples) if scores is None else scores
-    lines = [compact(scores, width or shutil.get_terminal_size((100, 40)).columns).rstrip("\n")]
+    lines = [compact(scores, shutil.get_terminal_size((100, 40)).columns).rstrip("\n")]
     for run in runs.runs:
         lines += [f"{run.name}: {warning}" for warning in run.mixed]
         lines += [f"{run.name}: {run.missing} samples are missing"] if run.missing else []

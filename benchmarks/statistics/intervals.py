@@ -22,6 +22,9 @@ UNSEEN = 0.25
 # With fewer binary scores the coverage of Wilson's interval can fall to 0.90, so the exact interval is used.
 SMALL_N = 10
 
+# Numbers that a bootstrap draws at a time.
+_CELLS = 4_000_000
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -283,9 +286,9 @@ def t_quantile(level: float, freedom: float) -> float:
     return float(stdtrit(max(freedom, 1.0), (1 + level) / 2))
 
 
-def _chunks(draws: int, width: int, cells: int = 4_000_000) -> list[int]:
-    """Split `draws` into parts so that an array of (part, width) has about `cells` entries at most."""
-    size = max(1, cells // max(width, 1))
+def _chunks(draws: int, width: int) -> list[int]:
+    """Split `draws` into parts so that an array of (part, width) has about _CELLS entries at most."""
+    size = max(1, _CELLS // max(width, 1))
     return [min(size, draws - start) for start in range(0, draws, size)]
 
 
