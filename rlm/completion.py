@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from rlm.models.chat import Cost, TokenUsage
+from rlm.models.chat import Cost, CostState, TokenUsage
 
 if TYPE_CHECKING:
     from rlm.trajectory import CallRecord, Trajectory
@@ -36,6 +36,8 @@ class StopReason(StrEnum):
     ERROR = "error"
 
 
+# Characters of an answer in the repr of a Completion.
+_SHOWN_CHARS = 100
 _LOOPS = (StopReason.REPEATED_CELLS, StopReason.VERIFICATION_LOOP)
 
 
@@ -63,7 +65,7 @@ class Usage:
     model_s: float = 0.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Completion:
     """The result of a method on one prompt.
 
@@ -84,6 +86,19 @@ class Completion:
     wall_s: float = 0.0
     untagged: bool = False
     prompt_cut: bool = False
+
+    def __repr__(self) -> str:
+        cost, tokens = self.usage.cost, self.usage.tokens.total
+        shown = repr(self.answer)
+        parts = [
+            f"answer={shown if len(shown) <= _SHOWN_CHARS else shown[: _SHOWN_CHARS - 3] + '...'}",
+            f"stop_reason={str(self.stop_reason)!r}",
+            *([f"error={self.error!r}"] if self.error else []),
+            f"calls={self.usage.root_calls + self.usage.sub_calls}",
+            f"tokens={tokens}",
+            f"cost_usd={cost.usd:.6g}" if cost.state == CostState.KNOWN else f"cost={str(cost.state)!r}",
+        ]
+        return f"Completion({', '.join(parts)})"
 
     @property
     def status(self) -> Status:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import gzip
@@ -13,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from benchmarks.commands.parser import Parser
 from benchmarks.config.compose import compose
 from benchmarks.config.errors import ConfigError
 from benchmarks.config.schema import RunConfig
@@ -26,7 +26,7 @@ MEMORY_SHARE = 3
 
 def main(argv: Sequence[str]) -> int:
     """Print the answer; turns, cost and where the trajectory is go to standard error. Raises ConfigError."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="rlm-eval ask",
         description="Ask one question over files, folders or standard input (-).",
         epilog="Words with an = that name no file are configuration, as for `rlm-eval run`: method=[rlm] model=openai "

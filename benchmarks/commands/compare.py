@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.commands.parser import Parser
+
 
 def main(argv: Sequence[str]) -> int:
     """Print the comparison; return 0 for no regression, 1 for a regression. Raises ConfigError (exit code 2)."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="rlm-eval compare",
         description="Compare two runs in pairs by sample and epoch. Exit code 0: no regression; 1: regression; 2: the "
         "runs cannot be compared.",

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 from collections.abc import Sequence
 
+from benchmarks.commands.parser import Parser
 from benchmarks.config.compose import compose
 from benchmarks.sources.protect import HIDDEN
 
 
 def main(argv: Sequence[str]) -> int:
     """Print a row a sample; with --targets the target too. Raises ConfigError."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="rlm-eval data",
         description="The samples that a run would use, one JSON row each. context_chars and context_sha256 are those "
         "of the context alone, context_tokens of context and query together, as input_tokens of a run.",

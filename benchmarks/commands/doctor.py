@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import os
 import platform
@@ -10,6 +9,8 @@ import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+
+from benchmarks.commands.parser import Parser
 
 OPTIONAL = {
     "xllamacpp": "the embedded model's server (extra local)",
@@ -24,9 +25,9 @@ OPTIONAL = {
 
 def main(argv: Sequence[str]) -> int:
     """Print the report; exit code 1 where model code cannot be confined."""
-    argparse.ArgumentParser(
-        prog="rlm-eval doctor", description="Check this machine: confinement, optional packages, keys."
-    ).parse_args(argv)
+    Parser(prog="rlm-eval doctor", description="Check this machine: confinement, optional packages, keys.").parse_args(
+        argv
+    )
     from rlm.repl import check_confinement, layers
     from rlm.repl.protocol import ReplError
 
@@ -75,7 +76,7 @@ def variables() -> list[str]:
 
     named = {name for one in PROVIDERS.values() for name in (one.api_key_env, one.base_url_env) if name}
     for path in (*conf_files("model").values(), *conf_files("judge").values()):
-        named.update(re.findall(r"\b[A-Z]\w*_(?:API_KEY|BASE_URL)\b", path.read_text(encoding="utf-8")))
+        named.update(re.findall(r"\b[A-Z]\w*_(?:API_KEY|BASE_URL|OPENAI_ENDPOINT)\b", path.read_text(encoding="utf-8")))
     return sorted(named | {"HF_TOKEN"})
 
 

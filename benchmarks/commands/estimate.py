@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
+from benchmarks.commands.parser import Parser
 from benchmarks.config.compose import compose
 from benchmarks.config.schema import CacheSettings
 
 
 def main(argv: Sequence[str]) -> int:
     """Print a row for each benchmark and method. Raises ConfigError."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="rlm-eval estimate",
         description="Calls, tokens and dollars that a run would take, by a plain model of each method's calls "
         "(docs/reproducing.md states it). Real runs differ by a factor of two and more.",

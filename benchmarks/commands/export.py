@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.commands.parser import Parser
 from benchmarks.config.errors import ConfigError
 
 FORMS = {
@@ -18,7 +18,7 @@ FORMS = {
 
 def main(argv: Sequence[str]) -> int:
     """Write the export and print where. Raises ConfigError."""
-    parser = argparse.ArgumentParser(prog="rlm-eval export", description="Export a run for other tools.")
+    parser = Parser(prog="rlm-eval export", description="Export a run for other tools.")
     parser.add_argument("form", choices=FORMS, help="; ".join(f"{name}: {about}" for name, about in FORMS.items()))
     parser.add_argument("run", type=Path, metavar="RUN", help="run folder")
     parser.add_argument("out", metavar="OUT", help="file or new folder to write, or URL to send to")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.commands.parser import Parser
 from benchmarks.config.plugins import conf_files
 
 GROUPS = ("benchmark", "method", "model", "judge", "executor", "repl", "experiment", "paper")
@@ -13,7 +13,7 @@ GROUPS = ("benchmark", "method", "model", "judge", "executor", "repl", "experime
 
 def main(argv: Sequence[str]) -> int:
     """Print every choice of every group with the first sentence of its file."""
-    parser = argparse.ArgumentParser(prog="rlm-eval list", description="What can be chosen, with one line each.")
+    parser = Parser(prog="rlm-eval list", description="What can be chosen, with one line each.")
     parser.add_argument("group", nargs="?", choices=GROUPS, help="only this group")
     words = parser.parse_args(argv)
     for group in [words.group] if words.group else GROUPS:

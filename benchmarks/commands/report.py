@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
+
+from benchmarks.commands.parser import Parser
 
 
 def main(argv: Sequence[str]) -> int:
     """Write the report and print its table. Raises ConfigError for a folder that is not a run."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="rlm-eval report", description="Rebuild every table and figure of finished or unfinished runs, offline."
     )
     parser.add_argument("runs", nargs="+", type=Path, metavar="PATH", help="run folders; several are reported together")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import sys
 import time
@@ -10,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from benchmarks.commands.parser import Parser
 from benchmarks.config.compose import compose
 from benchmarks.config.errors import ConfigError
 from benchmarks.config.schema import read_recorded
@@ -19,7 +19,7 @@ SECTIONS = ("judge", "budget", "concurrency")
 
 def main(argv: Sequence[str]) -> int:
     """Append the new scores to the journal and write the tables again. Raises ConfigError."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="rlm-eval rescore",
         description="Score a run again from its stored answers. The journal keeps the old scores; the newest count.",
     )

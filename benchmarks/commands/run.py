@@ -8,17 +8,23 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.config.compose import resolve
+from benchmarks.config.errors import ConfigError
 from benchmarks.config.explain import explain
 from benchmarks.config.plugins import conf_dir, register
 from benchmarks.config.renamed import words_today
 from benchmarks.config.roles import role_words
+from benchmarks.config.schema import RunConfig
 from benchmarks.config.words import check_words
 
+# A run that the embedded model would compute for longer begins only with --yes.
+MOST_HOURS = 1.0
 EXIT_CODES = {"finished": 0, "failed": 1, "budget": 1, "interrupted": 130}
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the matrix, print the table and last the line `run: PATH`. Raises ConfigError."""
+    agreed = "--yes" in argv
+    argv = [word for word in argv if word != "--yes"]
     # Hydra then raises its errors to us instead of printing a traceback.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     import hydra
@@ -33,7 +39,7 @@ def main(argv: Sequence[str]) -> int:
     def job(composed: Any) -> None:
         begun.append(True)
         try:
-            codes.append(_run(composed))
+            codes.append(_run(composed, agreed))
         except Exception as error:
             # In a sweep the job may run in another process, and only what it raises comes back.
             if HydraConfig.get().mode == RunMode.MULTIRUN:
@@ -60,10 +66,13 @@ def main(argv: Sequence[str]) -> int:
     return max(codes, default=0)
 
 
-def _run(composed: Any) -> int:
+def _run(composed: Any, agreed: bool) -> int:
     from benchmarks.running.run import run
 
-    outcome = run(resolve(composed), _hydra_files(composed))
+    config = resolve(composed)
+    if not agreed:
+        _refuse_hours(config)
+    outcome = run(config, _hydra_files(composed))
     try:
         if outcome.samples:
             _print_report(outcome)
@@ -76,6 +85,20 @@ def _run(composed: Any) -> int:
             print(f"rlm-eval: {line}", file=sys.stderr)
         print(f"run: {outcome.path}", flush=True)
     return EXIT_CODES[outcome.state] or int(bool(outcome.unscored))
+
+
+def _refuse_hours(config: RunConfig) -> None:
+    """Raise ConfigError for a new run that would keep this machine's CPU busy for hours."""
+    from benchmarks.running.estimate import embedded_hours
+
+    if config.cache.mode == "replay" or (config.folder / "run.json").exists():
+        return
+    hours = embedded_hours(config)
+    if hours > MOST_HOURS:
+        raise ConfigError(
+            f"this run would take about {hours:,.0f} hours on the embedded model: begin with +experiment=quickstart, "
+            "set limit=5 or another model=NAME, or add --yes"
+        )
 
 
 def _print_report(outcome: Any) -> None:

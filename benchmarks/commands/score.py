@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import gzip
 import io
@@ -15,6 +14,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from benchmarks.commands.parser import Parser
 from benchmarks.config.compose import compose
 from benchmarks.config.errors import ConfigError
 from benchmarks.config.schema import RunConfig
@@ -30,7 +30,7 @@ from rlm.models.chat import FatalModelError, ModelError
 
 def main(argv: Sequence[str]) -> int:
     """Print each row with its score, and a summary on standard error. Raises ConfigError for an invalid row."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="rlm-eval score",
         description="Score a JSON-lines file of predictions: rows {sample_id, prediction} refer to the samples of the "
         "configured source; rows {prediction, target, answer_type} carry their own target.",

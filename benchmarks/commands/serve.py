@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import os
 import signal
@@ -10,6 +9,7 @@ import socket
 import sys
 from collections.abc import Sequence
 
+from benchmarks.commands.parser import Parser
 from benchmarks.config.compose import compose
 from benchmarks.config.errors import ConfigError
 from benchmarks.config.identity import model_name
@@ -20,7 +20,7 @@ SERVER_LIMITS = ("max_body_bytes", "max_requests", "body_timeout_s")
 
 def main(argv: Sequence[str]) -> int:
     """Serve until interrupted; prints `listening: http://HOST:PORT`. Raises ConfigError."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="rlm-eval serve",
         description="Serve methods as an OpenAI-compatible endpoint, each as METHOD/MODEL, such as rlm/gpt-5. "
         "Keys: server.host, server.port (0 takes a free one), server.api_key_env; docs/server.md says more.",

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.commands.parser import Parser
+
 
 def main(argv: Sequence[str]) -> int:
     """Serve the page of a run until interrupted. Raises ConfigError for a path without a report or a run."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="rlm-eval view", description="Serve the page of a run on 127.0.0.1 and print its address; Ctrl-C ends it."
     )
     parser.add_argument("path", type=Path, metavar="PATH", help="run folder, report folder or report.html")

@@ -24,7 +24,7 @@ def check_words(words: Sequence[str]) -> None:
         key, equals, value = word.partition("=")
         if key.startswith("-"):
             if key not in _FLAGS:
-                raise ConfigError(_unknown_flag(key, value if equals else next(iter(words[place + 1 :]), "")))
+                raise ConfigError(unknown_flag(key, value if equals else next(iter(words[place + 1 :]), "")))
         elif key == "experiment":
             raise ConfigError(f"{word}: an experiment is added with a plus: +experiment={value or 'NAME'}")
         elif equals and not _balanced(value):
@@ -33,7 +33,8 @@ def check_words(words: Sequence[str]) -> None:
             )
 
 
-def _unknown_flag(flag: str, value: str) -> str:
+def unknown_flag(flag: str, value: str) -> str:
+    """Return one line for a flag that does not exist, with the setting that was probably meant."""
     name = flag.lstrip("-").replace("-", "_")
     if flag in ("-e", "--experiment"):
         return f"there is no flag {flag}: an experiment is added as +experiment={value or 'NAME'}"

@@ -19,6 +19,7 @@ Real runs differ by a factor of two and more, and long RLM runs by a factor of t
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ from benchmarks.config.errors import ConfigError
 from benchmarks.config.schema import RunConfig
 from benchmarks.config.targets import Target
 from benchmarks.sources.hub import HUB, HubError
+from rlm.limits import Limits
 from rlm.methods.base import BaseBm25, BaseTruncated, PlainModel
 from rlm.methods.codeact.loop import CodeAct
 from rlm.methods.compaction import Compaction
@@ -46,6 +48,8 @@ MEASURED = 3
 # BrowseComp-Plus 6M to 11M (arXiv:2512.24601).
 CODEQA = [131_072] * 50
 DOCUMENT = 7_000
+# Tokens of the embedded model on two CPUs.
+EMBEDDED_READS_A_SECOND, EMBEDDED_WRITES_A_SECOND = 231, 121
 
 
 @dataclass(frozen=True)
@@ -143,6 +147,42 @@ def estimate(config: RunConfig, tell: Callable[[str], None] = lambda note: None)
     table = pd.DataFrame(rows)
     total = table.sum(numeric_only=True, min_count=len(table)).to_dict()
     return pd.concat([table, pd.DataFrame([{"benchmark": "all", "method": ""} | total])], ignore_index=True)
+
+
+def embedded_hours(config: RunConfig) -> float:
+    """Estimate the hours that the embedded model would compute, over all roles that it answers in.
+
+    Calls are bounded by `limits`, prompts by the model's window and replies by its cap. Raises ConfigError.
+    """
+    from benchmarks.config.methods import build_methods
+    from benchmarks.running.model_set import ModelSet
+    from rlm.methods.method import Method
+    from rlm.models.embedded.model import EmbeddedModel
+
+    quiet = replace(config, cache=replace(config.cache, mode="replay", path=None))
+    models = ModelSet(quiet, None).roles()
+    if not any(isinstance(model, EmbeddedModel) for model in models.values()):
+        return 0.0
+    methods = [one for one in build_methods(config, models).values() if isinstance(one, Method)]
+    seconds = 0.0
+    for benchmark in config.benchmark:
+        lengths, documents = _benchmark_tokens(config, benchmark, lambda note: None)
+        for method in methods:
+            for tokens, count in Counter(lengths).items():
+                for calls in expected_calls(method, tokens, documents) or []:
+                    model: Any = method.model if calls.role == "root" else method.sub_model
+                    if isinstance(model, EmbeddedModel):
+                        seconds += count * _embedded_seconds(calls, model, config.limits)
+    return seconds * config.epochs / 3600
+
+
+def _embedded_seconds(calls: Calls, model: Any, limits: Limits) -> float:
+    """Seconds of one sample's calls in one role."""
+    bounds = [limits.max_calls, limits.max_turns if calls.role == "root" else limits.max_sub_calls]
+    made = min([calls.calls, *(bound for bound in bounds if bound is not None)])
+    prompt = min(calls.prompt_tokens / max(calls.calls, 1), model.context_window)
+    reply = min(calls.completion_tokens / max(calls.calls, 1), model.sampling.max_output_tokens)
+    return made * (prompt / EMBEDDED_READS_A_SECOND + reply / EMBEDDED_WRITES_A_SECOND)
 
 
 def _benchmark_tokens(config: RunConfig, name: str, tell: Callable[[str], None]) -> tuple[list[int], int]:

@@ -18,7 +18,7 @@ from rlm.prompts import PromptError, load_prompt
 from rlm.repl.protocol import ReplError
 from rlm.trajectory import CallRecord, OnEvent, Trajectory
 from rlm.tree import ROOT, SUB, CallTree
-from rlm.validation import setting_types, validate
+from rlm.validation import make, setting_types, validate
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Method:
         session's processes have ended.
         """
         prompt = Prompt.of(prompt, query)
-        meter = Meter(limits or self.limits, budget)
+        meter = Meter(self.limits if limits is None else make(Limits, limits, "limits"), budget)
         tree = CallTree(meter, Trajectory(on_event), epoch, self.prompt_file_sha256)
         tree.trajectory.record("completion", method=type(self).__name__, chars=prompt.chars, query=prompt.query)
         error = None

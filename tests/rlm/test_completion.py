@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlm.completion import Completion, Status, StopReason, Usage
+from rlm.models.chat import Cost, CostState, TokenUsage
 from rlm.prompt import Prompt
 from rlm.trajectory import Trajectory
 
@@ -117,3 +118,12 @@ def test_a_conversation_without_a_user_turn_needs_a_query():
 )
 def test_failure_limit_overflow_and_answer_are_four_states(reason, status):
     assert Completion(None, reason, Usage(), Trajectory()).status == status
+
+
+def test_a_completion_is_shown_in_one_line():
+    usage = Usage(TokenUsage(10, 0, 5), Cost(0.25, 0.25, CostState.KNOWN), root_calls=1, sub_calls=2)
+    shown = repr(Completion("a\nb" + "c" * 500, StopReason.ANSWER, usage, Trajectory()))
+    assert shown.startswith("Completion(answer='a\\nbccc") and len(shown) < 250 and "\n" not in shown
+    assert shown.endswith("stop_reason='answer', calls=3, tokens=15, cost_usd=0.25)")
+    failed = repr(Completion(None, StopReason.ERROR, Usage(), Trajectory(), error="E: x"))
+    assert failed == "Completion(answer=None, stop_reason='error', error='E: x', calls=0, tokens=0, cost='free')"

@@ -2,6 +2,7 @@
 
 import asyncio
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -268,3 +269,26 @@ def test_the_former_name_of_the_plain_model_warns() -> None:
 
     with pytest.warns(DeprecationWarning, match="use rlm.PlainModel"):
         assert rlm.BaseModel is rlm.PlainModel
+
+
+@pytest.mark.parametrize(
+    ("limits", "told"),
+    [
+        ({"max_cost": 1}, "there is no key 'limits.max_cost'; did you mean 'limits.max_cost_usd'?"),
+        ({"max_cost_usd": "1"}, "limits.max_cost_usd is '1': expected a number of at least 0, or null"),
+        (1, "limits is 1: expected a section of keys and values"),
+    ],
+)
+def test_limits_that_do_not_fit_are_refused_before_a_call_with_what_was_expected(limits, told):
+    model = ScriptedModel(["FINAL(1)"])
+    with pytest.raises(ValueError, match=re.escape(told)):
+        RLM(model=model, limits=limits)
+    with pytest.raises(ValueError, match=re.escape(told)):
+        RLM(model=model).completion("text", limits=limits)
+    assert model.requests == []
+
+
+def test_limits_may_be_written_as_a_mapping():
+    method = RLM(model=ScriptedModel(["text"] * 3), limits={"max_cost_usd": 1, "max_turns": 5})
+    assert method.limits.max_cost_usd == 1
+    assert method.completion("text", limits={"max_calls": 0}).stop_reason == "max_calls"

@@ -3,10 +3,11 @@
 import pytest
 
 from benchmarks.cli import main
+from benchmarks.commands.run import MOST_HOURS
 from benchmarks.config.compose import compose
 from benchmarks.config.errors import ConfigError
 from benchmarks.config.plugins import conf_dir
-from benchmarks.running.estimate import estimate, expected_calls
+from benchmarks.running.estimate import embedded_hours, estimate, expected_calls
 from rlm.methods.base import BaseTruncated, PlainModel
 from rlm.methods.codeact.loop import CodeAct
 from rlm.methods.compaction import Compaction
@@ -134,3 +135,20 @@ def test_sizes_are_assumed_and_reported_if_the_hub_cannot_be_read(no_hub):
 def test_data_of_a_folder_that_cannot_be_read_are_not_guessed(tmp_path):
     with pytest.raises(ConfigError, match=r"benchmark\.codeqa"):
         estimate(compose(["benchmark=[codeqa]", f"benchmark.codeqa.source={tmp_path}", "model=local"]))
+
+
+@pytest.mark.parametrize(
+    ("words", "refused"),
+    [
+        ([], True),
+        (["epochs=100", "limit=1"], True),
+        (["+experiment=quickstart"], False),
+        (["limit=5"], False),
+        (["model=openai"], False),
+        (["model=openai", "model.sub=local"], True),
+    ],
+)
+def test_the_hours_of_the_embedded_model_are_estimated(words, refused):
+    hours = embedded_hours(compose(words))
+    assert (hours > MOST_HOURS) == refused
+    assert (hours == 0) == (words == ["model=openai"])
