@@ -13,7 +13,7 @@ The model is simple. Let T be the tokens of a sample's prompt, W the root's and 
 - map_reduce: one sub-call for each window of S / 2 tokens that writes 150, and a root call over the notes.
 
 An answer has 500 tokens, a turn 600. No prompt is assumed to be cached, and the calls of a judge are not counted.
-Real runs differ by a factor of two and more, and long RLM runs by a factor of ten.
+Of the 60 costs in the paper's Table 1, 15 are within a factor of two, 40 within five and 48 within ten.
 """
 
 from __future__ import annotations
