@@ -32,10 +32,17 @@ class NamedScorer(Protocol):
     answer that a prompt asks for by default; empty for none.
     """
 
-    kind: str
-    id: str
-    max_answer_tokens: int | None
-    instruction: str
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def max_answer_tokens(self) -> int | None: ...
+
+    @property
+    def instruction(self) -> str: ...
 
     def expected(self, gold: Gold) -> str:
         """Describe the answers that are expected if those of a row cannot be scored; empty if they can."""

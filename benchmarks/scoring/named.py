@@ -43,11 +43,11 @@ def _stated(gold: Gold) -> str:
 
 @dataclass(frozen=True)
 class TextScorer:
-    """A scorer that compares texts by `compare(gold, text)`; the other fields are those of NamedScorer."""
+    """A scorer that compares texts by `rule(gold, text)`; the other fields are those of NamedScorer."""
 
     kind: str
     id: str
-    compare: Callable[[Gold, str], Score]
+    rule: Callable[[Gold, str], Score]
     expected: Callable[[Gold], str] = compare.expected_any
     instruction: str = ""
     max_answer_tokens: int | None = None
@@ -55,7 +55,7 @@ class TextScorer:
     guesses: tuple[Constant, ...] = tuple(guesses.TEXTS)
 
     async def score(self, gold: Gold, answer: str | None, judge: Judge | None = None) -> Score:
-        return await asyncio.to_thread(self.compare, gold, answer) if answer is not None else Score(0.0, 0.0, False, "")
+        return await asyncio.to_thread(self.rule, gold, answer) if answer is not None else Score(0.0, 0.0, False, "")
 
     def constants(self) -> Sequence[Constant]:
         return self.guesses
@@ -77,7 +77,8 @@ class JudgeScorer:
     async def score(self, gold: Gold, answer: str | None, judge: Judge | None = None) -> Score:
         text = answer or ""
         match = compare.score_exact(gold, text).value if text.strip() else 0.0
-        value, details = match, {"match": match, "judged_by": "match"}
+        value = match
+        details: dict[str, Any] = {"match": match, "judged_by": "match"}
         if judge is not None:
             more = {"rubric": self.rubric} if self.rubric else {}
             value, judged = await judged_score(judge, gold.question, text, _any_of(gold.answers), **more)

@@ -112,7 +112,8 @@ class CustomRows:
         names = self._columns.named()
         required = [name for name in (names["question"], names["answer"]) if "." not in name]
         heads = {name.partition(".")[0] for name in names.values()} | set(names.values())
-        unseen, ids, number = dict(self._columns.renamed()), {}, 0
+        unseen, number = dict(self._columns.renamed()), 0
+        ids: dict[str, str] = {}
         for place, row in self._source.placed_rows(sorted(heads), required):
             number += 1
             unseen = {purpose: name for purpose, name in unseen.items() if found(row, name) is None}

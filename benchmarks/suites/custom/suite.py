@@ -41,7 +41,7 @@ class Custom:
         tolerance: Annotated[float, Ge(0)] = 0.0,
         relative_tolerance: Annotated[float, Ge(0)] = 0.0,
         rubric: Annotated[str, MinLen(1)] | None = None,
-        max_answer_tokens: Annotated[int, Ge(1)] | Literal["auto"] | None = AUTO,
+        max_answer_tokens: Annotated[int, Ge(1)] | Literal["auto"] | None = "auto",
         instruction: str | None = AUTO,
         root: Annotated[str, MinLen(1)] | None = None,
         columns: Columns = Columns(),  # noqa: B008
@@ -52,7 +52,8 @@ class Custom:
         self.metric = scorer
         self.scorer = f"custom {self._scorer.id}"
         self.needs_judge = self._scorer.kind == "judge"
-        self.max_answer_tokens = self._scorer.max_answer_tokens if max_answer_tokens == AUTO else max_answer_tokens
+        limit = self._scorer.max_answer_tokens if isinstance(max_answer_tokens, str) else max_answer_tokens
+        self.max_answer_tokens = limit
         self._instruction = self._scorer.instruction if instruction == AUTO else instruction or ""
         self._rows: CustomRows | None = None
         if source is not None:

@@ -52,6 +52,18 @@ async def test_a_response_stays_between_its_tags(fake_openai):
         await judge.model.aclose()
 
 
+async def test_a_rubric_is_added_to_the_rules_of_the_judge(fake_openai):
+    async with fake_openai.FakeOpenAI([{"text": WHOLE.format("yes")}] * 2) as server:
+        judge = build_judge(read_judge(configuration(server.base_url)))
+        await judge.open()[0]("q", "r", "c")
+        await judge.open()[0]("q", "r", "c", rubric="Half a {name} is enough.\n")
+        plain, ruled = (entry.body["messages"] for entry in server.log)
+        assert ruled[0]["content"].startswith(plain[0]["content"])
+        assert "<rubric>\nHalf a {name} is enough.\n</rubric>" in ruled[0]["content"]
+        assert ruled[1:] == plain[1:]
+        await judge.model.aclose()
+
+
 async def test_a_call_that_fails_for_good_is_an_error(fake_openai):
     async with fake_openai.FakeOpenAI(["500"] * 8) as server:
         judge = build_judge(read_judge(configuration(server.base_url)))

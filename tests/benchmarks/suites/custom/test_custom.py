@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import gzip
+import hashlib
 import io
 import json
 import math
@@ -374,7 +375,7 @@ SCORERS = {
     "contains": {"answer": [SECRET, "x9"]},
     "f1": {"answer": f"a {SECRET} bird"},
     "choice": {"answer": "B", "choices": ["Ada", "Bob", "Eve"]},
-    "number": {"answer": "7319"},
+    "number": {"answer": "7319731973197319731"},
     "regex": {"answer": rf"^{SECRET}\b"},
     "set_f1": {"answer": [SECRET, "Ada"]},
 }
@@ -420,7 +421,7 @@ def test_a_run_scores_oracle_floor_and_methods_and_shows_no_target_to_a_method(s
     trajectories = (outcome.path / "trajectories").rglob("*.gz")
     shown = "".join(gzip.decompress(one.read_bytes()).decode() for one in trajectories)
     assert "Ada Lovelace met Bob" in shown
-    hidden = "7319" if scorer == "number" else SECRET
+    hidden = "7319731973197319731" if scorer == "number" else SECRET
     assert hidden not in shown and "the answer is" not in shown
     assert hidden not in "".join(table[table["method"] == "rlm"]["prediction"])
 
@@ -500,6 +501,21 @@ def test_the_scorer_judge_needs_a_judge(folder):
     ]
     with pytest.raises(ConfigError, match=r"judge is none: expected a judge, such as judge=gpt_4_1"):
         run(compose(words))
+
+
+def test_a_judged_run_gives_the_judge_question_answer_and_rubric(go, server, in_folder):
+    (in_folder / "rules.md").write_text("Half a name is enough.")
+    verdict = {"match": "<correct_answer>", "text": "correct: yes\nconfidence: 70"}
+    judging = server({"rules": [verdict]})
+    source = f"benchmark.custom.source={write(in_folder, 'jsonl', ROWS)}"
+    words = ["benchmark=[custom]", source, "benchmark.custom.scorer=judge", "benchmark.custom.rubric=rules.md"]
+    outcome = go(judging, *words, "judge=gpt_4_1", "model=openai", "method=[base,oracle,floor]", "run_dir=run")
+    table = pd.read_parquet(outcome.path / "samples.parquet").set_index("method")
+    assert outcome.state == "finished" and set(table["judged_by"]) == {"judge"} and table["score"].eq(1).all()
+    assert set(table["scorer"]) == {
+        "custom judge-1 rubric=" + hashlib.sha256(b"Half a name is enough.").hexdigest()[:12]
+    }
+    assert table["judge_cost_usd"].gt(0).all()
 
 
 def test_a_long_answer_is_scored_up_to_the_limit_of_the_suite(folder):

@@ -1,0 +1,50 @@
+"""Rows of a user's table with their places, and the bounds of reading."""
+
+import gzip
+import io
+
+import pytest
+
+from benchmarks.sources import files, tables
+from benchmarks.sources.files import DataError
+from benchmarks.sources.tables import placed_rows
+
+
+def read(name: str, data: bytes, columns=("a", "b"), required=()) -> list:
+    return list(placed_rows(name, lambda: io.BytesIO(data), columns, required))
+
+
+def test_a_csv_row_has_the_line_on_which_it_begins():
+    data = b'a,b,c\r\n"x\r\ny",1,\r\n\r\n"z",,3\r\n'
+    assert read("t.csv", data) == [
+        ("t.csv, line 2", {"a": "x\r\ny", "b": "1"}),
+        ("t.csv, line 5", {"a": "z", "b": None}),
+    ]
+
+
+def test_a_csv_cell_may_be_long():
+    (row,) = read("t.csv", b"a,b\n" + b"x" * 1_000_000 + b",y\n")
+    assert len(row[1]["a"]) == 1_000_000
+
+
+def test_json_rows_have_only_the_columns_that_are_asked_for():
+    assert read("t.jsonl", b'\n{"a": 1, "c": 2}\n') == [("t.jsonl, line 2", {"a": 1})]
+    assert read("t.json.gz", gzip.compress(b'[{"a": 1},\n{"b": 2}]')) == [
+        ("t.json.gz, line 1", {"a": 1}),
+        ("t.json.gz, line 2", {"b": 2}),
+    ]
+
+
+@pytest.mark.parametrize("name", ["t.jsonl", "t.json", "t.csv"])
+def test_a_row_that_would_fill_the_memory_is_refused(name, monkeypatch):
+    for module in (files, tables):
+        monkeypatch.setattr(module, "LONGEST_ROW", 1000)
+    monkeypatch.setattr(files, "_CHUNK", 100)
+    start = b"a,b\n" if name.endswith("csv") else b'{"a": "'
+    with pytest.raises(DataError, match="t"):
+        read(name, start + b"x" * 100_000 + (b",y\n" if name.endswith("csv") else b'"}\n'))
+
+
+def test_a_missing_column_is_named_with_those_that_are_there():
+    with pytest.raises(DataError, match=r"t\.csv, line 1 has no column b; its columns: a, c"):
+        read("t.csv", b"a,c\n1,2\n", required=["b"])
