@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+
+from benchmarks.sources.hub import GENERATED
 
 _LIST = re.compile(r"^(\w+) = (.+)$", re.MULTILINE)
 
@@ -18,9 +19,10 @@ def word_lists(path: Path) -> dict[str, tuple[str, ...]]:
     return {key: tuple(word.strip() for word in words.split(",")) for key, words in _LIST.findall(text)}
 
 
-def texts_sha256(paths: Iterable[Path]) -> str:
-    """The SHA-256 of text files in the order of their paths; it identifies the material of generated data."""
+def made_of(folder: Path, generator: str, seed: int, encoding: str) -> dict[str, str | int]:
+    """Return everything that determines generated data, for a run's manifest. folder: the folder of its texts."""
     digest = hashlib.sha256()
-    for path in sorted(paths):
+    for path in sorted(folder.glob("*.txt")):
         digest.update(path.read_bytes())
-    return digest.hexdigest()
+    texts = digest.hexdigest()
+    return {"source": GENERATED, "generator": generator, "texts_sha256": texts, "seed": seed, "encoding": encoding}

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from benchmarks.sources.draws import Draws
 from benchmarks.sources.units import token_costs
-from benchmarks.sources.wordlists import texts_sha256
-from benchmarks.suites.oolong.instances import FOLDER, question_bank
+from benchmarks.suites.oolong.instances import question_bank
 from benchmarks.suites.oolong.windows import LABELS, LabelledWindow, Lines, written_date
 from rlm.models.tokens import count_tokens
 
@@ -132,12 +131,6 @@ def _units(encoding: str) -> _Units:
         np.array(questions, dtype=object),
         token_costs(questions, encoding),
     )
-
-
-def made_of(generator: str, seed: int, encoding: str) -> dict[str, str | int]:
-    """Return everything that determines generated windows and questions, for the manifest of a run."""
-    texts = texts_sha256(FOLDER.glob("*.txt"))
-    return {"source": "generated", "generator": generator, "texts_sha256": texts, "seed": seed, "encoding": encoding}
 
 
 def _preamble(lines: int, labels: str) -> str:

@@ -13,8 +13,10 @@ from annotated_types import Ge, Le, MinLen
 
 from benchmarks.sample import Constant, Judge, Sample, SampleInfo, Score, UnlabelledSample
 from benchmarks.sources.hub import GENERATED
-from benchmarks.suites.oolong.generator import GENERATOR, SHORTEST, generated_window, made_of, room_of
+from benchmarks.sources.wordlists import made_of
+from benchmarks.suites.oolong.generator import GENERATOR, SHORTEST, generated_window, room_of
 from benchmarks.suites.oolong.gold import Gold
+from benchmarks.suites.oolong.instances import FOLDER
 from benchmarks.suites.oolong.plan import PLAN, planned_questions
 from benchmarks.suites.oolong.prompt import PAPER_FRAME, QueryFrame, prompt_of
 from benchmarks.suites.oolong.questions import KINDS, WindowQuestion
@@ -103,7 +105,7 @@ class Oolong:
         return json.dumps({"answer": target.gold.answer, "answer_type": target.gold.answer_type}).encode()
 
     def provenance(self) -> Mapping[str, Any]:
-        made = made_of(GENERATOR, self._seed, self._encoding) if self._rows is None else self._rows.source.identity()
+        made = self._rows.source.identity() if self._rows else made_of(FOLDER, GENERATOR, self._seed, self._encoding)
         return {**made, "query_frame": self._query_frame}
 
     def _generate(self, length: int, number: int) -> tuple[LabelledWindow, tuple[WindowQuestion, ...]]:

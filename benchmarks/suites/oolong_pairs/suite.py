@@ -13,7 +13,9 @@ from annotated_types import Ge, Le, MinLen
 
 from benchmarks.sample import Constant, Judge, Sample, SampleInfo, Score, UnlabelledSample
 from benchmarks.sources.hub import GENERATED
-from benchmarks.suites.oolong.generator import SHORTEST, made_of
+from benchmarks.sources.wordlists import made_of
+from benchmarks.suites.oolong.generator import SHORTEST
+from benchmarks.suites.oolong.instances import FOLDER
 from benchmarks.suites.oolong.prompt import QueryFrame, prompt_of
 from benchmarks.suites.oolong.windows import written_users
 from benchmarks.suites.oolong_pairs.conditions import CONDITIONS, MOST_WRITTEN, GoldPairs, gold_pairs
@@ -115,7 +117,7 @@ class OolongPairs:
 
     def provenance(self) -> Mapping[str, Any]:
         files = self._rows or self._text
-        made = made_of(GENERATOR, self._seed, self._encoding) if files is None else files.provenance()
+        made = made_of(FOLDER, GENERATOR, self._seed, self._encoding) if files is None else files.provenance()
         return {**made, "query_frame": self._query_frame}
 
 

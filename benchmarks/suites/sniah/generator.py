@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks.sample import Sample, SampleInfo
 from benchmarks.sources.draws import Draws
-from benchmarks.sources.wordlists import texts_sha256, word_lists
+from benchmarks.sources.wordlists import word_lists
 from benchmarks.suites.sniah.haystack import NOISE, PROSE, hide, material
 from benchmarks.suites.sniah.prompt import HEAD, NEEDLE, QUERY, layout
 from rlm.models.tokens import count_tokens
@@ -24,7 +24,7 @@ GENERATOR = "sniah-generated-2"
 DEPTHS = 40
 # A shorter prompt has no room for a haystack.
 SHORTEST = 256
-_FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parent
 
 
 def generated_sample(
@@ -36,7 +36,7 @@ def generated_sample(
     """
     haystack, kind = VARIANTS[variant]
     draws = Draws(seed, "sniah", variant, length, index)
-    key = "-".join(draws.pick(words) for words in word_lists(_FOLDER / "keys.txt").values())
+    key = "-".join(draws.pick(words) for words in word_lists(FOLDER / "keys.txt").values())
     value = _value(kind, draws)
     head, query = HEAD.format(kind=kind), QUERY.format(kind=kind, key=key)
     context = hide(
@@ -49,19 +49,6 @@ def generated_sample(
         encoding=encoding,
     )
     return Sample(info, Prompt(context, query, layout(head)), value)
-
-
-def made_of(seed: int, encoding: str, output_tokens: int) -> dict[str, str | int]:
-    """Return everything that determines generated samples, for the manifest of a run."""
-    texts = texts_sha256(_FOLDER.glob("*.txt"))
-    return {
-        "source": "generated",
-        "generator": GENERATOR,
-        "texts_sha256": texts,
-        "seed": seed,
-        "encoding": encoding,
-        "output_tokens": output_tokens,
-    }
 
 
 def depth_percent(length: int, index: int, seed: int) -> int:

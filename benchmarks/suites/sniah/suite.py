@@ -12,8 +12,9 @@ from annotated_types import Ge, Le, MinLen
 
 from benchmarks.sample import Constant, Judge, Sample, SampleInfo, Score, UnlabelledSample
 from benchmarks.sources.hub import GENERATED, HUB
+from benchmarks.sources.wordlists import made_of
 from benchmarks.suites.settings import EACH_ONCE, LONGEST, Encoding, SampleCount
-from benchmarks.suites.sniah.generator import SHORTEST, generated_sample, made_of
+from benchmarks.suites.sniah.generator import FOLDER, GENERATOR, SHORTEST, generated_sample
 from benchmarks.suites.sniah.rows import RulerRows
 from benchmarks.suites.sniah.scorer import MAX_ANSWER_TOKENS, score_answer
 from rlm.models.tokens import DEFAULT_ENCODING
@@ -98,4 +99,5 @@ class SNIAH:
     def provenance(self) -> Mapping[str, Any]:
         if self._rows is not None:
             return self._rows.source.identity()
-        return made_of(self._seed, self._encoding, self._output_tokens)
+        made = made_of(FOLDER, GENERATOR, self._seed, self._encoding)
+        return made | {"output_tokens": self._output_tokens}
