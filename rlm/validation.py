@@ -202,7 +202,8 @@ def _element(kind: Any, family: type) -> Any:
 
 
 def _checked(kind: Any, value: Any, name: str) -> Any:
-    if not _finite(value):
+    is_section = isinstance(value, Mapping) and any(map(_is_section, _arms(kind)))
+    if not is_section and not _finite(value):
         raise SettingError(f"{name} is {shown(value)}: expected {expectation(kind)}; a number must be finite")
     for arm in _arms(kind):
         if _is_section(arm) and isinstance(value, arm):

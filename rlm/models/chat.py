@@ -75,6 +75,14 @@ class Sampling:
     reasoning_effort: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if replaced := {"messages", "model"} & set(self.extra):
+            raise ValueError(f"extra.{min(replaced)} is set: expected a field other than messages and model")
+        try:
+            json.dumps(dict(self.extra), allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"extra is {dict(self.extra)!r}: expected values that JSON can hold ({error})") from None
+
 
 @dataclass(frozen=True)
 class FailedAttempt:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from ipaddress import ip_address
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -78,8 +79,13 @@ class Endpoint:
     @property
     def is_local(self) -> bool:
         """True if the endpoint is on this machine, so that no proxy is used."""
-        host = self.host
-        return host.startswith("127.") or host in ("::1", "0.0.0.0", "localhost") or host.endswith(".localhost")
+        host = self.host.rstrip(".")
+        try:
+            address: Any = ip_address(host)
+        except ValueError:
+            return host.rpartition(".")[2] == "localhost"
+        address = getattr(address, "ipv4_mapped", None) or address
+        return address.is_loopback or address.is_unspecified
 
     @property
     def output_limit_key(self) -> str:

@@ -123,6 +123,7 @@ _TIMED_OUT = re.compile(
     r"|(request|upstream|connection|operation|server|response)[^.]{0,40}timed? ?out",
     re.IGNORECASE,
 )
+_LOADING = re.compile(r"\bmodel\b.{0,60}\bloading\b|\bloading (the )?model", re.IGNORECASE | re.DOTALL)
 _TOO_LARGE_CAP = re.compile(
     r"max_?(new_?|completion_?|output_?)?tokens.{0,80}(too (large|high|big)|exceed|less than|at most|valid range|"
     r"supported range|(must|should|cannot|can't) be|> \d)"
@@ -239,7 +240,8 @@ class _Request:
         if _may_pass(status):
             if status == 500 and not _TIMED_OUT.search(words) and _OVERFLOW_OF_SERVER.search(words):
                 return "context_overflow", Action.OVERFLOW
-            return "server_error", Action.RETRY if self.wait is None else Action.LATER
+            loading = status == 503 and _LOADING.search(words)
+            return "server_error", Action.LATER if loading or self.wait is not None else Action.RETRY
         if status == 413:
             return "context_overflow", Action.OVERFLOW
         if status == 401:

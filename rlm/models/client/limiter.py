@@ -76,7 +76,8 @@ class Limiter:
 
     Requests have a kind, such as their model and system prompt. In an outage each kind may send a request at once. A
     kind that keeps failing while another kind is answered is at fault itself, and so is one whose family (the first
-    part of a kind that is a tuple) has never been answered: from then on its failures delay no other kind. A call that
+    part of a kind that is a tuple) has never been answered: from then on its failures delay no other kind. An endpoint
+    that has never answered any request is not in an outage: its calls fail after their own retries. A call that
     has waited for max_outage_wait_s in an outage raises EndpointDown; when an outage has lasted longer than that, calls
     no longer wait for its end.
 
@@ -210,7 +211,8 @@ class Limiter:
             state.calls.add(slot.call)
             self._failing_kinds.add(slot.kind)
             state.at_fault |= state.stormy and self._failed_from_the_start(slot.kind, state)
-            if state.at_fault:
+            # An endpoint that has never answered is not in an outage: each call has its own retries.
+            if state.at_fault or (self._last_answer is None and retry_after_s is None):
                 return
         self._failures += 1
         self._failing.add(slot.call)

@@ -118,7 +118,8 @@ class _Call:
             except EndpointDown:
                 last = f"; last failure: {self.failures[-1].message}" if self.failures else ""
                 message = f"no successful response for {self.endpoint.max_outage_wait_s:g} s{last}"
-                fault = Fault("endpoint_down", message, Action.GIVE_UP)
+                refused = bool(self.failures) and self.failures[-1].kind == "rate_limit"
+                fault = Fault("rate_limit" if refused else "endpoint_down", message, Action.GIVE_UP)
             except Fault as caught:
                 fault = caught
             fault = self._reconsidered(fault)

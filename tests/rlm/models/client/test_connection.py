@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from rlm.models.chat import FatalModelError, ModelError, ToolCall
+from rlm.models.chat import FatalModelError, ModelError, Sampling, ToolCall
 from rlm.models.client.endpoint import Endpoint
 from rlm.models.client.model import OpenAIModel
 from rlm.models.client.redaction import Redactor
@@ -94,6 +94,18 @@ async def test_a_proxy_is_used_for_other_hosts_and_never_for_this_machine(fake_o
         await ask(server, base_url="http://models.invalid/v1")
         assert (server.requests, proxy.requests) == (2, 1)
         assert sent(proxy)["host"] == "models.invalid"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.2", "[::1]", "0.0.0.0", "LOCALHOST.", "a.localhost", "[::ffff:127.0.0.1]"])
+def test_every_name_of_this_machine_is_local(host):
+    assert Endpoint(f"http://{host}:8000/v1").is_local
+    assert not Endpoint("http://localhost.example.org/v1").is_local
+
+
+@pytest.mark.parametrize("extra", [{"top_k": float("nan")}, {"a": [float("inf")]}, {"a": {1}}, {"messages": []}])
+def test_further_request_fields_that_cannot_be_sent_are_refused(extra):
+    with pytest.raises(ValueError, match=r"^extra"):
+        Sampling(extra=extra)
 
 
 async def test_a_stream_is_asked_for_and_put_together(fake_openai):

@@ -47,6 +47,13 @@ def now():
     return asyncio.get_running_loop().time()
 
 
+async def answering(kind, *settings, **more):
+    """A limiter of an endpoint that has answered a request of this kind."""
+    limiter = Limiter(*settings, **more)
+    limiter.release(await limiter.acquire("earlier", kind), RequestResult.ANSWERED)
+    return limiter
+
+
 async def take(limiter, count):
     return [await limiter.acquire(call) for call in range(count)]
 
@@ -95,7 +102,7 @@ async def test_a_single_failure_changes_nothing():
 
 def test_after_an_outage_one_request_goes_out_and_then_twice_as_many_again_and_again(on_fake_clock):
     async def check():
-        limiter = Limiter(40, max_outage_wait_s=60, backoff_s=0.01)
+        limiter = await answering(None, 40, max_outage_wait_s=60, backoff_s=0.01)
         for slot in await take(limiter, 40):
             limiter.release(slot, RequestResult.FAILED)
         assert limiter.in_outage()
@@ -112,6 +119,18 @@ def test_after_an_outage_one_request_goes_out_and_then_twice_as_many_again_and_a
     on_fake_clock(check())
 
 
+def test_an_endpoint_that_has_never_answered_is_not_in_an_outage(on_fake_clock):
+    async def check():
+        limiter = Limiter(8, max_outage_wait_s=300, backoff_s=10)
+        await fail(limiter, "arm that fails first", 100, calls=20)
+        assert not limiter.in_outage("arm that fails first") and (now(), limiter.limit) == (0, 8)
+        limiter.release(await limiter.acquire("healthy", "other arm"), RequestResult.ANSWERED)
+        await fail(limiter, "arm that fails first", 7)
+        assert (now(), limiter.limit) == (0, 8)
+
+    on_fake_clock(check())
+
+
 async def test_the_failures_of_one_call_alone_are_no_outage():
     limiter = Limiter(4, max_outage_wait_s=60, backoff_s=0.001)
     for _ in range(8):
@@ -121,7 +140,7 @@ async def test_the_failures_of_one_call_alone_are_no_outage():
 
 def test_a_call_that_has_waited_too_long_learns_that_the_endpoint_is_down(on_fake_clock):
     async def check():
-        limiter = Limiter(2, max_outage_wait_s=5, backoff_s=0.001)
+        limiter = await answering(None, 2, max_outage_wait_s=5, backoff_s=0.001)
         slots = await take(limiter, 2)
         waiting = [asyncio.create_task(limiter.acquire(call)) for call in range(5)]
         limiter.release(slots[0], RequestResult.FAILED)
@@ -142,7 +161,7 @@ async def fail(limiter, kind, times, calls=2):
 
 def test_in_an_outage_nobody_waits_longer_than_allowed_even_for_a_request_that_hangs(on_fake_clock):
     async def check():
-        limiter = Limiter(1, max_outage_wait_s=30, backoff_s=0.01)
+        limiter = await answering("a", 1, max_outage_wait_s=30, backoff_s=0.01)
         await fail(limiter, "a", 6)
         hanging = await limiter.acquire("hangs", "a")
         before = now()
@@ -157,7 +176,7 @@ def test_in_an_outage_nobody_waits_longer_than_allowed_even_for_a_request_that_h
 
 def test_after_an_outage_has_lasted_too_long_calls_no_longer_wait_for_its_end(on_fake_clock):
     async def check():
-        limiter = Limiter(8, max_outage_wait_s=30, backoff_s=0.01)
+        limiter = await answering("a", 8, max_outage_wait_s=30, backoff_s=0.01)
         await fail(limiter, "a", 6)
         await asyncio.sleep(31)
         slot = await limiter.acquire("probe", "a")
@@ -175,7 +194,7 @@ def test_after_an_outage_has_lasted_too_long_calls_no_longer_wait_for_its_end(on
 
 def test_a_kind_of_request_that_keeps_failing_does_not_delay_another_kind(on_fake_clock):
     async def check():
-        limiter = Limiter(8, max_outage_wait_s=300, backoff_s=10)
+        limiter = await answering("broken arm", 8, max_outage_wait_s=300, backoff_s=10)
         await fail(limiter, "broken arm", 7)
         assert limiter.in_outage("broken arm") and limiter.in_outage("other arm")
 
@@ -243,7 +262,7 @@ def test_an_answer_to_a_request_from_before_the_failures_blames_nobody(on_fake_c
 
 def test_an_arm_that_recovers_is_no_longer_at_fault(on_fake_clock):
     async def check():
-        limiter = Limiter(8, max_outage_wait_s=300, backoff_s=0.01)
+        limiter = await answering("arm", 8, max_outage_wait_s=300, backoff_s=0.01)
         await fail(limiter, "arm", 7)
         limiter.release(await limiter.acquire("healthy", "other arm"), RequestResult.ANSWERED)
         await fail(limiter, "arm", 7)
@@ -339,12 +358,13 @@ ASK = [{"role": "user", "content": "?"}]
 
 async def test_no_herd_meets_an_endpoint_that_comes_back(fake_openai):
     burst, outage = 54, 3
-    async with fake_openai.FakeOpenAI(["503"] * (burst + outage), latency_s=0.02) as server:
+    async with fake_openai.FakeOpenAI([None] + ["503"] * (burst + outage), latency_s=0.02) as server:
         model = OpenAIModel("m", Endpoint(server.base_url, max_concurrency=50, max_retries=3, backoff_s=0.2, free=True))
+        await model.complete(ASK)
         replies = await asyncio.gather(*(model.complete(ASK, occurrence=number) for number in range(150)))
         await model.aclose()
         refused = [entry for entry in server.log if entry.step == "503"]
-        after = [entry for entry in server.log if entry.step is None]
+        after = [entry for entry in server.log[1:] if entry.step is None]
     assert len(replies) == len(after) == 150
     # The first burst, and four more before it is taken for an outage; from then on requests go out alone.
     assert all(entry.open == 1 for entry in refused[burst:])
