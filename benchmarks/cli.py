@@ -1,4 +1,4 @@
-"""The command line: `rlm-eval COMMAND ...`. Each command is a module of benchmarks.commands, imported when called."""
+"""The command line: `rlm-eval COMMAND ...`. Each command is a module of benchmarks.commands, imported when needed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COMMANDS = {
     "doctor": "check this machine",
 }
 
-# A file system that is full, read-only or not permitted: no fault of the program.
+# The file system is full, read-only or not permitted: not a bug of the program.
 NO_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 
 USAGE = """usage: rlm-eval COMMAND ...
@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # The reader of our output has gone; keep the interpreter from complaining about it at exit.
+        # The reader of the output has gone. This keeps the interpreter from reporting it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:

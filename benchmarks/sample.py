@@ -67,9 +67,9 @@ class UnlabelledSample:
 class Score:
     """The score of one answer.
 
-    value: the official score, from 0 to 1. lenient: the same with errors of format forgiven; a diagnostic. format_ok:
-    the answer has the form that the prompt asks for. prediction: the part of the answer that was scored. details:
-    further columns by name, such as precision and recall.
+    value: the official score, from 0 to 1. lenient: a diagnostic score that ignores errors of format. format_ok: the
+    answer has the form that the prompt asks for. prediction: the part of the answer that was scored. details: further
+    columns by name, such as precision and recall.
     """
 
     value: float
@@ -84,7 +84,8 @@ class Judgement:
     """A judge's reading of one response.
 
     correct: None if the reply has no verdict. extracted: the final answer that the judge found in the response.
-    confidence: 0 to 100, as the response states it; None if the reply has none. reply: the complete reply.
+    confidence: the confidence that the response states, 0 to 100; None if the reply has none. reply: the complete
+    reply.
     """
 
     correct: bool | None
@@ -96,18 +97,18 @@ class Judgement:
 
 # Judges one response: (question, response, correct answer) -> Judgement; `rubric=TEXT` adds rules for the judge.
 Judge = Callable[..., Awaitable[Judgement]]
-# An answer that needs no understanding, made from a sample's prompt alone.
+# An answer that needs no understanding, made only from a sample's prompt.
 Constant = Callable[[UnlabelledSample], str]
 
 
 class Benchmark(Protocol):
     """A data set with its prompt and its score.
 
-    name: as in tables. metric: the name of the official score. scorer: id and version of the scoring code, recorded in
-    each run. protected: its texts must not appear in reports, logs or trajectories in the clear.
+    name: the name in tables. metric: the name of the official score. scorer: id and version of the scoring code,
+    recorded in each run. protected: its texts must not appear in plain text in reports, logs or trajectories.
 
-    A suite may also declare `max_answer_tokens`: answers are cut to that many tokens before they are scored. None, or
-    no such attribute, is no limit. `needs_judge`: a run without a judge is refused.
+    A suite may also declare `max_answer_tokens`, to which answers are cut before they are scored. None, or a missing
+    attribute, is no limit. `needs_judge`: a run without a judge is refused.
     """
 
     name: str
@@ -116,7 +117,7 @@ class Benchmark(Protocol):
     protected: bool
 
     def infos(self) -> Sequence[SampleInfo]:
-        """All samples in their fixed order, without contexts."""
+        """Return all samples in their fixed order, without contexts."""
         ...
 
     def sample(self, sample_id: str) -> Sample:
@@ -124,60 +125,62 @@ class Benchmark(Protocol):
         ...
 
     async def score(self, target: Any, answer: str | None, judge: Judge | None = None) -> Score:
-        """Score an answer; None is no answer and scores 0. Never raises for any text."""
+        """Score an answer. None, a missing answer, scores 0. Never raises for any text."""
         ...
 
     def oracle(self, target: Any) -> str:
-        """The best possible answer, in the form that the prompt asks for."""
+        """Return the best possible answer, in the form that the prompt asks for."""
         ...
 
     def constants(self, samples: Sequence[UnlabelledSample]) -> Sequence[Constant]:
-        """Answers that need no understanding, floods among them; the best of them is the `floor` row.
+        """Return answers that need no understanding, including floods. The best of them is the `floor` row.
 
         samples: all samples of the run, without their targets.
         """
         ...
 
     def target_of(self, row: Mapping[str, Any]) -> Any:
-        """The target that a row of `rlm-eval score` carries. Raises ValueError if rows of this suite cannot."""
+        """Return the target in a row of `rlm-eval score`. Raises ValueError if rows of this suite cannot hold one."""
         ...
 
     def target_bytes(self, target: Any) -> bytes:
-        """The target as canonical JSON, for its hash and for `rlm-eval data --targets`."""
+        """Return the target as canonical JSON, for its hash and for `rlm-eval data --targets`."""
         ...
 
     def provenance(self) -> Mapping[str, Any]:
-        """The identity of the data: source, revision, generator version, seed, hash of the samples drawn."""
+        """Return the identity of the data: source, revision, generator version, seed, hash of the drawn samples."""
         ...
 
 
 def target_json(benchmark: Benchmark, target: Any) -> Any:
-    """A target as in the rows of `rlm-eval data --targets`. Raises DataError if `target_bytes` gives no JSON."""
+    """Return a target as in the rows of `rlm-eval data --targets`. Raises DataError if `target_bytes` is not JSON."""
     try:
         return json.loads(benchmark.target_bytes(target))
     except (ValueError, TypeError) as error:
-        raise DataError(f"benchmark.{benchmark.name}: target_bytes gives no JSON: {one_line(error)}") from error
+        raise DataError(
+            f"benchmark.{benchmark.name}: target_bytes() returned invalid JSON: {one_line(error)}"
+        ) from error
 
 
-# No token of the encoding is longer.
+# The encoding has no longer token.
 _LONGEST_TOKEN = 512
 
 
 def cut_answer(benchmark: Benchmark, answer: str | None) -> tuple[str | None, bool]:
-    """The part of an answer that is scored, and True if it is not the complete answer.
+    """Return the part of an answer that is scored, and True if it is not the complete answer.
 
-    Generation with an output limit keeps the start of an answer; so does this cut to `max_answer_tokens`.
+    Like generation with an output limit, this cut to `max_answer_tokens` keeps the start of an answer.
     """
     most = getattr(benchmark, "max_answer_tokens", None)
     if answer is None or most is None or len(answer) <= most // 4:
         return answer, False
     from rlm.models.tokens import encoder
 
-    # A flood of millions of tokens is not encoded beyond the part that can be kept.
+    # Only the part of a flood that can be kept is encoded.
     start = answer[: (most + 1) * _LONGEST_TOKEN].encode("utf-8", "replace").decode()
     tokens = encoder().encode_ordinary(start)
     if len(tokens) <= most:
         return answer, False
     kept = encoder().decode_bytes(tokens[:most]).decode("utf-8", "ignore")
-    # Cut from the answer itself, which may hold lone surrogates.
+    # Cut from the original answer, which may hold lone surrogates.
     return answer[: len(kept)], True

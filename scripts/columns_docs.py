@@ -24,7 +24,7 @@ def _page() -> Iterator[str]:
     yield "# Columns"
     yield ""
     yield "The columns of a run's tables; written by `scripts/columns_docs.py` from `benchmarks/running/rows.py`."
-    yield "Rows of runs that were made before a column existed have the value under *older runs* there."
+    yield "A column that is missing in the rows of an older run has the value under *older runs*."
     for title, row in (("samples.parquet", SampleRow), ("calls.parquet", CallRow)):
         yield from ("", f"## {title}", "", (row.__doc__ or "").strip(), "")
         yield from ("| column | type | older runs | meaning |", "|---|---|---|---|")
@@ -34,7 +34,7 @@ def _page() -> Iterator[str]:
             yield f"| `{name}` | {kind} | {older} | {one.description} |"
         if row is SampleRow:
             yield ""
-            yield "Further columns are details that the benchmark's scorer reports beside the score, such as"
+            yield "Further columns are details that the benchmark's scorer reports besides the score, such as"
             yield "`precision` and `recall`. A detail's name is an identifier that is no column of this table."
 
 

@@ -1,1 +1,1 @@
-"""The configuration: composition by Hydra, checks, plug-ins and the objects it describes."""
+"""The configuration: composition by Hydra, validation, plug-ins, and construction of objects."""

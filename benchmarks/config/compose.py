@@ -1,4 +1,4 @@
-"""Composition of a configuration by Hydra."""
+"""Composes a configuration with Hydra."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rlm.validation import shown, unknown
 
 
 def compose(overrides: Sequence[str]) -> RunConfig:
-    """The configuration for these overrides. Raises ConfigError."""
+    """Compose the configuration for these overrides. Raises ConfigError."""
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
 
@@ -33,7 +33,7 @@ def compose(overrides: Sequence[str]) -> RunConfig:
 
 
 def resolve(composed: Any) -> RunConfig:
-    """A configuration from what Hydra has composed. Raises ConfigError."""
+    """Resolve Hydra's composed configuration. Raises ConfigError."""
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
@@ -57,7 +57,7 @@ def resolve(composed: Any) -> RunConfig:
 
 
 def _drop_left_over(plain: dict[str, Any], group: str) -> None:
-    """Drop an experiment's keys for a choice that the command line has replaced."""
+    """Remove an experiment's keys for a choice that the command line has replaced."""
     if not isinstance(chosen := plain.get(group), dict):
         return
     known = conf_files(group)
@@ -69,7 +69,10 @@ def _drop_left_over(plain: dict[str, Any], group: str) -> None:
 
 
 def _check_baseline(plain: dict[str, Any]) -> None:
-    """Refuse a baseline that is no method; drop an experiment's baseline that the command line has left out."""
+    """Raise ConfigError for a baseline that is not a method.
+
+    Remove an experiment's baseline if the command line has dropped that method.
+    """
     report, methods = plain.get("report"), plain.get("method")
     if not isinstance(report, dict) or not isinstance(methods, dict) or report.get("baseline") in (None, *methods):
         return

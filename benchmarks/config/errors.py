@@ -1,5 +1,5 @@
-"""The error of a configuration, or of another input, that cannot be used."""
+"""ConfigError: an unusable configuration or other input."""
 
 
 class ConfigError(ValueError):
-    """An input that cannot be used; the message is one line that names it. Commands print it and exit with code 2."""
+    """An unusable input. The message is one line that names it. Commands print it and exit with code 2."""

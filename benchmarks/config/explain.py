@@ -1,4 +1,4 @@
-"""Errors of Hydra and OmegaConf as one line that names the key and the nearest one that exists."""
+"""Explains errors of Hydra and OmegaConf in one line that names the key and the nearest existing one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rlm.validation import unknown
 
 
 def explain(error: Exception, overrides: Sequence[str] = ()) -> ConfigError:
-    """The error of a composition in one line."""
+    """Explain the error of a composition in one line."""
     message = str(error)
     if match := re.search(r"Could not find '([^']+)/([^'/]+)'", message) or re.search(
         r"In '[^']*': Could not (?:find|load) '([^']+)/([^'/]+)'", message

@@ -17,7 +17,7 @@ from rlm.models.client.endpoint import RENAMED
 
 Plain = Mapping[str, Any]
 
-# Keys that determine how a run is carried out, not its results: they may differ when a run is resumed.
+# Keys that affect the execution of a run but not its results. They may change when a run is resumed.
 OPERATIONAL = (
     "name", "run_dir", "resume", "retry_errors", "fail_on_error", "stop_grace_s", "concurrency", "executor", "budget",
     "cache", "report", "prices", "server",
@@ -32,7 +32,7 @@ OPERATIONAL_MODEL = ("slots", "threads")
 
 
 def identity(config: Plain) -> dict[str, Any]:
-    """The part of a configuration that determines the results, with classes under their first names."""
+    """Return the part of a configuration that determines the results, with classes under their first names."""
     kept = {key: value for key, value in config.items() if key not in OPERATIONAL}
     for section in ("model", "judge"):
         if isinstance(models := kept.get(section), Mapping):
@@ -53,13 +53,13 @@ def _model_identity(settings: Plain) -> dict[str, Any]:
 
 
 def config_hash(config: Plain) -> str:
-    """SHA-256 of the identity of a configuration."""
+    """Return the SHA-256 of the identity of a configuration."""
     canonical = json.dumps(identity(config), sort_keys=True, ensure_ascii=True, default=str)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def run_name(config: Plain) -> str:
-    """The name of a run: the key `name`, or benchmarks, methods, model and a hash."""
+    """Return the name of a run: the key `name`, or benchmarks, methods, model and a hash."""
     if config["name"] is not None:
         return str(config["name"])
     parts = ["+".join(config["benchmark"]), "+".join(config["method"]), model_name(config)]
@@ -68,15 +68,15 @@ def run_name(config: Plain) -> str:
 
 
 def model_name(config: Plain) -> str:
-    """The name of the root model, as in tables."""
+    """Return the name of the root model, as in tables."""
     model = config.get("model") or {}
     return str((model.get("root") or {}).get("name") or model.get("name") or model.get("kind") or "model")
 
 
 def differences(before: Plain, after: Plain) -> list[str]:
-    """Lines `key: before -> after` for each key that determines the results and differs.
+    """Return a line `key: before -> after` for each differing key that determines the results.
 
-    A key that only a newer version has counts with its default on the other side.
+    If only a newer version has a key, the other configuration counts as having its default.
     """
     stated = {key for one in (before, after) for key in flat(identity(one))}
     old, new = (flat(_complete(identity(one))) for one in (before, after))
@@ -88,7 +88,7 @@ def differences(before: Plain, after: Plain) -> list[str]:
 
 
 def flat(config: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested keys joined by dots."""
+    """Flatten nested keys by joining them with dots."""
     joined: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, Mapping) and value:
@@ -99,7 +99,7 @@ def flat(config: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def _complete(config: Plain) -> dict[str, Any]:
-    """A configuration with the defaults of keys that it lacks, and with classes under their current names."""
+    """Return a configuration with the defaults of missing keys, and with classes under their current names."""
     from rlm.limits import Limits
     from rlm.models.client.endpoint import Endpoint
     from rlm.repl.protocol import ReplSettings
@@ -129,12 +129,12 @@ def _target_defaults(settings: Plain) -> dict[str, Any]:
     try:
         return _defaults(Target.of(settings, "").target)
     except ConfigError:
-        # A class of a plug-in that is not installed here.
+        # The class belongs to a plug-in that is not installed.
         return {}
 
 
 def _defaults(kind: Callable[..., Any]) -> dict[str, Any]:
-    """The defaults of a class that a configuration could state: plain data alone."""
+    """Return the defaults of a class that a configuration could hold, which are plain data."""
     parameters = inspect.signature(kind).parameters.values()
     given = {one.name: list(one.default) if isinstance(one.default, tuple) else one.default for one in parameters}
     return {name: value for name, value in given.items() if isinstance(value, str | int | float | list | None)}

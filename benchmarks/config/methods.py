@@ -1,4 +1,4 @@
-"""Methods of a configuration: what the run gives them, and what a machine must offer for them."""
+"""Builds the methods of a configuration, and checks that the machine can confine their code."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 def check_method(target: Target) -> None:
-    """Check the settings of a method or of a reference row. Raises ConfigError."""
+    """Check the settings of a method or reference row. Raises ConfigError."""
     target.check(("model", "sub_model", "limits", "repl") if _is_method(target) else ())
 
 
 def build_methods(config: RunConfig, models: Mapping[str, ChatModel]) -> dict[str, Any]:
-    """The methods and reference rows of a configuration by name. Raises ConfigError."""
+    """Build the methods and reference rows of a configuration by name. Raises ConfigError."""
     return {name: _build(config, models, target) for name, target in config.method.items()}
 
 

@@ -1,4 +1,4 @@
-"""The sections `model` and `judge` of a configuration."""
+"""Reads the sections `model` and `judge` of a configuration."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class CustomModels:
 
 @dataclass(frozen=True)
 class ModelSection:
-    """The section `model`, or the models of the section `judge`, not built yet."""
+    """The validated section `model`, or the models of the section `judge`; `build` makes the models."""
 
     where: str
     roles: Models | CustomModels
@@ -61,7 +61,7 @@ class ModelSection:
         return replace(self, roles=replace(self.roles, hosted=hosted))
 
     def build(self, prices: Mapping[str, PriceSettings] | None, *, replay: bool) -> dict[str, ChatModel]:
-        """The models by role: root, sub, compactor.
+        """Build the models by role: root, sub, compactor.
 
         replay: no call will be made, so no key and no weights are needed. Raises ConfigError.
         """
@@ -76,7 +76,7 @@ class ModelSection:
 
 @dataclass(frozen=True)
 class JudgeSettings:
-    """The section `judge`. limits: those of judging one response; None is the defaults, with at most 8 calls."""
+    """The section `judge`. limits: the limits for judging one response; None is the defaults, with at most 8 calls."""
 
     models: ModelSection
     prompt: Annotated[str, MinLen(1)] = "judge-v1"

@@ -1,4 +1,4 @@
-"""Where configuration files lie: our folder, and those that other packages name by entry points."""
+"""Finds configuration files: in the project's folder, and in folders that other packages name by entry points."""
 
 from __future__ import annotations
 
@@ -10,24 +10,27 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
-# An entry point of this group names a package whose folder is laid out as conf/ is: `my_evals = "my_evals.conf"`.
+# An entry point of this group names a package whose folder has the layout of conf/: `my_evals = "my_evals.conf"`.
 GROUP = "rlm_eval.conf"
 
 
 def conf_dir() -> Path:
-    """Our folder of configuration files: of this checkout, or as installed with the package."""
+    """Return the project's folder of configuration files: that of the checkout, or the installed one."""
     here = Path(__file__).parents[1]
     installed = here / "_conf"
     return installed if installed.is_dir() else here.parent / "conf"
 
 
 def conf_dirs() -> list[Path]:
-    """Our folder of configuration files and those of other packages; of two files of one name the first counts."""
+    """Return the project's configuration folder and those of other packages.
+
+    Of two files with one name, the first counts.
+    """
     return [conf_dir(), *(folder for _, folder in _folders())]
 
 
 def conf_files(group: str) -> dict[str, Path]:
-    """The choices of a group by name."""
+    """Return the files of a group by name."""
     files: dict[str, Path] = {}
     for folder in conf_dirs():
         for path in sorted((folder / group).glob("*.yaml")):
@@ -37,7 +40,7 @@ def conf_files(group: str) -> dict[str, Path]:
 
 @cache
 def register() -> None:
-    """Prepare Hydra: it searches the folders of other packages too, and an empty environment variable is unset."""
+    """Prepare Hydra to search the folders of other packages, and to treat an empty environment variable as unset."""
     from omegaconf import OmegaConf
 
     OmegaConf.register_new_resolver("oc.env", environment, replace=True)
@@ -54,7 +57,7 @@ def register() -> None:
 
 
 def environment(name: str, *default: str | None) -> str | None:
-    """The interpolation `${oc.env:NAME,DEFAULT}`. Raises KeyError for an unset variable without a default."""
+    """Resolve `${oc.env:NAME,DEFAULT}`. Raises KeyError for an unset variable without a default."""
     value = os.environ.get(name, "")
     if value.strip() or not default:
         return value if value.strip() else os.environ[name]
@@ -65,8 +68,8 @@ def _folders() -> Iterator[tuple[str, Path]]:
     for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
         folder = _folder(point)
         if folder is None:
-            # One that was removed by halves must not keep everything else from running.
-            _tell(f"rlm-eval: entry point {point.name} of {GROUP} names {point.value!r}, which is no folder")
+            # A partly uninstalled package must not stop everything else.
+            _tell(f"rlm-eval: entry point {point.name} of {GROUP} is {point.value!r}: expected a package with a folder")
         else:
             yield point.name, folder
 
@@ -82,5 +85,5 @@ def _folder(point: EntryPoint) -> Path | None:
 
 @cache
 def _tell(line: str) -> None:
-    # Once a process, however often the folders are looked up.
+    # Warn once a process, although the folders are looked up often.
     print(line, file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Names of configurations that have changed: older files and older run folders keep working."""
+"""Renamed keys and classes, so that older configuration files and run folders keep working."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from rlm.models.client.endpoint import RENAMED
 
-# The dotted names that `_target_` had in version 0.1, with those of today.
+# The dotted names that `_target_` had in version 0.1, with the current names.
 TARGETS = {
     "benchmarks.browsecomp_plus.BrowseCompPlus": "benchmarks.suites.browsecomp_plus.BrowseCompPlus",
     "benchmarks.codeqa.CodeQA": "benchmarks.suites.codeqa.CodeQA",
@@ -31,7 +31,7 @@ _FIRST = {new: old for old, new in TARGETS.items()}
 
 
 def words_today(words: Sequence[str]) -> list[str]:
-    """Overrides of a command line with keys under their current names; former names are reported on standard error."""
+    """Rename former keys in overrides of a command line, with a warning on standard error."""
     return [_word_today(word) for word in words]
 
 
@@ -45,17 +45,17 @@ def _word_today(word: str) -> str:
 
 
 def today(name: str) -> str:
-    """The current dotted name of a class."""
+    """Return the current dotted name of a class."""
     return TARGETS.get(name, name)
 
 
 def first(name: str) -> str:
-    """The first dotted name of a class; the hash of a configuration is taken over it, so that it outlives a move."""
+    """Return the first dotted name of a class, over which configurations are hashed, so that a move keeps the hash."""
     return _FIRST.get(today(name), name)
 
 
 def with_targets(settings: Any, rename: Callable[[str, str], str], where: str = "") -> Any:
-    """Settings with each `_target_` renamed by `rename(key, name)`."""
+    """Return settings in which each `_target_` is renamed by `rename(key, name)`."""
     if not isinstance(settings, Mapping):
         return settings
     renamed = {}
@@ -67,7 +67,7 @@ def with_targets(settings: Any, rename: Callable[[str, str], str], where: str = 
 
 
 def today_with_warning(key: str, name: str) -> str:
-    """The current dotted name of a class; an older one is reported on standard error."""
+    """Return the current dotted name of a class, with a warning on standard error for a former one."""
     if today(name) != name:
         _warn(f"{key}={name} is deprecated: the class is now {today(name)}")
     return today(name)
@@ -75,5 +75,5 @@ def today_with_warning(key: str, name: str) -> str:
 
 @cache
 def _warn(line: str) -> None:
-    # Once a process, however often a configuration is composed.
+    # Warn once a process, although a configuration may be composed several times.
     print(f"rlm-eval: {line}", file=sys.stderr)

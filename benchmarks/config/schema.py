@@ -20,7 +20,7 @@ from rlm.models.prices import PriceSettings
 from rlm.repl.protocol import ReplSettings
 from rlm.validation import SettingError, make, setting_types, shown
 
-# More epochs would make a plan that fills the memory.
+# A plan with more epochs would fill the memory.
 MOST_EPOCHS = 1_000_000
 
 PathText = Annotated[str, Field(pattern=r"\S", description="a path")]
@@ -45,7 +45,7 @@ class Concurrency:
 
 @dataclass(frozen=True)
 class BudgetSettings:
-    """What all samples of a run may use together; None is no limit."""
+    """The limits of all samples of a run together; None is no limit."""
 
     max_cost_usd: Annotated[float, Ge(0)] | None = None
     max_tokens: Annotated[int, Ge(0)] | None = None
@@ -75,9 +75,9 @@ class ServerSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """The configuration of a run, checked. conf/config.yaml describes each key.
+    """The validated configuration of a run. conf/config.yaml describes each key.
 
-    plain: the same as plain data, for the manifest and the hash. judge: None for judge=none.
+    plain: the configuration as plain data, for the manifest and the hash. judge: None for judge=none.
     """
 
     plain: Mapping[str, Any] = field(repr=False, compare=False)
@@ -125,12 +125,12 @@ class RunConfig:
         return Path(self.run_dir) if self.run_dir else Path("results") / "runs" / self.run_name
 
 
-# Sections that are read by functions of their own.
+# Sections that other functions read.
 _READ_APART = ("plain", "benchmark", "method", "model", "judge", "executor", "repl")
 
 
 def read_config(plain: Mapping[str, Any]) -> RunConfig:
-    """The configuration from plain data, complete and checked. Raises ConfigError."""
+    """Read and validate a complete configuration from plain data. Raises ConfigError."""
     _refuse_missing(RunConfig, plain)
     config = _read(plain)
     for target in config.benchmark.values():
@@ -141,15 +141,15 @@ def read_config(plain: Mapping[str, Any]) -> RunConfig:
 
 
 def read_recorded(plain: Mapping[str, Any]) -> RunConfig:
-    """The configuration in a manifest, which an older version may have written: missing keys have their defaults.
+    """Read the configuration in a manifest. If an older version wrote it, missing keys get their defaults.
 
-    Its classes are imported only when they are built. Raises ConfigError.
+    Its classes are imported only when objects are built. Raises ConfigError.
     """
     known = {one.name for one in fields(RunConfig)}
     settings = {key: value for key, value in plain.items() if key in known}
     limits = dict(settings.get("limits") or {})
     if limits.get("max_consecutive_errors") == 0:
-        # In version 0.1 this 0 was no limit.
+        # In version 0.1, 0 was no limit here.
         limits["max_consecutive_errors"] = None
     return _read({"judge": {"kind": "none"}, "repl": {}, **settings, "limits": limits}, recorded=plain)
 
@@ -179,7 +179,7 @@ def _read(plain: Mapping[str, Any], recorded: Mapping[str, Any] | None = None) -
 
 
 def _refuse_missing(section: type, settings: object, where: str = "") -> None:
-    """Raise ConfigError for a key that was deleted: its default is stated in conf/, not here."""
+    """Raise ConfigError for a deleted key, because only conf/ states its default."""
     if not isinstance(settings, Mapping):
         raise ConfigError(f"{where} is {shown(settings)}: expected a section of keys and values")
     for name, kind in setting_types(section).items():

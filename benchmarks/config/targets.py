@@ -1,4 +1,4 @@
-"""Sections that name a class by `_target_`: benchmarks, methods, executors and custom models."""
+"""Reads sections that name a class by `_target_`: benchmarks, methods, executors and custom models."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rlm.validation import SettingError, located, make, shown, validate
 
 @dataclass(frozen=True)
 class Target:
-    """A class that a configuration names, with its settings. It is imported and built when it is needed.
+    """A class that a configuration names, with its settings. It is imported and built only when needed.
 
     where: the key of the section, for messages. name: the dotted name of the class.
     """
@@ -36,7 +36,7 @@ class Target:
 
     @property
     def target(self) -> Callable[..., Any]:
-        """The class. Raises ConfigError."""
+        """Import the class. Raises ConfigError."""
         module, _, name = self.name.rpartition(".")
         try:
             found: Callable[..., Any] = getattr(importlib.import_module(module), name)
@@ -45,14 +45,14 @@ class Target:
         return found
 
     def check(self, given: Iterable[str] = ()) -> None:
-        """Check the settings without building; `given` are the parameters that `build` will be given."""
+        """Check the settings without building. given: the names of the parameters that `build` will be passed."""
         try:
             validate(self.target, self.settings, self.where, given)
         except SettingError as error:
             raise ConfigError(str(error)) from error
 
     def build(self, **given: Any) -> Any:
-        """Make an object of the class from the settings and from what is given. Raises ConfigError."""
+        """Make an object of the class from the settings and the given arguments. Raises ConfigError."""
         try:
             return make(self.target, self.settings, self.where, **given)
         except ConfigError:
@@ -67,7 +67,7 @@ class Target:
 
 
 def targets_of(section: object, where: str) -> dict[str, Target]:
-    """The classes of a group such as `benchmark`, by the names that they are chosen by."""
+    """Read the classes of a group such as `benchmark`, by the names under which they are chosen."""
     if not section:
         raise ConfigError(f"{where} is empty: choose at least one, as in '{where}=[...]'; see `rlm-eval list`")
     if not isinstance(section, Mapping):

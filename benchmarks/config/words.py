@@ -1,4 +1,4 @@
-"""Words of a command line that are not overrides: one line says what was meant."""
+"""Explains words of a command line that are not overrides, in one line each."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from benchmarks.config.errors import ConfigError
 
-# Flags of a Hydra application, with the number of words that follow them.
+# The flags of a Hydra application, with the number of words that follow each.
 _FLAGS = {
     "-h": 0, "--help": 0, "--hydra-help": 0, "--version": 0, "-r": 0, "--run": 0, "-m": 0, "--multirun": 0,
     "--resolve": 0, "-c": 1, "--cfg": 1, "-p": 1, "--package": 1, "-sc": 1, "--shell-completion": 1, "-i": 1,

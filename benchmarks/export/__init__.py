@@ -1,1 +1,1 @@
-"""Runs written in forms that other tools read: recorded responses, data sets of Hugging Face, logs of Inspect."""
+"""Exports of a run to formats of other tools: recorded responses, Hugging Face data sets, Inspect logs, traces."""

@@ -1,4 +1,4 @@
-"""Export of a run as a data set folder for `datasets` and the hub: samples and calls as parquet, and a card."""
+"""Exports a run as a data set folder for `datasets` and the hub: samples and calls as parquet, and a card."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ plain text. `benchmarks.sources.protect.unseal` of rlm-eval decodes them.
 
 
 def export_hub(path: Path, out: Path) -> list[Path]:
-    """Write the data set folder of a run and return its files. Raises ConfigError.
+    """Write the data set folder of a run, and return its files. Raises ConfigError.
 
     Texts of protected benchmarks stay sealed.
     """
@@ -68,7 +68,7 @@ def _card(run: RunTables, tables: list[str], folder: str) -> str:
     sealed = sorted(set(run.samples.loc[run.samples["protected"].fillna(False).astype(bool), "benchmark"]))
     return _CARD.format(
         title=f"rlm-eval run {name}",
-        # A JSON string is a valid YAML string.
+        # A JSON string is also a valid YAML string.
         quoted=json.dumps(f"rlm-eval run {name}"),
         name=name,
         configs=configs,

@@ -1,4 +1,4 @@
-"""Export of a run as logs of Inspect (inspect_ai), one for each benchmark and method, for `inspect view`."""
+"""Exports a run as logs of Inspect (inspect_ai), one for each benchmark and method, for `inspect view`."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _METADATA = (
 
 
 def export_inspect(path: Path, out: Path) -> list[Path]:
-    """Write the logs of a run and return their files. Raises ConfigError, also if inspect_ai is not installed.
+    """Write the logs of a run, and return their files. Raises ConfigError, also if inspect_ai is not installed.
 
     The target is the one of samples.parquet, or its hash if the table has none. Texts are cut to TEXT_CHARS characters;
-    texts of protected benchmarks are left out.
+    texts of protected benchmarks are omitted.
     """
     try:
         from inspect_ai.log import write_eval_log
@@ -154,7 +154,7 @@ def _sample(run: RunTables, row: Mapping[str, Any]) -> EvalSample:
 
 
 def _conversation(events: Sequence[Mapping[str, Any]]) -> list[ChatMessage]:
-    """The conversation of the harness and the root, from the root's calls."""
+    """Return the conversation of the harness and the root, from the root's calls."""
     messages: list[ChatMessage] = []
     for event in events:
         if event["kind"] == "call" and event["role"] == "root" and event["depth"] == 0:
@@ -167,7 +167,7 @@ def _conversation(events: Sequence[Mapping[str, Any]]) -> list[ChatMessage]:
 
 
 def _events(events: Sequence[Mapping[str, Any]], started: float) -> Iterator[Event]:
-    """Events of Inspect's transcript: model calls, cells as tool calls, notices and limits as notes."""
+    """Return the events of Inspect's transcript: model calls, cells as tool calls, notices and limits as notes."""
     from inspect_ai.event import InfoEvent, ModelEvent, ToolEvent
     from inspect_ai.model import GenerateConfig
 
@@ -223,7 +223,7 @@ def _usage(prompt: int, cached: int, completion: int, reasoning: int | None = No
 
 
 def _model_usage(row: Mapping[str, Any]) -> dict[str, ModelUsage]:
-    # The table of samples has the tokens of the complete tree, not split by model.
+    # The table of samples has the tokens of the complete tree, not by model.
     names = [row.get("model"), row.get("sub_model") if row.get("sub_calls") else None]
     name = " + ".join(dict.fromkeys(str(model) for model in names if model))
     if not name:

@@ -1,4 +1,4 @@
-"""Export of a run as OpenTelemetry traces in the GenAI conventions, one a sample, sent to a collector."""
+"""Exports a run to a collector as OpenTelemetry traces in the GenAI conventions, one trace per sample."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer
 
 _COLUMNS = ("benchmark", "sample_id", "status", "stop_reason", "cost_state", "cost_usd", "task_group", "length")
-# Operation names of the conventions: model calls, cells and tools, methods and their children.
+# Operation names in the conventions: model calls, cells and tools, methods and their children.
 _CHAT, _TOOL, _AGENT = "chat", "execute_tool", "invoke_agent"
 
 
 def export_otel(path: Path, endpoint: str) -> int:
-    """Send the traces of a run by OTLP over HTTP and return their number.
+    """Send the traces of a run by OTLP over HTTP, and return their number.
 
-    endpoint: URL of a collector, such as http://127.0.0.1:4318/v1/traces. Texts are cut; texts of protected benchmarks
-    are left out. Raises ConfigError, also if OpenTelemetry is not installed or the endpoint does not accept the traces.
+    endpoint: the URL of a collector, such as http://127.0.0.1:4318/v1/traces. Texts are cut; texts of protected
+    benchmarks are omitted. Raises ConfigError, also if OpenTelemetry is not installed or the endpoint does not accept
+    the traces.
     """
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -58,7 +59,7 @@ def _trace(tracer: Tracer, run: RunTables, row: Mapping[str, Any]) -> None:
     started, wall = float(row["started_at"] or 0.0), float(row["wall_s"] or 0.0)
     events = read_trajectory(run.path, row["trajectory"]) if row["trajectory"] and not row.get("protected") else []
     root = tracer.start_span(f"{_AGENT} {row['method']}", start_time=_ns(started), attributes=_sample(row))
-    # The enclosing span of each event: that of the innermost child, or of the sample.
+    # The enclosing span of each event: that of the innermost child RLM, or of the sample.
     inside: dict[int | None, tuple[Span, Context]] = {None: (root, set_span_in_context(root))}
     ends: dict[Span, float] = {}
     for event in events:
@@ -87,7 +88,7 @@ def _trace(tracer: Tracer, run: RunTables, row: Mapping[str, Any]) -> None:
 
 
 def _step(event: Mapping[str, Any]) -> tuple[str, float, dict[str, Any]]:
-    """Name, seconds and attributes of the span of an event."""
+    """Return name, seconds and attributes of an event's span."""
     if event["kind"] == "call":
         reply = [{"role": "assistant", "parts": [{"type": "text", "content": cut(event["reply"] or "")}]}]
         return f"{_CHAT} {event['model']}", event["latency_s"], {

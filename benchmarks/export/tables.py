@@ -1,4 +1,4 @@
-"""Tables and texts of a run for an export."""
+"""Reads tables and texts of a run for an export."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-# Viewers do not open prompts of a million tokens: longer texts are cut in the middle.
+# Longer texts are cut in the middle, because viewers cannot open prompts of a million tokens.
 TEXT_CHARS = 20_000
 
 
@@ -53,7 +53,7 @@ def empty_folder(out: Path) -> Path:
 
 
 def cut(text: str) -> str:
-    """A text for a viewer: both ends of a text longer than TEXT_CHARS, without lone surrogates."""
+    """Shorten a text for a viewer: the two ends of a text longer than TEXT_CHARS, without lone surrogates."""
     text = text.encode("utf-8", "replace").decode("utf-8")
     if len(text) <= TEXT_CHARS:
         return text
@@ -62,6 +62,6 @@ def cut(text: str) -> str:
 
 
 def cell_output(event: Mapping[str, Any]) -> str:
-    """Output, error and notice of a cell, cut."""
+    """Return output, error and notice of a cell, shortened."""
     parts = [event.get("stdout"), event.get("stderr"), event.get("error"), event.get("notice")]
     return cut("\n".join(str(part) for part in parts if part))

@@ -1,1 +1,1 @@
-"""Running a matrix: plan, harness, journal, run folder, manifest, progress and executors."""
+"""Runs a matrix: plan, harness, journal, run folder, manifest, progress and executors."""

@@ -1,4 +1,4 @@
-"""The budget of a run, and the prices without which a limit in dollars cannot be kept."""
+"""The budget of a run, and the check that models have the prices that a limit in dollars needs."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from rlm.models.prices import PriceTable
 
 
 def run_budget(config: RunConfig) -> Budget:
-    """The budget that all samples of a run share."""
+    """Return the budget that all samples of a run share."""
     return Budget(config.budget.max_cost_usd, config.budget.max_tokens)
 
 
 def check_prices(config: RunConfig) -> None:
     """Raise ConfigError if a limit in dollars is set and a model or the judge has no price.
 
-    `budget.unpriced=allow` accepts the limit, which then counts priced calls only. A replay pays nothing.
+    With `budget.unpriced=allow`, the limit counts only priced calls. A replay is not checked, because it pays nothing.
     """
     _check(config, config.model_sections, {"limits.max_cost_usd": config.limits.max_cost_usd})
 
 
 def check_judge_prices(config: RunConfig) -> None:
-    """As check_prices, for a command that calls the judge alone."""
+    """Like check_prices, for a command that calls only the judge."""
     _check(config, [config.judge.models] if config.judge else [], {})
 
 

@@ -1,8 +1,8 @@
-"""Estimated calls, tokens and dollars of a run by benchmark and method, from a stated model of the calls of a method.
+"""Estimates calls, tokens and dollars of a run by benchmark and method, from a simple model of each method's calls.
 
-The model is simple. Let T be the tokens of a sample's prompt, W the root's and S the sub-model's window:
+Let T be the tokens of a sample's prompt, W the root's window and S the sub-model's window:
 
-- base: one root call over T; none if T does not fit W. base_truncated and base_bm25: one over min(T, 0.9 W).
+- base: one root call over T; none if T does not fit W. base_truncated and base_bm25: one root call over min(T, 0.9 W).
 - compaction: one root call over T if it fits; else T / (0.9 S - 2,000) compactor calls over 0.9 S that each write
   1,500 tokens, and a root call over the last summary.
 - codeact, react: 6 turns over T and a history that grows by 1,000 tokens a turn; with sub-calls 10 of 2,000 tokens.
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 ANSWER, TURN = 500, 600
 UNKNOWN_WINDOW = 128_000
-# Contexts without a declared length are built and counted: this many of each task group.
+# The number of contexts of each task group that are built and counted if no length is declared.
 MEASURED = 3
 # Assumed sizes if the hub cannot be read: CodeQA's prompts have 23K to 4.2M tokens, a thousand documents of
 # BrowseComp-Plus 6M to 11M (arXiv:2512.24601).
@@ -54,7 +54,7 @@ EMBEDDED_READS_A_SECOND, EMBEDDED_WRITES_A_SECOND = 231, 121
 
 @dataclass(frozen=True)
 class Calls:
-    """Calls of one role in one completion: their number, and the sums of their prompt and completion tokens."""
+    """The calls of one role in one completion: their number, and the sums of their prompt and completion tokens."""
 
     role: str
     calls: float
@@ -63,10 +63,10 @@ class Calls:
 
 
 def expected_calls(method: Any, tokens: int, documents: int = 0) -> list[Calls] | None:
-    """The calls that a method makes for a sample of `tokens` tokens; None for an unknown method.
+    """Estimate the calls that a method makes for a sample of `tokens` tokens; None for an unknown method.
 
-    documents: the number of documents in the context, 0 for a single text. A custom method states its calls by a method
-    `expected_calls(tokens)` that returns a list of Calls.
+    documents: the number of documents in the context, 0 for a single text. A custom method can define
+    `expected_calls(tokens)`, which returns a list of Calls.
     """
     if hasattr(method, "expected_calls"):
         return method.expected_calls(tokens)
@@ -123,10 +123,10 @@ def _rlm(tokens: int, sub: int, max_depth: int) -> list[Calls]:
 
 
 def estimate(config: RunConfig, tell: Callable[[str], None] = lambda note: None) -> pd.DataFrame:
-    """A row for each benchmark and method with samples, calls, tokens and dollars, and a last row with sums.
+    """Return a row of samples, calls, tokens and dollars for each benchmark and method, and a last row with sums.
 
-    usd is null if a price is unknown, and 0 if calls are free. `tell` receives a line for each benchmark whose sizes
-    are assumed because the hub cannot be read. Raises ConfigError.
+    usd is null if a price is unknown, and 0 if calls are free. `tell` is called with a line for each benchmark whose
+    sizes are assumed because the hub cannot be read. Raises ConfigError.
     """
     import pandas as pd
 
@@ -143,7 +143,7 @@ def estimate(config: RunConfig, tell: Callable[[str], None] = lambda note: None)
             expected = [expected_calls(method, tokens, documents) for tokens in lengths]
             rows.append({"benchmark": benchmark, "method": name} | _sum(expected, method, config))
     if not rows:
-        raise ConfigError("method has reference rows only, which make no calls: choose a method to estimate")
+        raise ConfigError("method has only reference rows, which make no calls: choose a method to estimate")
     table = pd.DataFrame(rows)
     total = table.sum(numeric_only=True, min_count=len(table)).to_dict()
     return pd.concat([table, pd.DataFrame([{"benchmark": "all", "method": ""} | total])], ignore_index=True)
@@ -204,7 +204,7 @@ def _benchmark_tokens(config: RunConfig, name: str, tell: Callable[[str], None])
 
 
 def hub_tokens(target: Target) -> tuple[list[int], int] | None:
-    """Approximate results of `sample_tokens` for a benchmark of the hub; None for a custom benchmark."""
+    """Approximate `sample_tokens` for a benchmark of the hub; None for a custom benchmark."""
     kind, settings = target.name.rpartition(".")[2], target.settings
     if settings.get("source") != HUB:
         return None
@@ -219,9 +219,9 @@ def hub_tokens(target: Target) -> tuple[list[int], int] | None:
 
 
 def sample_tokens(benchmark: Benchmark, infos: Sequence[SampleInfo]) -> tuple[list[int], int]:
-    """Tokens of each sample, and the number of documents of one.
+    """Return the tokens of each sample, and the number of documents in a context.
 
-    Tokens are those declared, or else the mean over a few samples of the task group, which are built.
+    Tokens are the declared ones, or else the mean over a few samples of the task group, which are built for it.
     """
     from benchmarks.running.samples import prompt_tokens
 

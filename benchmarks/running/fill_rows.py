@@ -1,4 +1,4 @@
-"""Rows filled from what a completion and its scoring left behind."""
+"""Fills rows from a completion and its scoring."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _STRATEGY = ("decomposition", "answer_from", "contradicts_variable")
 
 
 def planned_columns(key: Key, benchmark: Benchmark, method: Any, info: SampleInfo) -> dict[str, Any]:
-    """The columns that are known before a sample is built."""
+    """Return the columns that are known before a sample is built."""
     is_method = isinstance(method, Method)
     return {
         **key._asdict(),
@@ -39,7 +39,7 @@ def planned_columns(key: Key, benchmark: Benchmark, method: Any, info: SampleInf
 
 
 def failed_row(planned: dict[str, Any], benchmark: Benchmark, error: str, started_at: float) -> SampleRow:
-    """The row of a sample that could not be built."""
+    """Return the row of a sample that could not be built."""
     return SampleRow(
         **planned,
         score=0.0,
@@ -61,7 +61,7 @@ def sample_row(
     scoring_error: str | None,
     started_at: float,
 ) -> SampleRow:
-    """The row of a sample that was run. scoring_error: why it has no score, if scoring failed."""
+    """Return the row of a sample that was run. scoring_error: the error, if scoring failed."""
     usage = completion.usage
     status = Status.ERROR if scoring_error else completion.status
     scores = score_columns(benchmark, scored, failed=status == Status.ERROR)
@@ -89,19 +89,19 @@ def sample_row(
 
 
 def _strategy(trajectory: Trajectory) -> dict[str, Any]:
-    """How a root split the context and found its answer; nulls for methods that record no summary."""
+    """Return a root's decomposition of the context and its answer's source; nulls for methods without a summary."""
     roots = [event for event in trajectory.of_kind("summary") if event["depth"] == 0]
     summary = roots[-1] if roots else {}
     return {name: summary.get(name) for name in _STRATEGY}
 
 
 def call_rows(key: Key, calls: Sequence[CallRecord]) -> list[CallRow]:
-    """The rows of a method's calls."""
+    """Return the rows of a method's calls."""
     return [_call_row(key, call, call.call_id, call.parent_id) for call in calls]
 
 
 def with_judge_calls(rows: Sequence[CallRow], key: Key, judge_calls: Sequence[CallRecord]) -> list[CallRow]:
-    """The rows of a method's calls, followed by the judge's, whose numbers continue the method's."""
+    """Return the rows of a method's calls, followed by the judge's, which continue the numbering."""
     first = max((call.call_id for call in rows), default=-1) + 1
     return [*rows, *(_call_row(key, call, first + number, None) for number, call in enumerate(judge_calls))]
 

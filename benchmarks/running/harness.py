@@ -1,4 +1,4 @@
-"""Harness: the benchmarks, methods and models of a configuration, and the way of one sample through them."""
+"""Harness: runs one sample through the benchmarks, methods and models of a configuration."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ from rlm.methods.method import Method
 from rlm.models.chat import CostState, FatalModelError, ModelError
 from rlm.trajectory import Trajectory
 
-# A larger plan would not fit in memory.
+# A larger plan would not fit into memory.
 MAX_PLANNED = 10_000_000
-# Stop reasons of a sample that the run itself ended: the sample is not finished and runs again when it is resumed.
+# Stop reasons of a sample that the run itself ended. The sample is unfinished and runs again on resumption.
 UNFINISHED = (*RUN_BUDGET, StopReason.CANCELLED)
 
 
 @dataclass(frozen=True)
 class FinishedSample:
-    """A record and the lines of its trajectory, which are not journaled; empty for reference rows."""
+    """A record, and the lines of its trajectory, which are not journaled. Reference rows have no trajectory."""
 
     record: Record
     trajectory: str
 
 
 class Harness:
-    """Turns a key of the plan into a record.
+    """Produces the record for a key of the plan.
 
     store: the file of recorded responses; read_also: further files, of other workers and machines.
     Raises ConfigError if a benchmark, a method or a model cannot be made from its configuration.
@@ -67,7 +67,7 @@ class Harness:
         self._samples = SampleCache(self.benchmarks, keep=config.concurrency.samples)
 
     def plan(self) -> list[Key]:
-        """Every sample of the run, by method and epoch; the methods of a sample follow each other."""
+        """Return a key for each sample, method and epoch of the run; the methods of a sample are adjacent."""
         return [
             Key(benchmark, method, sample_id, epoch)
             for benchmark, infos in self.infos.items()
@@ -78,7 +78,7 @@ class Harness:
 
     async def run_sample(self, key: Key) -> FinishedSample | None:
         """Run and score one sample; None if the run's budget or a cancellation ended it. Raises FatalModelError."""
-        # A spent budget admits no call, so the context is not built either.
+        # A spent budget admits no call, so the context is not built.
         if self.budget.spent:
             return None
         benchmark, method, started_at = self.benchmarks[key.benchmark], self.methods[key.method], time.time()
@@ -112,7 +112,7 @@ class Harness:
         return not self.config.model.paid
 
     async def _complete(self, key: Key, method: Any, sample: Sample) -> Completion:
-        """The completion of a method or reference row; an exception becomes the completion's error."""
+        """Run a method or reference row. An exception becomes the completion's error."""
         try:
             if isinstance(method, Method):
                 completion = await contained_await(
@@ -136,7 +136,7 @@ class Harness:
     async def _score(
         self, benchmark: Benchmark, sample: Sample, completion: Completion, epoch: int
     ) -> tuple[Scored, str | None]:
-        """The score of a completion, and the error if scoring failed. Raises BudgetSpent and FatalModelError."""
+        """Return the score of a completion, and the error if scoring failed. Raises BudgetSpent and FatalModelError."""
         try:
             return await self._scorer.score(benchmark, sample.target, completion.answer, epoch), None
         except FatalModelError:

@@ -1,4 +1,4 @@
-"""The journal: one JSON line for each finished sample, on disk before the sample counts as done."""
+"""The journal: one JSON line for each finished sample, written to disk before the sample counts as done."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from typing import Any
 
 from benchmarks.running.rows import CallRow, Key, RowError, SampleRow
 
-# Columns of a call that its sample's row has too.
+# Columns of a call that are also in its sample's row.
 _OWNER = Key._fields
 
 
 @dataclass(slots=True)
 class Record:
-    """A finished sample: its row, the rows of its calls and the time at which it was written."""
+    """A finished sample: its row, the rows of its calls, and the time of writing."""
 
     row: SampleRow
     calls: list[CallRow] = field(default_factory=list)
     at: float = 0.0
 
     def to_json(self) -> str:
-        """The line of the journal. Targets are not journaled."""
+        """Return the journal line. Targets are not journaled."""
         row = self.row.values()
         del row["target"]
         calls = [{name: value for name, value in call.values().items() if name not in _OWNER} for call in self.calls]
@@ -35,10 +35,10 @@ class Record:
 
     @classmethod
     def read(cls, line: bytes) -> Record:
-        """The record of a line. Raises ValueError, as RowError for JSON of another shape."""
+        """Parse the record of a line. Raises ValueError; RowError, a subclass, for JSON of another shape."""
         found = json.loads(line)
         if not isinstance(found, Mapping) or not isinstance(found.get("row"), Mapping):
-            raise RowError("the line is no object with a row")
+            raise RowError("the line is not an object with a row")
         row = SampleRow.read(found["row"])
         calls, at = found.get("calls", []), found.get("at", 0.0)
         if not isinstance(calls, list) or not all(isinstance(call, Mapping) for call in calls):
@@ -60,7 +60,7 @@ class Journal:
         self._writer: asyncio.Task[None] | None = None
 
     async def append(self, record: Record) -> None:
-        """Write a record; returns when it is on disk. Raises OSError, for example for a full disk."""
+        """Write a record, and return when it is on disk. Raises OSError, for example for a full disk."""
         record.at = time.time()
         written = asyncio.get_running_loop().create_future()
         self._waiting.append((record.to_json().encode() + b"\n", written))
@@ -99,7 +99,7 @@ class Journal:
             raise
 
     def _drop_half_line(self) -> None:
-        # A run that was killed can leave a line without its end, to which the next line would be appended.
+        # A killed run can leave an incomplete line, to which the next line would be appended.
         size = os.lseek(self._file, 0, os.SEEK_END)
         end, block = size, 1 << 20
         while end:
@@ -118,11 +118,11 @@ def warn(message: str) -> None:
 
 
 def read_journal(folder: Path, report: Callable[[str], None] = warn) -> dict[Key, Record]:
-    """The newest record of each sample, over all files of a folder.
+    """Read the newest record of each sample, over all files of a folder.
 
-    Within a file the last record of a sample is the newest; between files, written by several machines, the time of
-    writing decides. A failure never replaces a result. A broken line is set aside: `report` gets one line for each file
-    that has any, and their samples run again.
+    Within a file, the last record of a sample is the newest. Between files, which several machines may have written,
+    the time of writing decides. A failure never replaces a result. Broken lines are set aside: `report` is called with
+    one message per file, and their samples run again.
     """
     records: dict[Key, Record] = {}
     for path in sorted(folder.glob("*.jsonl")):
@@ -146,7 +146,7 @@ def _records(path: Path, report: Callable[[str], None]) -> Iterator[Record]:
     broken: dict[int, str] = {}
     with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
-            # The last line of a run that was killed can lack its end: its sample had not finished.
+            # The last line of a killed run can be incomplete; its sample had not finished.
             if not line.endswith(b"\n"):
                 continue
             try:

@@ -1,4 +1,4 @@
-"""run.json, the manifest of a run: everything that is needed to repeat it."""
+"""run.json, the manifest of a run, with everything that is needed to repeat it."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ PACKAGES = (
 )  # fmt: skip
 
 
-# Parts of a manifest that are objects; `*` stands for every key.
+# The parts of a manifest that are objects; `*` matches every key.
 _OBJECTS = (
     "config", "benchmarks", "methods", "models", "git", "packages", "judge", "benchmarks.*", "methods.*", "models.*",
     "benchmarks.*.data", "config.method", "config.model", "config.report", "config.repl", "config.model.root",
     "config.method.*",
 )  # fmt: skip
 _NUMBERS = ("samples_planned", "started_at", "ended_at")
-# Larger than any date in seconds since 1970 and than any number of samples.
+# Larger than any time in seconds since 1970 and any number of samples.
 _LARGEST = 10**11
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
-    """run.json of a run folder. Raises ConfigError for a folder without one, or naming what is invalid in it."""
+    """Read run.json of a run folder. Raises ConfigError if it is missing or invalid."""
     found = find_manifest(path)
     if found is None:
         raise ConfigError(f"{path} is not a run folder: it has no run.json")
@@ -46,7 +46,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
 
 def find_manifest(path: Path) -> dict[str, Any] | None:
-    """run.json of a folder; None if there is none. Raises ConfigError naming what is invalid in it."""
+    """Read run.json of a folder; None if it is missing. Raises ConfigError if it is invalid."""
     file = path / "run.json"
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
@@ -83,7 +83,7 @@ def _check_object(value: Any, where: str) -> None:
 
 
 def manifest(config: RunConfig, harness: Harness, before: Mapping[str, Any]) -> dict[str, Any]:
-    """The manifest of a run that is starting. before: the manifest until now, empty for a new run.
+    """Return the manifest of a run that is starting. before: the previous manifest, empty for a new run.
 
     started_at is the first start of the run. sessions has an entry for each start or resumption, with its commit. git
     is the latest commit, and dirty if the checkout had changes in any session.
@@ -137,7 +137,7 @@ def _provenance(name: str, benchmark: Any) -> dict[str, Any]:
         found = {str(key): value for key, value in benchmark.provenance().items()}
         json.dumps(found, default=str)
     except Exception as error:
-        # The benchmark can be a plug-in, which raises anything.
+        # The benchmark can be a plug-in, which may raise any exception.
         raise ConfigError(f"benchmark.{name}: provenance() raised {one_line(error)}") from error
     return found
 
@@ -157,14 +157,14 @@ def check_generators(before: Mapping[str, Any], described: Mapping[str, Any], na
 
 
 def ended(described: Mapping[str, Any], state: str, message: str) -> dict[str, Any]:
-    """The manifest of a run whose latest session has ended."""
+    """Return the manifest of a run whose latest session has ended."""
     *sessions, last = described["sessions"]
     end = {"ended_at": time.time(), "state": state}
     return {**described, **end, "message": message, "sessions": [*sessions, last | end]}
 
 
 def describe_method(method: Any) -> dict[str, Any]:
-    """Class, answer protocol and prompt hash of a method, as far as it has them."""
+    """Return class, answer protocol and prompt hash of a method, if it has them."""
     described: dict[str, Any] = {"class": f"{type(method).__module__}.{type(method).__qualname__}"}
     if protocol := getattr(method, "protocol", None):
         described["answer_protocol"] = protocol
@@ -175,7 +175,7 @@ def describe_method(method: Any) -> dict[str, Any]:
 
 
 def price_snapshot(config: RunConfig) -> dict[str, Any]:
-    """The version of the price tables and the prices of models and judge; null for a model without a price."""
+    """Return the version of the price tables and the prices of models and judge; null for a model without a price."""
     from rlm.models.prices import PriceTable
 
     paid = [model for section in config.model_sections for model in section.paid.values()]
@@ -186,7 +186,7 @@ def price_snapshot(config: RunConfig) -> dict[str, Any]:
 
 
 def git_state(folder: Path) -> dict[str, Any]:
-    """The commit, and `dirty` if the checkout has changes; empty outside a checkout."""
+    """Return the commit, and `dirty` if the checkout has changes; empty outside a checkout."""
 
     def git(*words: str) -> list[str] | None:
         try:
@@ -197,7 +197,7 @@ def git_state(folder: Path) -> dict[str, Any]:
             return None
         return done.stdout.splitlines()
 
-    # For a package installed inside another project's checkout, the commit would be that project's.
+    # If the package is installed inside another project's checkout, the commit would be that project's.
     if not git("ls-files", "--error-unmatch", Path(__file__).name):
         return {}
     lines = git("status", "--porcelain=v2", "--branch") or []

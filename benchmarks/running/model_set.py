@@ -1,4 +1,4 @@
-"""The models and the judge of a configuration, behind one store of recorded responses."""
+"""ModelSet: the models and the judge of a configuration, with one store of recorded responses."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class ModelSet:
     """Builds models and judge, and closes them with their store.
 
-    store: file of recorded responses unless cache.path names one; None records nothing. read_also: further files that
-    are read and not written.
+    store: the file of recorded responses, unless cache.path names one; None records nothing. read_also: further files
+    that are only read.
     """
 
     def __init__(self, config: RunConfig, store: Path | None, read_also: Sequence[Path] = ()) -> None:
@@ -31,12 +31,12 @@ class ModelSet:
         self._bare: list[ChatModel] = []
 
     def roles(self) -> dict[str, ChatModel]:
-        """The models of section `model` by role: root, sub, compactor. Raises ConfigError."""
+        """Build the models of the section `model` by role: root, sub, compactor. Raises ConfigError."""
         bare = self._config.model.build(self._config.prices, replay=self._replay)
         return {role: self._behind_store(model) for role, model in bare.items()}
 
     def judge(self) -> LlmJudge | None:
-        """The judge of section `judge`; None for judge=none. Raises ConfigError."""
+        """Build the judge of the section `judge`; None for judge=none. Raises ConfigError."""
         from benchmarks.scoring.judge import build_judge
 
         judge = build_judge(self._config.judge, self._config.prices, replay=self._replay)
@@ -72,7 +72,7 @@ def _open_store(config: RunConfig, store: Path | None, read_also: Sequence[Path]
     recording_name = path if path is not None and path.endswith(".jsonl.gz") else None
     if recording_name and (mode != "replay" or store is None):
         raise ConfigError(
-            f"cache.path={path} is a recording: expected cache.mode=replay, since recordings are read-only"
+            f"cache.path={path} is a recording: expected cache.mode=replay, because recordings are read-only"
         )
     try:
         opened = CallStore(Path(str(store if recording_name else path or store)), read_also)
@@ -84,5 +84,5 @@ def _open_store(config: RunConfig, store: Path | None, read_also: Sequence[Path]
 
 
 def recording(path: str) -> Path:
-    """Path of a recording: relative to the current folder, or else one of the bundled recordings."""
+    """Resolve the path of a recording: relative to the current folder, or else a bundled recording."""
     return Path(path) if Path(path).is_absolute() or Path(path).exists() else conf_dir().parent / path

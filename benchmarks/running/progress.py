@@ -1,4 +1,4 @@
-"""Progress of a run: a live table on a terminal, occasional lines elsewhere."""
+"""Shows the progress of a run: a live table on a terminal, occasional lines elsewhere."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Progress(Protocol):
 
 
 def make_progress(planned: Sequence[Key], finished: Sequence[Record]) -> Progress:
-    """A live table if standard error is a terminal, else lines."""
+    """Make a live table if standard error is a terminal, else occasional lines."""
     tally = Tally(planned, finished)
     return LiveProgress(tally) if sys.stderr.isatty() else LineProgress(tally)
 
@@ -63,7 +63,7 @@ class Tally:
 
     @property
     def left_s(self) -> float | None:
-        """Remaining seconds at the current pace; None before the first sample has finished."""
+        """The remaining seconds at the current pace; None before the first sample has finished."""
         here = self.done.total() - self.before
         return None if here == 0 else self.elapsed_s / here * (self.planned.total() - self.done.total())
 
@@ -144,7 +144,7 @@ class LiveProgress:
 
 
 def clock(seconds: float) -> str:
-    """Seconds as h:mm:ss or m:ss."""
+    """Format seconds as h:mm:ss or m:ss."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

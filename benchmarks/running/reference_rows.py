@@ -1,6 +1,6 @@
 """Reference rows: the oracle, which answers with the target, and the floor, the best constant answer.
 
-They run beside the methods but use the scorer's side of a benchmark, which no method sees.
+They run like methods, but use a benchmark's targets and scorer, which no method sees.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from benchmarks.sample import Benchmark, Constant, HiddenTarget, Sample, Unlabel
 
 
 class Oracle:
-    """Answers with the target: the ceiling of the scorer."""
+    """Answers with the target, which shows the highest score that the scorer gives."""
 
     async def answer(self, benchmark: Benchmark, sample: Sample, sample_ids: Sequence[str]) -> str:
         return await asyncio.to_thread(contained, benchmark.oracle, sample.target)
@@ -35,7 +35,10 @@ class Floor:
 
 
 class _UnlabelledSamples(Sequence[UnlabelledSample]):
-    """The samples of a run without their targets, each built on access: together they may not fit in memory."""
+    """The samples of a run without their targets.
+
+    Each is built on access, because together they may not fit into memory.
+    """
 
     def __init__(self, benchmark: Benchmark, sample_ids: Sequence[str]) -> None:
         self._benchmark = benchmark
@@ -67,10 +70,10 @@ async def _best_constant(benchmark: Benchmark, sample_ids: Sequence[str]) -> Con
 
 
 def _scored_part(benchmark: Benchmark, constant: Constant, sample: Sample) -> str:
-    """The answer of a constant, cut as far as it is scored: a flood may have megabytes."""
+    """Return the part of a constant answer that is scored; a flood may have megabytes."""
     return cut_answer(benchmark, constant(sample.without_target()))[0] or ""
 
 
 def complete_context(sample: UnlabelledSample) -> str:
-    """The flood that every benchmark must withstand: the context as the answer."""
+    """Return the context as the answer, a flood that every benchmark must withstand."""
     return sample.prompt.context_text

@@ -1,4 +1,4 @@
-"""Rescoring: new scores for the stored answers of a run, all of them or none."""
+"""Rescoring: new scores for the stored answers of a run, either for all of them or for none."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from rlm.trajectory import Trajectory
 
 
 class RescoringStopped(Exception):
-    """No score was changed; the message is one line. resumable: verdicts given so far are stored and not paid again."""
+    """No score was changed. The message is one line.
+
+    resumable: the verdicts so far are stored and not paid for again.
+    """
 
     def __init__(self, message: str, resumable: bool = False) -> None:
         super().__init__(message)
@@ -42,7 +45,10 @@ class Rescoring:
         return row.benchmark in self._benchmarks and (not row.failed or _scoring_failed(row))
 
     async def rescore(self, records: Sequence[Record]) -> list[Record]:
-        """The records with new scores, in their order. Raises RescoringStopped if one of them cannot be scored."""
+        """Return the records with new scores, in their order.
+
+        Raises RescoringStopped if one of them cannot be scored.
+        """
         tasks = [asyncio.create_task(self._one(record)) for record in records]
         try:
             results = await asyncio.gather(*tasks, return_exceptions=True)
@@ -54,7 +60,7 @@ class Rescoring:
         if not errors:
             return new
         first = next((error for error in errors if isinstance(error, FatalModelError | BudgetSpent)), errors[0])
-        done = f"{len(new)} of {len(records)} samples are scored; their verdicts are stored"
+        done = f"{len(new)} of {len(records)} samples are scored, and their verdicts are stored"
         if isinstance(first, BudgetSpent):
             raise RescoringStopped(f"the budget is spent ({done}); run the command again with a larger budget", True)
         if isinstance(first, ModelError):
@@ -93,16 +99,16 @@ class Rescoring:
 
 
 def _scoring_failed(row: SampleRow) -> bool:
-    """True for a sample that has an answer, and failed because its judge or its scorer did."""
+    """True for a sample that has an answer but failed because of its judge or scorer."""
     return row.prediction is not None and unseal(row.error or "").startswith(("judge: ", "scorer: "))
 
 
 def _healed(row: SampleRow) -> SampleRow:
-    """The row with the status of its answer: that of a failed judge does not stay."""
+    """Return the row with the status of its answer, in place of that of a failed judge."""
     if not row.failed:
         return row
     try:
-        # Older runs have replaced the stop reason by `error`.
+        # Older versions replaced the stop reason by `error`.
         reason = StopReason.ANSWER if row.stop_reason == StopReason.ERROR else StopReason(row.stop_reason)
         status = Completion(None, reason, Usage(), Trajectory()).status
     except ValueError:

@@ -1,7 +1,7 @@
 """The rows of samples.parquet and calls.parquet: each column is declared here once.
 
-Parquet types, the values that older runs lack, the columns that `rlm-eval compare` reads, docs/columns.md and the
-validation of journal lines are derived from the two classes.
+Parquet types, defaults for older runs, the columns that `rlm-eval compare` reads, docs/columns.md and the validation of
+journal lines are derived from the two classes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, NamedTuple, Self
 
-# Values that a score's details may hold.
+# The types of values that a score's details may hold.
 Detail = float | int | str | bool | None
 
 _PANDAS_TYPES = {
@@ -22,13 +22,13 @@ _PANDAS_TYPES = {
     (float, True): "float64", (bool, False): "bool", (bool, True): "boolean",
 }  # fmt: skip
 _NOUNS = {str: "a string", int: "an integer", float: "a number", bool: "true or false"}
-# Errors of rounding in a score.
+# The tolerance for rounding errors in a score.
 _ROUNDING = 1e-9
 _INT64 = range(-(2**63), 2**63)
 
 
 class RowError(ValueError):
-    """A row with a missing column or a value of another type; the message is one line that names the column."""
+    """A row has a missing column or a value of a wrong type. The message is one line that names the column."""
 
 
 class Key(NamedTuple):
@@ -41,21 +41,21 @@ class Key(NamedTuple):
 
 
 def column(description: str, default: Any = dataclasses.MISSING, *, compared: bool = False, time: bool = False) -> Any:
-    """A column: its sentence in the docs and its value in rows of older runs that lack it.
+    """Declare a column: its sentence in the docs, and its value in rows of older runs without it.
 
-    compared: `rlm-eval compare` reads it. time: it differs between two replays of the same recorded responses.
+    compared: `rlm-eval compare` reads the column. time: it differs between two replays of the same recorded responses.
     """
     return dataclasses.field(default=default, metadata={"description": description, "compared": compared, "time": time})
 
 
 class _Row:
-    """Reading and writing a row as a mapping of plain JSON values."""
+    """Reads and writes a row as a mapping of plain JSON values."""
 
     __slots__ = ()
 
     @classmethod
     def read(cls, values: Mapping[str, Any], **more: Any) -> Self:
-        """A row from a mapping; columns that are missing get their defaults. Raises RowError."""
+        """Read a row from a mapping. Missing columns get their defaults. Raises RowError."""
         kind: Any = cls
         known = {}
         for name, declared in columns(kind).items():
@@ -82,19 +82,19 @@ class SampleRow(_Row):
     task_group: str = column("Kind of task within the benchmark.", "")
     complexity: str = column("Growth of the work with the length of the context, as declared by the benchmark.", "")
     input_tokens: int = column("Tokens of the context and the query, counted here.", 0, compared=True)
-    length: int | None = column("Declared length in tokens; null where the data set declares none.", None)
+    length: int | None = column("Declared length in tokens; null if the data set declares none.", None)
     metric: str = column("Name of the official score.", "")
     score: float = column("Official score, 0 to 1; 0 for a sample that failed.", compared=True)
-    lenient_score: float | None = column("Score with errors of format forgiven; a diagnostic.", None)
+    lenient_score: float | None = column("Diagnostic score that ignores errors of format.", None)
     format_ok: bool = column("The answer has the form that the prompt asks for.", True)
     prediction: str | None = column("Complete answer of the method; null if there is none.", None, compared=True)
     extracted: str | None = column("Part of the answer that was scored.", None)
     target_sha256: str = column("SHA-256 of the target as canonical JSON.", "", compared=True)
     status: str = column("`ok`, `limit`, `context_overflow` or `error`.", "ok", compared=True)
-    stop_reason: str = column("Why the completion ended: `answer`, a limit's key, `error` and others.", "")
+    stop_reason: str = column("Reason why the completion ended: `answer`, a limit's key, `error` and others.", "")
     error: str | None = column("Error of a failed sample, one line.", None)
     truncated: bool = column("The answer, or the input of the call that gave it, was cut.", False)
-    cost_usd: float = column("Dollars of the method's calls, cached input at its discount.", 0.0, compared=True)
+    cost_usd: float = column("Dollars of the method's calls, with the discount for cached input.", 0.0, compared=True)
     cost_uncached_usd: float = column("Dollars as if no input had been cached.", 0.0)
     cost_state: str = column("`known`, `unknown` (a call had no price) or `free`.", "free", compared=True)
     prompt_tokens: int = column("Prompt tokens of all calls.", 0)
@@ -115,7 +115,7 @@ class SampleRow(_Row):
     scorer: str | None = column("Id and version of the scoring code.", None, compared=True)
     protected: bool = column("Texts of the sample are stored in sealed form.", False)
     trajectory: str | None = column("Path of the trajectory in the run folder; null if there is none.", None)
-    decomposition: str | None = column("How an RLM's root split the context; null for other methods.", None)
+    decomposition: str | None = column("Decomposition of the context by an RLM's root; null for other methods.", None)
     answer_from: str | None = column("Source of an RLM's answer, such as a variable or a literal.", None)
     contradicts_variable: bool | None = column(
         "An RLM answered with a literal that differs from its answer variable.", None
@@ -127,7 +127,7 @@ class SampleRow(_Row):
     untagged: bool | None = column("The answer was a last reply without answer tags.", None)
     answer_cut: bool | None = column("The answer was longer than the suite allows; only its start was scored.", None)
     prompt_cut: bool | None = column("The endpoint read less of a prompt than was sent.", None)
-    # Further columns: what the scorer reports beside the score, by name.
+    # Further columns that the scorer reports besides the score, by name.
     details: dict[str, Detail] = dataclasses.field(default_factory=dict)
 
     @property
@@ -140,7 +140,7 @@ class SampleRow(_Row):
 
     @classmethod
     def read(cls, values: Mapping[str, Any], **more: Any) -> Self:
-        """A row from a mapping; names that are no columns are details of the score. Raises RowError."""
+        """Read a row from a mapping. Names that are not columns are details of the score. Raises RowError."""
         row = super(SampleRow, cls).read(values, **more)
         if not -_ROUNDING <= row.score <= 1 + _ROUNDING:
             raise RowError(f"column score is {row.score}: expected a number from 0 to 1")
@@ -149,7 +149,7 @@ class SampleRow(_Row):
         return row
 
     def values(self) -> dict[str, Any]:
-        """The row as a flat mapping: columns, then details."""
+        """Return the row as a flat mapping: columns, then details."""
         return {name: getattr(self, name) for name in SAMPLE_COLUMNS} | self.details
 
 
@@ -165,18 +165,20 @@ class CallRow(_Row):
     epoch: int = column("Repetition of the sample, counted from 0.", 0)
     depth: int = column("0 for the root's own calls, 1 for calls that these led to, and so on.", 0)
     role: str = column("`root`, `sub`, `compactor` or `judge`.", "root")
-    model: str = column("Name of the model that was asked; in runs before 0.2 the name that the endpoint returned.", "")
-    prompt_tokens: int = column("Prompt tokens, retried attempts included.", 0)
+    model: str = column("Name of the requested model; in runs before 0.2, the name that the endpoint returned.", "")
+    prompt_tokens: int = column("Prompt tokens, including retried attempts.", 0)
     cached_tokens: int = column("Prompt tokens that a provider's cache served.", 0)
-    completion_tokens: int = column("Completion tokens, hidden reasoning included.", 0)
+    completion_tokens: int = column("Completion tokens, including hidden reasoning.", 0)
     reasoning_tokens: int = column("Completion tokens spent on hidden reasoning.", 0)
-    cost_usd: float = column("Dollars, cached input at its discount.", 0.0)
+    cost_usd: float = column("Dollars, with the discount for cached input.", 0.0)
     cost_uncached_usd: float = column("Dollars as if no input had been cached.", 0.0)
     cost_state: str = column("`known`, `unknown` or `free`.", "free")
     usage_clamped: bool = column("The provider reported an impossible number of tokens.", False)
-    finish_reason: str = column("Why the reply ended, as reported by the endpoint; `error` for a failed call.", "")
-    latency_s: float = column("Seconds from request to reply, retries included.", 0.0, time=True)
-    retries: int = column("Attempts that were made again.", 0)
+    finish_reason: str = column(
+        "Reason why the reply ended, as reported by the endpoint; `error` for a failed call.", ""
+    )
+    latency_s: float = column("Seconds from request to reply, including retries.", 0.0, time=True)
+    retries: int = column("Number of repeated attempts.", 0)
     retried: str = column("Kinds of the failed attempts, separated by commas.", "")
     cache_hit: bool = column("The reply came from recorded responses.", False)
     prompt_sha256: str = column("SHA-256 of the messages.", "")
@@ -190,7 +192,7 @@ class CallRow(_Row):
     output_cap: int | None = column("Cap on output tokens that replaced the configured one for lack of room.", None)
 
     def values(self) -> dict[str, Any]:
-        """The row as a flat mapping."""
+        """Return the row as a flat mapping."""
         return {name: getattr(self, name) for name in CALL_COLUMNS}
 
 
@@ -215,7 +217,7 @@ class Column:
         return _NOUNS[self.type] + (" or null" if self.optional else "")
 
     def checked(self, value: Any) -> Any:
-        """The value, if the column accepts it. Raises RowError."""
+        """Return the value if the column accepts it. Raises RowError."""
         kind = type(value)
         accepted = kind is self.type or (value is None and self.optional) or (kind is int and self.type is float)
         if accepted and (kind is not int or value in _INT64) and (kind is not float or math.isfinite(value)):
@@ -225,7 +227,7 @@ class Column:
 
 @cache
 def columns(row: Any) -> dict[str, Column]:
-    """The columns of a row class, in the order in which they are written."""
+    """Return the columns of a row class, in the order in which they are written."""
     hints = typing.get_type_hints(row)
     return {field.name: _column(field, hints[field.name]) for field in dataclasses.fields(row) if field.metadata}
 
@@ -238,21 +240,21 @@ def _column(field: dataclasses.Field[Any], hint: Any) -> Column:
 
 SAMPLE_COLUMNS: dict[str, str] = {name: one.pandas_type for name, one in columns(SampleRow).items()}
 CALL_COLUMNS: dict[str, str] = {name: one.pandas_type for name, one in columns(CallRow).items()}
-# Columns that differ between two replays of the same recorded responses.
+# The columns that differ between two replays of the same recorded responses.
 TIME_COLUMNS = tuple(name for name, one in columns(SampleRow).items() if one.time)
 CALL_TIME_COLUMNS = tuple(name for name, one in columns(CallRow).items() if one.time)
 COMPARED_COLUMNS = tuple(name for name, one in columns(SampleRow).items() if one.compared)
-# Names of columns that reports add to a table of samples.
+# The names of columns that reports add to a table of samples.
 REPORT_COLUMNS = ("unscored", "failed", "bucket", "run", "max_depth", "documents", "as_published")
 
 
 def defaults(row: Any) -> dict[str, Any]:
-    """The value of each column in rows of older runs that lack it; without the columns that every row must have."""
+    """Return the value of each column in rows of older runs without it, except for columns that every row must have."""
     return {name: one.default for name, one in columns(row).items() if one.default is not dataclasses.MISSING}
 
 
 def checked_details(details: object) -> dict[str, Detail]:
-    """The details of a score as plain values. Raises RowError for a name or value that no column can have."""
+    """Return the details of a score as plain values. Raises RowError for a name or value that no column can have."""
     if not isinstance(details, Mapping):
         raise RowError(f"details are {_shown(details)}: expected a mapping of names to values")
     for name in details:
@@ -277,6 +279,6 @@ def _shown(value: object) -> str:
     try:
         shown = repr(value)
     except Exception:
-        # The value is a plug-in's, and so is its __repr__.
+        # The value, and therefore its __repr__, may come from a plug-in.
         shown = f"a {type(value).__name__}"
     return shown if len(shown) <= 60 else f"{shown[:57]}..."

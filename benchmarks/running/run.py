@@ -1,4 +1,4 @@
-"""Run a matrix: plan it, run what is missing, journal what is done, write the tables."""
+"""Runs a matrix: plans it, runs missing samples, journals finished ones, writes the tables."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ RECORD_AGAIN = (
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """A run folder with its tables, the number of finished samples, and how the run ended.
+    """The result of a run: its folder with the tables, the number of finished samples, and the final state.
 
-    state: `finished`, `interrupted`, `budget` or `failed`; message: why the run is not finished, one line. unscored:
-    one line for each benchmark, method and length that has no score because too many samples failed.
+    state: `finished`, `interrupted`, `budget` or `failed`; message: the reason why the run is not finished, in one
+    line. unscored: one line for each benchmark, method and length without a score because too many samples failed.
     """
 
     path: Path
@@ -50,9 +50,9 @@ class RunOutcome:
 
 
 def run(config: RunConfig, hydra_files: Mapping[str, str] | None = None) -> RunOutcome:
-    """Carry out a run and write everything but its report.
+    """Carry out a run and write everything except its report.
 
-    Raises ConfigError before any model call for a configuration that cannot be run. Later failures are in the outcome.
+    Raises ConfigError, before any model call, for a configuration that cannot be run. The outcome has later failures.
     """
     check_prices(config)
     with RunFolder(config.folder, config) as folder:
@@ -93,7 +93,7 @@ async def _run(config: RunConfig, folder: RunFolder, hydra_files: Mapping[str, s
             counts = {"samples_planned": len(plan), "samples_done": len(ordered), "served_by": served.described()}
             folder.write_manifest(ended(described, state, message) | counts)
     except OSError as error:
-        # The journal has every finished sample.
+        # The journal already has every finished sample.
         state, message = "failed", message or _cannot_write(error)
     return RunOutcome(folder.path, state, len(ordered), message, unscored_cells(ordered))
 
@@ -107,7 +107,7 @@ async def _run_missing(
     records: dict[Key, Record],
     served: ServedBy,
 ) -> tuple[str, str]:
-    """Run the keys in `todo`, adding to `records`; returns the state of the run and a line about it."""
+    """Run the keys in `todo` and add to `records`. Returns the state of the run and a line about it."""
     stop = Stop(harness.config.stop_grace_s)
     concurrency = harness.config.concurrency.samples
     allowed = harness.config.fail_on_error
@@ -148,7 +148,7 @@ async def _run_missing(
 
 
 def unscored_cells(records: Sequence[Record]) -> tuple[str, ...]:
-    """A line for each benchmark, method and length in which too many samples failed for a score."""
+    """Return a line for each benchmark, method and length without a score because too many samples failed."""
     lines = []
     rows = [record.row for record in records]
     cells = sorted(rows, key=_cell)
@@ -167,12 +167,12 @@ def _cell(row: Any) -> tuple[str, str, int]:
 
 
 def _add_missing_targets(harness: Harness, records: Sequence[Record]) -> None:
-    """Build samples whose targets are not known in this session, such as those of a session that was killed."""
+    """Fill in targets by building samples that this session has not built, such as those of a killed session."""
     found: dict[str, str] = {}
     for row in (record.row for record in records):
         if row.target is not None or row.protected or not row.target_sha256 or row.target_sha256 in found:
             continue
-        # A benchmark that cannot build the sample again, or builds another one, leaves the column null.
+        # If a benchmark cannot build the sample again, or builds another one, the column is null.
         with contextlib.suppress(Exception):
             built = built_sample(harness.benchmarks[row.benchmark], row.sample_id)
             found[built.target_sha256] = built.target
@@ -181,7 +181,7 @@ def _add_missing_targets(harness: Harness, records: Sequence[Record]) -> None:
 
 @contextlib.contextmanager
 def _interrupts(stop: Stop, progress: Progress, budget: Budget) -> Iterator[None]:
-    """The first Ctrl-C or TERM lets running samples finish within the grace period, the second cancels them."""
+    """On the first Ctrl-C or TERM, let running samples finish within the grace period; on the second, cancel them."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
 
     def interrupt() -> None:
@@ -193,8 +193,8 @@ def _interrupts(stop: Stop, progress: Progress, budget: Budget) -> Iterator[None
         calls = getattr(budget, "calls_in_flight", 0)
         limit = "" if stop.grace_s is None else f", for at most {stop.grace_s:g} s (stop_grace_s)"
         progress.say(
-            f"stopping: waiting for {stop.running} samples with {calls} model calls under way{limit}; once more to "
-            "cancel them at once"
+            f"stopping: waiting for {stop.running} samples with {calls} model calls in flight{limit}; "
+            "interrupt again to cancel them"
         )
 
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -213,7 +213,7 @@ def _stands(record: Record | None, *, retry: bool) -> bool:
 
 
 def _charge(budget: Budget, records: Iterable[Record]) -> None:
-    # Samples that run again are charged again, including their replayed calls.
+    # Repeated samples are charged again, including their replayed calls.
     rows = [record.row for record in records]
     total = math.fsum(row.cost_usd + row.judge_cost_usd for row in rows)
     budget.charge(Cost(total, total, CostState.KNOWN), sum(row.prompt_tokens + row.completion_tokens for row in rows))

@@ -31,7 +31,7 @@ _ROWS_AT_ONCE = 50_000
 
 
 class RunFolder:
-    """A run folder that this process writes to; a second process is refused.
+    """A run folder to which this process writes; a second process is refused.
 
     Raises ConfigError if the folder belongs to another configuration, is in use by another process or is not writable.
     """
@@ -82,7 +82,7 @@ class RunFolder:
             self._lock = None
 
     def records(self) -> dict[Key, Record]:
-        """The finished samples."""
+        """Read the finished samples."""
         return read_journal(self.path / "journal")
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
@@ -107,7 +107,7 @@ class RunFolder:
         record.row.trajectory = str(relative)
 
     def _remove(self) -> None:
-        # A run that could not start leaves nothing behind. Folders that existed before stay.
+        # If the run cannot start, the new folders are removed. Folders that existed before remain.
         if self.path in self._made:
             shutil.rmtree(self.path, ignore_errors=True)
             for folder in self._made[1:]:
@@ -124,7 +124,8 @@ class RunFolder:
             )
         if before.get("config_hash") == self._config.hash:
             return
-        # A version may have added keys or moved classes since: then the hash differs and the configuration does not.
+        # A newer version may have added keys or moved classes: then the hash differs although the configuration does
+        # not.
         if changed := differences(before.get("config") or {}, self._config.plain):
             raise ConfigError(
                 f"run_dir {self.path} belongs to another configuration: these keys differ: {'; '.join(changed[:8])}"
@@ -149,19 +150,19 @@ class RunFolder:
 
 
 def samples_table(records: Iterable[Record]) -> pd.DataFrame:
-    """samples.parquet as a table; details of scores follow the declared columns."""
+    """Return samples.parquet as a table; details of scores follow the declared columns."""
     return _table([record.row.values() for record in records], SAMPLE_COLUMNS)
 
 
 def calls_table(records: Iterable[Record]) -> pd.DataFrame:
-    """calls.parquet as a table."""
+    """Return calls.parquet as a table."""
     import pandas as pd
 
     tables: list[pd.DataFrame] = []
     rows: list[dict[str, Any]] = []
     for record in records:
         rows += [call.values() for call in record.calls]
-        # Rows take ten times the memory of a table, and a run can have a million of them.
+        # Row objects take ten times the memory of a table, and a run can have a million rows.
         if len(rows) > _ROWS_AT_ONCE:
             tables, rows = [*tables, _table(rows, CALL_COLUMNS)], []
     if rows or not tables:
@@ -178,7 +179,7 @@ def write_tables(path: Path, records: Sequence[Record]) -> None:
 
 
 def read_trajectory(path: Path, relative: str) -> list[dict[str, Any]]:
-    """The events of a sample, by its path in samples.parquet. Raises ConfigError if they cannot be read."""
+    """Read the events of a sample, by its path in samples.parquet. Raises ConfigError if they cannot be read."""
     file = path / relative
     if (inside := file_inside(path, relative)) is None:
         raise ConfigError(f"{file} cannot be read: it does not exist or is outside the run folder")
@@ -207,10 +208,10 @@ def newer_than_journal(file: Path, run: Path) -> bool:
 
 
 def refresh_tables(path: Path, targets: Mapping[str, str] | None = None) -> None:
-    """Write the tables of a run folder from its journal, in the order of the plan, for a run that was killed.
+    """Write the tables of a killed run from its journal, in the order of the plan.
 
-    targets: by their SHA-256, beside those of the present tables, since the journal has none. Raises ConfigError for a
-    folder that is not a run or holds no finished sample.
+    targets: further targets by their SHA-256, in addition to those in the existing tables; the journal has none. Raises
+    ConfigError for a folder that is not a run or has no finished sample.
     """
     manifest = read_manifest(path)
     records = read_journal(path / "journal")
@@ -233,7 +234,7 @@ def refresh_tables(path: Path, targets: Mapping[str, str] | None = None) -> None
 
 
 def written_targets(path: Path) -> dict[str, str]:
-    """Targets by their SHA-256, from the samples.parquet of a run folder; empty if there are none."""
+    """Read targets by their SHA-256 from the samples.parquet of a run folder; empty if there are none."""
     import pyarrow as pa
     import pyarrow.parquet as parquet
 
@@ -246,7 +247,7 @@ def written_targets(path: Path) -> dict[str, str]:
 
 
 def add_targets(records: Iterable[Record], targets: Mapping[str, str]) -> None:
-    """Fill the column `target`, which the journal lacks, from targets by their SHA-256."""
+    """Fill the column `target`, which is missing in the journal, from targets by their SHA-256."""
     for record in records:
         row = record.row
         if row.target is None and not row.protected:
@@ -254,14 +255,14 @@ def add_targets(records: Iterable[Record], targets: Mapping[str, str]) -> None:
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file atomically: a reader, or a run after a kill, sees all of it or none."""
+    """Write a file atomically: a reader, or a run after a kill, sees the complete file or the previous one."""
     new = path.with_name(path.name + ".new")
     new.write_bytes(content.encode() if isinstance(content, str) else content)
     new.replace(path)
 
 
 def safe_name(sample_id: str) -> str:
-    """A sample id as a file name; an id that has to be changed gets a hash of the complete id."""
+    """Return a sample id as a file name. An id that has to be changed gets a hash of the complete id."""
     if re.fullmatch(r"[\w=+-][\w.=+-]{0,119}", sample_id):
         return sample_id
     import hashlib
@@ -276,12 +277,12 @@ def _table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> pd.
     try:
         table = pd.DataFrame(list(rows), columns=[*columns, *extra])
     except UnicodeEncodeError:
-        # Models sometimes write half a surrogate pair, which no table can hold; the journal keeps it.
+        # Models sometimes write half a surrogate pair, which a table cannot hold; the journal keeps it.
         valid = [{key: _encodable(value) for key, value in row.items()} for row in rows]
         table = pd.DataFrame(valid, columns=[*columns, *extra])
     for name in extra:
         if len({isinstance(value, str) for value in table[name] if value is not None and value == value}) > 1:
-            # A scorer reports a number for one sample and a text for another; a column has one type.
+            # A scorer may report a number for one sample and a text for another, but a column has one type.
             table[name] = [None if value is None or value != value else str(value) for value in table[name]]
     return table.astype(dict(columns))
 

@@ -1,4 +1,4 @@
-"""The samples of a run: benchmarks checked once, samples built once for all methods and measured."""
+"""The samples of a run. Benchmarks are checked once; samples are built and measured once for all methods."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class BuiltSample:
 
 
 class SampleCache:
-    """Builds each sample once for methods that follow each other, and keeps the last few."""
+    """Builds each sample once for adjacent methods, and keeps the last few samples."""
 
     def __init__(self, benchmarks: Mapping[str, Benchmark], keep: int) -> None:
         self._benchmarks = benchmarks
@@ -57,7 +57,7 @@ def built_sample(benchmark: Benchmark, sample_id: str) -> BuiltSample:
 
 
 def prompt_tokens(sample: Sample) -> int:
-    """Tokens of the context and the query together."""
+    """Count the tokens of the context and the query together."""
     context = sample.prompt.context
     documents = [context] if isinstance(context, str) else context
     return sum(map(count_tokens, documents)) + count_tokens(sample.prompt.query)
@@ -66,7 +66,7 @@ def prompt_tokens(sample: Sample) -> int:
 def load_benchmarks(
     config: RunConfig, *, may_be_empty: bool = False
 ) -> tuple[dict[str, Benchmark], dict[str, dict[str, SampleInfo]]]:
-    """The benchmarks of a configuration and, for each, the samples of the run by id. Raises ConfigError."""
+    """Load the benchmarks of a configuration and, for each, the samples of the run by id. Raises ConfigError."""
     benchmarks = {name: target.build() for name, target in config.benchmark.items()}
     infos = {}
     for name, benchmark in benchmarks.items():
@@ -82,7 +82,7 @@ def load_benchmarks(
             where = "" if str(error).startswith(f"benchmark.{name}.") else f"benchmark.{name}: "
             raise ConfigError(f"{where}{error}") from error
         except Exception as error:
-            # The benchmark can be a plug-in, which raises anything.
+            # The benchmark can be a plug-in, which may raise any exception.
             raise ConfigError(f"benchmark.{name}: infos() raised {one_line(error)}") from error
     return benchmarks, infos
 

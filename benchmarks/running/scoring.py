@@ -1,4 +1,4 @@
-"""The scoring of one answer, the same for `run`, `rescore` and `score`: cut, scored, judged, and the score checked."""
+"""Scores one answer for `run`, `rescore` and `score`: cuts it, scores or judges it, and checks the score."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ from rlm.trajectory import CallRecord
 if TYPE_CHECKING:
     from benchmarks.scoring.judge import LlmJudge
 
-# Replies without a verdict after which a judge that has given no verdict at all stops the run.
+# If this many replies of the judge have no verdict, and none has one, the run stops.
 MAX_UNREAD = 10
-# Details of a score that are words of this project and reveal nothing of a protected benchmark.
+# Details of a score with words of this project, which reveal nothing of a protected benchmark.
 _OPEN_DETAILS = ("judged_by", "judge_verdict")
 _ROUNDING = 1e-9
 
 
 class ScorerFault(Exception):
-    """A scorer that raised or returned an invalid score; the message is one line that names its suite."""
+    """A scorer raised an exception or returned an invalid score. The message is one line that names its suite."""
 
 
 class BudgetSpent(Exception):
-    """The run's budget was spent before the judge gave a verdict: the sample is not finished."""
+    """The run's budget was spent before the judge gave a verdict, so the sample is not finished."""
 
 
 class UnreadableJudge(FatalModelError):
-    """A judge none of whose replies has a verdict."""
+    """No reply of the judge has a verdict."""
 
 
 @dataclass(frozen=True)
 class Scored:
-    """A checked score and the judge's calls. answer_cut: only the start of the answer was scored."""
+    """A checked score, and the judge's calls. answer_cut: only the start of the answer was scored."""
 
     score: Score
     answer_cut: bool = False
@@ -50,7 +50,10 @@ class Scored:
 
 
 class Scorer:
-    """Scores answers with one judge, or none, whose verdicts it counts. budget: the run's, shared with its methods."""
+    """Scores answers, and counts the verdicts of the judge if there is one.
+
+    budget: the run's, shared with its methods.
+    """
 
     def __init__(self, judge: LlmJudge | None = None, budget: Budget | None = None) -> None:
         self.judge = judge
@@ -59,9 +62,9 @@ class Scorer:
         self._unread: list[str] = []
 
     async def score(self, benchmark: Benchmark, target: Any, answer: str | None, epoch: int = 0) -> Scored:
-        """Score an answer; no more of it is scored than the suite's `max_answer_tokens`.
+        """Score an answer, up to the suite's `max_answer_tokens`.
 
-        Raises ScorerFault; BudgetSpent; ModelError for a judge that failed, UnreadableJudge among them.
+        Raises ScorerFault, BudgetSpent, or ModelError for a judge that failed (UnreadableJudge is a subclass).
         """
         kept, cut = cut_answer(benchmark, answer)
         if self.judge is None:
@@ -85,7 +88,7 @@ class Scorer:
             fault = error
         if opened.tree.meter.stopped in RUN_BUDGET:
             raise BudgetSpent("the budget is spent")
-        # A scorer may have caught the failure of the judge; its score would then count the answer as wrong.
+        # A scorer may have caught the judge's failure. Its score would then count the answer as wrong.
         if failures:
             raise failures[0]
         if fault:
@@ -140,12 +143,12 @@ def _share(where: str, name: str, value: Any) -> float:
 
 
 def sealed(benchmark: Benchmark, text: str | None) -> str | None:
-    """A text as it is stored: sealed if the benchmark is protected."""
+    """Return a text in its stored form: sealed if the benchmark is protected."""
     return seal(text) if text and benchmark.protected else text
 
 
 def score_columns(benchmark: Benchmark, scored: Scored, *, failed: bool) -> dict[str, Any]:
-    """The columns of a SampleRow that scoring fills. A sample that failed scores 0."""
+    """Return the columns of a SampleRow that scoring fills. A failed sample scores 0."""
     score = scored.score
     return {
         "score": 0.0 if failed else score.value,
@@ -160,7 +163,7 @@ def score_columns(benchmark: Benchmark, scored: Scored, *, failed: bool) -> dict
 
 
 def stored_details(benchmark: Benchmark, details: Mapping[str, Any]) -> dict[str, Any]:
-    """Details of a score as they are stored: texts are sealed if the benchmark is protected."""
+    """Return details of a score in their stored form: texts are sealed if the benchmark is protected."""
     return {
         name: sealed(benchmark, value) if isinstance(value, str) and name not in _OPEN_DETAILS else value
         for name, value in details.items()

@@ -1,4 +1,4 @@
-"""Who served the calls of a run: providers, fingerprints and returned names by model, and a line when one changes."""
+"""Counts which providers, system fingerprints and returned model names served a run, and reports changes."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _COLUMNS = {"provider": "provider", "system_fingerprint": "system fingerprint", 
 
 
 class ServedBy:
-    """Counts the calls of each model by provider, by system fingerprint and by the name that was returned."""
+    """Counts the calls of each model by provider, by system fingerprint and by returned name."""
 
     def __init__(self) -> None:
         self._counts: dict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
 
     def add(self, calls: Iterable[CallRow]) -> list[str]:
-        """Count calls; returns a line for each new value of a model that had another one before."""
+        """Count calls. Returns a line for each new value of a model that had another value before."""
         lines = []
         for call in calls:
             for column in _COLUMNS:
@@ -34,7 +34,7 @@ class ServedBy:
         return lines
 
     def described(self) -> list[dict[str, Any]]:
-        """For the manifest: calls by provider, fingerprint and returned name, for each model and role."""
+        """Return the calls by provider, fingerprint and returned name for each model and role, for the manifest."""
         by_model: dict[tuple[str, str], dict[str, Any]] = {}
         for (model, role, column), counts in sorted(self._counts.items()):
             entry = by_model.setdefault((model, role), {"model": model, "role": role})

@@ -1,4 +1,4 @@
-"""Rows of data files, one at a time: parquet, jsonl and json, and gzipped jsonl and json."""
+"""Reads the rows of data files one at a time: parquet, jsonl and json, also gzipped."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 Row = dict[str, Any]
-# Column -> the value, or a collection of values, that rows must have in it.
+# By column: the value, or the collection of values, that a row must have.
 Where = Mapping[str, Any]
 Open = Callable[[], IO[bytes]]
 
@@ -41,10 +41,10 @@ def is_data_file(name: str, endings: tuple[str, ...] = ENDINGS) -> bool:
 def iter_rows(
     name: str, open_file: Open, columns: Sequence[str], where: Where | None = None, optional: Sequence[str] = ()
 ) -> Iterator[Row]:
-    """The rows of one file that match `where`, reduced to `columns` and `optional`, which are None where missing.
+    """Yield the rows of one file that match `where`, reduced to `columns` and `optional`, which may be missing (None).
 
-    name: gives the format by its suffix, and is used in messages. Only these columns of a parquet file are read, and
-    only row groups that can contain a match. Memory is bounded by one row group, or by one row of a json file.
+    name: the file name, whose suffix gives the format and which messages use. Of a parquet file, only these columns and
+    the row groups that can contain a match are read. Memory is bounded by one row group, or by one row of a json file.
     Raises DataError, which names the file and the line, for malformed data and missing columns.
     """
     where = {column: _accepted(value) for column, value in (where or {}).items()}
@@ -103,7 +103,7 @@ def _parquet_rows(
 
 
 def _may_hold(parquet: pq.ParquetFile, group: int, column: str, values: frozenset) -> bool:
-    """False if the statistics of a row group exclude all of the values."""
+    """Return False if the statistics of a row group exclude all of the values."""
     meta = parquet.metadata.row_group(group)
     for index in range(meta.num_columns):
         chunk = meta.column(index)
@@ -121,7 +121,7 @@ def _may_hold(parquet: pq.ParquetFile, group: int, column: str, values: frozense
 def _row_group_rows(
     parquet: pq.ParquetFile, group: int, columns: Sequence[str], where: dict[str, frozenset]
 ) -> Iterator[Row]:
-    # The filter's columns are read first: they are small and often exclude the complete row group.
+    # The filter's columns are read first, because they are small and often exclude the complete row group.
     keep: pa.Array | None = None
     if where:
         keys = parquet.read_row_group(group, columns=list(where))
@@ -176,7 +176,7 @@ def _lines(name: str, file: IO[bytes]) -> Iterator[tuple[int, Any]]:
 
 
 def _values(name: str, file: IO[bytes]) -> Iterator[tuple[int, Any]]:
-    """The items of a JSON array, or of a sequence of JSON values, each with the number of its first line."""
+    """Yield the items of a JSON array, or of a sequence of JSON values, each with the number of its first line."""
     scanner = _Scanner(name, file)
     first = scanner.peek()
     if first != "[":
@@ -207,7 +207,7 @@ class _Scanner:
         self._text, self._at, self._line, self._ended = "", 0, 1, False
 
     def peek(self) -> str:
-        """The next character that is not white space; empty at the end of the file."""
+        """Return the next character that is not white space; empty at the end of the file."""
         while True:
             found = _NOT_SPACE.search(self._text, self._at)
             self._advance(found.start() if found else len(self._text))

@@ -1,4 +1,4 @@
-"""Rows of a data set, from the hub at a pinned revision or from a local copy of the same rows."""
+"""Reads the rows of a data set, from the hub at a pinned revision or from a local copy."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Source:
     """The rows of one data set.
 
     where: `hub`, or the path of a file or folder. hub: the data set. key: the configuration key, for messages. endings:
-    of the files of a folder that are read.
+    the file name endings that are read in a folder.
     """
 
     where: str
@@ -66,12 +66,11 @@ class Source:
         types: Mapping[str, ColumnType] | None = None,
         optional: Sequence[str] = (),
     ) -> Iterator[Row]:
-        """The rows that match, one at a time, reduced to `columns` and `optional`, which are None where missing.
+        """Yield the rows that match, reduced to `columns` and `optional`, which may be missing (None).
 
-        Only the columns and row groups of parquet files that are needed are read, also over the network. match: column
-        -> the value, or a collection of values. count: the expected number of rows; it is checked for the hub only,
-        since a local copy may be partial. types: column -> the types of its values; a string must not be empty.
-        Raises DataError.
+        Only the necessary columns and row groups of parquet files are read, also over the network. match: the value, or
+        a collection of values, by column. count: the expected number of rows; it is checked only for the hub, because a
+        local copy may be partial. types: the types of values by column; a string must not be empty. Raises DataError.
         """
         found = 0
         for name, opener in self._files():
@@ -86,7 +85,7 @@ class Source:
             raise DataError(f"{self.origin}: found {found} rows{condition}: expected {expected}")
 
     def placed_rows(self, columns: Sequence[str], required: Sequence[str] = ()) -> Iterator[tuple[str, Row]]:
-        """All rows with their places, as `benchmarks.sources.tables.placed_rows`. Raises DataError."""
+        """Yield all rows with their places, like `benchmarks.sources.tables.placed_rows`. Raises DataError."""
         for name, opener in self._files():
             yield from placed_rows(name, opener, columns, required)
 
@@ -97,7 +96,7 @@ class Source:
         count: int | None = None,
         types: Mapping[str, ColumnType] | None = None,
     ) -> Dataset:
-        """The same rows as a memory-mapped `datasets.Dataset`: read once, then any row is available in microseconds."""
+        """Return the same rows as a memory-mapped `datasets.Dataset`, which gives any row in microseconds."""
         contents = repr((self.identity(), list(columns), sorted(map(str, (match or {}).items())), str(types)))
         return as_table(partial(self.rows, columns, match, count, types), contents, self.origin)
 
@@ -107,7 +106,7 @@ class Source:
         return f"{self.hub.repo} at {self.hub.revision}" if self.where == HUB else str(self.where)
 
     def identity(self) -> dict[str, Any]:
-        """The identity of the data: the revision, or the names and hashes of local files."""
+        """Return the identity of the data: the revision, or the names and hashes of local files."""
         if self.where == HUB:
             subset = {"subset": self.hub.subset} if self.hub.subset else {}
             return {
@@ -176,7 +175,7 @@ def as_table(
     shown = datasets.is_progress_bar_enabled()
     datasets.disable_progress_bars()
     try:
-        # A row can have megabytes, so batches are small.
+        # A row can be megabytes long, so batches are small.
         return datasets.Dataset.from_generator(
             make_rows, features=features, fingerprint=fingerprint, writer_batch_size=_WRITER_ROWS
         )
@@ -193,7 +192,7 @@ def as_table(
 
 
 def _choose(names: Sequence[str], hub: HubData) -> list[str]:
-    """The files of a folder that match the patterns, else those of the split, else all."""
+    """Choose the files of a folder that match the patterns, else those of the split, else all files."""
     if hub.files:
         return _matching(names, hub) or [n for n in names if any(Path(n).name == Path(p).name for p in hub.files)]
     starts = (f"{hub.split}-", f"{hub.split}.")
@@ -205,11 +204,11 @@ def _matching(names: Sequence[str], hub: HubData) -> list[str]:
 
 
 def _hub_files(hub: HubData, key: str) -> list[tuple[str, Open]]:
-    """The files of a data set with their openers, which fetch byte ranges of parquet and complete other files."""
+    """Return the files of a data set with functions that open them. Of parquet files, only byte ranges are fetched."""
     import huggingface_hub
 
     try:
-        # One request without retries, so that a machine without a network gets its error at once.
+        # One request without retries, so that a machine without a network fails at once.
         info = huggingface_hub.HfApi().dataset_info(hub.repo, revision=hub.revision, timeout=20)
         names = [file.rfilename for file in info.siblings or ()]
         chosen = _matching(names, hub) if hub.files else _split_files(hub)
@@ -259,7 +258,7 @@ def _unreachable(hub: HubData, key: str, error: Exception) -> HubError:
 
 def _check_type(row: str, column: str, value: Any, allowed: ColumnType) -> None:
     types = allowed if isinstance(allowed, tuple) else (allowed,)
-    # A bool is an int to Python.
+    # In Python, a bool is an int.
     if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
         names = " or ".join(one.__name__ for one in types)
         raise DataError(f"{row}: column {column} is {value!r:.60}: expected {names}, not {type(value).__name__}")

@@ -1,7 +1,7 @@
-"""Sealing of the texts of protected benchmarks (BrowseComp-Plus), so that no file has them in the clear.
+"""Seals the texts of protected benchmarks (BrowseComp-Plus), so that no file contains them in plain text.
 
-The authors ask that crawlers find no queries and answers. Sealing is obfuscation, not encryption: like the data set's
-own form, it is base64 of the text XORed with the SHA-256 of a fixed string, repeated.
+The authors ask that crawlers find no queries and answers. Sealing is obfuscation, not encryption. Like the data set's
+encoding, it is base64 of the text XORed with the SHA-256 of a fixed string, repeated.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ def seal(text: str) -> str:
 
 
 def unseal(text: str) -> str:
-    """The text of a sealed form; other texts are returned unchanged. Raises ValueError for an invalid sealed form."""
+    """Return the text of a sealed form; other texts are returned unchanged.
+
+    Raises ValueError for an invalid sealed form.
+    """
     if not text.startswith(PREFIX):
         return text
     return xor(base64.b64decode(text[len(PREFIX) :], validate=True), _KEY).decode("utf-8", "surrogatepass")

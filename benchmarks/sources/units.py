@@ -1,4 +1,4 @@
-"""Token counts of text units, which add up to the count of the text that is joined from them."""
+"""Counts the tokens of text units so that the counts add up to that of the joined text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rlm.models.tokens import count_tokens, encoder
 
 
 def token_costs(units: Sequence[str], encoding: str) -> NDArray[np.int64]:
-    """Tokens of each unit. Raises ValueError if their sum differs from the count of the joined text.
+    """Count the tokens of each unit. Raises ValueError if their sum differs from the count of the joined text.
 
     Encodings split a text into words before they merge bytes. If each unit begins with a space or follows a line end,
     no word spans two units and counts add up.

@@ -1,4 +1,4 @@
-"""Calibration error: the distance between stated confidence and the share of correct answers."""
+"""Calibration error: the distance between stated confidence and the fraction of correct answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ BIN_SAMPLES = 100
 def calibration_error(
     confidences: Sequence[float], correct: Sequence[bool | float], bin_samples: int = BIN_SAMPLES
 ) -> float | None:
-    """Root mean square calibration error, 0 to 1, over bins with equal numbers of samples; None for no samples.
+    """Compute the root mean square calibration error, 0 to 1, over bins of equal size; None for no samples.
 
     confidences: 0 to 1. Samples are sorted by confidence and split into bins of `bin_samples`. The remainder joins the
     last bin. Samples of equal confidence all count with their mean of `correct`, so the result does not depend on the

@@ -13,10 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 
-# Between-cluster variance cannot be estimated from fewer: with two clusters a t interval spans nearly everything.
+# Fewer clusters cannot give the between-cluster variance: with two clusters, a t interval spans nearly everything.
 MIN_CLUSTERS = 3
 
-# Pseudo-samples added at 0 and at 1 to graded scores.
+# The number of pseudo-samples added at 0 and at 1 to graded scores.
 UNSEEN = 0.25
 
 # With fewer binary scores the coverage of Wilson's interval can fall to 0.90, so the exact interval is used.
@@ -49,7 +49,7 @@ class Interval:
 def mean_interval(
     values: ArrayLike, clusters: ArrayLike | None = None, *, units: ArrayLike | None = None, level: float = 0.95
 ) -> Interval:
-    """Interval of the mean of scores in [0, 1]; NaN values are left out.
+    """Compute an interval of the mean of scores in [0, 1]. NaN values are omitted.
 
     Binary scores without clusters get the Wilson interval, or the exact interval if there are fewer than SMALL_N. All
     other scores get the Wilson interval at the effective sample size n* = m(1 - m) / se² · (z/t)². Here m is the mean;
@@ -84,7 +84,7 @@ def mean_interval(
     if not se > 1e-9:
         effective = float(n) if groups is None else max(float(count), math.sqrt(count * n) * narrowed)
     else:
-        # Clusters with equal means by chance must not give more information than independent scores.
+        # Clusters whose means are equal by chance must not give more information than independent scores.
         least_se, centre = (clustered_se(x, None), mean) if is_binary(x) else _with_unseen(x)
         effective = centre * (1 - centre) / max(se, least_se) ** 2 * narrowed
     if mean in (0.0, 1.0) and effective == count < SMALL_N:
@@ -97,14 +97,14 @@ def mean_interval(
 
 
 def _with_unseen(x: Floats) -> tuple[float, float]:
-    """Standard error and mean of graded scores with UNSEEN pseudo-samples at each end."""
+    """Return standard error and mean of graded scores with UNSEEN pseudo-samples at each end."""
     n, mean = len(x) + 2 * UNSEEN, float(x.mean())
     squares = float(np.sum((x - mean) ** 2)) + UNSEEN * (mean**2 + (1 - mean) ** 2)
     return math.sqrt(squares / n / len(x)), (float(x.sum()) + UNSEEN) / n
 
 
 def proportion_interval(successes: int, n: int, *, level: float = 0.95, method: str = "wilson") -> tuple[float, float]:
-    """Interval of a proportion: `wilson` (Wilson 1927) or `exact` (Clopper & Pearson 1934, never below its level).
+    """Compute an interval of a proportion: `wilson` (Wilson 1927) or `exact` (Clopper & Pearson 1934, conservative).
 
     n = 0 gives (nan, nan). Raises ValueError for impossible counts and for any other method.
     """
@@ -125,7 +125,7 @@ def proportion_interval(successes: int, n: int, *, level: float = 0.95, method: 
 
 
 def clustered_se(values: ArrayLike, clusters: ArrayLike | None = None) -> float:
-    """Standard error of the mean, clustered (CR1).
+    """Compute the clustered standard error (CR1) of the mean.
 
     se² = G/(G - 1) · Σ_g (Σ_{i in g} (x_i - m))² / n² (Liang & Zeger 1986; for evaluations, Miller 2024,
     arXiv:2411.00640). With one value per cluster this is s²/n. NaN with fewer than two clusters.
@@ -141,7 +141,7 @@ def clustered_se(values: ArrayLike, clusters: ArrayLike | None = None) -> float:
 
 
 def degrees_of_freedom(groups: ArrayLike | None, n: int) -> float:
-    """Degrees of freedom of a (clustered) standard error: (Σ n_g)² / Σ n_g² - 1, at least 1.
+    """Compute the degrees of freedom of a (clustered) standard error: (Σ n_g)² / Σ n_g² - 1, at least 1.
 
     G - 1 for clusters of equal size, less if a few large clusters dominate the mean.
     """
@@ -160,9 +160,9 @@ def cluster_ratio_bootstrap(
     draws: int = 9_999,
     seed: int = 0,
 ) -> tuple[float, float, float]:
-    """Ratio of two sums over the same samples with its percentile bootstrap interval; clusters are resampled as a unit.
+    """Compute the ratio of two sums over the same samples, with a percentile bootstrap interval over clusters.
 
-    Both have shape (n,). Samples in which either value is NaN are left out. 0 / 0 is NaN; x / 0 is infinite.
+    Both have shape (n,). Samples with a NaN in either are omitted. 0 / 0 is NaN; x / 0 is infinite.
     """
     top, bottom = np.asarray(numerator, dtype=float), np.asarray(denominator, dtype=float)
     kept = ~np.isnan(top) & ~np.isnan(bottom)
@@ -190,7 +190,7 @@ def cluster_ratio_bootstrap(
 def bootstrap_means(
     columns: ArrayLike, clusters: ArrayLike | None = None, *, draws: int = 4_000, seed: int = 0
 ) -> Floats:
-    """Draws of the means of several scores of the same samples, shape (draws, columns).
+    """Draw the means of several scores of the same samples; returns shape (draws, columns).
 
     The Bayesian bootstrap (Rubin 1981) weights clusters by Dirichlet(1, .., 1) instead of resampling them. Two
     pseudo-clusters of weight 1/2, one all 0 and one all 1, keep ten correct of ten from counting as certainty. For
@@ -220,7 +220,7 @@ def bootstrap_means(
 
 
 def difference_of_intervals(first: Interval, second: Interval) -> tuple[float, float]:
-    """Interval of first - second for independent estimates, from their own intervals (Newcombe 1998, method 10)."""
+    """Compute an interval of first - second from two independent intervals (Newcombe 1998, method 10)."""
     gap = first.estimate - second.estimate
     low = gap - math.hypot(first.estimate - first.low, second.high - second.estimate)
     high = gap + math.hypot(first.high - first.estimate, second.estimate - second.low)
@@ -230,7 +230,7 @@ def difference_of_intervals(first: Interval, second: Interval) -> tuple[float, f
 def clean(
     values: ArrayLike, clusters: ArrayLike | None, units: ArrayLike | None
 ) -> tuple[Floats, NDArray[np.intp] | None, str]:
-    """Values without NaN in a canonical order, the codes of their independent groups, and the scope of an interval."""
+    """Return values without NaN in a canonical order, the codes of their groups, and the scope of an interval."""
     x = np.asarray(values, dtype=float)
     if x.ndim != 1:
         raise ValueError(f"values have shape {x.shape}: expected one dimension")
@@ -243,13 +243,13 @@ def clean(
         groups, scope = smaller, "these windows"
     if groups is not None and len(x) and groups.max() + 1 == len(x):
         groups = None
-    # Sums of floats depend on their order in the last digit.
+    # The last digit of a sum of floats depends on the order.
     order = np.argsort(x) if groups is None else np.lexsort((x, groups))
     return x[order], None if groups is None else groups[order], scope
 
 
 def group_codes(labels: ArrayLike) -> NDArray[np.intp]:
-    """Labels as numbers from 0, in the order of the sorted labels."""
+    """Encode labels as numbers from 0, in the order of the sorted labels."""
     return np.unique(np.asarray(labels), return_inverse=True)[1]
 
 
@@ -264,8 +264,8 @@ def _check_unit_range(x: Floats) -> None:
 
 
 def wilson(proportion: float, n: float, level: float = 0.95) -> tuple[float, float]:
-    """Wilson interval of a proportion of n values; n may be fractional (an effective sample size)."""
-    # statsmodels and scipy accept integer counts only.
+    """Compute the Wilson interval of a proportion of n values; n may be fractional (an effective sample size)."""
+    # statsmodels and scipy accept only integer counts.
     z2 = z_quantile(level) ** 2
     centre = (proportion + z2 / (2 * n)) / (1 + z2 / n)
     half = math.sqrt(z2 * max(proportion * (1 - proportion), 0.0) / n + z2**2 / (4 * n**2)) / (1 + z2 / n)
@@ -273,14 +273,14 @@ def wilson(proportion: float, n: float, level: float = 0.95) -> tuple[float, flo
 
 
 def z_quantile(level: float) -> float:
-    """Two-sided quantile of the normal distribution: 1.96 for 0.95."""
+    """Return the two-sided quantile of the normal distribution: 1.96 for 0.95."""
     from scipy.special import ndtri
 
     return float(ndtri((1 + level) / 2))
 
 
 def t_quantile(level: float, freedom: float) -> float:
-    """Two-sided quantile of Student's t distribution; fewer than 1 degree of freedom counts as 1."""
+    """Return the two-sided quantile of Student's t distribution; fewer than 1 degree of freedom counts as 1."""
     from scipy.special import stdtrit
 
     return float(stdtrit(max(freedom, 1.0), (1 + level) / 2))
@@ -293,7 +293,7 @@ def _chunks(draws: int, width: int) -> list[int]:
 
 
 def t_test_p(gap: float, se: float, freedom: float) -> float:
-    """Two-sided p value of Student's t test; NaN without a positive standard error."""
+    """Return the two-sided p value of Student's t test; NaN without a positive standard error."""
     from scipy.special import stdtr
 
     return float(2 * stdtr(freedom, -abs(gap) / se)) if se > 0 else math.nan

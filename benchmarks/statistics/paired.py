@@ -22,14 +22,14 @@ from benchmarks.statistics.intervals import (
 from benchmarks.statistics.power import POWER, detectable_difference
 from benchmarks.statistics.sign_flip import sign_flip_p
 
-# Smaller differences, as between two answers that are both far off, count as none.
+# Smaller differences, such as between two answers that are both far off, count as zero.
 NO_DIFFERENCE = 5e-4
 ALL_EQUAL = "all equal"
 
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """Mean of first - second over n pairs with its interval.
+    """The mean of first - second over n pairs, with its interval.
 
     p: two-sided p value of the hypothesis of no difference. test: name of the test. centre, se, freedom: the interval
     is centre ± t · se; freedom is infinite for z. scope: as in Interval.
@@ -48,17 +48,17 @@ class PairedDifference:
     scope: str
 
     def detectable(self, *, alpha: float = 0.05, power: float = POWER) -> float:
-        """The smallest true difference that this comparison finds with this power."""
+        """Return the smallest true difference that this comparison finds with this power."""
         return detectable_difference(self.se, self.freedom, alpha=alpha, power=power)
 
     def lower(self, alpha: float) -> float:
-        """One-sided lower limit of the difference at confidence 1 - alpha."""
+        """Return the one-sided lower limit of the difference at confidence 1 - alpha."""
         if self.test == ALL_EQUAL:
             return self.difference - missed_share(self.clusters, alpha) * (1 + self.difference)
         return max(-1.0, min(self.difference, self.centre - t_quantile(1 - 2 * alpha, self.freedom) * self.se))
 
     def upper(self, alpha: float) -> float:
-        """One-sided upper limit of the difference at confidence 1 - alpha."""
+        """Return the one-sided upper limit of the difference at confidence 1 - alpha."""
         if self.test == ALL_EQUAL:
             return self.difference + missed_share(self.clusters, alpha) * (1 - self.difference)
         return min(1.0, max(self.difference, self.centre + t_quantile(1 - 2 * alpha, self.freedom) * self.se))
@@ -71,7 +71,7 @@ def paired_difference(
     *,
     level: float = 0.95,
 ) -> PairedDifference:
-    """Compare scores in [0, 1] of the same samples in the same order; pairs with a NaN are left out.
+    """Compare scores in [0, 1] of the same samples in the same order; pairs with a NaN are omitted.
 
     Binary scores without clusters get the exact McNemar test and the interval of Bonett & Price (2012, J. Educ. Behav.
     Stat. 37:479): d' ± z √((p12 + p21 - d'²) / (n + 2)), with one pair added to each discordant cell. Other scores
@@ -101,7 +101,7 @@ def paired_difference(
         return _all_equal(gap, n, count, level, scope)
     kept = ~np.isnan(a - b)
     if groups is not None:
-        # Clusters with equal means by chance must not give less variance than independent samples.
+        # Clusters whose means are equal by chance must not give less variance than independent samples.
         centre, se = float(d.mean()), max(clustered_se(d, groups), clustered_se(d, None))
         freedom, test = degrees_of_freedom(groups, n), "clustered t"
         p = t_test_p(gap, se, freedom)
@@ -117,7 +117,7 @@ def paired_difference(
 
 
 def mcnemar_exact(first_only: int, second_only: int) -> float:
-    """Two-sided p value of McNemar's exact test: samples solved by one method alone are equally likely for both."""
+    """Return the two-sided p value of McNemar's exact test over samples that only one of two methods solves."""
     # scipy.stats takes longer to import than a report takes to compute.
     from scipy.special import bdtr
 
@@ -125,7 +125,10 @@ def mcnemar_exact(first_only: int, second_only: int) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p values corrected for multiple comparisons (Holm 1979), in the order given. NaN stays NaN and is not counted."""
+    """Correct p values for multiple comparisons (Holm 1979), in the given order.
+
+    A NaN remains NaN and is not counted.
+    """
     p = np.asarray(p_values, dtype=float)
     tested = ~np.isnan(p)
     if tested.sum() < 2:
@@ -140,7 +143,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def missed_share(n: int, alpha: float) -> float:
-    """Upper limit, at confidence 1 - alpha, of the share of a population that none of n samples belongs to."""
+    """Return the upper limit, at confidence 1 - alpha, of the part of a population that n samples may have missed."""
     return 1 - alpha ** (1 / n)
 
 

@@ -9,7 +9,7 @@ POWER = 0.8
 
 
 def detectable_difference(se: float, freedom: float, *, alpha: float = ALPHA, power: float = POWER) -> float:
-    """The smallest true difference that a two-sided t test finds with this power.
+    """Return the smallest true difference that a two-sided t test finds with this power.
 
     δ = (t_{1-α/2} + t_{power}) · se, both at `freedom` degrees of freedom (Bloom 1995, Evaluation Review 19:547).
     NaN if se is not positive or freedom is below 1.
@@ -22,7 +22,7 @@ def detectable_difference(se: float, freedom: float, *, alpha: float = ALPHA, po
 
 
 def samples_to_detect(difference: float, sd: float, *, alpha: float = ALPHA, power: float = POWER) -> int | None:
-    """Number of pairs that a two-sided paired t test needs to find a true mean difference; None for a difference of 0.
+    """Return the pairs that a two-sided paired t test needs to find a true mean difference; None for 0.
 
     sd: standard deviation of the differences. For clustered samples pass the standard deviation of cluster means; the
     result is then a number of clusters. statsmodels solves for it with the noncentral t distribution.
@@ -40,7 +40,7 @@ def samples_to_detect(difference: float, sd: float, *, alpha: float = ALPHA, pow
 
 
 def samples_for_width(half_width: float, n: int, target: float) -> int | None:
-    """Number of samples that narrows an interval from `half_width` at n samples to `target`: widths shrink as 1/√n."""
+    """Return the samples that narrow an interval from `half_width` at n samples to `target`; widths shrink as 1/√n."""
     if not target > 0 or not half_width > 0:
         return None
     return math.ceil(n * (half_width / target) ** 2 - 1e-6)

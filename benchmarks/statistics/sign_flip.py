@@ -1,4 +1,4 @@
-"""The sign-flip test of paired differences: the p value without random draws."""
+"""The sign-flip test of paired differences, with a p value that needs no random draws."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from numpy.typing import ArrayLike, NDArray
 
 from benchmarks.statistics.intervals import Floats, clustered_se, t_test_p
 
-# Up to this many pairs every change of signs is counted, in two halves of 2^20 sums.
+# With up to this many pairs, every change of signs is counted, in two halves of 2^20 sums.
 MAX_COUNTED = 40
-# Differences without a common step are rounded to their sum divided by this.
+# Differences without a common step are rounded to a grid of their sum divided by this.
 CELLS = 2**18
-# Most additions of one convolution; beyond it the t test, which then agrees to the digits that are shown, is used.
+# The maximum number of additions in one convolution. Beyond it the t test is used, which then gives the same digits.
 MAX_ADDITIONS = 4 * 10**8
 _LARGEST_DENOMINATOR = 4096
 _SAME = 1e-9
 
 
 def sign_flip_p(differences: ArrayLike) -> float:
-    """Two-sided p value of the hypothesis of no difference: the share of sign changes with a sum at least as large.
+    """Return the two-sided p value: the fraction of sign changes with a sum at least as large.
 
-    Valid for samples whose two scores could as well have been exchanged, whatever their distribution (Fisher 1935).
-    Nothing is drawn at random, and the order of the differences does not matter. The value is exact for differences
-    that are multiples of a common step, as those of graded answers or of means of epochs are, and for up to MAX_COUNTED
-    unequal pairs. Other differences are rounded to a grid of CELLS steps, which changes p by less than a million random
-    draws would.
+    The hypothesis is that there is no difference. Valid for samples whose two scores are exchangeable, with any
+    distribution (Fisher 1935). Nothing is drawn at random, and the order of the differences does not matter. The value
+    is exact for differences that are multiples of a common step, as those of graded answers or of means of epochs are,
+    and for up to MAX_COUNTED unequal pairs. Other differences are rounded to a grid of CELLS steps, which changes p by
+    less than a million random draws would.
     """
     d = np.asarray(differences, dtype=float)
     d = d[np.abs(d) > 1e-12]
@@ -48,7 +48,7 @@ def sign_flip_p(differences: ArrayLike) -> float:
 
 
 def _in_steps(sizes: Floats) -> tuple[NDArray[np.int64], int] | None:
-    """The sizes as multiples of a common step, and how many steps make 1; None where there is no such step."""
+    """Return the sizes as multiples of a common step, and the number of steps in 1; None if there is no such step."""
     fractions = [Fraction(float(size)).limit_denominator(_LARGEST_DENOMINATOR) for size in np.unique(sizes)]
     share = math.lcm(*(fraction.denominator for fraction in fractions))
     if share > MAX_ADDITIONS / (len(sizes) * float(sizes.sum())):
@@ -59,7 +59,7 @@ def _in_steps(sizes: Floats) -> tuple[NDArray[np.int64], int] | None:
 
 
 def _convolved(sizes: NDArray[np.int64], observed: int) -> float:
-    """P(|sum of the sizes with random signs| >= observed), by convolution over the sum of those with a plus."""
+    """Return P(|sum of the sizes with random signs| >= observed), by convolution over the sum of the positive ones."""
     total = int(sizes.sum())
     chances = np.zeros(total + 1)
     chances[0], reached = 1.0, 0
@@ -67,13 +67,13 @@ def _convolved(sizes: NDArray[np.int64], observed: int) -> float:
         chances[size : reached + size + 1] += chances[: reached + 1].copy()
         chances *= 0.5
         reached += size
-    # With the sum p of those with a plus, the signed sum is 2 p - total.
+    # If p is the sum of the positive ones, the signed sum is 2 p - total.
     least = -((-observed - total) // 2)
     return min(1.0, 2.0 * float(chances[least:].sum())) if observed > 0 else 1.0
 
 
 def _counted(sizes: Floats, observed: float) -> float:
-    """The same for any sizes: each sum of one half of them is matched with the sorted sums of the other half."""
+    """Return the same for any sizes: each sum of one half of them is matched with the sorted sums of the other half."""
     first, second = _signed_sums(sizes[::2]), np.sort(_signed_sums(sizes[1::2]))
     least = observed - _SAME
     if least <= 0:

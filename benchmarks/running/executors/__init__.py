@@ -4,7 +4,7 @@ from benchmarks.running.executors.loop import Stop
 
 
 class ExecutorError(Exception):
-    """No further sample can be run; the message is one line."""
+    """No further sample can be run. The message is one line."""
 
 
 __all__ = ["ExecutorError", "Stop"]

@@ -1,4 +1,4 @@
-"""LocalExecutor: samples as asyncio tasks of this process."""
+"""LocalExecutor: runs samples as asyncio tasks of this process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""RayExecutor: samples spread over a Ray cluster. Each worker is an actor with its own models and REPLs."""
+"""RayExecutor: distributes samples over a Ray cluster. Each worker is an actor with its own models and REPLs."""
 
 from __future__ import annotations
 
@@ -29,10 +29,11 @@ if TYPE_CHECKING:
 class RayExecutor:
     """Runs samples on `workers` actors. A worker that is lost is replaced, and its samples run again.
 
-    address: address of a running cluster; null starts one on this machine. cpus: CPUs that an actor requests from Ray.
-    store_dir: folder for the recorded responses of each worker; null is the run folder, which all nodes must then
-    share. max_losses: how often a sample may lose its worker. The max_concurrency of an endpoint is divided among the
-    workers; the limits of the budget are kept by a ledger that all workers charge. Raises ConfigError without Ray.
+    address: the address of a running cluster; null starts one on this machine. cpus: the number of CPUs that an actor
+    requests from Ray. store_dir: the folder for the recorded responses of each worker; null is the run folder, which
+    all nodes must then share. max_losses: the number of times that a sample may lose its worker. The max_concurrency of
+    an endpoint is divided among the workers; all workers charge one ledger, which enforces the limits of the budget.
+    Raises ConfigError without Ray.
     """
 
     def __init__(
@@ -81,11 +82,11 @@ class RayExecutor:
 
 
 class _Waiting:
-    """Keys that have not run, in the order of the plan.
+    """The keys that have not run, in the order of the plan.
 
-    All methods of a sample run on one worker: its context is built there once, and calls that two methods share are
-    made once, since each worker has its own store. `file` records the workers, so that a resumed run finds the
-    responses that it has paid for.
+    All methods of a sample run on one worker, so its context is built once, and calls that two methods share are made
+    once, because each worker has its own store. `file` records the workers, so that a resumed run finds the responses
+    that it has paid for.
     """
 
     def __init__(self, keys: Sequence[Key], file: Path, places: int) -> None:
@@ -99,7 +100,7 @@ class _Waiting:
                     self._places[tuple(sample)] = place
 
     def next_for(self, place: int) -> Key | None:
-        """The first key whose sample belongs to this worker or to none yet."""
+        """Take the first key whose sample belongs to this worker, or to no worker yet."""
         for key in self._keys:
             sample = key[0], key[2], key[3]
             if sample not in self._places:
@@ -120,7 +121,7 @@ class _Pool:
         self._config = _share(harness.config, executor._workers)
         self._stores = Path(executor._store_dir or harness.store.parent).absolute()
         self._ledger = ledger
-        # Stores that no worker writes to: those of sessions with more workers or without Ray.
+        # Stores to which no worker writes: those of sessions with more workers or without Ray.
         others = {harness.store.absolute(), *self._stores.glob("calls-worker*.sqlite")}
         others -= {self._store(place) for place in range(executor._workers)}
         self._read_also = sorted(str(path) for path in others if path.exists())
@@ -146,7 +147,7 @@ class _Pool:
         return None
 
     async def replace(self, place: int) -> None:
-        """Replace a lost actor, unless the loss of another of its samples has done so already."""
+        """Replace a lost actor, unless the loss of another of its samples has already done so."""
         try:
             await self._actors[place].alive.remote()
         except Exception as error:
@@ -203,7 +204,7 @@ class Ledger:
 
 
 class SharedBudget(Budget):
-    """A budget whose totals are those of the ledger. They lag behind the calls of other workers by one message."""
+    """A budget with the totals of the ledger, which lag behind the calls of other workers by one message."""
 
     def __init__(self, budget: Budget, ledger: Any) -> None:
         super().__init__(budget.max_cost_usd, budget.max_tokens)
@@ -218,7 +219,7 @@ class SharedBudget(Budget):
             task.add_done_callback(self._messages.discard)
 
     async def refresh(self, usd: float = 0.0, tokens: int = 0) -> None:
-        """Charge the ledger and take over its totals."""
+        """Charge the ledger and copy its totals."""
         if self._is_limited:
             all_usd, all_tokens = await self._ledger.charge.remote(usd, tokens)
             self.cost = Cost(max(all_usd, self.cost.usd), self.cost.uncached_usd, self.cost.state)
@@ -244,6 +245,6 @@ def _keys(config: RunConfig) -> dict[str, str]:
 
 
 def _share(config: RunConfig, workers: int) -> RunConfig:
-    """The configuration of one worker, with its share of the endpoints' concurrency."""
+    """Return the configuration of one worker, with its share of the endpoints' concurrency."""
     judge = config.judge and replace(config.judge, models=config.judge.models.shared(workers))
     return replace(config, model=config.model.shared(workers), judge=judge)

@@ -243,4 +243,4 @@ def test_a_target_that_data_has_hidden_is_the_samples_own(targets, capsys, tmp_p
 def test_a_target_that_is_no_json_is_one_line(capsys, monkeypatch):
     monkeypatch.setattr("benchmarks.suites.sniah.SNIAH.target_bytes", lambda self, target: b"nothing like it")
     assert main(["data", "sniah", "--targets", *SNIAH_WORDS]) == 2
-    assert capsys.readouterr().err.startswith("rlm-eval: benchmark.sniah: target_bytes gives no JSON: ")
+    assert capsys.readouterr().err.startswith("rlm-eval: benchmark.sniah: target_bytes() returned invalid JSON: ")

@@ -95,5 +95,5 @@ def test_samples_that_outlast_the_grace_period_are_cancelled_and_those_that_fini
     wait_for(process, lambda: fake.asked().total() == 6)
     interrupt(process)
     line = wait_until_told(process)
-    assert line.startswith("stopping: waiting for 2 samples with 2 model calls under way, for at most 0.5 s")
+    assert line.startswith("stopping: waiting for 2 samples with 2 model calls in flight, for at most 0.5 s")
     assert check_folder(in_folder, process) == 4

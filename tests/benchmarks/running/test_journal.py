@@ -64,10 +64,10 @@ ROW = b'"benchmark":"b","method":"m","sample_id":"s0","epoch":0'
     ("line", "reason"),
     [
         (b"\x00\xff", "codec can't decode"),
-        (b"[]", "the line is no object with a row"),
-        (b"null", "the line is no object with a row"),
+        (b"[]", "the line is not an object with a row"),
+        (b"null", "the line is not an object with a row"),
         (b"", "Expecting value"),
-        (b'{"row": 1}', "the line is no object with a row"),
+        (b'{"row": 1}', "the line is not an object with a row"),
         (b'{"row": {}}', "column benchmark is missing"),
         (b'{"row": {' + ROW + b"}}", "column score is missing"),
         (b'{"row": {' + ROW + b',"score":[1]}}', "column score is [1]: expected a number"),

@@ -67,7 +67,7 @@ def test_a_run_with_a_session_is_refused_on_macos_confined_or_not(on, repl, tmp_
     done = on("darwin", "arm64", "run", *SMALL, "method=[base,rlm]", f"repl={repl}")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1
-    assert "method.rlm runs code that a model writes, and sessions need Linux, this is darwin" in done.stderr
+    assert "method.rlm runs model-written code, and sessions need Linux, this is darwin" in done.stderr
     assert not (tmp_path / "results").exists()
 
 
