@@ -1,4 +1,4 @@
-"""`rlm-eval compare`: a paired comparison of two runs, as a gate for CI."""
+"""`rlm-eval compare`: a paired comparison of two runs, as a check for CI."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def main(argv: Sequence[str]) -> int:
         action="append",
         default=[],
         metavar="WHAT",
-        help="compare in spite of a difference: data, missing (also unfinished runs), caps or scorer; repeatable",
+        help="compare despite a difference: data, missing (also unfinished runs), caps or scorer; repeatable",
     )
     words = parser.parse_args(argv)
 
@@ -72,7 +72,7 @@ def _print(text: str) -> None:
     try:
         print(text, end="", flush=True)
     except BrokenPipeError:
-        # The reader has closed the pipe; the exit code still counts.
+        # The reader has closed the pipe, but the exit code still counts.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

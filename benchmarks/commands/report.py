@@ -1,4 +1,4 @@
-"""`rlm-eval report`: rebuild every table and figure of finished or unfinished runs, offline."""
+"""`rlm-eval report`: rebuilds every table and figure of finished or unfinished runs, offline."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("runs", nargs="+", type=Path, metavar="PATH", help="run folders; several are reported together")
     parser.add_argument("--out", type=Path, help="folder of the report (default: report/ in the first run folder)")
-    parser.add_argument("--baseline", help="method that the others are compared with")
+    parser.add_argument("--baseline", help="method with which the others are compared")
     parser.add_argument(
         "--reveal", action="append", default=[], metavar="BENCHMARK", help="show the texts of a protected benchmark"
     )

@@ -1,4 +1,4 @@
-"""`rlm-eval rescore`: score a run again, with today's scorer or another judge, without calling the method's models."""
+"""`rlm-eval rescore`: scores a run again, with the current scorer or another judge, without calling its models."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def main(argv: Sequence[str]) -> int:
     """Append the new scores to the journal and write the tables again. Raises ConfigError."""
     parser = Parser(
         prog="rlm-eval rescore",
-        description="Score a run again from its stored answers. The journal keeps the old scores; the newest count.",
+        description="Score a run again from its stored answers. The journal keeps old scores; the newest count.",
     )
     parser.add_argument("run", type=Path, metavar="PATH", help="run folder")
     parser.add_argument(

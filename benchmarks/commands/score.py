@@ -1,4 +1,4 @@
-"""`rlm-eval score`: score predictions that were made elsewhere."""
+"""`rlm-eval score`: scores predictions that were made elsewhere."""
 
 from __future__ import annotations
 
@@ -85,10 +85,10 @@ class _Scoring:
     async def rows(
         self, rows: Iterator[tuple[str, Mapping[str, Any]]]
     ) -> AsyncIterator[tuple[str, dict[str, Any] | Exception]]:
-        """Each row's place with its score, or with the error of its judge or scorer.
+        """Yield each row's place with its score, or with the error of its judge or scorer.
 
-        After an error that every later row would meet, such as a spent budget, rows under way are finished and no other
-        is begun. Raises ConfigError for an invalid row, after the results of the rows before it.
+        After an error that would affect every later row, such as a spent budget, rows in progress are finished and no
+        other row is started. Raises ConfigError for an invalid row, after the results of the rows before it.
         """
         window: deque[tuple[str, asyncio.Task[dict[str, Any]]]] = deque()
         invalid: ConfigError | None = None
@@ -143,7 +143,7 @@ def _target(benchmark: Benchmark, infos: Mapping[str, Any], row: Mapping[str, An
         raise ConfigError(f"{where} has no key prediction")
     sample_id = row.get("sample_id")
     known = sample_id is not None and str(sample_id) in infos
-    # What `rlm-eval data --targets` shows in place of a protected target is none.
+    # The placeholder that `rlm-eval data --targets` shows for a protected target is not a target.
     carries_target = row.get("target", HIDDEN) != HIDDEN
     if not carries_target and sample_id is None:
         raise ConfigError(f"{where} has neither sample_id nor target")
@@ -151,7 +151,7 @@ def _target(benchmark: Benchmark, infos: Mapping[str, Any], row: Mapping[str, An
         raise ConfigError(f"{where}: the configured source has no sample {sample_id!r}; see `rlm-eval data`")
     if known:
         target = benchmark.sample(str(sample_id)).target
-        # Rows of `rlm-eval data --targets` with predictions added carry what the sample has anyway.
+        # Rows of `rlm-eval data --targets` with added predictions repeat data of the sample.
         if not carries_target or row["target"] == target_json(benchmark, target):
             return target
     try:
@@ -159,12 +159,12 @@ def _target(benchmark: Benchmark, infos: Mapping[str, Any], row: Mapping[str, An
     except ValueError as error:
         raise ConfigError(f"{where}: {error}") from error
     except Exception as error:
-        # The benchmark can be a plug-in, which raises anything.
+        # The benchmark can be a plug-in, which may raise any exception.
         raise ConfigError(f"{where}: benchmark.{benchmark.name}: target_of() raised {one_line(error)}") from error
 
 
 def read_rows(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The objects of a JSON-lines file, gzipped or not, each with where it stands.
+    """Read the objects of a JSON-lines file, gzipped or not, each with its place in the file.
 
     NaN and infinite numbers, which JSON does not have, are read as null. Raises ConfigError.
     """

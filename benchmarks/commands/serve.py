@@ -1,4 +1,4 @@
-"""`rlm-eval serve`: the selected methods as an OpenAI-compatible endpoint."""
+"""`rlm-eval serve`: serves the selected methods as an OpenAI-compatible endpoint."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def main(argv: Sequence[str]) -> int:
     parser = Parser(
         prog="rlm-eval serve",
         description="Serve methods as an OpenAI-compatible endpoint, each as METHOD/MODEL, such as rlm/gpt-5. "
-        "Keys: server.host, server.port (0 takes a free one), server.api_key_env; docs/server.md says more.",
+        "Keys: server.host, server.port (0 takes a free one), server.api_key_env; see docs/server.md.",
     )
     parser.add_argument("overrides", nargs="*", help="configuration, as for `rlm-eval run`")
     words = parser.parse_intermixed_args(argv)
@@ -31,14 +31,14 @@ def main(argv: Sequence[str]) -> int:
     config = compose([*([] if chosen else ["method=[rlm]"]), "cache.mode=off", *words.overrides])
     key = api_key(config.server)
     bound = bind(config.server)
-    # The server raises a signal again once it has ended: a supervisor's ends us as Ctrl-C does, with all that is ours.
+    # The server raises a signal again after it has ended. A supervisor's TERM then ends this process like Ctrl-C.
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     with bound:
         return asyncio.run(_serve(config, bound, key))
 
 
 def api_key(settings: ServerSettings) -> str | None:
-    """The key that clients must carry; None on loopback where none is configured. Raises ConfigError."""
+    """Return the key that clients must send; None on loopback if none is configured. Raises ConfigError."""
     from rlm.server.app import is_loopback
 
     variable = settings.api_key_env
@@ -53,7 +53,7 @@ def api_key(settings: ServerSettings) -> str | None:
 
 
 def bind(settings: ServerSettings) -> socket.socket:
-    """A listening socket. Raises ConfigError where the port is taken or not allowed."""
+    """Open a listening socket. Raises ConfigError if the port is taken or not allowed."""
     host, port = settings.host, settings.port
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET

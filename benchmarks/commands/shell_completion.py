@@ -1,18 +1,18 @@
-"""Completion in the shell: names of commands from here, keys and choices of a configuration from Hydra."""
+"""Shell completion: command names come from this module, keys and choices of a configuration from Hydra."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 
-# Commands whose words are configuration.
+# The commands whose arguments are configuration.
 _CONFIGURED = ("run", "estimate", "data", "serve", "ask")
 
 
 def main(argv: Sequence[str], commands: Sequence[str]) -> int:
-    """What Hydra does for `-sc install=SHELL` and `-sc query=SHELL`; the line so far is in COMP_LINE.
+    """Do what Hydra does for `-sc install=SHELL` and `-sc query=SHELL`; COMP_LINE holds the current line.
 
-    The script that Hydra installs asks the program without its command, so that the command is taken off the line here.
+    Hydra's shell script calls the program without its command, so the command is removed from the line here.
     """
     if any(word.startswith("query=") for word in argv):
         program, _, rest = os.environ.get("COMP_LINE", "").lstrip().partition(" ")

@@ -1,4 +1,4 @@
-"""`rlm-eval view`: open a run in the browser, from a server on loopback."""
+"""`rlm-eval view`: opens a run in the browser, from a server on loopback."""
 
 from __future__ import annotations
 
@@ -38,5 +38,5 @@ def _open(address: str) -> None:
 
 
 def _has_desktop() -> bool:
-    # Elsewhere the standard library would take a browser for the terminal, which takes the terminal over.
+    # Without a display, the standard library would start a browser that takes over the terminal.
     return sys.platform == "darwin" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -1,4 +1,4 @@
-"""Reports of runs: a table in the terminal, and report.md, table.csv, table.tex, figures and a page in a folder."""
+"""Reports of runs: a table in the terminal, and a folder with report.md, table.csv, table.tex, figures and a page."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class ReportFiles:
-    """The files of a report; iteration gives those that a reader opens first. table: the text for the terminal."""
+    """The files of a report. Iteration yields those that a reader opens first. table: the text for the terminal."""
 
     markdown: Path
     csv: Path
@@ -34,7 +34,7 @@ def write_report(
     """Write the report of one or several runs, finished or not, into the folder `out`, without network access.
 
     Writes report.html, report.md, table.csv and table.tex (the scores), tables/*.csv (every table) and figures/*.
-    baseline: the method that others are compared with; by default the choice of the first run, else its first method.
+    baseline: the method with which others are compared; by default that of the first run, else its first method.
     reveal: protected benchmarks whose texts the page shows.
     Raises ConfigError for a folder that is not a run and for a baseline without samples.
     """

@@ -1,4 +1,4 @@
-"""The head of a report: facts about the runs, warnings, and a note for each table."""
+"""The head of a report: facts about the runs and warnings; and a note for each table."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ NOTES = {
 
 
 def about(runs: Runs) -> str:
-    """Markdown with the warnings and facts of each run."""
+    """Return Markdown with the warnings and facts of each run."""
     return "\n".join(_one_run(run) for run in runs.runs)
 
 
 def warnings_of(run: Run) -> list[str]:
-    """Warnings on a run: unfinished, repeated rows, a changed checkout, an unconfined REPL, mixed endpoints."""
+    """Return warnings on a run: unfinished, repeated rows, a changed checkout, an unconfined REPL, mixed endpoints."""
     manifest, config = run.manifest, run.manifest.get("config") or {}
     found = []
     if run.missing:
@@ -71,7 +71,7 @@ def warnings_of(run: Run) -> list[str]:
 
 
 def facts_of(run: Run) -> dict[str, str]:
-    """Facts from the manifest of a run, by name."""
+    """Return facts from the manifest of a run, by name."""
     manifest = run.manifest
     judge = manifest.get("judge") or {}
     facts: dict[str, Any] = {

@@ -90,14 +90,14 @@ def compare(
     strict: bool = False,
     allow: frozenset[str] = frozenset(),
 ) -> RunComparison:
-    """Compare each benchmark and method that both runs have, or the only method of each.
+    """Compare each benchmark and method that both runs have, or, if each run has one method, these two.
 
     With max_drop (0 to 1), a method fails if its score dropped by more. With `strict` as well, a method fails unless a
     one-sided test at `alpha` shows that it is not worse by max_drop (non-inferiority): a run that is worse by max_drop
     passes with a probability of at most alpha. Runs with the same answers pass.
     Without max_drop, a method fails if a one-sided test at `alpha` shows a drop, corrected for the number of methods
     and benchmarks (Holm).
-    max_cost_rise (0.2 is 20%): a method fails if its mean cost rose by more, unless the rise may be chance.
+    max_cost_rise (0.2 is 20%): a method fails if its mean cost rose by more, unless chance can explain the rise.
 
     Raises NotComparable for runs with different data, output caps or scorers and for unfinished runs, unless `allow`
     names the difference, and for runs in which too many samples failed; ConfigError for a folder that is not a run and
@@ -130,12 +130,12 @@ def compare(
 
 
 def _rows(runs: Runs) -> pd.DataFrame:
-    """Rows of methods with the columns that a comparison reads; columns that an older table lacks are empty."""
+    """Return rows of methods with the columns that a comparison reads; columns missing in an older table are empty."""
     return without_reference(runs.samples).reindex(columns=[*COMPARED_COLUMNS, "failed", "prompt_cut"])
 
 
 def what_changed(base: Run, new: Run) -> list[str]:
-    """Lines `key: before -> after` for configuration, commit, packages, prompts, data and judge."""
+    """Return lines `key: before -> after` for configuration, commit, packages, prompts, data and judge."""
     from benchmarks.config.identity import differences
 
     before, after = base.manifest, new.manifest
@@ -145,14 +145,14 @@ def what_changed(base: Run, new: Run) -> list[str]:
         lines += [
             f"{name}.{key}: {old.get(key, '(absent)')} -> {young.get(key, '(absent)')}"
             for key in sorted(old.keys() | young.keys())
-            # The configuration has the class of a method, and its module may have moved.
+            # The configuration already has the class of a method, whose module may have moved.
             if old.get(key) != young.get(key) and not key.endswith(".class")
         ]
     return lines
 
 
 def _facts(about: Any, prefix: str = "") -> dict[str, str]:
-    """A part of a manifest as flat keys, without lists, whose hashes are keys of their own."""
+    """Flatten a part of a manifest into keys. Lists are omitted, because the manifest also has their hashes."""
     facts: dict[str, str] = {}
     for key, value in (about or {}).items():
         if isinstance(value, Mapping):
@@ -179,7 +179,7 @@ def _check(rule: Rule, allow: frozenset[str]) -> None:
 def _matched(
     old: pd.DataFrame, young: pd.DataFrame, notes: list[str]
 ) -> dict[tuple[str, str], tuple[pd.DataFrame, pd.DataFrame]]:
-    """Rows of both runs for each (benchmark, method); notes name those that only one run has."""
+    """Return rows of both runs for each (benchmark, method). Notes name those that only one run has."""
     before, after = methods_in_order(old), methods_in_order(young)
     pairs = [(method, method) for method in before if method in after]
     if not pairs and len(before) == len(after) == 1:
@@ -195,9 +195,7 @@ def _matched(
                 f"{', '.join(right) or '(none)'} in the second"
             )
         matched = {name for pair in pairs for name in pair} if what == "method" else set(benchmarks)
-        notes += [
-            f"{what} {name} is in one run only and is left out" for name in [*left, *right] if name not in matched
-        ]
+        notes += [f"{what} {name} is only in one run and is omitted" for name in [*left, *right] if name not in matched]
     found = {}
     for benchmark in benchmarks:
         for first, second in pairs:
@@ -280,7 +278,7 @@ def _compared(benchmark: str, method: str, both: pd.DataFrame, rule: Rule) -> Ar
     unknown = int((both["cost_state_old"].eq("unknown") | both["cost_state_new"].eq("unknown")).sum())
     if rule.max_cost_rise is not None and unknown:
         raise NotComparable(f"not comparable: {benchmark}, {method}: the cost of {unknown} samples is unknown")
-    # One or two clusters would not vary when resampled.
+    # One or two clusters would give too little variation when resampled.
     clusters = samples["cluster"] if samples["cluster"].nunique() >= MIN_CLUSTERS else None
     level = 1 - 2 * rule.alpha
     ratio, low, high = cluster_ratio_bootstrap(samples["cost_new"], samples["cost_old"], clusters, level=level)
@@ -300,10 +298,10 @@ def _drop_failure(found: PairedDifference, rule: Rule, drop_limit: float, identi
     if rule.max_drop is None:
         return "", None
     allowed, drop = f"{100 * rule.max_drop:.1f} points", -found.difference
-    # Means of epochs differ from the allowed drop in the last digit.
+    # Because of rounding, means of epochs can differ from the allowed drop in the last digit.
     if drop > rule.max_drop + 1e-9:
         certain = "shown" if found.upper(rule.alpha) < -rule.max_drop else "within the sampling error"
-        return f"worse by {100 * drop:.1f} points, allowed are {allowed} ({certain})", None
+        return f"worse by {100 * drop:.1f} points: expected at most {allowed} ({certain})", None
     if not rule.strict or drop_limit > -rule.max_drop or (identical and rule.max_drop == 0):
         return "", None
     from scipy.special import ndtri
@@ -319,11 +317,11 @@ def _cost_failure(ratio: float, low: float, max_rise: float | None) -> str:
     if max_rise is None or not (ratio > 1 + max_rise and low > 1):
         return ""
     rose = f"rose by {100 * (ratio - 1):.0f}%" if math.isfinite(ratio) else "rose from nothing"
-    return f"mean cost {rose}, allowed are {100 * max_rise:.0f}%"
+    return f"mean cost {rose}: expected at most {100 * max_rise:.0f}%"
 
 
 def _worse(arms: list[ArmComparison], alpha: float) -> list[ArmComparison]:
-    """The arms with a failure for those that are shown to be worse, corrected for their number."""
+    """Return the arms, with a failure for those that are shown to be worse, corrected for their number."""
     adjusted = holm([arm.p for arm in arms])
     return [
         replace(arm, score_failure=f"worse by {-100 * arm.score.difference:.1f} points (p = {p:.3g}, one-sided)")
@@ -334,14 +332,14 @@ def _worse(arms: list[ArmComparison], alpha: float) -> list[ArmComparison]:
 
 
 def _one_sided(found: PairedDifference) -> float:
-    """One-sided p value of the hypothesis of no drop, from the two-sided value of a symmetric test."""
+    """Return the one-sided p value of the hypothesis of no drop, from the two-sided value of a symmetric test."""
     return found.p / 2 if found.difference < 0 else 1 - found.p / 2
 
 
 def _same_answers(both: pd.DataFrame) -> bool:
-    """True if both runs gave the same answers and scores, as two replays of one recording do."""
+    """True if both runs gave the same answers and scores, like two replays of one recording."""
     equal = both["prediction_old"].fillna("") == both["prediction_new"].fillna("")
-    # Tables of older runs have no answers at all; samples that were stopped have none in any run.
+    # Tables of older runs have no answers. Stopped samples have no answer in any run.
     unanswered = both["status_old"].isin(["limit", "context_overflow"]) & (both["status_old"] == both["status_new"])
     known = (both["prediction_old"].notna() | unanswered).any()
     return bool(known and equal.all() and (both["score_old"] == both["score_new"]).all())

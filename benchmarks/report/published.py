@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.statistics import Interval, difference_of_intervals, samples_for_width
 
-# The settings of the paper: its name of a benchmark, and the length in tokens if the benchmark has several.
+# The settings of the paper: its name for a benchmark, and the length in tokens if the benchmark has several.
 SETTINGS = {
     "codeqa": ("codeqa", None),
     "browsecomp_plus": ("browsecomp_plus_1k", None),
@@ -19,7 +19,7 @@ SETTINGS = {
     "oolong_pairs": ("oolong_pairs", 32_768),
 }
 
-# The form of answers in which the paper asks a benchmark's questions, where there is a choice.
+# The paper's form of answers, for benchmarks that have several.
 ANSWER_FORMS = {"codeqa": "numbers"}
 
 CONSISTENT, HIGHER, LOWER, TOO_FEW = "consistent", "higher", "lower", "too few samples to tell"
@@ -44,7 +44,7 @@ class PublishedRow:
 
 @dataclass(frozen=True)
 class PaperComparison:
-    """A measured score against the paper's.
+    """The comparison of a measured score with the paper's.
 
     verdict: consistent, higher, lower, or too few samples to tell. difference: in percentage points, with its 95%
     interval. samples_to_tell: the number of samples that is needed to measure as precisely as the paper, None if the
@@ -60,7 +60,7 @@ class PaperComparison:
 
 @cache
 def published_rows() -> tuple[PublishedRow, ...]:
-    """All rows, from the installed package or the checkout."""
+    """Read all rows, from the installed package or the checkout."""
     here = Path(__file__).parent.parent
     installed = here / "_published"
     folder = installed if installed.is_dir() else here.parent / "results" / "published"
@@ -86,7 +86,7 @@ def find_published(
     length: int | None = None,
     documents: int | None = None,
 ) -> PublishedRow | None:
-    """The comparable row of the paper, or None.
+    """Find the comparable row of the paper, or None.
 
     A benchmark must have the paper's length (tokens) or number of documents. An RLM must have the same depth (1 if
     max_depth is not given) and, if sub_model is given, the same model for sub-calls.
@@ -132,7 +132,7 @@ def compare_with_published(ours: Interval, row: PublishedRow) -> PaperComparison
 
 
 def model_name(name: str) -> str:
-    """The name of a model without provider, date, quantisation and kind.
+    """Return the name of a model without provider, date, quantisation and kind.
 
     `openai/gpt-5-2025-08-07` is gpt-5; `Qwen/Qwen3-Coder-480B-A35B-Instruct-FP8` is qwen3-coder-480b-a35b.
     """

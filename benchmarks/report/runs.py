@@ -1,4 +1,4 @@
-"""Loading of run folders: one table of samples, one of calls, and the manifests."""
+"""Loads run folders: one table of samples, one of calls, and the manifests."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from benchmarks.running.run_folder import calls_table, newer_than_journal, refre
 if TYPE_CHECKING:
     import pandas as pd
 
-# Key of pandas' attrs, which most operations keep.
+# A key of pandas' attrs, which most operations keep.
 _PREPARED = "prepared"
-# Rows that are made from the target: no method, no calls, no cost.
+# Reference rows, which have no method, no calls and no cost.
 REFERENCE = ("oracle", "floor")
-# Flags of a row that change the meaning of its score.
+# The flags of a row that change the meaning of its score.
 MARKS = ("prompt_cut", "answer_cut", "untagged")
 SAMPLE_KEY = ("benchmark", "method", "sample_id", "epoch")
 _CALL_COLUMNS = (
@@ -68,13 +68,13 @@ class Runs:
 
     @property
     def baseline(self) -> str | None:
-        """The baseline of the first run's configuration under its new name; None if no sample has it."""
+        """Return the baseline of the first run's configuration under its new name; None if no sample has it."""
         report = (self.runs[0].manifest.get("config") or {}).get("report") or {}
         baseline = self.called(report.get("baseline"))
         return baseline if baseline in set(self.samples["method"]) else None
 
     def called(self, method: str | None) -> str | None:
-        """The new name of a method of the first run."""
+        """Return the new name of a method of the first run."""
         return self.names.get((str(method), 0), method)
 
 
@@ -98,7 +98,7 @@ def load_runs(paths: Sequence[Path]) -> Runs:
         runs.append(Run(path, manifest, max(0, planned - len(rows)), len(every) - len(rows), mixed))
         samples.append(_with_settings(rows, manifest).assign(run=len(runs) - 1))
     together = prepare(pd.concat([frame for frame in samples if len(frame)] or samples[:1], ignore_index=True))
-    # Reference rows of two runs over the same samples are equal.
+    # Two runs over the same samples have equal reference rows.
     reference = together["method"].isin(REFERENCE)
     together = together[~(reference & together.duplicated([*SAMPLE_KEY, "target_sha256"]))]
     names = _names(together, runs)
@@ -106,14 +106,14 @@ def load_runs(paths: Sequence[Path]) -> Runs:
 
 
 def mixed_origins(samples: pd.DataFrame, calls: pd.DataFrame) -> Iterator[str]:
-    """Lines on calls of one method and role that several providers, systems or models answered."""
+    """Return lines on calls of one method and role that several providers, systems or models answered."""
     for (method, role, model), group in calls.groupby(["method", "role", "model"], observed=True):
         for column, what in (("provider", "providers"), ("system_fingerprint", "system fingerprints")):
             yield from _mixed(f"the {role} calls of {method} ({model})", group[column], what)
-    # Children of an RLM have roots too, often of another model.
+    # Children of an RLM also have roots, often of another model.
     for (method, role), group in calls[calls["depth"] <= 1].groupby(["method", "role"], observed=True):
         group = group[group["depth"] == 0] if role == "root" else group
-        # A run may have several models; each has one name, unless the endpoint returns others.
+        # A run may have several models. Each has one name, unless the endpoint returns others.
         rows = samples[samples["method"] == method]
         column = "model" if role == "root" else "sub_model"
         asked = rows[column].nunique() if column in rows and role in ("root", "sub") else 1
@@ -127,7 +127,10 @@ def _mixed(calls: str, values: pd.Series, what: str, expected: int = 1) -> Itera
 
 
 def load_calls(runs: Runs) -> pd.DataFrame:
-    """The calls of these runs, with the columns that the tables read and `run`, methods named as in the samples."""
+    """Load the calls of these runs, with the columns that the tables read and `run`.
+
+    Methods are named as in the samples.
+    """
     import pandas as pd
 
     tables = [_calls(run.path, _CALL_COLUMNS).assign(run=number) for number, run in enumerate(runs.runs)]
@@ -136,7 +139,7 @@ def load_calls(runs: Runs) -> pd.DataFrame:
 
 
 def with_replayed_time(samples: pd.DataFrame, calls: pd.DataFrame) -> pd.DataFrame:
-    """Samples whose wall_s includes the original time of their replayed calls, added up.
+    """Return samples whose wall_s includes the original time of their replayed calls.
 
     A call is replayed if another method or an earlier session made the same call. Without its time, the later method
     would appear faster than it is.
@@ -163,7 +166,7 @@ def refresh(path: Path) -> None:
     """
     if tables_are_current(path) or _in_use(path):
         return
-    # `load_runs` reports a journal that cannot be read.
+    # `load_runs` reports an unreadable journal.
     with contextlib.suppress(ValueError, KeyError):
         refresh_tables(path)
 
@@ -180,7 +183,7 @@ def _in_use(path: Path) -> bool:
 
 
 def prepare(samples: pd.DataFrame) -> pd.DataFrame:
-    """Samples with every column that the tables read, and no missing value where one would drop a row.
+    """Add every column that the tables read, and replace missing values that would drop a row.
 
     A row without a score counts as 0 and is marked `unscored` if its status is ok. `failed` marks errors and unscored
     rows. `bucket` is the length, or the number of documents, if a benchmark has several, else 0; a table that has the
@@ -227,22 +230,22 @@ def prepare(samples: pd.DataFrame) -> pd.DataFrame:
 
 
 def pooled(samples: pd.DataFrame) -> pd.DataFrame:
-    """Prepared samples with all lengths of a benchmark in one cell."""
+    """Return prepared samples with all lengths of a benchmark in one cell."""
     return prepare(samples).assign(bucket=0.0)
 
 
 def methods_in_order(samples: pd.DataFrame) -> list[str]:
-    """Methods in the order of their first row, reference rows last."""
+    """Return methods in the order of their first row, reference rows last."""
     found = list(dict.fromkeys(samples["method"]))
     return [m for m in found if m not in REFERENCE] + [m for m in found if m in REFERENCE]
 
 
 def without_reference(samples: pd.DataFrame) -> pd.DataFrame:
-    """The rows of methods, without reference rows."""
+    """Return the rows of methods, without reference rows."""
     return samples[~samples["method"].isin(REFERENCE)]
 
 
-# Values of the columns that a table lacks; the last four are columns of reports.
+# Values of columns that are missing in a table; the last four are columns of reports.
 _DEFAULTS = defaults(SampleRow) | {"run": 0, "max_depth": None, "documents": None, "as_published": True}
 
 
@@ -266,7 +269,7 @@ def _samples(path: Path) -> pd.DataFrame:
 
 
 def _calls(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """Columns of calls.parquet; texts are categories, as there may be a million rows."""
+    """Read columns of calls.parquet; texts become categories, because there may be a million rows."""
     import pyarrow as pa
     import pyarrow.parquet as parquet
 
@@ -290,7 +293,7 @@ def _unreadable(file: Path, error: Exception) -> ConfigError:
 
 
 def _with_settings(samples: pd.DataFrame, manifest: Mapping[str, Any]) -> pd.DataFrame:
-    """Add the columns from the manifest that a comparison with a published figure needs.
+    """Add the manifest's columns that a comparison with a published figure needs.
 
     as_published: the data are not generated, questions ask for the paper's form of answer, the answer protocol is that
     of the published RLMs, and the reasoning effort of the root, if any, is that of the paper.
@@ -316,7 +319,7 @@ def _with_settings(samples: pd.DataFrame, manifest: Mapping[str, Any]) -> pd.Dat
 
 
 def _names(samples: pd.DataFrame, runs: Sequence[Run]) -> dict[tuple[str, int], str]:
-    """New names for methods that have samples of the same model and id in several runs."""
+    """Return new names for methods that have samples of the same model and id in several runs."""
     twice = samples[samples.duplicated([*SAMPLE_KEY, "model"], keep=False)]
     titles = [run.name for run in runs]
     unique = [name if titles.count(name) == 1 else f"{name} #{i + 1}" for i, name in enumerate(titles)]

@@ -1,4 +1,4 @@
-"""The result of a comparison as text and as JUnit XML."""
+"""Writes the result of a comparison as text and as JUnit XML."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from benchmarks.report.tables.formats import dagger, markdown
 if TYPE_CHECKING:
     from benchmarks.report.compare import ArmComparison, RunComparison
 
-# Most lines on changes of the configuration; packages can change in hundreds.
+# The maximum number of lines on changes of the configuration. Hundreds of packages can change.
 MAX_CHANGES = 40
 _SUITE = "rlm-eval compare"
 
 
 def text(compared: RunComparison) -> str:
-    """A table of methods, the changes of the configuration, and one last line with the verdict."""
+    """Return a table of methods, the changes of the configuration, and a last line with the verdict."""
     import pandas as pd
 
     rows = [
@@ -50,7 +50,7 @@ def text(compared: RunComparison) -> str:
 
 
 def junit(compared: RunComparison) -> str:
-    """JUnit XML: one test case for each benchmark, method and check (score, and cost if it is limited)."""
+    """Return JUnit XML with one test case for each benchmark, method and check (score, and cost if it is limited)."""
     cases = []
     for arm in compared.arms:
         cases.append((arm, "score", arm.score_failure, difference(arm)))
@@ -70,7 +70,7 @@ def junit(compared: RunComparison) -> str:
 
 
 def junit_not_comparable(message: str) -> str:
-    """JUnit XML of runs that cannot be compared: one test case with an error."""
+    """Return JUnit XML of runs that cannot be compared: one test case with an error."""
     suite = ElementTree.Element("testsuite", name=_SUITE, tests="1", failures="0", errors="1")
     case = ElementTree.SubElement(suite, "testcase", classname=_SUITE, name="comparable")
     ElementTree.SubElement(case, "error", message=_xml(message))
@@ -78,18 +78,18 @@ def junit_not_comparable(message: str) -> str:
 
 
 def failures(arm: ArmComparison) -> list[str]:
-    """The failed checks of an arm, one line each."""
+    """Return the failed checks of an arm, one line each."""
     return [failure for failure in (arm.score_failure, arm.cost_failure) if failure]
 
 
 def difference(arm: ArmComparison) -> str:
-    """The difference in points with its interval."""
+    """Format the difference in points with its interval."""
     found = arm.score
     return f"{100 * found.difference:+.1f}{dagger(found.scope)} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
 
 
 def cost(arm: ArmComparison) -> str:
-    """The ratio of mean costs with its interval; an empty text if it is unknown or the runs were free."""
+    """Format the ratio of mean costs with its interval; an empty text if it is unknown or the runs were free."""
     if math.isnan(arm.cost_ratio):
         return ""
     return f"{arm.cost_ratio:.2f} [{arm.cost_low:.2f}, {arm.cost_high:.2f}]"
@@ -111,5 +111,5 @@ def _document(suite: ElementTree.Element) -> str:
 
 
 def _xml(text: str) -> str:
-    """Text without the characters that XML does not allow."""
+    """Remove the characters that XML does not allow."""
     return re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\ufffd", text)

@@ -1,4 +1,4 @@
-"""All figures of a report, each as PNG, SVG and a csv file with its values."""
+"""Draws all figures of a report, each as PNG, SVG and a CSV file with its values."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FIGURES: tuple[Callable[[Any, Any, str | None], tuple[Any, Any] | None], ...] = 
 
 
 def write_figures(samples: pd.DataFrame, folder: Path, *, baseline: str | None = None) -> list[Path]:
-    """Draw every figure that has data; return the PNG, SVG and csv files in the order of the report.
+    """Draw every figure that has data, and return the PNG, SVG and CSV files in the order of the report.
 
     Files of figures without data, from an earlier report in the folder, are removed.
     """

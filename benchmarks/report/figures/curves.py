@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-# Bands of more methods would hide each other.
+# Bands of more methods would cover each other.
 MAX_BANDS = 3
 
 
 def score_by_length(plt: Any, samples: pd.DataFrame, baseline: str | None) -> tuple[Figure, pd.DataFrame] | None:
-    """Score against input length, one panel a benchmark, with 95% bands; lengths past the model's window are shaded."""
+    """Draw score against input length, one panel per benchmark, with 95% bands. Inputs beyond the window are shaded."""
     table = _several(length_table(samples), "length")
     if table is None:
         return None
@@ -46,7 +46,7 @@ def score_by_length(plt: Any, samples: pd.DataFrame, baseline: str | None) -> tu
 
 
 def cost_by_length(plt: Any, samples: pd.DataFrame, baseline: str | None) -> tuple[Figure, pd.DataFrame] | None:
-    """Mean cost of a sample against input length, both axes logarithmic."""
+    """Draw the mean cost of a sample against input length, with both axes logarithmic."""
     table = _several(length_table(without_reference(samples)), "length")
     paid = None if table is None else _several(table[table["cost_mean_usd"] > 0], "length")
     if table is None or paid is None:
@@ -67,7 +67,7 @@ def cost_by_length(plt: Any, samples: pd.DataFrame, baseline: str | None) -> tup
 def score_and_cost_by_documents(
     plt: Any, samples: pd.DataFrame, baseline: str | None
 ) -> tuple[Figure, pd.DataFrame] | None:
-    """Score with 95% bands and mean cost against the number of documents in the context."""
+    """Draw score with 95% bands and mean cost against the number of documents in the context."""
     table = _several(_by_documents(samples), "documents")
     if table is None:
         return None
@@ -103,7 +103,7 @@ def _by_documents(samples: pd.DataFrame) -> pd.DataFrame:
 
 
 def _several(table: pd.DataFrame, column: str) -> pd.DataFrame | None:
-    """The benchmarks with several values on the axis, None if there is none."""
+    """Return the benchmarks with several values on the axis, None if there is none."""
     if table.empty:
         return None
     table = table[table.groupby("benchmark")[column].transform("nunique") > 1]
@@ -111,7 +111,7 @@ def _several(table: pd.DataFrame, column: str) -> pd.DataFrame | None:
 
 
 def _title(axes: Any, benchmark: str, group: pd.DataFrame, column: str) -> None:
-    """The name of the benchmark, the n of a point, and the number of samples that have no place on the axis."""
+    """Return the benchmark's name, the n of a point, and the number of samples without a place on the axis."""
     placed = group[group[column].notna()]
     counts = sorted(set(placed["n"]))
     if len(counts) == 1 and len(texts := set(map(str, count_texts(placed)))) == 1:
@@ -132,7 +132,7 @@ def _lines(axes: Any, group: pd.DataFrame, table: pd.DataFrame, x: str, y: str) 
 
 
 def _bands(axes: Any, group: pd.DataFrame, table: pd.DataFrame, x: str) -> None:
-    """95% intervals: bands for up to MAX_BANDS methods, bars through the points for more."""
+    """Draw 95% intervals: bands for up to MAX_BANDS methods, bars through the points for more."""
     styles = looks(list(dict.fromkeys(table["arm"])))
     shown = group[group[x].notna() & ~group["method"].isin(REFERENCE)]
     arms = list(shown.groupby("arm", sort=False))
@@ -146,7 +146,7 @@ def _bands(axes: Any, group: pd.DataFrame, table: pd.DataFrame, x: str) -> None:
 
 
 def _beside(group: pd.DataFrame, arm: Any) -> float:
-    """The factor that moves the points of one of more than MAX_BANDS methods, so that equal points stay visible."""
+    """Return the factor that shifts a method's points if there are more than MAX_BANDS, so that none is hidden."""
     arms = list(dict.fromkeys(group.loc[~group["method"].isin(REFERENCE), "arm"]))
     if len(arms) <= MAX_BANDS or arm not in arms:
         return 1.0

@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-# Its inputs, and so its costs, are a hundred times larger; the paper leaves it out of its quantiles too.
+# Its inputs, and therefore its costs, are a hundred times larger. The paper also omits it from its quantiles.
 OUTSIZED = "browsecomp_plus"
 _MARKS = {"p25": ("|", 9), "p50": ("o", 6), "p75": ("|", 9), "p95": ("D", 4)}
 
 
 def cost_quantiles(plt: Any, samples: pd.DataFrame, baseline: str | None) -> tuple[Figure, pd.DataFrame] | None:
-    """Cost of a sample at p25, p50, p75 and p95 by method, over all benchmarks but BrowseComp-Plus."""
+    """Draw the cost of a sample at p25, p50, p75 and p95 by method, over all benchmarks except BrowseComp-Plus."""
     found = _quantiles(samples[samples["benchmark"] != OUTSIZED], "cost_usd")
     if found is None:
         return None
@@ -40,7 +40,7 @@ def cost_quantiles(plt: Any, samples: pd.DataFrame, baseline: str | None) -> tup
 
 
 def runtime_quantiles(plt: Any, samples: pd.DataFrame, baseline: str | None) -> tuple[Figure, pd.DataFrame] | None:
-    """Runtime of a sample at p25, p50, p75 and p95 by method, over all benchmarks."""
+    """Draw the runtime of a sample at p25, p50, p75 and p95 by method, over all benchmarks."""
     found = _quantiles(samples, "wall_s")
     if found is None:
         return None
@@ -48,7 +48,7 @@ def runtime_quantiles(plt: Any, samples: pd.DataFrame, baseline: str | None) -> 
 
 
 def cost_histograms(plt: Any, samples: pd.DataFrame, baseline: str | None) -> tuple[Figure, pd.DataFrame] | None:
-    """Histogram of cost: one row of panels a method, one column a benchmark, the same logarithmic bins in all.
+    """Draw histograms of cost, one row per method and one column per benchmark, with equal logarithmic bins.
 
     In the table, n counts the rows of a panel and left_out those without a positive, known cost.
     """
@@ -87,13 +87,13 @@ def cost_histograms(plt: Any, samples: pd.DataFrame, baseline: str | None) -> tu
 
 
 def _positive(table: pd.DataFrame, column: str) -> pd.Series:
-    """True for rows with a positive, known value: the axes are logarithmic."""
+    """True for rows with a positive, known value, which a logarithmic axis needs."""
     known = table["cost_state"] != "unknown" if column.startswith("cost") else True
     return (table[column].astype(float) > 0) & known
 
 
 def _quantiles(samples: pd.DataFrame, column: str) -> pd.DataFrame | None:
-    """One row a method: quantiles over n rows; left_out counts the others."""
+    """Return one row per method: quantiles over n rows; left_out counts the others."""
     import pandas as pd
 
     table = arm_names(without_reference(samples))
@@ -111,7 +111,7 @@ def _quantiles(samples: pd.DataFrame, column: str) -> pd.DataFrame | None:
 
 
 def _one_id(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows with ids that differ between benchmarks."""
+    """Return the rows with ids that differ between benchmarks."""
     return rows.assign(sample_id=rows["benchmark"] + "/" + rows["sample_id"])
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-# Shades and hatches that differ in grey.
+# Shades and hatches that differ in greyscale.
 _PARTS = (
     ("only_method", "solved by the method alone", "#0072B2", ""),
     ("both", "by both", "#56B4E9", "..."),
@@ -26,9 +26,9 @@ _OUTCOMES = (("correct", "#0072B2", ""), ("incorrect", "#E69F00", "///"))
 
 
 def solved_by(plt: Any, samples: pd.DataFrame, baseline: str | None) -> tuple[Figure, pd.DataFrame] | None:
-    """A bar for each benchmark and method: samples solved by the method alone, by both, by the baseline alone.
+    """Draw a bar for each benchmark and method: samples solved only by the method, by both, only by the baseline.
 
-    Comparisons that are refused, as of cells in which too many samples failed, have no bar.
+    Refused comparisons, such as of cells in which too many samples failed, have no bar.
     """
     table = paired_table(pooled(samples), baseline=baseline)
     if table.empty:
@@ -66,7 +66,7 @@ def solved_by(plt: Any, samples: pd.DataFrame, baseline: str | None) -> tuple[Fi
 
 
 def subcalls_by_outcome(plt: Any, samples: pd.DataFrame, baseline: str | None) -> tuple[Figure, pd.DataFrame] | None:
-    """Mean sub-calls, and the share of samples with a syntax error if there are any, by outcome."""
+    """Draw mean sub-calls by outcome, and, if there are any, the percentage of samples with a syntax error."""
     table = behaviour_table(pooled(samples))
     if table.empty:
         return None
@@ -89,7 +89,7 @@ def subcalls_by_outcome(plt: Any, samples: pd.DataFrame, baseline: str | None) -
                 text = f" {height:.3g}" if row in values.index else f" none {outcome}"
                 axes.text(height, place, text, va="center", fontsize=7)
         axes.set_ylim(len(rows) - 0.5, -0.5)
-        # The numbers stand beside the bars.
+        # The numbers are next to the bars.
         axes.set_xlim(0, 1.25 * float(table[column].max()))
         axes.grid(axis="y", visible=False)
         axes.set_xlabel(label)

@@ -1,4 +1,4 @@
-"""Style and output of figures: colours, markers and lines that differ in grey, axes, legends, reproducible files."""
+"""Style and output of figures: looks that differ in greyscale, axes, legends, reproducible files."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINES = ("-", "--", "-.", (0, (3, 1, 1, 1, 1, 1)), (0, (5, 1)), (0, (1, 1)), (0, (7, 2, 1, 2)))
 HATCHES = ("", "///", "...", "xx", "\\\\\\", "++", "oo")
 
-# Characters in a line of a name on an axis or in a legend.
+# The maximum number of characters in a line of a name on an axis or in a legend.
 NAME_WIDTH = 44
-# Inches: margin around a legend; smallest width and height of a panel.
+# In inches: the margin around a legend, and the minimum width and height of a panel.
 _MARGIN, _PANEL = 0.1, (1.3, 0.5)
 
 # Ticks of an axis of time.
@@ -52,7 +52,7 @@ _SETTINGS: Any = {
     "figure.constrained_layout.use": True,
     "figure.constrained_layout.h_pad": 0.08,
     "figure.constrained_layout.w_pad": 0.08,
-    # The same figure gives the same bytes.
+    # Equal figures give identical files.
     "svg.hashsalt": "rlm-eval",
     "svg.fonttype": "path",
 }
@@ -69,7 +69,7 @@ class Look:
 
 
 def looks(methods: Sequence[str]) -> dict[str, Look]:
-    """A look for each method; reference rows are grey."""
+    """Return a look for each method; reference rows are grey."""
     chosen = [m for m in methods if m not in REFERENCE]
     found = {
         method: Look(
@@ -107,7 +107,7 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     png, svg = folder / f"{name}.png", folder / f"{name}.svg"
     settle(figure)
-    # savefig would draw everything twice.
+    # savefig would draw the figure twice.
     FigureCanvasAgg(figure).print_png(png, metadata={"Software": None})
     figure.set_layout_engine("none")
     FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None, "Creator": None})
@@ -115,7 +115,7 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
 
 
 def length_axis(axes: Axes, lengths: Sequence[float]) -> None:
-    """A log2 axis of tokens with ticks at the tested lengths."""
+    """Make a log2 axis of tokens with ticks at the tested lengths."""
     shown = sorted(set(lengths))
     axes.set_xscale("log", base=2)
     _ticks(axes.xaxis, shown[:: max(1, round(len(shown) / 8))], tokens)
@@ -124,7 +124,7 @@ def length_axis(axes: Axes, lengths: Sequence[float]) -> None:
 
 
 def values_axis(axes: Axes, values: Sequence[float], label: str) -> None:
-    """A logarithmic axis with ticks at the tested values."""
+    """Make a logarithmic axis with ticks at the tested values."""
     axes.set_xscale("log")
     _ticks(axes.xaxis, sorted(set(values)), lambda value: f"{value:,.0f}")
     axes.set_xlabel(label)
@@ -146,7 +146,7 @@ def second_axis(axes: Axes, which: str) -> None:
 
 
 def arm_names(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with a column `arm`: the method, and the model if there are several."""
+    """Return the table with a column `arm`: the method, and the model if there are several."""
     several = table.loc[~table["method"].isin(REFERENCE), "model"].nunique() > 1
     names = table["method"] + ", " + table["model"] if several else table["method"]
     return table.assign(arm=names.where(~table["method"].isin(REFERENCE), table["method"]))
@@ -155,7 +155,7 @@ def arm_names(table: pd.DataFrame) -> pd.DataFrame:
 def grid(
     plt: Any, panels: int, *, width: float = 3.6, height: float = 2.9, columns: int = 3
 ) -> tuple[Figure, list[Axes]]:
-    """A figure with `panels` panels in rows of at most `columns`; the rest of the last row is blank.
+    """Make a figure with `panels` panels in rows of at most `columns`; the rest of the last row is blank.
 
     A single panel is wider, so that a legend fits below it.
     """
@@ -194,7 +194,7 @@ def legend_below(figure: Figure, axes: Sequence[Axes]) -> None:
 
 
 def wrapped(text: str, width: int) -> str:
-    """Text in lines of at most `width` characters; longer words are broken and `$` is escaped."""
+    """Wrap text to lines of at most `width` characters; longer words are broken and `$` is escaped."""
     lines = textwrap.wrap(text, width, break_on_hyphens=False) or [""]
     return "\n".join(lines).replace("$", r"\$")
 
@@ -205,7 +205,7 @@ def settle(figure: Figure) -> None:
         figure.draw_without_rendering()
         wide, high = figure.get_size_inches()
         box = figure.get_tightbbox()
-        # A centred title or legend sticks out on both sides.
+        # A centred title or legend extends beyond the figure on both sides.
         more_wide = 2 * max(-box.x0, box.x1 - wide, 0.0)
         more_high = 2 * max(-box.y0, box.y1 - high, 0.0)
         panels = [axes.get_position() for axes in figure.axes if axes.axison]
@@ -230,7 +230,7 @@ def _log_limits(axes: Axes, which: str) -> tuple[float, float]:
 
 
 def _within(ticks: Sequence[float], low: float, high: float) -> list[float]:
-    """The ticks inside the limits; every second one if there are more than eight."""
+    """Return the ticks inside the limits; every second one if there are more than eight."""
     inside = [tick for tick in ticks if low <= tick <= high]
     return inside if len(inside) <= 8 else inside[::2]
 

@@ -1,1 +1,1 @@
-"""The page that shows a run in the browser."""
+"""Shows a run as a page in the browser."""

@@ -1,4 +1,4 @@
-// Search within a trajectory: covers all events, also those that are not shown, and marks the matches.
+// Search within a trajectory. It covers all events, including hidden ones, and marks the matches.
 
 const SEARCHED = ["query", "reply", "reasoning", "code", "stdout", "stderr", "error", "final", "text", "answer", "notice", "traceback"];
 

@@ -29,11 +29,11 @@ SCRIPTS = (
 )  # fmt: skip
 STYLES = ("style", "trajectory")
 FOLDER = "report_trajectories"
-# Most bytes of compressed trajectories inside the page; larger runs have a file for each beside it.
+# The maximum bytes of compressed trajectories in the page. Larger runs have one file per trajectory next to it.
 INLINE_BYTES = 6_000_000
-# Most characters of a text in the list of samples; the trajectory has the complete text.
+# The maximum characters of a text in the list of samples. The trajectory has the complete text.
 TEXT_CHARS = 1000
-# Columns with texts that are hidden for protected benchmarks.
+# Columns whose texts are hidden for protected benchmarks.
 TEXTS = ("prediction", "extracted", "error")
 # Columns that are not shown with a sample.
 LEFT_OUT = (
@@ -50,9 +50,9 @@ def write_page(
     notes: Mapping[str, str] | None = None,
     reveal: frozenset[str] = frozenset(),
 ) -> list[Path]:
-    """Write `out`/report.html and return it, with the folder of trajectories if they are too large for one file.
+    """Write `out`/report.html, and a folder of trajectories if they are too large for one file; return the page.
 
-    tables: by title; the first one is shown first. figures: PNG, SVG and CSV files with the same stem belong together.
+    tables: by title, in the order of display. figures: PNG, SVG and CSV files with the same stem belong together.
     notes: texts below the tables, by title. reveal: protected benchmarks whose texts are shown.
     Raises ConfigError if `reveal` names a benchmark without samples.
     """
@@ -94,7 +94,7 @@ def write_page(
 
 
 class _Trajectories:
-    """The compressed trajectory files of the samples that can be shown, as pairs of number and base64 text."""
+    """The compressed trajectory files of the visible samples, as pairs of number and base64 text."""
 
     def __init__(self, runs: Runs, samples: pd.DataFrame, hidden: pd.Series) -> None:
         self._files: list[tuple[Path, bool]] = []
@@ -132,7 +132,7 @@ def _unsealed(content: bytes) -> bytes:
 def _columns(
     samples: pd.DataFrame, hidden: pd.Series, numbers: list[int | None], details: list[str]
 ) -> dict[str, dict[str, Any]]:
-    """The samples by column: numbers as values, texts as codes into a list of words."""
+    """Return the samples by column: numbers as values, texts as codes into a list of words."""
     import pandas as pd
 
     table = samples.drop(columns=[name for name in LEFT_OUT if name in samples])
@@ -169,7 +169,7 @@ def _text(value: Any, hide: bool, private: bool) -> str | None:
 
 
 def _plain(value: Any) -> Any:
-    """A value for JSON: infinite numbers and NaN become null."""
+    """Convert a value for JSON: infinite numbers and NaN become null."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value if isinstance(value, bool | int | float | str) else None
@@ -197,7 +197,7 @@ def _table(title: str, table: pd.DataFrame, note: str) -> dict[str, Any]:
 
 
 def _sort_keys(texts: Sequence[str]) -> list[float | None] | None:
-    """The number at the start of each text (`56.0* [42.3, 68.8]`, `$1.20`); None if a text has none."""
+    """Return the number at the start of each text (`56.0* [42.3, 68.8]`, `$1.20`); None if a text has none."""
     keys = [_leading_number(text) for text in texts]
     found = [key for key, text in zip(keys, texts, strict=True) if text]
     return keys if found and None not in found else None
@@ -218,7 +218,7 @@ def _leading_number(text: str) -> float | None:
 
 
 def _figures(files: Sequence[Path]) -> list[dict[str, Any]]:
-    """Figures as data URLs, which cannot run scripts; SVG if there is one, with the table of its values."""
+    """Return figures as data URLs, which cannot run scripts, with the tables of their values. SVG is preferred."""
     import pandas as pd
 
     stems = list(dict.fromkeys(file.with_suffix("") for file in files))
@@ -246,7 +246,7 @@ def _render(data: Mapping[str, Any], trajectories: list[tuple[int, str]]) -> str
     style = "\n".join((PAGE / f"{name}.css").read_text(encoding="utf-8") for name in STYLES)
     code = "\n".join((PAGE / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
     script = f'"use strict";\n(() => {{\n{code}\n}})();\n'
-    # strict-dynamic allows this script, identified by its hash, to load the trajectory files beside the page.
+    # strict-dynamic allows this script, identified by its hash, to load the trajectory files next to the page.
     policy = (
         f"default-src 'none'; script-src {_hash(script)} 'strict-dynamic'; style-src {_hash(style)}; img-src data:; "
         "base-uri 'none'; form-action 'none'"
@@ -263,7 +263,7 @@ def _render(data: Mapping[str, Any], trajectories: list[tuple[int, str]]) -> str
 
 
 def json_for_html(value: Any) -> str:
-    """JSON without characters that could end the surrounding script element or be read as markup."""
+    """Encode JSON without characters that could end the surrounding script element or be read as markup."""
     text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")

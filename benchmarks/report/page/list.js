@@ -4,7 +4,7 @@ const ROW_HEIGHT = 36;
 const LIST_COLUMNS = [
   { name: "benchmark", label: "Benchmark", minor: true },
   { name: "method", label: "Method" },
-  // Ids of a benchmark share their start, so a long id is cut at its start.
+  // Ids of a benchmark have a common start, so a long id is cut at its start.
   { name: "sample_id", label: "Sample", show: (id) => el("bdi", { dir: "ltr" }, String(id ?? "–")), fromEnd: true },
   { name: "input_tokens", label: "Input", show: count, number: true, minor: true },
   { name: "status", label: "Status", show: statusBadge },
@@ -62,7 +62,7 @@ function totalTokens() {
     (prompt[row] ?? 0) + (completion[row] ?? 0)) };
 }
 
-// The last state of the list; going back, and to the next sample, keeps it.
+// The last state of the list, which is kept when the user goes back or to the next sample.
 const listed = { chosen: {}, rows: null, active: 0 };
 
 function showList(main, query) {

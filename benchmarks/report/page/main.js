@@ -65,7 +65,7 @@ document.getElementById("theme").addEventListener("click", () => {
   try {
     localStorage.setItem("rlm-eval-theme", dark ? "light" : "dark");
   } catch {
-    // A page opened from a file may have no storage; the choice is then lost on reload.
+    // A page opened from a file may have no storage. The choice is then lost on reload.
   }
 });
 

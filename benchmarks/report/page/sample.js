@@ -44,7 +44,7 @@ async function trajectoryOf(row) {
   if (samples.value(row, "hidden")) return { notice: "The texts of this benchmark are protected: build the report with --reveal to show them." };
   try {
     const events = await trajectory(row);
-    if (!events) return { notice: "There is no trajectory of this sample." };
+    if (!events) return { notice: "This sample has no trajectory." };
     return { events, view: new TrajectoryView(events, armName(row)) };
   } catch (error) {
     return { notice: `The trajectory cannot be shown: ${error.message}` };

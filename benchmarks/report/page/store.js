@@ -48,7 +48,7 @@ function armName(row) {
 const waiting = new Map();
 let unpacked = new Map();
 
-// The trajectory files beside a large report call this.
+// The trajectory files next to a large report call this.
 window.rlmTrajectory = (number, packed) => {
   waiting.get(number)?.resolve(packed);
 };
@@ -65,7 +65,7 @@ function packedTrajectory(number) {
     script.onload = () => script.remove();
     script.onerror = () => {
       waiting.delete(number);
-      entry.reject(new Error(`${DATA.folder}/${Number(number)}.js is missing: keep this folder beside the page`));
+      entry.reject(new Error(`${DATA.folder}/${Number(number)}.js is missing: keep this folder next to the page`));
     };
     document.head.append(script);
   }

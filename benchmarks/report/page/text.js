@@ -37,12 +37,12 @@ function textBlock(text, { language = "", label = "text" } = {}) {
   return box;
 }
 
-// Direction marks can make code read differently from how it runs, so they are shown as escapes.
+// Direction marks can make code look different from what runs, so they are shown as escapes.
 function showDirections(code) {
   return code.replace(/[\u202a-\u202e\u2066-\u2069]/g, (mark) => `\\u${mark.charCodeAt(0).toString(16)}`);
 }
 
-// A reply with coloured code blocks; code that was run appears with its output, so here it is only mentioned.
+// A reply with coloured code blocks. Code that was run appears with its output, so it is only mentioned here.
 function replyBlock(text, cells) {
   const whole = String(text ?? "");
   if (whole.length > 4 * MOST_COLOURED) return textBlock(whole);

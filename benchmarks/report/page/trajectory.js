@@ -13,7 +13,7 @@ class TrajectoryView {
     this.node = el("div", { class: "trajectory" }, this.group(this.tree.children, this.tree));
   }
 
-  // The nodes above each event, which have to be unfolded to show it.
+  // The ancestors of each event, which must be unfolded to show it.
   rememberPaths() {
     const open = [[this.tree, null]];
     while (open.length) {
@@ -153,7 +153,7 @@ class TrajectoryView {
     return box;
   }
 
-  // Unfold the nodes above an event and scroll to it; `offset` is the place of a match in its longest text.
+  // Unfold the ancestors of an event and scroll to it. `offset` is the place of a match in its longest text.
   goTo(event, { offset = null, focus = true } = {}) {
     const line = [];
     for (let step = this.path.get(event.id); step; step = step.above && this.path.get(step.above.event.id)) line.unshift(step.node);

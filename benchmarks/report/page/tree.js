@@ -36,7 +36,7 @@ function underCells(node) {
   return [...own, ...waiting];
 }
 
-// Totals over all nodes below, without recursion, as trees may be deep.
+// Totals over all nodes below, without recursion, because trees may be deep.
 function addTotals(top) {
   const order = [top];
   for (let i = 0; i < order.length; i++) order.push(...order[i].children, ...order[i].inner);

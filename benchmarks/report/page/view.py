@@ -1,4 +1,4 @@
-"""Server of a report on the loopback interface."""
+"""Serves a report on the loopback interface."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TYPES = {
 
 
 def find_page(path: Path) -> Path:
-    """The page of a run folder or report folder, or the page itself; built if it is missing or older than the run.
+    """Find the page at a path: a run folder, a report folder or the page. It is built if missing or out of date.
 
     Raises ConfigError for any other path.
     """

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def behaviour_table(samples: pd.DataFrame) -> pd.DataFrame:
-    """One row for each benchmark, method and outcome: correct (a score of at least SOLVED), incorrect or error.
+    """Make one row for each benchmark, method and outcome: correct (a score of at least SOLVED), incorrect or error.
 
     Turns, cells and sub-calls are means; cost and runtime are medians. syntax_error: percent of samples with a syntax
     error. contradicts_variable: percent of samples whose literal answer differs from the answer variable, where known.
@@ -37,7 +37,7 @@ def behaviour_table(samples: pd.DataFrame) -> pd.DataFrame:
 
 
 def decomposition_table(samples: pd.DataFrame) -> pd.DataFrame:
-    """First decompositions of the context: one row for each benchmark, method and kind, with share and mean score.
+    """Make one row for each benchmark, method and kind of first decomposition, with its share and mean score.
 
     Kinds are those of rlm.methods.rlm.strategy.Decomposition; `none` is a root that did not read the context.
     """
@@ -53,7 +53,7 @@ def decomposition_table(samples: pd.DataFrame) -> pd.DataFrame:
 
 
 def stops_table(samples: pd.DataFrame) -> pd.DataFrame:
-    """Stop reasons other than an answer: one row for each benchmark, method and reason, with share and mean score."""
+    """Make one row for each benchmark, method and stop reason except an answer, with its share and mean score."""
     import pandas as pd
 
     rows = _shares(without_reference(prepare(samples)), "stop_reason")
@@ -61,7 +61,7 @@ def stops_table(samples: pd.DataFrame) -> pd.DataFrame:
 
 
 def _shares(table: pd.DataFrame, column: str) -> list[dict[str, Any]]:
-    """One row for each cell and value of the column: its counts, its share of the cell in percent, its mean score."""
+    """Make one row for each cell and value of the column: counts, share of the cell in percent, mean score."""
     whole = {tuple(map(str, cell.names.values())): cell for cell in cells(table)}
     rows = []
     for cell in cells(table, column):

@@ -13,7 +13,7 @@ _PERCENT = ("cost_unknown", "replayed", "cut", "failed")
 
 
 def calls_table(samples: pd.DataFrame, calls: pd.DataFrame) -> pd.DataFrame:
-    """One row for each method, role and model: calls, tokens and dollars.
+    """Make one row for each method, role and model: calls, tokens and dollars.
 
     Replayed calls count with their original cost. replayed, cut (by the output cap) and failed are in percent.
     """

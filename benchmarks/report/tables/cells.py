@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Counts:
-    """The rows behind a figure: n rows of samples.parquet, which are `samples` different samples in `epochs` epochs."""
+    """The rows behind a figure: n rows of samples.parquet, from `samples` different samples in `epochs` epochs."""
 
     n: int
     samples: int
@@ -32,7 +32,7 @@ class Counts:
         return cls(len(rows), rows["sample_id"].nunique(), max(1, rows["epoch"].nunique()))
 
     def columns(self) -> dict[str, int]:
-        """The columns of a table."""
+        """Return the columns of a table."""
         return asdict(self)
 
     def __str__(self) -> str:
@@ -54,7 +54,7 @@ class Cell:
 
     @property
     def first(self) -> pd.Series:
-        """One row, for the columns that all rows of the cell share."""
+        """One row, from which to read the columns that all rows of the cell share."""
         return self.rows.iloc[0]
 
     @cached_property
@@ -94,7 +94,7 @@ class Cell:
 
     @cached_property
     def interval(self) -> Interval:
-        """Interval of the mean score, clustered by context window, or by sample if there are only one or two."""
+        """The interval of the mean score, clustered by context window, or by sample if it has at most two."""
         scores = self.rows["score"].to_numpy(float)
         if self.not_stated:
             scores = scores[:0]
@@ -109,18 +109,18 @@ class Cell:
         return values | {"scope": found.scope, "not_stated": self.not_stated}
 
     def mean(self, values: pd.Series) -> float:
-        """The mean of a column that depends on the score, in percent; NaN for a cell without a score."""
+        """Return the mean of a column that depends on the score, in percent; NaN for a cell without a score."""
         return math.nan if self.not_stated or not len(values) else 100 * float(values.mean())
 
 
 def cells(samples: pd.DataFrame, *keys: str) -> Iterator[Cell]:
-    """The cells of prepared samples in the order of a table, split further by `keys`; every row is in one cell."""
+    """Split prepared samples into cells in the order of a table, and further by `keys`. Every row is in one cell."""
     if samples.empty:
         return iter(())
     order = {name: i for i, name in enumerate(methods_in_order(samples))}
     benchmarks = {name: i for i, name in enumerate(dict.fromkeys(samples["benchmark"]))}
     names = ["benchmark", "bucket", "method", "model", *keys]
     groups = samples.groupby(names, observed=True, dropna=False)
-    # groupby has sorted the names; benchmarks and methods have an order of their own.
+    # groupby has sorted the names, but benchmarks and methods keep the order of the table.
     found = sorted(groups, key=lambda group: (benchmarks[group[0][0]], group[0][1], order[group[0][2]]))
     return (Cell(rows) for _, rows in found)

@@ -18,7 +18,7 @@ _QUANTITIES = {
 
 
 def cost_table(samples: pd.DataFrame) -> pd.DataFrame:
-    """One row for each benchmark, method and quantity: quantiles, maximum and mean over samples.
+    """Make one row for each benchmark, method and quantity: quantiles, maximum and mean over samples.
 
     Rows of cost exist only for methods that cost something. left_out counts the rows with an unknown value, which are
     not in n; `unknown` is the share in percent of rows without a known cost. Cost without cache discount is the cost

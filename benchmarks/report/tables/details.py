@@ -1,4 +1,4 @@
-"""Values that scorers report beside the score, and the judge against normalised match."""
+"""Values that scorers report besides the score, and the judge compared with normalised match."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 # Columns of prepared samples that are not details of a score.
 OWN_COLUMNS = {*SAMPLE_COLUMNS, *REPORT_COLUMNS}
-# Details whose own name means something else beside the values of all benchmarks.
+# Details whose names would be misleading in a table of all benchmarks.
 DETAIL_NAMES = {"wrong_format": "pairs in another form"}
 
 
 def details_table(samples: pd.DataFrame) -> pd.DataFrame:
-    """One row for each benchmark, method and detail.
+    """Make one row for each benchmark, method and detail.
 
     Details are the further columns of samples.parquet with numbers or booleans: precision, recall and floor of
     OOLONG-Pairs, label accuracy of OOLONG, match beside the judge of BrowseComp-Plus. A detail that lies between 0 and
@@ -50,9 +50,9 @@ def details_table(samples: pd.DataFrame) -> pd.DataFrame:
 
 
 def details_display(details: pd.DataFrame) -> pd.DataFrame:
-    """One row for each benchmark and method, one column for each detail.
+    """Make one row for each benchmark and method, one column for each detail.
 
-    A value over fewer rows than the row of the table has its own n.
+    If a value is over fewer rows than the n of its table row, it states its n.
     """
     import pandas as pd
 
@@ -72,7 +72,7 @@ def details_display(details: pd.DataFrame) -> pd.DataFrame:
 
 
 def judge_table(samples: pd.DataFrame) -> pd.DataFrame:
-    """Judge against normalised match, one row for each benchmark and method with both: counts of agreement.
+    """Compare judge and normalised match: one row of counts for each benchmark and method with both.
 
     unparsed: replies of the judge without a verdict. agreement: percent of the judged rows. calibration_error: of the
     stated confidence, in percentage points, over the n_confidence answers that state one.
@@ -119,7 +119,7 @@ def _calibration(group: pd.DataFrame, correct: pd.Series) -> dict[str, float]:
 
 
 def _numbers(column: pd.Series) -> pd.Series:
-    """The column as numbers, booleans as 1 and 0; empty for a column of texts."""
+    """Return the column as numbers, with booleans as 1 and 0; empty for a column of texts."""
     import pandas as pd
 
     there = column.dropna()

@@ -1,4 +1,4 @@
-"""Arrangement of tables for reading: one column for a score and its interval, one for the counts of samples."""
+"""Formats tables for reading: one column for a score and its interval, one for the counts of samples."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def missing(value: Any) -> bool:
 
 
 def count_texts(table: pd.DataFrame) -> list[Any]:
-    """The column n: numbers, or texts such as `50 samples x 3 epochs` if a row has several epochs."""
+    """Return the column n: numbers, or texts such as `50 samples x 3 epochs` if a row has several epochs."""
     if not len(table) or (table["epochs"] <= 1).all():
         return list(table["n"]) if len(table) else []
     return [str(Counts(*row)) for row in table[["n", "samples", "epochs"]].itertuples(index=False)]
 
 
 def settings(table: pd.DataFrame) -> list[str]:
-    """Benchmark and size of each row: `oolong 8K`; rows without a size among others are `oolong (no length)`."""
+    """Return benchmark and size of each row, such as `oolong 8K`; rows without a size are `oolong (no length)`."""
     if not len(table):
         return []
     several = set(table.loc[table["size"].notna(), "benchmark"])
@@ -41,7 +41,7 @@ def settings(table: pd.DataFrame) -> list[str]:
 
 
 def tidy(table: pd.DataFrame) -> pd.DataFrame:
-    """The table for reading: formatted lengths, scores with intervals, counts with epochs, no empty columns."""
+    """Format a table for reading: formatted lengths, scores with intervals, counts with epochs, no empty columns."""
     import pandas as pd
 
     shown = table.copy(deep=False)
@@ -65,7 +65,7 @@ def tidy(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def without_common_model(table: pd.DataFrame) -> pd.DataFrame:
-    """The table without the column of models if there is only one, which the head of the report names."""
+    """Remove the column of models if there is only one, which the head of the report names."""
     if "model" not in table or len(set(table["model"]) - {""}) > 1:
         return table
     return table.drop(columns=["model"])

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 def epoch_table(samples: pd.DataFrame) -> pd.DataFrame:
-    """Standard deviations in percentage points, for cells with samples that ran in several epochs.
+    """Make a table of standard deviations in percentage points, for cells with samples in several epochs.
 
-    repeated: samples with several epochs. sd_epochs: of one sample that runs again. sd_samples: of the samples' true
-    means, without the part that sd_epochs explains (one-way analysis of variance, random effects). lowest and highest:
-    mean score of an epoch.
+    repeated: samples with several epochs. sd_epochs: that of one sample between its epochs. sd_samples: that of the
+    samples' true means, without the part that sd_epochs explains (one-way analysis of variance, random effects). lowest
+    and highest: the lowest and highest mean score of an epoch.
     """
     import pandas as pd
 

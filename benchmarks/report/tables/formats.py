@@ -1,4 +1,4 @@
-"""Text of numbers and cells, and tables as Markdown, LaTeX and CSV."""
+"""Formats numbers and cells as text, and tables as Markdown, LaTeX and CSV."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """A Markdown table with padded columns; numbers are right-aligned."""
+    """Format a Markdown table with padded columns; numbers are right-aligned."""
     if table.empty:
         return "(no rows)\n"
     shown = as_text(table)
@@ -41,7 +41,7 @@ _LATEX = {
 
 
 def latex(table: pd.DataFrame) -> str:
-    """A LaTeX tabular with booktabs rules; special characters are escaped."""
+    """Format a LaTeX tabular with booktabs rules; special characters are escaped."""
     if not len(table.columns):
         return "% (no rows)\n"
     shown = as_text(table).map(printable)
@@ -65,7 +65,7 @@ def write_csv(table: pd.DataFrame, path: Path) -> Path:
 
 
 def as_text(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with every cell as text."""
+    """Return the table with every cell as text."""
     shown = table.copy(deep=False)
     for name in shown.columns:
         shown[name] = [number(value, str(name)) for value in table[name]]
@@ -121,12 +121,12 @@ def tokens(length: float) -> str:
 
 
 def with_interval(score: float, low: float, high: float, mark: str = "") -> str:
-    """`56.0* [42.3, 68.8]`; an empty text for NaN."""
+    """Format a score with its interval: `56.0* [42.3, 68.8]`; an empty text for NaN."""
     return "" if math.isnan(score) else f"{score:.1f}{mark} [{low:.1f}, {high:.1f}]"
 
 
 def dagger(scope: str) -> str:
-    """The mark of an interval that holds for its own context windows only."""
+    """Return the mark of an interval that holds only for its own context windows."""
     return "" if scope in ("population", "") else "†"
 
 

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 def group_table(samples: pd.DataFrame) -> pd.DataFrame:
-    """Scores in percent with intervals, one row for each benchmark, method and value of task group or complexity.
+    """Make one row of scores in percent for each benchmark, method and value of task group or complexity.
 
-    A benchmark has no rows if all its samples belong to one group, or each to a group of its own.
+    A benchmark has no rows if all its samples belong to one group, or each to a separate group.
     """
     import pandas as pd
 

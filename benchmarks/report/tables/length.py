@@ -15,7 +15,7 @@ _LOST = {"over_window": "context_overflow", "limit": "limit", "error": "error"}
 
 
 def length_table(samples: pd.DataFrame) -> pd.DataFrame:
-    """One row for each benchmark, method and length: score with interval, cost and lost points, all in percent.
+    """Make one row for each benchmark, method and length: score with interval, cost and lost points, in percent.
 
     score + over_window + limit + error + answered_wrong = 100. over_window: the input did not fit. answered_wrong: the
     method answered and lost points. context_rot: the part of answered_wrong above what the method loses of its answers
@@ -43,17 +43,20 @@ def length_table(samples: pd.DataFrame) -> pd.DataFrame:
 
 
 def with_length(samples: pd.DataFrame) -> pd.DataFrame:
-    """Prepared samples of the benchmarks that state lengths, all lengths in one cell; some may have no length."""
+    """Return prepared samples of benchmarks that state lengths, all lengths in one cell; some may have no length."""
     table = pooled(samples)
     return table[table["length"].notna().groupby(table["benchmark"]).transform("any").astype(bool)]
 
 
 def _lost(cell: Cell, usual: float) -> dict[str, float]:
-    """Points lost by cause, in percent. usual: the share of points that the method's answers lose anyway."""
+    """Return points lost by cause, in percent.
+
+    usual: the share that the method's answers lose at its shortest length.
+    """
     if cell.not_stated:
         return dict.fromkeys((*_LOST, "answered_wrong", "context_rot"), math.nan)
     group, answered = cell.rows, cell.rows["status"] == "ok"
-    # A sample stopped by a limit or an error may have earned points: only the rest was lost.
+    # A sample stopped by a limit or an error may have earned points; only the rest was lost.
     lost = {name: 100 * float((1 - group.loc[group["status"] == status, "score"]).sum()) / len(group)
             for name, status in _LOST.items()}  # fmt: skip
     wrong, answers = float((1 - group.loc[answered, "score"]).sum()), int(answered.sum())
@@ -64,5 +67,5 @@ def _lost(cell: Cell, usual: float) -> dict[str, float]:
 
 
 def _wrong_share(cell: Cell) -> float:
-    """The share of points that the method loses of its answers; NaN without answers."""
+    """Return the share of points that the method's answers lose; NaN without answers."""
     return float((1 - cell.rows.loc[cell.rows["status"] == "ok", "score"]).mean())

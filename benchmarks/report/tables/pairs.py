@@ -21,13 +21,13 @@ ALPHA = 0.05
 SOLVED = 0.5
 BETTER, WORSE, NOT_SHOWN = "better", "worse", "no difference shown"
 SAME_CALLS = "not tested: same calls and answers"
-# Columns that are equal in both rows of a sample if the methods made the same calls and got the same answers.
+# Columns that are equal in both rows of a sample if the methods made the same calls and gave the same answers.
 _CALLS = ("prediction", "status", "prompt_tokens", "completion_tokens", "root_calls", "sub_calls")
 _NUMBERS = ("score", "baseline_score", "difference", "low", "high", "p", "p_holm", "detectable")
 
 
 def choose_baseline(samples: pd.DataFrame, requested: str | None = None) -> str | None:
-    """The method that others are compared with: `requested`, else `base`, else the first; None without methods.
+    """Return the method with which others are compared: `requested`, else `base`, else the first; None without methods.
 
     Raises ConfigError for a method without samples.
     """
@@ -40,7 +40,7 @@ def choose_baseline(samples: pd.DataFrame, requested: str | None = None) -> str 
 
 
 def paired_table(samples: pd.DataFrame, *, baseline: str | None = None) -> pd.DataFrame:
-    """One row for each benchmark, size, model and method: method minus baseline, in percentage points.
+    """Make one row for each benchmark, size, model and method: method minus baseline, in percentage points.
 
     Each sample counts once, as the mean of the epochs that both methods have; n counts the paired rows. unpaired counts
     the rows of samples and epochs that only one method has. p_holm is corrected for all tested rows of the table. A
@@ -71,7 +71,7 @@ def paired_table(samples: pd.DataFrame, *, baseline: str | None = None) -> pd.Da
 
 
 def pairs_display(pairs: pd.DataFrame) -> pd.DataFrame:
-    """The table for reading."""
+    """Format the table for reading."""
     import pandas as pd
 
     rows = []
@@ -98,7 +98,7 @@ def pairs_display(pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def paired_scores(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
-    """Columns first, second, cluster and epochs, one row for each sample that both have.
+    """Return columns first, second, cluster and epochs, with one row for each sample that both have.
 
     Scores are means over the epochs that both have, whose number is `epochs`.
     """
@@ -109,7 +109,7 @@ def paired_scores(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
 
 
 def paired_counts(pairs: pd.DataFrame) -> dict[str, int]:
-    """n, samples and epochs of `paired_scores`."""
+    """Return n, samples and epochs of `paired_scores`."""
     epochs = pairs["epochs"]
     return Counts(int(epochs.sum()), len(pairs), max(1, int(epochs.max())) if len(pairs) else 1).columns()
 
@@ -142,7 +142,7 @@ def _compare(group: pd.DataFrame, method: str, baseline: str) -> dict[str, Any]:
 
 
 def _refusal(ours: pd.DataFrame, theirs: pd.DataFrame) -> str:
-    """The reason why two methods cannot be compared, or an empty text."""
+    """Return the reason why two methods cannot be compared, or an empty text."""
     for column, what in (("max_output_tokens", "output caps"), ("scorer", "scorers")):
         if column in ours and set(ours[column].dropna()) != set(theirs[column].dropna()):
             return f"refused: different {what}"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # RULER's threshold: the score of Llama2-7B at 4K tokens (Hsieh et al. 2024, arXiv:2404.06654).
 RULER_THRESHOLD = 0.856
-# Share of its own score at the shortest length that a method must keep.
+# The fraction of its score at the shortest length that a method must keep.
 OWN_FRACTION = 0.85
 NEVER = math.inf
 # With fewer samples at a length, the bootstrap alone is too narrow: it cannot draw a score that did not occur.
@@ -29,13 +29,13 @@ FEW = 10
 
 
 def effective_lengths(samples: pd.DataFrame) -> pd.DataFrame:
-    """The largest tested length up to which the score stays at or above a bar, with a 95% interval.
+    """Return the largest tested length up to which the score stays at or above a bar, with a 95% interval.
 
     Two rows a method: `threshold` (RULER's bar, the same for all) and `own` (OWN_FRACTION of the method's score at the
     shortest length). 0 means below the bar at the shortest length; `longest` is the longest tested length. A method
-    that scores 0 at the shortest length has no bar of its own. The interval comes from draws of all scores by the
-    Bayesian bootstrap. For lengths with fewer than FEW samples it is at least as wide as the intervals of their means
-    allow. no_length counts rows without a length, which are left out. not_stated: the reason why there is no length.
+    that scores 0 at the shortest length has no `own` bar. The interval comes from draws of all scores by the Bayesian
+    bootstrap. For lengths with fewer than FEW samples it is at least as wide as the intervals of their means allow.
+    no_length counts rows without a length, which are omitted. not_stated: the reason why no length is stated.
     """
     import pandas as pd
 
@@ -81,10 +81,10 @@ def _effective(parts: Sequence[Cell], lengths: Sequence[float], failed: bool) ->
 
 
 def crossover_lengths(samples: pd.DataFrame, *, baseline: str = "base") -> pd.DataFrame:
-    """The smallest tested length from which on a method stays ahead of the baseline, on the samples that both have.
+    """Return the smallest tested length from which on a method stays ahead of the baseline, on common samples.
 
     Infinite if it is not ahead at the longest length. ahead_at_shortest: it is ahead at every tested length, so the
-    crossover may lie below the shortest. Interval as in `effective_lengths`, with both methods drawn together.
+    crossover may lie below the shortest. The interval is that of `effective_lengths`, with both methods drawn together.
     unpaired counts rows that only one method has, no_length rows without a length.
     """
     import pandas as pd
@@ -137,7 +137,7 @@ def _crossover(ours: pd.DataFrame, theirs: pd.DataFrame) -> dict[str, Any] | Non
 
 
 def effective_display(lengths: pd.DataFrame) -> pd.DataFrame:
-    """Effective context lengths for reading."""
+    """Format effective context lengths for reading."""
     import pandas as pd
 
     rows = []
@@ -152,7 +152,7 @@ def effective_display(lengths: pd.DataFrame) -> pd.DataFrame:
 
 
 def crossover_display(lengths: pd.DataFrame) -> pd.DataFrame:
-    """Crossover lengths for reading."""
+    """Format crossover lengths for reading."""
     import pandas as pd
 
     rows = []
@@ -164,7 +164,7 @@ def crossover_display(lengths: pd.DataFrame) -> pd.DataFrame:
 
 
 def _length_text(row: dict[str, Any], column: str) -> str:
-    """A length with its interval: `16K [8K, 32K]`, `below 8K`, `1M or more`, `not reached`."""
+    """Format a length with its interval: `16K [8K, 32K]`, `below 8K`, `1M or more`, `not reached`."""
     if row["not_stated"]:
         return f"not stated: {row['not_stated']}"
 
@@ -188,9 +188,9 @@ def _draws(columns: pd.DataFrame, part: pd.DataFrame, seed: int) -> np.ndarray:
 
 
 def _stays_above(scores: np.ndarray, bars: np.ndarray, lengths: Sequence[float]) -> np.ndarray:
-    """The largest length up to which each row of scores (rows, lengths) stays at or above its bar; 0 if none.
+    """Return the largest length up to which each row of scores (rows, lengths) stays at or above its bar; 0 if none.
 
-    No score reaches a bar of 0, which is a share of a score of 0.
+    A bar of 0, from a score of 0, counts as never reached.
     """
     above = (scores >= bars[:, None] - 1e-12) & (bars[:, None] > 0)
     count = np.where(above.all(axis=1), above.shape[1], np.argmin(above, axis=1))
@@ -198,7 +198,7 @@ def _stays_above(scores: np.ndarray, bars: np.ndarray, lengths: Sequence[float])
 
 
 def _ahead_from(gaps: np.ndarray, lengths: Sequence[float]) -> np.ndarray:
-    """The smallest length from which each row of gaps (rows, lengths) is above 0 to the end; infinite if none."""
+    """Return the smallest length from which on each row of gaps (rows, lengths) is above 0; infinite if none."""
     behind = gaps[:, ::-1] <= 1e-12
     ahead = np.where(behind.any(axis=1), np.argmax(behind, axis=1), gaps.shape[1])
     return np.array([*lengths, NEVER])[gaps.shape[1] - ahead]

@@ -1,4 +1,4 @@
-"""Table 1: scores of methods by benchmarks, beside the figures of the paper."""
+"""Table 1: scores of methods by benchmarks, next to the figures of the paper."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _PUBLISHED = ("published", "published_n", "published_hit_context_limit", "publis
 
 
 def scores_table(samples: pd.DataFrame) -> pd.DataFrame:
-    """One row for each benchmark, size and method.
+    """Make one row for each benchmark, size and method.
 
-    Scores and intervals are in percent over all n rows. limit, context_overflow, error and unscored count rows by their
-    end; all but the first score 0. no_answer and wrong_format count answered rows; truncated, prompt_cut, answer_cut
-    and untagged count all rows. hit_context_limit is the asterisk of the paper. Costs are of rows with a known cost.
-    not_stated: the reason why a cell has no score.
+    Scores and intervals are in percent over all n rows. limit, context_overflow, error and unscored count rows by
+    status; all except limit score 0. no_answer and wrong_format count answered rows; truncated, prompt_cut, answer_cut
+    and untagged count all rows. hit_context_limit is the asterisk of the paper. Costs are those of rows with a known
+    cost. not_stated: the reason why a cell has no score.
     """
     import pandas as pd
 
@@ -38,7 +38,7 @@ def scores_table(samples: pd.DataFrame) -> pd.DataFrame:
 
 
 def scores_display(scores: pd.DataFrame) -> pd.DataFrame:
-    """The table for reading."""
+    """Format the table for reading."""
     import pandas as pd
 
     rows = []
@@ -63,7 +63,7 @@ def scores_display(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def marks(row: dict[str, Any]) -> str:
-    """The marks behind a score: over the window, too few context windows, prompts cut by a server."""
+    """Return the marks after a score: over the window, too few context windows, prompts cut by a server."""
     return ("*" if row["hit_context_limit"] else "") + dagger(row["scope"]) + ("‡" if row["prompt_cut"] else "")
 
 
@@ -132,7 +132,7 @@ def _cost_text(row: dict[str, Any]) -> str:
 
 
 def _paper_text(row: dict[str, Any]) -> str:
-    """`24.0* (n=50, $0.13)`: the figure of the paper, its asterisk, its n and its mean cost."""
+    """Format the paper's figure with its asterisk, its n and its mean cost: `24.0* (n=50, $0.13)`."""
     if missing(row["published"]):
         return ""
     cost = "" if missing(row["published_cost_usd"]) else f", {money(row['published_cost_usd'])}"

@@ -1,4 +1,4 @@
-"""Layout of the scores for the terminal: methods by benchmarks on one screen."""
+"""Lays out the scores for the terminal: methods by benchmarks on one screen."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LEGEND = {
 def compact(scores: pd.DataFrame, width: int = 100) -> str:
     """Methods by benchmarks: `score* [interval] cost`, with n in the heading, or in the cell if it differs.
 
-    A benchmark with several lengths, or numbers of documents, has a block of its own with a column for each. Columns
+    A benchmark with several lengths, or numbers of documents, has a separate block with a column for each. Columns
     that do not fit into `width` characters follow in further blocks. The closing lines explain marks and failures.
     """
     import pandas as pd
@@ -90,7 +90,7 @@ def _counts(row: dict[str, Any]) -> str:
 
 
 def _fitting(corner: str, labels: Sequence[str], columns: Sequence[Column], width: int) -> list[list[Column]]:
-    """The columns in blocks that fit into the width."""
+    """Return the columns in blocks that fit into the width."""
     parts: list[list[Column]] = []
     start = max(map(len, [*labels, corner])) + 4
     used = width + 1

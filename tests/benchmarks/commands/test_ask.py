@@ -102,7 +102,7 @@ def test_text_is_utf_8_or_what_its_mark_says(ask, tmp_path, data, text):
         (["/proc/self/mem"], "/proc/self/mem cannot be read: "),
         (["limits.max_turns=1"], "ask needs at least one PATH"),
         (["text", "method=[rlm,base]"], "ask takes one method"),
-        (["text", "method=[floor]"], "reference rows answer no questions"),
+        (["text", "method=[floor]"], "reference rows cannot answer questions"),
         (["text", "limits.max_turn=1"], "did you mean 'limits.max_turns'?"),
         (["text", "--save", "text/x"], "--save text/x cannot be written"),
         (["text", "--save", "text"], "--save text exists: name a new file"),
@@ -223,7 +223,7 @@ def test_a_trajectory_that_cannot_be_written_any_more_does_not_cost_the_answer(t
     asked = f"ulimit -f 0; exec {PROGRAM} ask Which? a model=scripted model.script=script 'method=[base]'"
     done = subprocess.run(["bash", "-c", asked], cwd=tmp_path, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
-    assert done.stderr.count("cannot be written any more: [Errno 27] File too large") == 1
+    assert done.stderr.count("can no longer be written: [Errno 27] File too large") == 1
 
 
 def test_a_session_has_room_for_its_context_unless_it_is_told_how_much(ask, tmp_path):

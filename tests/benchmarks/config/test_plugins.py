@@ -126,7 +126,7 @@ def test_choices_of_other_packages_are_listed_and_ours_come_first(program):
     lines = [" ".join(line.split()) for line in listed.stdout.splitlines()]
     assert "shouted The base model, shouting." in lines and "loud One loud sample." in lines
     assert "Not ours." not in listed.stdout
-    assert listed.stderr.count("entry point gone of rlm_eval.conf names 'package_that_is_gone.conf'") == 1
+    assert listed.stderr.count("entry point gone of rlm_eval.conf is 'package_that_is_gone.conf'") == 1
 
 
 def test_a_method_and_an_experiment_of_another_package_run(program, tmp_path):

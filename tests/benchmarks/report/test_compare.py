@@ -54,7 +54,7 @@ def test_a_drop_fails_if_it_is_larger_than_allowed_and_equal_scores_pass(pair):
     three = pair(old, [0.0] * 3 + old[3:])
     found = compare(*three, max_drop=0.05)
     assert found.code == REGRESSION
-    assert found.arms[0].score_failure == "worse by 6.0 points, allowed are 5.0 points (within the sampling error)"
+    assert found.arms[0].score_failure == "worse by 6.0 points: expected at most 5.0 points (within the sampling error)"
     assert compare(*three, max_drop=0.06).code == NO_REGRESSION
     with pytest.raises(ConfigError, match="--strict is set without --max-drop"):
         compare(*three, strict=True)
@@ -271,7 +271,7 @@ def test_every_method_of_both_runs_is_compared_and_the_rest_is_named(make_run, m
     new = make_run("b", [make_rows(m, [1.0, 0.0]) for m in ("rlm", "base", "oracle")])
     verdict = compare(base, new)
     assert [arm.method for arm in verdict.arms] == ["base", "rlm"]
-    assert verdict.notes == ("method compaction is in one run only and is left out",)
+    assert verdict.notes == ("method compaction is only in one run and is omitted",)
 
 
 def test_epochs_count_as_one_sample(pair):

@@ -462,4 +462,4 @@ class TestLargeRun:
         for file in folder.iterdir():
             file.unlink()
         page.open(made, "sample/1")
-        page.until(lambda: "keep this folder beside the page" in page.css("main")[0].text)
+        page.until(lambda: "keep this folder next to the page" in page.css("main")[0].text)
