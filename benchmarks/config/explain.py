@@ -36,7 +36,7 @@ def explain(error: Exception, overrides: Sequence[str] = ()) -> ConfigError:
 
 
 def with_cause(error: Exception) -> str:
-    """An error and its cause in one line of at most 400 characters."""
+    """Format an error and its cause as one line of at most 400 characters."""
     causes = [str(error)] + ([str(error.__cause__)] if error.__cause__ else [])
     return " ".join(" ".join(causes).split())[:400]
 

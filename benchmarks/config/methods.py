@@ -43,7 +43,7 @@ def _is_method(target: Target) -> bool:
 
 
 def _refuse_unconfined(config: RunConfig, where: str) -> None:
-    """Raise ConfigError on a machine that cannot run the method's code as the configuration asks."""
+    """Raise ConfigError if the machine cannot confine the method's code as configured."""
     hint = ""
     try:
         check_platform()
@@ -51,4 +51,4 @@ def _refuse_unconfined(config: RunConfig, where: str) -> None:
         if config.repl.confinement != "unsafe":
             check_confinement()
     except ReplError as error:
-        raise ConfigError(f"{where} runs code that a model writes, and {error}{hint}") from error
+        raise ConfigError(f"{where} runs model-written code, and {error}{hint}") from error

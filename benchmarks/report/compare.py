@@ -294,7 +294,7 @@ def _compared(benchmark: str, method: str, both: pd.DataFrame, rule: Rule) -> Ar
 
 
 def _drop_failure(found: PairedDifference, rule: Rule, drop_limit: float, identical: bool) -> tuple[str, int | None]:
-    """The failure of max_drop as one line, and for the strict rule the number of pairs that it needs."""
+    """Return the failure of max_drop as one line, and for the strict rule the number of pairs that it needs."""
     if rule.max_drop is None:
         return "", None
     allowed, drop = f"{100 * rule.max_drop:.1f} points", -found.difference

@@ -259,7 +259,7 @@ def _usd(calls: Sequence[Calls], method: Any, config: RunConfig) -> float:
         paid = config.model.paid_for(call.role if call.role == "root" else method.sub_role)
         if paid is None:
             continue
-        # Some prices depend on the length of the prompt, so each call is priced alone.
+        # Some prices depend on the length of the prompt, so each call is priced separately.
         count = max(1, round(call.calls))
         usage = TokenUsage(
             prompt_tokens=round(call.prompt_tokens / count), completion_tokens=round(call.completion_tokens / count)

@@ -121,7 +121,7 @@ async def _checked_score(benchmark: Benchmark, target: Any, answer: str | None, 
     except ModelError:
         raise
     except Exception as error:
-        # Its message may hold the target.
+        # The exception's message may contain the target.
         raised = error.kind if isinstance(error, ForeignExit) else type(error).__name__
         raise ScorerFault(f"{where}: score() raised {raised}") from error
     if not isinstance(score, Score):

@@ -15,7 +15,7 @@ _KEY = hashlib.sha256(b"rlm-eval: text of a protected benchmark, not for trainin
 
 
 def seal(text: str) -> str:
-    """The text in sealed form."""
+    """Return the text in sealed form."""
     return PREFIX + base64.b64encode(xor(text.encode("utf-8", "surrogatepass"), _KEY)).decode("ascii")
 
 

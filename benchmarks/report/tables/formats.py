@@ -131,12 +131,12 @@ def dagger(scope: str) -> str:
 
 
 def markdown_cell(text: str) -> str:
-    """Text as a cell of a Markdown table, with markup escaped."""
+    """Format text as a cell of a Markdown table, with markup escaped."""
     return printable(text).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
 
 
 def printable(text: str) -> str:
-    """Text on one line, without control characters."""
+    """Return text as one line without control characters."""
     return " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]", " ", text).split())
 
 

@@ -58,7 +58,7 @@ class RayExecutor:
     async def execute(
         self, keys: Sequence[Key], harness: Harness, *, concurrency: int, stop: Stop
     ) -> AsyncGenerator[FinishedSample, None]:
-        """Yield samples as they finish, as LocalExecutor does; `concurrency` is the total over all workers."""
+        """Yield samples as they finish, like LocalExecutor; `concurrency` is the total over all workers."""
         ray = self._ray
         started = not ray.is_initialized()
         if started:
@@ -73,7 +73,7 @@ class RayExecutor:
                 async for sample in samples:
                     yield sample
         finally:
-            # The totals include samples that did not finish.
+            # The totals also include samples that did not finish.
             usd, harness.budget.tokens = await ledger.charge.remote(0.0, 0)
             harness.budget.cost = Cost(usd, 0.0, CostState.KNOWN)
             pool.close()
@@ -231,14 +231,17 @@ class SharedBudget(Budget):
 
 
 def _is_loss(error: Exception) -> bool:
-    """True if a worker or its node is gone: killed, out of memory or unreachable. A worker that raises is no loss."""
+    """True if a worker or its node is gone: killed, out of memory or unreachable.
+
+    An exception in a worker is not a loss.
+    """
     from ray.exceptions import RayError, RayTaskError
 
     return isinstance(error, RayError) and not isinstance(error, RayTaskError)
 
 
 def _keys(config: RunConfig) -> dict[str, str]:
-    """The API keys that a configuration names, for nodes whose environment lacks them."""
+    """Return the API keys that a configuration names, for nodes whose environment lacks them."""
     hosted = [model for section in config.model_sections for model in section.hosted.values()]
     names = {model.endpoint.api_key_env for model in hosted}
     return {name: os.environ[name] for name in names if name and name in os.environ}

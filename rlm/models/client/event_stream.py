@@ -78,7 +78,7 @@ def _chunks(content: bytes) -> Iterator[tuple[str, Mapping[str, Any] | None]]:
         fields = [line.partition(":")[::2] for line in event.split("\n")]
         name = "".join(value.strip() for key, value in fields if key == "event")
         data = "\n".join(value for key, value in fields if key == "data").strip()
-        # Some servers leave out the empty line between events.
+        # Some servers omit the empty line between events.
         while data:
             if data.startswith("[DONE]"):
                 yield name, None

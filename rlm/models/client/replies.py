@@ -127,7 +127,7 @@ def _fault(
 
 
 def _status_of(error: Mapping[str, Any], body: Mapping[str, Any]) -> int:
-    """The HTTP status that an error in a response of success gives as its code; 500 if it gives none."""
+    """Return the HTTP status that an error gives as its code in a response with a success status; by default 500."""
     for key in ("code", "status", "status_code"):
         code = error.get(key)
         code = int(code) if isinstance(code, str) and code.isdecimal() and len(code) == 3 else code
