@@ -1,1 +1,1 @@
-"""The judge, which suites share."""
+"""Scorers that suites share, scorers that are chosen by name, and the judge."""

@@ -31,10 +31,9 @@ def expected_words(gold: Gold) -> str:
 def score_exact(gold: Gold, text: str) -> Score:
     """SQuAD's exact match. Lenient: the final answer matches."""
     right = [squad_words(answer) for answer in gold.answers]
-    value = squad_words(text) in right
-    return Score(
-        float(value), float(value or squad_words(final_answer(text)) in right), _is_one_line(text), shown(text)
-    )
+    # Two texts of punctuation alone are not the same answer.
+    value, last = (bool(words) and words in right for words in map(squad_words, (text, final_answer(text))))
+    return Score(float(value), float(value or last), _is_one_line(text), shown(text))
 
 
 def score_f1(gold: Gold, text: str) -> Score:
@@ -130,7 +129,11 @@ def matching_text(gold: Gold) -> str:
 
 
 def expected_items(gold: Gold) -> str:
-    return "" if len({key_of(answer) for answer in gold.answers}) == len(gold.answers) else "a list with each item once"
+    keys = {key_of(answer) for answer in gold.answers}
+    if len(keys) < len(gold.answers):
+        return "a list with each item once"
+    written = {key_of(item) for item in listed_items(listed(gold), gold.answers)}
+    return "" if written == keys else "items that can be listed one a line, without bullets, brackets and headings"
 
 
 def score_set(gold: Gold, text: str) -> Score:

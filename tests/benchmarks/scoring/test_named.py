@@ -235,6 +235,20 @@ def test_any_text_scores_from_0_to_1_and_lenient_is_no_less(answer, name):
     assert isinstance(found.prediction, str)
 
 
+@settings(max_examples=300)
+@given(
+    st.lists(WORDS | st.text(min_size=1).filter(str.strip) | st.integers().map(str), min_size=1, max_size=3),
+    st.sampled_from(["exact", "contains", "f1", "number", "set_f1", "judge"]),
+)
+@example(["- a", "b"], "set_f1")
+@example(["none"], "set_f1")
+@example(["5 km"], "number")
+def test_the_oracle_scores_1_for_all_answers_that_are_accepted(answers, name):
+    gold, scorer = Gold(tuple(answers)), named_scorer(name)
+    if scorer.expected(gold) == "" and (name != "judge" or squad_words(answers[0])):
+        assert asyncio.run(scorer.score(gold, scorer.oracle(gold))).value == pytest.approx(1)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_no_answer_scores_0_and_the_oracle_1(name):
     gold = Gold((PLAIN.get(name, "Ada"),), "Which?")
@@ -324,6 +338,11 @@ def test_the_judge_decides_and_gets_question_answers_and_rubric(correct, value, 
     found = asyncio.run(scorer.score(Gold(("Ada", "A. L."), "Who?"), "Lovelace", judge))
     assert (found.value, found.details["judge_verdict"], found.details["judged_by"]) == (value, verdict, "judge")
     assert judge.calls == [("Who?", "Lovelace", "any one of:\n- Ada\n- A. L.", {"rubric": "Half a name is enough."})]
+
+
+def test_without_a_judge_two_texts_of_punctuation_do_not_match():
+    assert score("judge", "!", "?").value == 0
+    assert score("judge", "Ada", "ada.").value == 1
 
 
 def test_an_empty_answer_is_not_judged():
