@@ -114,14 +114,17 @@ def located(error: Exception, target: Callable[..., Any], where: str) -> str:
 def unknown(what: str, got: str, known: Iterable[str]) -> str:
     """Return one line about a name that does not exist, with the nearest existing name."""
     names = sorted(known)
-    # Keys of one section are compared without the section's name, which would make all of them similar.
     section = got[: got.rfind(".") + 1]
-    section = section if all(name.startswith(section) for name in names) else ""
-    near = difflib.get_close_matches(got[len(section) :], [name[len(section) :] for name in names], n=1, cutoff=0.5)
-    listed = ", ".join(names[:_MOST_LISTED]) + (
-        f" and {len(names) - _MOST_LISTED} more" if names[_MOST_LISTED:] else ""
-    )
-    hint = f"did you mean {section + near[0]!r}?" if near else f"known: {listed or 'none'}"
+    # Keys of the same section come first, and are compared without its name, which would make all of them similar.
+    beside = {name[len(section) :]: name for name in names if name.startswith(section)}
+    beside = {tail: name for tail, name in beside.items() if "." not in tail}
+    near = [beside[tail] for tail in difflib.get_close_matches(got[len(section) :], beside, n=1, cutoff=0.5)]
+    if not near and not (section and beside):
+        near = difflib.get_close_matches(got, names, n=1, cutoff=0.5)
+    shown = list(beside.values()) or [name for name in names if "." not in name] or names
+    more = f" and {len(shown) - _MOST_LISTED} more" if shown[_MOST_LISTED:] else ""
+    listed = ", ".join(shown[:_MOST_LISTED]) + more
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {listed or 'none'}"
     return f"there is no {what} {got!r}; {hint}"
 
 

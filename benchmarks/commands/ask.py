@@ -32,7 +32,7 @@ def main(argv: Sequence[str]) -> int:
         epilog="Words with an = that name no file are configuration, as for `rlm-eval run`: method=[rlm] model=openai "
         "limits.max_cost_usd=0.5",
     )
-    parser.add_argument("question")
+    parser.add_argument("question", metavar="QUESTION", help="the question, in quotes")
     parser.add_argument("paths", nargs="+", metavar="PATH", help="a file, a folder, or - for standard input")
     parser.add_argument("--quiet", action="store_true", help="print nothing but the answer")
     parser.add_argument("--save", type=Path, help="new file of the trajectory (default: results/asks/TIME.jsonl.gz)")
@@ -41,10 +41,12 @@ def main(argv: Sequence[str]) -> int:
     paths = [word for word in words.paths if word not in overrides]
     if not paths:
         raise ConfigError("ask needs at least one PATH: a file, a folder, or - for standard input")
+    if not words.question.strip():
+        raise ConfigError("QUESTION is empty: expected a question over the files")
     chosen = any(word.startswith("method=") for word in overrides)
     config = compose([*([] if chosen else ["method=[rlm]"]), "cache.mode=off", *overrides])
     if len(config.method) != 1:
-        raise ConfigError(f"method={list(config.method)}: ask takes one method")
+        raise ConfigError(f"method is {list(config.method)}: expected one method, such as method=[rlm]")
     context = read_context(paths, quiet=words.quiet)
     if not any(word.startswith("repl.memory_bytes=") for word in overrides):
         memory = max(config.repl.memory_bytes, MEMORY_SHARE * _size(context))

@@ -15,15 +15,17 @@ def main(argv: Sequence[str]) -> int:
     """Print a row a sample; with --targets the target too. Raises ConfigError."""
     parser = Parser(
         prog="rlm-eval data",
-        description="The samples that a run would use, one JSON row each. context_chars and context_sha256 are those "
-        "of the context alone, context_tokens of context and query together, as input_tokens of a run.",
+        description="Print the samples that a run would use, one JSON row each. context_chars and context_sha256 are "
+        "those of the context alone, context_tokens of context and query together, as input_tokens of a run.",
     )
-    parser.add_argument("benchmark", help="name of a benchmark, see `rlm-eval list`")
+    parser.add_argument("benchmark", metavar="BENCHMARK", help="name of a benchmark, see `rlm-eval list`")
     parser.add_argument("--targets", action="store_true", help="show the target of each sample too")
     parser.add_argument(
         "--reveal", action="store_true", help="show questions and targets of a protected benchmark in the clear"
     )
-    parser.add_argument("overrides", nargs="*", help="configuration, as for `rlm-eval run`")
+    parser.add_argument(
+        "overrides", nargs="*", default=[], metavar="KEY=VALUE", help="configuration, as for `rlm-eval run`"
+    )
     words = parser.parse_intermixed_args(argv)
     config = compose([f"benchmark=[{words.benchmark}]", "method=[base]", *words.overrides])
 

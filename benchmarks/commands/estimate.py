@@ -15,10 +15,12 @@ def main(argv: Sequence[str]) -> int:
     """Print a row for each benchmark and method. Raises ConfigError."""
     parser = Parser(
         prog="rlm-eval estimate",
-        description="Calls, tokens and dollars that a run would take, by a plain model of each method's calls "
+        description="Estimate calls, tokens and dollars of a run, by a plain model of each method's calls "
         "(docs/reproducing.md states it). Of the paper's 60 costs, 15 are within a factor of two and 40 within five.",
     )
-    parser.add_argument("overrides", nargs="*", help="configuration, as for `rlm-eval run`")
+    parser.add_argument(
+        "overrides", nargs="*", default=[], metavar="KEY=VALUE", help="configuration, as for `rlm-eval run`"
+    )
     words = parser.parse_intermixed_args(argv)
     # No call is made, so no key and no recording is needed.
     config = replace(compose(words.overrides), cache=CacheSettings(mode="replay"))

@@ -19,7 +19,9 @@ FORMS = {
 def main(argv: Sequence[str]) -> int:
     """Write the export and print where. Raises ConfigError."""
     parser = Parser(prog="rlm-eval export", description="Export a run for other tools.")
-    parser.add_argument("form", choices=FORMS, help="; ".join(f"{name}: {about}" for name, about in FORMS.items()))
+    parser.add_argument(
+        "form", choices=FORMS, metavar="FORM", help="; ".join(f"{name}: {about}" for name, about in FORMS.items())
+    )
     parser.add_argument("run", type=Path, metavar="RUN", help="run folder")
     parser.add_argument("out", metavar="OUT", help="file or new folder to write, or URL to send to")
     words = parser.parse_args(argv)

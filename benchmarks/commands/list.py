@@ -13,8 +13,10 @@ GROUPS = ("benchmark", "method", "model", "judge", "executor", "repl", "experime
 
 def main(argv: Sequence[str]) -> int:
     """Print every choice of every group with the first sentence of its file."""
-    parser = Parser(prog="rlm-eval list", description="What can be chosen, with one line each.")
-    parser.add_argument("group", nargs="?", choices=GROUPS, help="only this group")
+    parser = Parser(prog="rlm-eval list", description="List the choices of each group, one line each.")
+    parser.add_argument(
+        "group", nargs="?", choices=GROUPS, metavar="GROUP", help=f"only this group: {', '.join(GROUPS)}"
+    )
     words = parser.parse_args(argv)
     for group in [words.group] if words.group else GROUPS:
         files = conf_files(group)

@@ -25,7 +25,11 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("run", type=Path, metavar="PATH", help="run folder")
     parser.add_argument(
-        "overrides", nargs="*", help="judge=NAME, keys of judge, budget and concurrency; default: those of the run"
+        "overrides",
+        nargs="*",
+        default=[],
+        metavar="KEY=VALUE",
+        help="judge=NAME, keys of judge, budget and concurrency; default: those of the run",
     )
     words = parser.parse_intermixed_args(argv)
     for word in words.overrides:

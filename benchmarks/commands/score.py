@@ -35,9 +35,13 @@ def main(argv: Sequence[str]) -> int:
         description="Score a JSON-lines file of predictions: rows {sample_id, prediction} refer to the samples of the "
         "configured source; rows {prediction, target, answer_type} carry their own target.",
     )
-    parser.add_argument("benchmark", help="name of a benchmark, see `rlm-eval list`")
-    parser.add_argument("file", type=Path, help="predictions, one JSON object a line; - is standard input")
-    parser.add_argument("overrides", nargs="*", help="configuration, as for `rlm-eval run`")
+    parser.add_argument("benchmark", metavar="BENCHMARK", help="name of a benchmark, see `rlm-eval list`")
+    parser.add_argument(
+        "file", type=Path, metavar="FILE", help="predictions, one JSON object a line; - is standard input"
+    )
+    parser.add_argument(
+        "overrides", nargs="*", default=[], metavar="KEY=VALUE", help="configuration, as for `rlm-eval run`"
+    )
     words = parser.parse_intermixed_args(argv)
     config = compose([f"benchmark=[{words.benchmark}]", "method=[base]", *words.overrides])
     return asyncio.run(_score_file(config, words.benchmark, words.file))
@@ -182,7 +186,7 @@ def read_rows(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
                     raise ConfigError(f"{where} is not a JSON object")
                 yield where, row
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file} cannot be read: {error}") from error
+        raise ConfigError(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _opened(file: Path) -> IO[str]:

@@ -25,7 +25,9 @@ def main(argv: Sequence[str]) -> int:
         description="Serve methods as an OpenAI-compatible endpoint, each as METHOD/MODEL, such as rlm/gpt-5. "
         "Keys: server.host, server.port (0 takes a free one), server.api_key_env; see docs/server.md.",
     )
-    parser.add_argument("overrides", nargs="*", help="configuration, as for `rlm-eval run`")
+    parser.add_argument(
+        "overrides", nargs="*", default=[], metavar="KEY=VALUE", help="configuration, as for `rlm-eval run`"
+    )
     words = parser.parse_intermixed_args(argv)
     chosen = any(word.startswith("method=") for word in words.overrides)
     config = compose([*([] if chosen else ["method=[rlm]"]), "cache.mode=off", *words.overrides])

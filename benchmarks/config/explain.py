@@ -36,7 +36,9 @@ def explain(error: Exception, overrides: Sequence[str] = ()) -> ConfigError:
 
 
 def with_cause(error: Exception) -> str:
-    """Format an error and its cause as one line of at most 400 characters."""
+    """Format an error and its cause as one line of at most 400 characters; name a required key without a value."""
+    if match := re.search(r"Missing mandatory value:.*full_key: (\S+)", str(error), re.DOTALL):
+        return f"{match[1]} is not set: expected a value, as in {match[1]}=VALUE"
     causes = [str(error)] + ([str(error.__cause__)] if error.__cause__ else [])
     return " ".join(" ".join(causes).split())[:400]
 

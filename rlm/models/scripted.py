@@ -166,7 +166,8 @@ def read_script(path: Path) -> Script:
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingError(f"model.script is {str(path)!r}: it cannot be read: {error}") from None
+        why = getattr(error, "strerror", None) or error
+        raise SettingError(f"model.script is {str(path)!r}: expected a file that can be read: {why}") from None
     rules = [_rule(line, f"{path.name}, line {i + 1}") for i, line in enumerate(lines) if line.strip()]
     if not rules:
         raise SettingError(f"model.script is {str(path)!r}: expected JSON lines such as {_EXAMPLE}")
