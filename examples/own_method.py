@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.cli import main as rlm_eval
-from rlm.methods.method import Answer, Method
+from rlm.methods.base import read_answer
+from rlm.methods.method import Method
 
 HERE = Path(__file__).resolve().parent
 
@@ -28,8 +29,7 @@ class TwoLooks(Method):
         messages = prompt.messages()
         first = await tree.call(self.model, messages)
         messages += [{"role": "assistant", "content": first.text}, {"role": "user", "content": self.instruction}]
-        second = await tree.call(self.model, messages)
-        return Answer(second.text, truncated=second.truncated)
+        return read_answer(await tree.call(self.model, messages, closing=True))
 
 
 def main(overrides: list[str]) -> int:
