@@ -13,11 +13,12 @@ from benchmarks.report.tables.formats import markdown_cell
 NOTES = {
     "scores": (
         "Scores are in percent over all n rows. Failed rows (over window, error, unscored) score 0; rows stopped by a "
-        "limit get the score of their last answer. Intervals are clustered by context window. \\* some inputs exceeded "
-        "the context window. † one or two context windows: the interval holds for these only. ‡ a server cut prompts. "
-        "A cell in which more than a tenth of the rows ended in errors states no score. The verdict compares with the "
-        'paper\'s figure, which has a sampling error too; "too few samples to tell" states the n that is needed to '
-        "measure as precisely as the paper.\n\n"
+        "limit get the score of their last answer. Rows of wrong format (not the form that the prompt asks for) or "
+        "untagged (a last reply without answer tags) get the score of their answer. Intervals are clustered by context "
+        "window. \\* some inputs exceeded the context window. † one or two context windows: the interval holds for "
+        "these only. ‡ a server cut prompts. A cell in which more than a tenth of the rows ended in errors states no "
+        "score. The verdict compares with the paper's figure, which has a sampling error too; \"too few samples to "
+        'tell" states the n that is needed to measure as precisely as the paper.\n\n'
     ),
     "pairs": (
         "Percentage points, on the samples that both methods have, each the mean of its epochs. p (Holm) is corrected "
