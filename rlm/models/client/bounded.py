@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import cast
 
 import httpx2
@@ -11,6 +11,7 @@ import httpx2
 from rlm.models.client.faults import Action, Fault
 
 MAX_BODY_BYTES = 256 << 20
+PART_BYTES = 1 << 20
 # Window sizes of zlib for data with a gzip or zlib header, and for data without one, which some servers call deflate.
 ANY_HEADER, NO_HEADER = 47, -15
 
@@ -23,56 +24,46 @@ async def bound(response: httpx2.Response) -> None:
     compressed = response.headers.get("content-encoding", "").strip().lower() in ("gzip", "x-gzip", "deflate")
     if compressed:
         del response.headers["content-encoding"]
-    response.stream = _BoundedStream(
-        cast("httpx2.AsyncByteStream", response.stream), _Decompressor() if compressed else None
-    )
-
-
-class _Decompressor:
-    """Decompresses gzip or deflate piece by piece."""
-
-    def __init__(self) -> None:
-        self._zlib = zlib.decompressobj(ANY_HEADER)
-        self._started = False
-
-    def decompress(self, piece: bytes, most: int) -> bytes:
-        """Decompress a piece to at most `most` bytes. Raises Fault for data in another format."""
-        try:
-            try:
-                return self._zlib.decompress(piece, most)
-            except zlib.error:
-                if self._started:
-                    raise
-                self._zlib = zlib.decompressobj(NO_HEADER)
-                return self._zlib.decompress(piece, most)
-            finally:
-                self._started = True
-        except zlib.error as error:
-            raise Fault("bad_http", f"the response cannot be decompressed: {error}", Action.RETRY) from error
-
-    @property
-    def complete(self) -> bool:
-        return self._zlib.eof or not self._started
+    response.stream = _BoundedStream(cast("httpx2.AsyncByteStream", response.stream), compressed)
 
 
 class _BoundedStream(httpx2.AsyncByteStream):
-    """The decompressed body. Raises Fault if it is too long or ends too early."""
+    """A decompressed body. Raises Fault for one that is too long, cannot be decompressed or ends too early."""
 
-    def __init__(self, body: httpx2.AsyncByteStream, decompressor: _Decompressor | None) -> None:
+    def __init__(self, body: httpx2.AsyncByteStream, compressed: bool) -> None:
         self._body = body
-        self._decompressor = decompressor
+        self._zlib = zlib.decompressobj(ANY_HEADER) if compressed else None
+        self._started = False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         taken = 0
         async for piece in self._body:
-            if self._decompressor is not None:
-                piece = self._decompressor.decompress(piece, MAX_BODY_BYTES - taken + 1)
-            taken += len(piece)
-            if taken > MAX_BODY_BYTES:
-                raise Fault("oversized", f"the response is longer than {MAX_BODY_BYTES} bytes", Action.RETRY)
-            yield piece
-        if self._decompressor is not None and not self._decompressor.complete:
+            for part in [piece] if self._zlib is None else self._decompressed(piece):
+                taken += len(part)
+                if taken > MAX_BODY_BYTES:
+                    raise Fault("oversized", f"the response is longer than {MAX_BODY_BYTES} bytes", Action.RETRY)
+                yield part
+        if self._zlib is not None and self._started and not self._zlib.eof:
             raise Fault("half_body", "the compressed response ends too early", Action.RETRY)
+
+    def _decompressed(self, piece: bytes) -> Iterator[bytes]:
+        """Parts of at most PART_BYTES, so that a bomb is noticed early."""
+        part = b""
+        # zlib may hold a rest of the output when it has taken all of its input.
+        while self._zlib is not None and (piece or (len(part) == PART_BYTES and not self._zlib.eof)):
+            if self._zlib.eof:
+                # Some servers compress a body in several members.
+                self._zlib = zlib.decompressobj(ANY_HEADER)
+            try:
+                part = self._zlib.decompress(piece, PART_BYTES)
+            except zlib.error as error:
+                if self._started:
+                    raise Fault("bad_http", f"the response cannot be decompressed: {error}", Action.RETRY) from error
+                self._zlib, self._started = zlib.decompressobj(NO_HEADER), True
+                continue
+            self._started = True
+            piece = self._zlib.unconsumed_tail or self._zlib.unused_data
+            yield part
 
     async def aclose(self) -> None:
         await self._body.aclose()

@@ -67,6 +67,13 @@ async def test_a_compressed_reply_is_decompressed(ask, kind):
     assert (reply.text, reply.failures) == ("short", ())
 
 
+async def test_a_reply_that_is_compressed_in_several_members_is_decompressed(ask):
+    body = json.dumps({"choices": [{"message": {"content": "short"}}]}).encode()
+    members = gzip.compress(body[:20]) + gzip.compress(body[20:])
+    reply, _ = await ask({"body": members, "headers": {"Content-Encoding": "gzip"}})
+    assert (reply.text, reply.failures) == ("short", ())
+
+
 async def test_a_decompression_bomb_is_cut_off(ask, monkeypatch):
     monkeypatch.setattr("rlm.models.client.bounded.MAX_BODY_BYTES", 100_000)
     reply, _ = await ask(compressed(b" " * 10_000_000), compressed(b" " * 10_000_000, "deflate"))
