@@ -95,6 +95,8 @@ def read_recording(path: Path) -> Iterator[Record | tuple[bytes, str]]:
     packed = path.read_bytes()
     number = 0
     try:
+        if not packed:
+            raise ValueError("it is empty")
         for line in gzip.decompress(packed).decode().splitlines():
             number += 1
             row = json.loads(line)

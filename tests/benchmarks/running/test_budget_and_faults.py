@@ -72,6 +72,25 @@ def test_a_budget_spent_between_answer_and_verdict_leaves_samples_to_be_judged_l
     assert fake.paid().total() == 4 and set(fake.paid().values()) == {1}, f"{answered} answers are not paid twice"
 
 
+CODE = "```repl\nfound = llm_query('Which one?')\nprint('turn ends')\n```"
+ROOT = [{"match": "turn ends", "text": "FINAL_VAR(found)"}, {"match": "FINAL_VAR", "text": CODE}]
+
+
+@pytest.mark.parametrize("tokens", [1, 1_200, 2_400, 3_600, 4_800])
+def test_a_budget_that_is_spent_at_any_call_loses_and_repeats_nothing(go, server, tokens):
+    fake = server({"rules": [*YES["rules"], *ROOT]})
+    words = [*JUDGED, "method=[base,rlm,compaction]", "concurrency.samples=2"]
+    first = go(fake, *words, f"budget.max_tokens={tokens}")
+    assert first.state == "budget" and first.samples < 6
+    if first.samples:
+        assert set(samples_of(first)["score"]) == {1.0} and set(samples_of(first)["stop_reason"]) == {"answer"}
+    second = go(fake, *words)
+    samples = samples_of(second)
+    assert (second.state, len(samples)) == ("finished", 6)
+    assert set(samples["score"]) == {1.0} and set(samples["stop_reason"]) == {"answer"}
+    assert set(fake.asked().values()) == {1}
+
+
 def test_a_judge_that_never_parses_stops_the_run(go, server):
     fake = server({"rules": [{"match": "<correct_answer>", "text": "I cannot say."}]})
     outcome = go(fake, *JUDGED, "epochs=8", "concurrency.samples=2")
@@ -96,6 +115,26 @@ def test_a_cell_whose_samples_failed_has_no_score_and_its_cost_is_unknown(go, se
     assert line.startswith("no score for sniah, base, length 512: 3 of 3 samples ended in errors: ")
     assert "messages[0] is not right" in line
     assert set(samples_of(outcome)["cost_state"]) == {"unknown"}
+
+
+def test_an_arm_whose_requests_are_refused_has_no_score_and_the_other_arm_keeps_its_own(go, server):
+    refused = {"status": 400, "body": {"error": {"message": "System role not supported"}}}
+    fake = server({"rules": [{"match": "FINAL_VAR", **refused}]})
+    outcome = go(fake, *SMALL, "benchmark.sniah.samples=4", "method=[base,rlm]")
+    assert set(samples_of(outcome).groupby("method")["status"].first().items()) == {("base", "ok"), ("rlm", "error")}
+    (line,) = outcome.unscored
+    assert "sniah, rlm" in line and "4 of 4 samples ended in errors" in line and "System role not supported" in line
+
+
+def test_the_complete_context_as_the_answer_earns_nothing(go, server):
+    shows = [{"match": "turn ends", "text": "FINAL_VAR(context)"}, {"match": "FINAL_VAR", "text": CODE}]
+    outcome = go(
+        server({"rules": shows}), "model=openai", "benchmark=[sniah]", "benchmark.sniah.lengths=[4096]",
+        "benchmark.sniah.samples=3", "method=[rlm]", "name=r",
+    )  # fmt: skip
+    samples = samples_of(outcome)
+    assert set(samples["stop_reason"]) == {"answer"} and samples["answer_cut"].all()
+    assert set(samples["score"]) == {0.0} and (samples["prediction"].str.len() > 4096).all()
 
 
 @pytest.mark.parametrize("name", ["method", "status", "cost_usd", "score", "epoch"])

@@ -238,6 +238,7 @@ def test_a_damaged_recording_is_refused_in_one_line(tmp_path):
     cases = {
         "cut.jsonl.gz": gzip.compress(good.encode())[:-9],
         "text.jsonl.gz": b"not packed",
+        "empty.jsonl.gz": b"",
         "json.jsonl.gz": gzip.compress(f"{good}\n{{".encode()),
         "row.jsonl.gz": gzip.compress(f"{good}\n[1]\n".encode()),
         "reply.jsonl.gz": gzip.compress(json.dumps({"key": "00", "model": "m", "outcome": {"text": 1}}).encode()),
