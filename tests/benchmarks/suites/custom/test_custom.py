@@ -6,9 +6,7 @@ import gzip
 import hashlib
 import io
 import json
-import math
 import os
-import string
 import subprocess
 import sys
 from pathlib import Path
@@ -32,18 +30,8 @@ from rlm.validation import SettingError, make
 
 ROOT = Path(__file__).parents[4]
 ROWS = [
-    {
-        "id": "a",
-        "question": "Who keeps the key?",
-        "answer": ["Ada Lovelace", "Ada"],
-        "context": "Ada Lovelace keeps it.",
-    },
-    {
-        "id": "b",
-        "question": "Who sleeps?",
-        "answer": ["Bob Smith"],
-        "context": 'Bob Smith sleeps, "soundly";\nsays Eve.',
-    },
+    {"id": "a", "question": "Who keeps the key?", "answer": ["Ada Lovelace", "Ada"], "context": "Ada Lovelace has it."},
+    {"id": "b", "question": "Who sleeps?", "answer": ["Bob Smith"], "context": 'Bob Smith, "soundly";\nsays Eve.'},
 ]
 
 
@@ -268,12 +256,6 @@ def test_other_names_and_parts_of_columns_are_read(tmp_path):
         assert (sample.target.answers, sample.prompt.context) == (("Ada",), "Ada.")
 
 
-@pytest.mark.parametrize(("answer", "text"), [(3, "3"), (3.0, "3"), (2.5, "2.5"), (True, "true"), ("x", "x")])
-def test_an_answer_that_is_a_number_is_taken_as_text(answer, text, tmp_path):
-    (sample,) = samples(custom(write(tmp_path, "jsonl", [ROWS[0] | {"answer": answer}])))
-    assert sample.target.answers == (text,)
-
-
 @pytest.mark.parametrize("answer", ["B", "b", "(B)", "second", ["B"]])
 def test_a_choice_is_named_by_letter_or_text(answer, tmp_path):
     benchmark = custom(
@@ -379,6 +361,7 @@ SCORERS = {
     "regex": {"answer": rf"^{SECRET}\b"},
     "set_f1": {"answer": [SECRET, "Ada"]},
 }
+SCRIPTED = ["benchmark=[custom]", "model=scripted", "model.script=script.jsonl"]
 RULES = [
     {"match": r"REPL output", "reply": "FINAL_VAR(seen)"},
     {"match": r"`context` is a", "role": "root", "reply": "```repl\nseen = str(context) + str(sorted(globals()))\n```"},
@@ -402,15 +385,8 @@ def test_a_run_scores_oracle_floor_and_methods_and_shows_no_target_to_a_method(s
     rows.append({**rows[0], "id": "last", "documents": ["Ada.", "Eve."]})
     del rows[-1]["context"]
     path = write(folder, "jsonl", rows)
-    words = [
-        "benchmark=[custom]",
-        f"benchmark.custom.source={path}",
-        f"benchmark.custom.scorer={scorer}",
-        "model=scripted",
-        "model.script=script.jsonl",
-        "method.rlm.prompt=recursive/compact-v1",
-        "name=run",
-    ]
+    words = [*SCRIPTED, f"benchmark.custom.source={path}", f"benchmark.custom.scorer={scorer}", "name=run"]
+    words.append("method.rlm.prompt=recursive/compact-v1")
     outcome = run(compose([*words, "method=[oracle,floor,base,rlm]"]))
     assert outcome.state == "finished"
     table = pd.read_parquet(outcome.path / "samples.parquet")
@@ -429,7 +405,7 @@ def test_a_run_scores_oracle_floor_and_methods_and_shows_no_target_to_a_method(s
 def test_estimate_report_compare_data_score_and_export_work_on_it(folder, capsys):
     rows = [row | {"length": 64 * (1 + place)} for place, row in enumerate(ROWS)]
     source = f"benchmark.custom.source={write(folder, 'csv', rows)}"
-    words = ["benchmark=[custom]", source, "model=scripted", "model.script=script.jsonl"]
+    words = [*SCRIPTED, source]
     table = estimate(compose([*words, "method=[base]"]))
     assert table["samples"].iloc[0] == 2 and table["prompt_tokens"].iloc[0] == 64 + 128
     assert main(["run", *words, "method=[base,oracle]", "name=one"]) == 0
@@ -491,14 +467,7 @@ def test_commands_without_rows_end_in_one_line_and_code_2(command, folder, capsy
 
 def test_the_scorer_judge_needs_a_judge(folder):
     source = f"benchmark.custom.source={write(folder, 'jsonl', ROWS)}"
-    words = [
-        "benchmark=[custom]",
-        "method=[oracle]",
-        source,
-        "benchmark.custom.scorer=judge",
-        "model=scripted",
-        "model.script=script.jsonl",
-    ]
+    words = [*SCRIPTED, "method=[oracle]", source, "benchmark.custom.scorer=judge"]
     with pytest.raises(ConfigError, match=r"judge is none: expected a judge, such as judge=gpt_4_1"):
         run(compose(words))
 
@@ -521,23 +490,9 @@ def test_a_judged_run_gives_the_judge_question_answer_and_rubric(go, server, in_
 def test_a_long_answer_is_scored_up_to_the_limit_of_the_suite(folder):
     rules = [{"match": "", "reply": "x " * 300 + "Ada Lovelace"}]
     (folder / "script.jsonl").write_text("\n".join(map(json.dumps, rules)))
-    words = [
-        "benchmark=[custom]",
-        f"benchmark.custom.source={write(folder, 'jsonl', ROWS[:1])}",
-        "benchmark.custom.scorer=contains",
-        "model=scripted",
-        "model.script=script.jsonl",
-        "method=[base]",
-    ]
+    source = f"benchmark.custom.source={write(folder, 'jsonl', ROWS[:1])}"
+    words = [*SCRIPTED, source, "benchmark.custom.scorer=contains", "method=[base]"]
     for limit, score in (("auto", 0), ("null", 1), ("400", 1)):
         outcome = run(compose([*words, f"benchmark.custom.max_answer_tokens={limit}", f"name=limit-{limit}"]))
         row = pd.read_parquet(outcome.path / "samples.parquet").iloc[0]
         assert (row["score"], bool(row["answer_cut"])) == (score, limit == "auto")
-
-
-@given(st.text(alphabet=string.printable, max_size=60))
-def test_numbers_of_cells_are_finite_or_refused(text):
-    from benchmarks.suites.custom.columns import scalar
-
-    assert scalar(text) == text
-    assert scalar(math.nan) is None and scalar(math.inf) is None and scalar({"a": 1}) is None
