@@ -104,8 +104,19 @@ def test_every_block_that_could_run_says_whether_it_does(page):
             assert block.text == (ROOT / block.argument).read_text(encoding="utf-8"), f"{block.argument} has changed"
 
 
+@pytest.fixture
+def own_servers(json_servers, monkeypatch):
+    """Servers that report their models, as those of a reader do."""
+    monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", "https://name.openai.azure.com")
+    with contextlib.ExitStack() as stack:
+        for variable, table in (("VLLM_BASE_URL", json_servers.VLLM), ("OLLAMA_BASE_URL", json_servers.OLLAMA)):
+            server = stack.enter_context(json_servers.json_server(table))
+            monkeypatch.setenv(variable, server.base_url)
+        yield
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_commands_that_do_not_run_here_can_be_composed(page, monkeypatch):
+def test_commands_that_do_not_run_here_can_be_composed(page, monkeypatch, own_servers):
     monkeypatch.chdir(ROOT)
     for block in blocks_of(page):
         if block.mark != "not run" or block.language == "python":
