@@ -6,7 +6,9 @@ They run like methods, but use a benchmark's targets and scorer, which no method
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from benchmarks.running.contained import contained, contained_await
 from benchmarks.sample import Benchmark, Constant, HiddenTarget, Sample, UnlabelledSample, cut_answer
@@ -54,9 +56,17 @@ class _UnlabelledSamples(Sequence[UnlabelledSample]):
         return (self[index] for index in range(len(self)))
 
 
+def _without_targets(benchmark: Benchmark) -> Any:
+    """The benchmark as its constants see it: the samples that it builds have no targets."""
+    hidden: Any = copy.copy(benchmark)
+    hidden.sample = lambda sample_id: benchmark.sample(sample_id).without_target()
+    return hidden
+
+
 async def _best_constant(benchmark: Benchmark, sample_ids: Sequence[str]) -> Constant:
     try:
-        constants = await asyncio.to_thread(contained, benchmark.constants, _UnlabelledSamples(benchmark, sample_ids))
+        hidden = _without_targets(benchmark)
+        constants = await asyncio.to_thread(contained, hidden.constants, _UnlabelledSamples(benchmark, sample_ids))
         constants = [*constants, complete_context]
         totals = [0.0] * len(constants)
         for sample_id in sample_ids:

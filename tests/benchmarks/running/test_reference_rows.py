@@ -67,6 +67,19 @@ async def test_constants_that_read_a_target_are_refused_with_the_name_of_the_sui
     assert "red" not in str(caught.value) and "blue" not in str(caught.value)
 
 
+@pytest.mark.parametrize("early", [True, False])
+async def test_constants_that_build_samples_of_their_suite_get_them_without_targets(early):
+    class Peeking(Words):
+        def constants(self, samples):
+            if early:
+                word = self.sample("w-2").target
+                return [lambda sample: word]
+            return [lambda sample: self.sample(sample.sample_id).target]
+
+    with pytest.raises(HiddenTarget, match=r"^benchmark\.words: a constant answer reads a target"):
+        await floor(Peeking(None))
+
+
 async def test_the_complete_context_is_among_the_constants():
     class Contained(Words):
         async def score(self, target, answer, judge=None):
