@@ -25,6 +25,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -118,6 +119,12 @@ def own_servers(json_servers, monkeypatch):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_commands_that_do_not_run_here_can_be_composed(page, monkeypatch, own_servers):
     monkeypatch.chdir(ROOT)
+    # The pages' servers, which report their models and windows.
+    monkeypatch.setattr(
+        "rlm.models.served.served_models", lambda endpoint: [SimpleNamespace(name="m", context_window=32768)]
+    )
+    monkeypatch.setattr("rlm.models.served.served_window", lambda endpoint, name: 32768)
+    monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", "https://name.openai.azure.com")
     for block in blocks_of(page):
         if block.mark != "not run" or block.language == "python":
             continue
