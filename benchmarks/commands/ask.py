@@ -153,7 +153,7 @@ class Live:
 def read_context(paths: Sequence[str], *, quiet: bool) -> str | list[str]:
     """The text of one file, or a document headed by its name for each of several; of folders all their text files.
 
-    Raises UnreadablePath and, where there is no text at all, ConfigError.
+    Raises UnreadablePath, and ConfigError if there is no text.
     """
     if len(paths) == 1 and not Path(paths[0]).is_dir():
         context: str | list[str] = _standard_input() if paths[0] == "-" else read_file(Path(paths[0]))
@@ -212,7 +212,7 @@ def _tell(text: str) -> None:
 
 
 def _encodable(text: str) -> str:
-    """What the encoding of standard output does not have becomes a question mark."""
+    """Replace characters that the encoding of standard output lacks by question marks."""
     encoding = sys.stdout.encoding or "utf-8"
     return text.encode(encoding, "replace").decode(encoding)
 

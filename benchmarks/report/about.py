@@ -43,7 +43,7 @@ NOTES = {
     ),
     "crossover_lengths": "The smallest tested length from which on a method stays ahead of the baseline.\n\n",
     "groups": "All lengths of a benchmark together. † as in the scores.\n\n",
-    "details": "All lengths of a benchmark together; a value over fewer rows than n has an n of its own.\n\n",
+    "details": "All lengths of a benchmark together; a value over fewer rows than n states its n.\n\n",
     "epochs": (
         "Percentage points. sd epochs: of one sample that runs again. sd samples: of the samples' true means.\n\n"
     ),

@@ -198,8 +198,8 @@ def _benchmark_tokens(config: RunConfig, name: str, tell: Callable[[str], None])
             raise
     lengths, documents = assumed[0][: config.limit], assumed[1]
     smallest, largest = f"{min(lengths):,}", f"{max(lengths):,}"
-    told = smallest if smallest == largest else f"{smallest} to {largest}"
-    tell(f"benchmark.{name}: the hub cannot be read; the estimate assumes {len(lengths)} samples of {told} tokens")
+    shown = smallest if smallest == largest else f"{smallest} to {largest}"
+    tell(f"benchmark.{name}: the hub cannot be read; the estimate assumes {len(lengths)} samples of {shown} tokens")
     return lengths, documents
 
 

@@ -93,7 +93,7 @@ class ForkServer:
             self._process.wait()
 
 
-# Whether a server is confined, and whether it has namespaces of its own.
+# The kind of a server: (confined, with separate namespaces).
 _MODES = {"confined": (True, True), "confined-without-namespaces": (True, False), "unsafe": (False, False)}
 _servers: dict[str, ForkServer] = {}
 _lock = threading.Lock()

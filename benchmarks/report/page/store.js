@@ -72,7 +72,7 @@ function packedTrajectory(number) {
   return waiting.get(number).promise;
 }
 
-// The events of a sample's trajectory; an unreadable line becomes an event of its own kind.
+// The events of a sample's trajectory; an unreadable line becomes an event of kind `unreadable line`.
 async function trajectory(row) {
   const number = samples.value(row, "trajectory");
   if (number === null) return null;

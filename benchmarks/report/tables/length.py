@@ -20,7 +20,7 @@ def length_table(samples: pd.DataFrame) -> pd.DataFrame:
     score + over_window + limit + error + answered_wrong = 100. over_window: the input did not fit. answered_wrong: the
     method answered and lost points. context_rot: the part of answered_wrong above what the method loses of its answers
     at its shortest length, negative if it answers better; NaN without answers there. truncated: percent of samples with
-    a cut input or answer. Samples without a length have a row of their own, with an empty length.
+    a cut input or answer. Samples without a length have a separate row, with an empty length.
     """
     import pandas as pd
 

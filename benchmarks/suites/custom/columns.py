@@ -32,7 +32,7 @@ class Columns:
     choices: Name | None = "choices"
 
     def named(self) -> dict[str, str]:
-        """The columns that are read, by what they are for."""
+        """Return the columns that are read, by their purpose."""
         names = {field.name: getattr(self, field.name) for field in fields(self)}
         return {purpose: name for purpose, name in names.items() if name is not None}
 

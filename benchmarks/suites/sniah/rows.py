@@ -12,7 +12,7 @@ from rlm.prompt import CONTEXT_MARK, QUERY_MARK, Prompt
 
 # The required columns with their types.
 _TYPES = {"index": ID, "input": str, "outputs": (list, str, int), "length": int}
-# The start of the answer, which RULER's client appends to the input. Older files have it in the input or not at all.
+# The start of the answer, which RULER's client appends to the input. In older files it is part of the input or missing.
 _PREFIX = "answer_prefix"
 
 
