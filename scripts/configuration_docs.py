@@ -78,7 +78,7 @@ def undescribed() -> list[str]:
 
 
 def _keys(lines: list[str]) -> Iterator[tuple[str, str, str]]:
-    """Full key, value and the comment above it; Hydra's own keys are left out."""
+    """Return full key, value and the comment above it; Hydra's own keys are omitted."""
     parents: list[tuple[int, str]] = []
     comment: list[str] = []
     for number, line in enumerate(lines):

@@ -67,7 +67,7 @@ def learnt_accuracy() -> float:
 
 
 def _features(template: str) -> list[str]:
-    # Slots are left out: their fillers stand in questions of all labels.
+    # Slots are omitted, because their fillers occur in questions of all labels.
     words = re.findall(r"[a-z']+|\{", template.lower().replace("{", " { "))
     words = [word for word in words if word != "{"]
     return words + [f"{a} {b}" for a, b in itertools.pairwise(words)]

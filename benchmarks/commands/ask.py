@@ -20,21 +20,21 @@ from rlm.documents import decode, headed, read_file, read_folder
 from rlm.trajectory import Event
 
 SHOWN_CHARS = 600
-# Of the size of the context, so much memory has a session at least, in which code cuts the context up.
+# A session gets at least this multiple of the context's size as memory, because its code splits the context.
 MEMORY_SHARE = 3
 
 
 def main(argv: Sequence[str]) -> int:
-    """Print the answer; turns, cost and where the trajectory is go to standard error. Raises ConfigError."""
+    """Print the answer; print turns, cost and the trajectory's path on standard error. Raises ConfigError."""
     parser = Parser(
         prog="rlm-eval ask",
         description="Ask one question over files, folders or standard input (-).",
-        epilog="Words with an = that name no file are configuration, as for `rlm-eval run`: method=[rlm] model=openai "
-        "limits.max_cost_usd=0.5",
+        epilog="Arguments with an = that are not files are configuration, as for `rlm-eval run`: method=[rlm] "
+        "model=openai limits.max_cost_usd=0.5",
     )
     parser.add_argument("question", metavar="QUESTION", help="the question, in quotes")
     parser.add_argument("paths", nargs="+", metavar="PATH", help="a file, a folder, or - for standard input")
-    parser.add_argument("--quiet", action="store_true", help="print nothing but the answer")
+    parser.add_argument("--quiet", action="store_true", help="print only the answer")
     parser.add_argument("--save", type=Path, help="new file of the trajectory (default: results/asks/TIME.jsonl.gz)")
     words = parser.parse_intermixed_args(argv)
     overrides = [word for word in words.paths if "=" in word and not Path(word).exists()]
@@ -51,7 +51,7 @@ def main(argv: Sequence[str]) -> int:
     if not any(word.startswith("repl.memory_bytes=") for word in overrides):
         memory = max(config.repl.memory_bytes, MEMORY_SHARE * _size(context))
         config = replace(config, repl=replace(config.repl, memory_bytes=memory))
-    # Before anything is paid for.
+    # This fails before any call is paid for.
     live = Live(words.save, quiet=words.quiet)
     return asyncio.run(_ask(config, context, words.question, live))
 
@@ -67,7 +67,7 @@ async def _ask(config: RunConfig, context: str | list[str], question: str, live:
     try:
         (method,) = build_methods(config, models.roles()).values()
         if not isinstance(method, Method):
-            raise ConfigError("method: reference rows answer no questions; choose a method")
+            raise ConfigError("method: reference rows cannot answer questions; choose a method")
         result = await method.acompletion(context, question, on_event=live)
     except FatalModelError as error:
         raise ConfigError(one_line(error)) from error
@@ -87,10 +87,13 @@ async def _ask(config: RunConfig, context: str | list[str], question: str, live:
 
 
 class Live:
-    """Writes the events of a completion to a new file as they happen, so that a kill loses none, and tells of them."""
+    """Writes the events of a completion to a new file as they happen, so that a kill loses none, and prints them."""
 
     def __init__(self, path: Path | None, *, quiet: bool) -> None:
-        """path: None is a new name below results/asks. Raises ConfigError where it exists or cannot be written."""
+        """path: None takes a new name below results/asks.
+
+        Raises ConfigError if the file exists or cannot be written.
+        """
         self._quiet = quiet
         self._usd = 0.0
         self._empty = True
@@ -110,7 +113,7 @@ class Live:
             self._show(event)
 
     def close(self) -> None:
-        """Say where the events are; without any, there is no file."""
+        """Print the path of the events. Without any event, there is no file."""
         with contextlib.suppress(OSError):
             self._file.close()
         if self._empty:
@@ -128,9 +131,9 @@ class Live:
             self._file.write(line + "\n")
             self._file.flush()
         except (OSError, ValueError) as error:
-            # A full disk must not cost the answer.
+            # A full disk must not prevent the answer.
             if not self._file.closed:
-                _tell(f"rlm-eval: {self._path} cannot be written any more: {error}")
+                _tell(f"rlm-eval: {self._path} can no longer be written: {error}")
                 with contextlib.suppress(OSError):
                     self._file.close()
 
@@ -151,7 +154,7 @@ class Live:
 
 
 def read_context(paths: Sequence[str], *, quiet: bool) -> str | list[str]:
-    """The text of one file, or a document headed by its name for each of several; of folders all their text files.
+    """Return the text of one file, or for several files, and for folders, a document per file, headed by its name.
 
     Raises UnreadablePath, and ConfigError if there is no text.
     """
@@ -171,7 +174,7 @@ def _documents(paths: Sequence[str], *, quiet: bool) -> Iterator[tuple[str, str]
             yield "standard input", _standard_input()
         elif path.is_dir():
             for file, text in read_folder(path, None if quiet else _tell_skipped):
-                # Below several folders a name alone may occur twice.
+                # With several folders, a bare file name may occur twice.
                 yield str(file if len(paths) > 1 else file.relative_to(path)), text
         else:
             yield name, read_file(path)
@@ -187,7 +190,7 @@ def _standard_input() -> str:
 
 
 def _size(context: str | list[str]) -> int:
-    """Bytes that a context takes in memory."""
+    """Return the bytes that a context takes in memory."""
     return sum(map(sys.getsizeof, [context] if isinstance(context, str) else context))
 
 
@@ -218,5 +221,5 @@ def _encodable(text: str) -> str:
 
 
 def _printable(text: str) -> str:
-    """Model output goes to a terminal here: control characters in it must not."""
+    """Remove control characters from model output that is printed on a terminal."""
     return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)

@@ -1,4 +1,4 @@
-"""`rlm-eval data`: the samples that a run would use, one JSON row each."""
+"""`rlm-eval data`: prints the samples that a run would use, one JSON row each."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from benchmarks.sources.protect import HIDDEN
 
 
 def main(argv: Sequence[str]) -> int:
-    """Print a row a sample; with --targets the target too. Raises ConfigError."""
+    """Print a row per sample, with --targets including the target. Raises ConfigError."""
     parser = Parser(
         prog="rlm-eval data",
         description="Print the samples that a run would use, one JSON row each. context_chars and context_sha256 are "
         "those of the context alone, context_tokens of context and query together, as input_tokens of a run.",
     )
     parser.add_argument("benchmark", metavar="BENCHMARK", help="name of a benchmark, see `rlm-eval list`")
-    parser.add_argument("--targets", action="store_true", help="show the target of each sample too")
+    parser.add_argument("--targets", action="store_true", help="also show the target of each sample")
     parser.add_argument(
-        "--reveal", action="store_true", help="show questions and targets of a protected benchmark in the clear"
+        "--reveal", action="store_true", help="show questions and targets of a protected benchmark in plain text"
     )
     parser.add_argument(
         "overrides", nargs="*", default=[], metavar="KEY=VALUE", help="configuration, as for `rlm-eval run`"
@@ -55,7 +55,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def context_sha256(context: str | Sequence[str]) -> str:
-    """Hash of a context; documents are hashed with their lengths, so that their borders count."""
+    """Return the hash of a context. Documents are hashed with their lengths, so that their boundaries count."""
     if isinstance(context, str):
         return hashlib.sha256(context.encode("utf-8", "surrogatepass")).hexdigest()
     digest = hashlib.sha256()

@@ -1,4 +1,4 @@
-"""`rlm-eval doctor`: check this machine. Names of keys are shown, never their values."""
+"""`rlm-eval doctor`: checks this machine. Names of keys are shown, never their values."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OPTIONAL = {
 
 
 def main(argv: Sequence[str]) -> int:
-    """Print the report; exit code 1 where model code cannot be confined."""
+    """Print the report; the exit code is 1 if model code cannot be confined."""
     Parser(prog="rlm-eval doctor", description="Check this machine: confinement, optional packages, keys.").parse_args(
         argv
     )
@@ -58,7 +58,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def neighbours() -> list[str]:
-    """Packages that have replaced ours, or that `import` finds before ours."""
+    """Return lines on packages that have replaced rlm-eval's, or that `import` finds first."""
     import rlm_eval
 
     lines = [f"rlm is not ours: {rlm_eval.REPLACED}"] if rlm_eval.replaced() else []
@@ -70,7 +70,7 @@ def neighbours() -> list[str]:
 
 
 def variables() -> list[str]:
-    """Names of the variables that models, judges and names such as openai/gpt-5 take keys and addresses from."""
+    """Return the names of environment variables from which models and judges take keys and addresses."""
     from benchmarks.config.plugins import conf_files
     from rlm.models.build import PROVIDERS
 

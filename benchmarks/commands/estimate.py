@@ -1,4 +1,4 @@
-"""`rlm-eval estimate`: calls, tokens and dollars that a run would use, before any call."""
+"""`rlm-eval estimate`: estimates the calls, tokens and dollars of a run, before any call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`rlm-eval export`: export of a run for other tools."""
+"""`rlm-eval export`: exports a run for other tools."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FORMS = {
 
 
 def main(argv: Sequence[str]) -> int:
-    """Write the export and print where. Raises ConfigError."""
+    """Write the export and print its path. Raises ConfigError."""
     parser = Parser(prog="rlm-eval export", description="Export a run for other tools.")
     parser.add_argument(
         "form", choices=FORMS, metavar="FORM", help="; ".join(f"{name}: {about}" for name, about in FORMS.items())
@@ -44,7 +44,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def export_calls(run: Path, out: Path) -> int:
-    """Write the recorded responses of a run and return how many there are. Raises ConfigError."""
+    """Write the recorded responses of a run and return their number. Raises ConfigError."""
     from benchmarks.running.manifest import read_manifest
     from rlm.models.cache.model import CallStore
 

@@ -1,4 +1,4 @@
-"""`rlm-eval list`: benchmarks, methods, models and experiments, with one line each."""
+"""`rlm-eval list`: lists benchmarks, methods, models and experiments, with one line each."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def first_sentence(path: Path) -> str:
-    """The first comment of a configuration file that is not an instruction to Hydra."""
+    """Return the first comment of a configuration file that is not an instruction to Hydra."""
     for line in path.read_text(encoding="utf-8").splitlines():
         if line.startswith("#") and "@package" not in line:
             return line.lstrip("# ").strip()

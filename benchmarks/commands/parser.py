@@ -1,4 +1,4 @@
-"""The parser of the commands' options: a usage error is one line, and a setting that is written as a flag is named."""
+"""The parser of command-line options. A usage error is one line, which explains settings written as flags."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         found = re.match(r"unrecognized arguments: (--?[\w-]+)(?:[= ]([^\s-]\S*))?", message)
-        # These are the positional arguments that settings can be among.
+        # The positional arguments that may include settings.
         if found and any(action.dest in ("overrides", "paths") for action in self._actions):
             raise ConfigError(f"{unknown_flag(found[1], found[2] or '')}; see `{self.prog} --help`")
         raise ConfigError(f"{message}; see `{self.prog} --help`")

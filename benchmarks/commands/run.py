@@ -22,10 +22,10 @@ EXIT_CODES = {"finished": 0, "failed": 1, "budget": 1, "interrupted": 130}
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the matrix, print the table and last the line `run: PATH`. Raises ConfigError."""
+    """Run the matrix, print the table, and finally the line `run: PATH`. Raises ConfigError."""
     agreed = "--yes" in argv
     argv = [word for word in argv if word != "--yes"]
-    # Hydra then raises its errors to us instead of printing a traceback.
+    # Hydra then raises its errors here instead of printing a traceback.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     import hydra
     from hydra.core.hydra_config import HydraConfig
@@ -41,21 +41,21 @@ def main(argv: Sequence[str]) -> int:
         try:
             codes.append(_run(composed, agreed))
         except Exception as error:
-            # In a sweep the job may run in another process, and only what it raises comes back.
+            # In a sweep, the job may run in another process, from which only exceptions return.
             if HydraConfig.get().mode == RunMode.MULTIRUN:
                 raise
-            # Hydra reports what a job raises in its own words; ours are raised to the caller, after it.
+            # Hydra rewords the exceptions of a job, so they are kept here and raised afterwards.
             errors.append(error)
 
     check_words(argv)
     register()
-    # The completion that Hydra writes for a shell is registered under this name, which must be one word.
+    # Hydra registers the shell completion under this name, which must be one word.
     completing = any(word in ("-sc", "--shell-completion") for word in argv)
     before, sys.argv = sys.argv, ["rlm-eval" if completing else "rlm-eval run", *words_today(role_words(argv))]
     try:
         job()
     except Exception as error:
-        # Before a job has begun, whatever is raised is Hydra's word on the overrides.
+        # Before a job begins, any exception is Hydra's error about the overrides.
         if begun and not type(error).__module__.startswith(("hydra", "omegaconf")):
             raise
         raise explain(error, argv) from error
@@ -77,7 +77,7 @@ def _run(composed: Any, agreed: bool) -> int:
         if outcome.samples:
             _print_report(outcome)
     except OSError:
-        # The outcome says already that nothing can be written.
+        # The outcome already reports that nothing can be written.
         if not outcome.message:
             raise
     finally:

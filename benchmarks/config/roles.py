@@ -1,4 +1,4 @@
-"""The roles of a section `model`: taken from another choice, at another endpoint, completed by what servers report."""
+"""Resolves the roles of a section `model`: from other choices, at other endpoints, completed from servers' reports."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CHOICE = re.compile(rf"model\.({_ROLE})=([A-Za-z][\w,-]*)")
 
 
 def role_words(words: Sequence[str]) -> list[str]:
-    """Overrides in which roles are written as Hydra accepts them.
+    """Rewrite overrides of roles in the form that Hydra accepts.
 
     `model.sub=NAME` takes a role from the choice NAME of `model`; keys of a role need no plus. `model.name=NAME` sets
     all roles. Another name for all roles, or another endpoint for one, drops the windows and the sampling that the
@@ -44,7 +44,7 @@ def role_words(words: Sequence[str]) -> list[str]:
 
 
 def with_roles(section: Any) -> Any:
-    """The section `model` with the keys of each role that names a choice or an endpoint. Raises ConfigError."""
+    """Return the section `model` with the keys of each role that names a choice or an endpoint. Raises ConfigError."""
     if not isinstance(section, Mapping):
         return section
     roles = {role: _role(section[role], role) for role in ROLES if role in section}
@@ -52,10 +52,10 @@ def with_roles(section: Any) -> Any:
 
 
 def with_served(section: Any) -> Any:
-    """The section `model` with the names and windows that servers report for the roles that state none.
+    """Return the section `model` with names and windows from servers, for roles that state none.
 
-    A name is asked where neither the role nor the section states one, a window where `endpoint.window_from` says how.
-    Raises ConfigError.
+    The server is asked for a name if neither the role nor the section states one, and for a window if
+    `endpoint.window_from` is set. Raises ConfigError.
     """
     if not isinstance(section, Mapping) or "root" not in section:
         return section
@@ -93,7 +93,7 @@ def _role(settings: Any, role: str) -> Any:
 
 
 def _from_choice(name: object, role: str, where: str) -> dict[str, Any]:
-    """The keys of a role in another choice of `model`."""
+    """Return the keys of a role in another choice of `model`."""
     choice = _choice(name, where)
     one = choice.get(role) or choice.get("root") or {}
     if "_target_" in one:

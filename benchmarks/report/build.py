@@ -1,4 +1,4 @@
-"""Build of a report: loads the runs, makes the tables and figures, writes all files."""
+"""Builds a report: loads the runs, makes the tables and figures, writes all files."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from benchmarks.running.run_folder import write_whole
 if TYPE_CHECKING:
     import pandas as pd
 
-# Longer tables are folded in report.md.
+# Tables with more rows are folded in report.md.
 FOLDED_ROWS = 30
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the report: file name, title, values, and the table arranged for reading."""
+    """A table of the report: file name, title, values, and the table formatted for reading."""
 
     name: str
     title: str
@@ -82,7 +82,7 @@ def build(run_folders: Sequence[Path], out: Path, baseline: str | None, reveal: 
 
 
 def screen(runs: Runs, scores: pd.DataFrame | None = None) -> str:
-    """The scores for the terminal, and a line for each run with missing samples or mixed endpoints."""
+    """Return the scores for the terminal, and a line for each run with missing samples or mixed endpoints."""
     scores = scores_table(runs.samples) if scores is None else scores
     lines = [compact(scores, shutil.get_terminal_size((100, 40)).columns).rstrip("\n")]
     for run in runs.runs:
@@ -92,7 +92,7 @@ def screen(runs: Runs, scores: pd.DataFrame | None = None) -> str:
 
 
 def make_tables(samples: pd.DataFrame, calls: pd.DataFrame, baseline: str | None) -> list[Table]:
-    """All tables, also those without rows; the scores are first."""
+    """Return all tables, including those without rows; the scores come first."""
     pairs = paired_table(samples, baseline=baseline)
     effective, crossover = effective_lengths(samples), crossover_lengths(samples, baseline=baseline or "")
     scores, details = scores_table(samples), details_table(pooled(samples))

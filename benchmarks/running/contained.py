@@ -1,4 +1,4 @@
-"""Calls of code that a plug-in may provide: none of its exceptions can end the event loop or block it."""
+"""Calls code of plug-ins so that none of its exceptions can end or block the event loop."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class ForeignExit(RuntimeError):
-    """An exception of a plug-in that asyncio would not pass on. kind: the name of its class."""
+    """An exception of a plug-in that asyncio would not propagate. kind: the name of its class."""
 
     def __init__(self, error: BaseException) -> None:
         self.kind = type(error).__name__
@@ -19,10 +19,10 @@ class ForeignExit(RuntimeError):
 
 
 def contained(call: Callable[..., T], *arguments: object) -> T:
-    """Call a function; of its exceptions, those that asyncio does not pass on are raised as ForeignExit.
+    """Call a function. Exceptions that asyncio does not propagate are raised as ForeignExit.
 
-    They are SystemExit, StopIteration and others that are no subclass of Exception. Ctrl-C in the main thread is not
-    the function's own.
+    These are SystemExit, StopIteration and classes outside Exception. Ctrl-C in the main thread is not attributed to
+    the function.
     """
     try:
         return call(*arguments)
@@ -33,7 +33,7 @@ def contained(call: Callable[..., T], *arguments: object) -> T:
 
 
 async def contained_await(awaitable: Awaitable[T]) -> T:
-    """The same for an awaitable; a cancellation of the calling task propagates."""
+    """Await an awaitable in the same way. A cancellation of the calling task propagates."""
     try:
         return await awaitable
     except BaseException as error:

@@ -1,4 +1,4 @@
-"""LongBench-v2's score of a multiple-choice answer, and a lenient reading of other forms."""
+"""LongBench-v2's score of a multiple-choice answer, and a lenient score for other forms."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functools import cache
 
 from benchmarks.sample import Score
 
-# As many choices as there are letters.
+# The letters of up to 26 choices.
 ALL_LETTERS = string.ascii_uppercase
 LETTERS = "ABCD"
 
@@ -31,7 +31,7 @@ class _Forms:
 @cache
 def _forms(letters: str) -> _Forms:
     one = f"[{letters}]"
-    # Quantifiers are bounded, since an answer may be a flood of any character.
+    # Quantifiers are bounded, because an answer may be a flood of any character.
     opening = r"(?:[\s\"'`(\[{<>$\\]|text|mathrm|mathbf){0,9}"
     # The article `A`, as in "A function", is not a letter, nor is the pronoun `I`.
     no_word = (
@@ -49,9 +49,9 @@ def _forms(letters: str) -> _Forms:
             r"|boxed)"
             rf"\s{{0,9}}:?{opening}({one}){alone}"
         ),
-        # A letter that stands alone, without the article `A` and without letters in names such as `A.b` and `B-tree`.
+        # A separate letter, excluding the article `A` and letters in names such as `A.b` and `B-tree`.
         re.compile(rf"(?<![\w’-])(?<!\w['.])({one})(?!\.\w){alone}"),
-        # The complete answer is a letter, in any case.
+        # The complete answer is a letter, upper or lower case.
         re.compile(rf"(?:the )?(?:answer|option|choice)?(?: is)?\W{{0,9}}({one})\W{{0,9}}", re.IGNORECASE),
         re.compile(rf"^[ \t(\[]{{0,9}}({one})[).:\]][^\n]*[^\s).:\]]", re.MULTILINE),
         re.compile(
@@ -71,14 +71,14 @@ def _forms(letters: str) -> _Forms:
 
 
 def stated(letter: str) -> str:
-    """A choice in the form of LongBench-v2."""
+    """State a choice in the form of LongBench-v2."""
     return f"The correct answer is ({letter})"
 
 
 def score_choice(letter: str, choices: Sequence[str], answer: str | None, letters: str = LETTERS) -> Score:
-    """LongBench-v2's accuracy. An answer without a letter is wrong and counts, as does no answer.
+    """Score by LongBench-v2's accuracy. A missing answer, or one without a letter, counts as wrong.
 
-    letter: that of the right choice. choices: their texts, if they are known. letters: those of all choices.
+    letter: the right choice. choices: the texts of the choices, if they are known. letters: the letters of all choices.
     """
     official = official_letter(answer or "", letters)
     lenient = official or lenient_letter(answer or "", choices, letters)
@@ -86,16 +86,17 @@ def score_choice(letter: str, choices: Sequence[str], answer: str | None, letter
 
 
 def official_letter(answer: str, letters: str = LETTERS) -> str | None:
-    """The letter that LongBench-v2 takes from an answer: the first match, ignoring asterisks; None without a match."""
+    """Return the letter that LongBench-v2 reads: the first match, ignoring asterisks; None without a match."""
     text = answer.replace("*", "")
     return next((found.group(1) for form in _forms(letters).official if (found := form.search(text))), None)
 
 
 def lenient_letter(answer: str, choices: Sequence[str] = (), letters: str = LETTERS) -> str | None:
-    """The letter that a reader takes from an answer in another form; None if it names none.
+    """Return the letter that a reader finds in an answer of another form; None if it names none.
 
-    In this order: the answer is the text of one choice, or a single letter; the last statement of an answer; the last
-    letter that stands alone and is not rejected, as A is in "(A) is wrong, so B". A list of the choices names none.
+    The first of these that applies: the answer is the text of one choice, or a single letter; the last statement of an
+    answer; the last separate letter that is not rejected, as A is in "(A) is wrong, so B". A list of the choices names
+    none.
     """
     text = re.sub(r"[*_]", "", answer).strip()
     same = [letter for letter, choice in zip(letters, choices, strict=False) if choice.strip() == answer.strip()]

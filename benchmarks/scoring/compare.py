@@ -17,7 +17,7 @@ _SHOWN_CHARS = 200
 
 
 def shown(text: str) -> str:
-    """The start of an answer, for the column `extracted`."""
+    """Return the start of an answer, for the column `extracted`."""
     return text.strip()[:_SHOWN_CHARS]
 
 
@@ -25,19 +25,21 @@ def shown(text: str) -> str:
 
 
 def expected_words(gold: Gold) -> str:
-    return "" if all(map(squad_words, gold.answers)) else "text with a word that is no article; SQuAD removes articles"
+    return (
+        "" if all(map(squad_words, gold.answers)) else "text with a word that is not an article; SQuAD removes articles"
+    )
 
 
 def score_exact(gold: Gold, text: str) -> Score:
-    """SQuAD's exact match. Lenient: the final answer matches."""
+    """Score SQuAD's exact match. Lenient: the final answer matches."""
     right = [squad_words(answer) for answer in gold.answers]
-    # Two texts of punctuation alone are not the same answer.
+    # Two texts of only punctuation are not the same answer.
     value, last = (bool(words) and words in right for words in map(squad_words, (text, final_answer(text))))
     return Score(float(value), float(value or last), _is_one_line(text), shown(text))
 
 
 def score_f1(gold: Gold, text: str) -> Score:
-    """SQuAD's token F1 with the nearest accepted answer. Lenient: that of the final answer, if it is higher."""
+    """Score SQuAD's token F1 with the nearest accepted answer. Lenient: that of the final answer, if it is higher."""
     right = [squad_words(answer) for answer in gold.answers]
     words, last = squad_words(text), squad_words(final_answer(text))
     best = max((overlap(words, one) for one in right), key=lambda found: found.f1)
@@ -58,7 +60,7 @@ def expected_any(gold: Gold) -> str:
 
 
 def score_contains(gold: Gold, text: str) -> Score:
-    """RULER's substring score with any accepted answer. Lenient: separators are ignored."""
+    """Score RULER's substring match with any accepted answer. Lenient: separators are ignored."""
     found = next((answer for answer in gold.answers if contains(text, answer)), None)
     lenient = found is not None or any(contains_loosely(text, answer) for answer in gold.answers)
     exact = any(text.strip().lower() == answer.strip().lower() for answer in gold.answers)
@@ -75,7 +77,7 @@ def expected_letter(gold: Gold) -> str:
 
 
 def score_letter(gold: Gold, text: str) -> Score:
-    """LongBench-v2's accuracy."""
+    """Score LongBench-v2's accuracy."""
     return score_choice(gold.answers[0], gold.choices, text, gold.letters)
 
 
@@ -88,7 +90,7 @@ def expected_number(gold: Gold) -> str:
 
 
 def score_number(tolerance: float, relative: float, gold: Gold, text: str) -> Score:
-    """1 if the stated number is within the tolerance of an accepted number. Lenient: or the last number is."""
+    """Score 1 if the stated number is within the tolerance of an accepted one. Lenient: or if the last number is."""
     right = [number for number in map(as_number, gold.answers) if number is not None]
     found, last = stated_number(text), last_number(text)
 
@@ -112,7 +114,7 @@ def expected_pattern(gold: Gold) -> str:
 
 
 def score_regex(gold: Gold, text: str) -> Score:
-    """1 if a pattern matches any part of the answer."""
+    """Score 1 if a pattern matches any part of the answer."""
     found = next((part for answer in gold.answers if (part := search(answer, text)) is not None), None)
     return Score(float(found is not None), float(found is not None), bool(text.strip()), shown(found or ""))
 
@@ -137,7 +139,7 @@ def expected_items(gold: Gold) -> str:
 
 
 def score_set(gold: Gold, text: str) -> Score:
-    """F1 of the items that an answer lists. An empty answer scores 0; the answer `none` is the empty set."""
+    """Score F1 of the items that an answer lists. An empty answer scores 0; the answer `none` is the empty set."""
     items = listed_items(text, gold.answers)
     counts = compare_sets(items, gold.answers)
     value = counts.f1 if text.strip() else 0.0
@@ -149,5 +151,5 @@ def score_set(gold: Gold, text: str) -> Score:
 
 
 def listed(gold: Gold) -> str:
-    """The answers in the form that `set_f1` asks for."""
+    """Format the answers as `set_f1` asks for them."""
     return "\n".join(gold.answers) or "none"

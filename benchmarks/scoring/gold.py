@@ -57,5 +57,5 @@ class NamedScorer(Protocol):
         ...
 
     def constants(self) -> Sequence[Constant]:
-        """Answers that need no understanding, floods among them."""
+        """Return answers that need no understanding, including floods."""
         ...

@@ -20,7 +20,7 @@ _SENTENCE = re.compile(r"[^.!?\n]{1,500}")
 
 
 def start_of(sample: UnlabelledSample) -> str:
-    """The start of the context, which may have megabytes."""
+    """Return the start of the context, which may have megabytes."""
     text, context = "", sample.prompt.context
     for document in [context] if isinstance(context, str) else context:
         text += document[: _READ_CHARS - len(text)]
@@ -28,18 +28,18 @@ def start_of(sample: UnlabelledSample) -> str:
 
 
 def most_frequent(sample: UnlabelledSample, pattern: re.Pattern[str], default: str = "unknown") -> str:
-    """The match that the start of the context has most often."""
+    """Return the most frequent match in the start of the context."""
     counts = Counter(pattern.findall(start_of(sample)))
     return max(sorted(counts), key=counts.__getitem__, default=default)
 
 
 def all_of(sample: UnlabelledSample, pattern: re.Pattern[str]) -> list[str]:
-    """The distinct matches in the start of the context, sorted."""
+    """Return the distinct matches in the start of the context, sorted."""
     return sorted(set(pattern.findall(start_of(sample))))
 
 
 def nearest_sentence(sample: UnlabelledSample) -> str:
-    """The sentence of the start of the context that shares most words with the query."""
+    """Return the sentence in the start of the context that shares most words with the query."""
     asked = set(squad_words(sample.prompt.query))
     return max(_sentences(sample), key=lambda text: len(asked & set(squad_words(text))), default="")
 

@@ -47,7 +47,7 @@ _NEGATION = re.compile(r"\b(?:not|in|un)[\s_-]?$", re.IGNORECASE)
 _NEXT_FIELD = re.compile(
     r"(?<![\s*_\"'`,;])[\s*_\"'`,;]++(?:\[?correct_answer\]?|reasoning|correct|confidence)[*_\"'`]*+:", re.IGNORECASE
 )
-# Colons of other scripts, spaces that are no ASCII, and characters without a width.
+# Colons of other scripts, non-ASCII spaces, and characters without a width.
 _SAME = str.maketrans("：﹕︓꞉\u00a0\u3000\u202f", "::::   ", "\u200b\u200c\u200d\u2060\ufeff")
 _ELEMENT = re.compile(rf"<({'|'.join(_FIELDS)})>", re.IGNORECASE)
 _TABLE = re.compile(r"^[ \t]*\|([^\n]+)\|[ \t]*\n[ \t]*\|[ \t:|-]+\|[ \t]*\n[ \t]*\|([^\n]+)\|[ \t]*$", re.MULTILINE)

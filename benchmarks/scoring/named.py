@@ -21,11 +21,11 @@ from benchmarks.scoring.judgement import judged_score
 from benchmarks.scoring.texts import contains
 from rlm.validation import unknown
 
-# A longer answer contains its value because it contains everything.
+# A longer answer may contain the value only because it contains everything.
 CONTAINING_TOKENS = 256
 # The default output limit of BrowseComp-Plus's official agents.
 JUDGED_TOKENS = 10_000
-# A longer answer is not lenient evidence of one answer.
+# The lenient score does not search a longer answer, because it may list many answers.
 _LENIENT_CHARS = 1000
 _ALONE = "Reply with the answer alone, as short as it can be."
 _ITEMS = (
@@ -63,7 +63,7 @@ class TextScorer:
 
 @dataclass(frozen=True)
 class JudgeScorer:
-    """The verdict of the judge, who also gets the rubric; SQuAD's exact match where there is no judge."""
+    """Scores by the verdict of the judge, which also gets the rubric; without a judge, by SQuAD's exact match."""
 
     id: str
     rubric: str = ""
@@ -156,8 +156,8 @@ def named_scorer(
 ) -> NamedScorer:
     """Find the scorer with a name, or make that of `MODULE:FUNCTION`.
 
-    tolerance, relative_tolerance: of `number`. rubric: the path of the rules of `judge`. Raises ValueError, whose
-    message begins with the name of a setting.
+    tolerance, relative_tolerance: settings of `number`. rubric: the path of the rules for `judge`. Raises ValueError,
+    whose message begins with the name of a setting.
     """
     for key, value in (("tolerance", tolerance), ("relative_tolerance", relative_tolerance)):
         if value and name != "number":
@@ -199,7 +199,7 @@ def _function(name: str) -> NamedScorer:
     try:
         found = getattr(importlib.import_module(module), function)
     except Exception as error:
-        # The module is a user's and can raise anything.
+        # The module is the user's and may raise any exception.
         raise ValueError(f"scorer is {name!r}: expected a function that can be imported ({error})") from error
     if not callable(found):
         raise ValueError(f"scorer is {name!r}: {function} is a {type(found).__name__}: expected a function")

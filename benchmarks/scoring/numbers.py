@@ -1,4 +1,4 @@
-"""Numbers in answers: which number an answer states, and a comparison with a tolerance."""
+"""Finds the number that an answer states, and compares numbers with a tolerance."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _EXACT = Context(prec=4000, Emax=10_000, Emin=-10_000, traps=[])
 
 
 def stated_number(answer: str) -> Decimal | None:
-    """The number that an answer states; None if it states none that can be read.
+    """Return the number that an answer states; None if it states none that can be read.
 
     That is the first number in the line after the last `Answer:`, `is`, `boxed{` or `####`, after the last equals
     sign of that line; without such a statement, the last number of the answer. A range, a date, a fraction, a time and
-    a number with a multiple such as `5 million` or `5k` are no numbers.
+    a number with a multiple such as `5 million` or `5k` do not count as numbers.
     """
     text = _clean(answer)
     marks = list(_STATED.finditer(text))
@@ -42,13 +42,13 @@ def stated_number(answer: str) -> Decimal | None:
 
 
 def last_number(answer: str) -> Decimal | None:
-    """The last number of an answer; None if it has none, or one that cannot be read."""
+    """Return the last number of an answer; None if it has none, or one that cannot be read."""
     found = _numbers(_clean(answer))
     return found[-1] if found else None
 
 
 def as_number(text: str) -> Decimal | None:
-    """A text that is one number, with at most a currency, a percent sign or a unit; None for any other text."""
+    """Read a text that is one number, with at most a currency, a percent sign or a unit; None for any other text."""
     found = list(_TOKEN.finditer(_clean(text)))
     rest = _TOKEN.sub(" ", _clean(text)).strip(" \t\n.$€£¥%°")
     numbers = _numbers(_clean(text))
@@ -56,7 +56,7 @@ def as_number(text: str) -> Decimal | None:
 
 
 def is_close(value: Decimal, gold: Decimal, tolerance: float = 0.0, relative: float = 0.0) -> bool:
-    """The distance to the gold number is at most `tolerance`, or at most `relative` times the gold number."""
+    """True if the distance to the gold number is at most `tolerance`, or at most `relative` times that number."""
     allowed = max(Decimal(str(tolerance)), _EXACT.multiply(Decimal(str(relative)), abs(gold)))
     return bool(abs(_EXACT.subtract(value, gold)) <= allowed)
 
@@ -66,7 +66,7 @@ def _clean(answer: str) -> str:
 
 
 def _numbers(text: str) -> list[Decimal | None]:
-    """The numbers of a text in order; None stands for one that cannot be read. Names such as GPT-4 are left out."""
+    """Return the numbers of a text in order, with None for one that cannot be read. Names such as GPT-4 are omitted."""
     found: list[Decimal | None] = []
     for match in _TOKEN.finditer(text):
         before, after = text[max(0, match.start() - 2) : match.start()], text[match.end() : match.end() + 2]

@@ -27,7 +27,7 @@ class PatternTooSlow(Exception):
 
 
 def search(pattern: str, text: str) -> str | None:
-    """The first part of a text that matches, as Python's `re.search`; None if no part does.
+    """Find the first part of a text that matches, like Python's `re.search`; None if no part does.
 
     Python's engine cannot be interrupted and holds the interpreter, so a pattern that may need exponential time runs in
     another process. Raises PatternTooSlow.
@@ -54,9 +54,9 @@ def _is_quick(pattern: str) -> bool:
 
 
 def example_of(pattern: str) -> str | None:
-    """A text that a pattern matches: the first of each choice, or the pattern read literally; None if neither does."""
+    """Make a text that a pattern matches: the first of each choice, or the literal pattern; None if neither matches."""
     candidates = [re.sub(r"\\(\W)", r"\1", pattern), pattern]
-    # A pattern may have a form that is not read here.
+    # The pattern may have a form that is not supported here.
     with contextlib.suppress(IndexError, StopIteration, re.error):
         candidates.insert(0, _Example(pattern).alternatives())
     return next((text for text in candidates if search(pattern, text) is not None), None)

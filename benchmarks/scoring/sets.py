@@ -37,24 +37,24 @@ class SetCounts:
 
     @property
     def f1(self) -> float:
-        """1.0 if both sets are empty, 0.0 if only one is."""
+        """The F1 score: 1.0 if both sets are empty, 0.0 if only one is."""
         total = self.predicted + self.gold
         return 2 * self.right / total if total else 1.0
 
 
 def compare_sets(predicted: Collection[str], gold: Collection[str]) -> SetCounts:
-    """Compare items; those that SQuAD's normalisation makes equal are one item."""
+    """Compare items. Items that SQuAD's normalisation makes equal count as one."""
     found, right = {key_of(item) for item in predicted}, {key_of(item) for item in gold}
     return SetCounts(len(found), len(found & right), len(right))
 
 
 def key_of(item: str) -> str:
-    """The form in which items are compared; an item of punctuation or articles alone is compared verbatim."""
+    """Return the form in which items are compared. An item of only punctuation or articles is compared verbatim."""
     return " ".join(squad_words(item)) or item.strip().lower()
 
 
 def listed_items(answer: str, gold: Collection[str] = ()) -> list[str]:
-    """The items of an answer: a JSON array, or one item a line, or one line with commas or semicolons.
+    """Read the items of an answer: a JSON array, one item per line, or one line with commas or semicolons.
 
     A separator that is part of a gold item does not separate. Bullets, numbers, headings that end in a colon and code
     fences are removed. An answer such as "none" is the empty set.
@@ -74,7 +74,7 @@ def listed_items(answer: str, gold: Collection[str] = ()) -> list[str]:
 
 
 def _json_array(text: str) -> list[str] | None:
-    """The strings and numbers of the last JSON array in a text; None without one."""
+    """Return the strings and numbers of the last JSON array in a text; None if there is none."""
     for found in reversed(_ARRAY.findall(text)):
         try:
             values = json.loads(found)

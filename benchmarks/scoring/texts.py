@@ -27,29 +27,29 @@ class Overlap:
 
 
 def squad_words(text: str) -> list[str]:
-    """The words of a text as SQuAD compares them: lower case, without ASCII punctuation and English articles."""
+    """Return the words of a text as SQuAD compares them: lower case, without ASCII punctuation and English articles."""
     return _ARTICLES.sub(" ", text.lower().translate(_NO_PUNCTUATION)).split()
 
 
 def overlap(predicted: Sequence[str], gold: Sequence[str]) -> Overlap:
-    """SQuAD's token overlap, in which a repeated word counts as often as both texts have it."""
+    """Compute SQuAD's token overlap, in which a repeated word counts as often as both texts have it."""
     same = sum((Counter(predicted) & Counter(gold)).values())
     return Overlap(same / len(predicted), same / len(gold)) if same else Overlap()
 
 
 def contains(text: str, value: str) -> bool:
-    """RULER's rule: the text contains the value, ignoring case."""
+    """True if the text contains the value, ignoring case (RULER's rule)."""
     return value.lower() in text.lower()
 
 
 def contains_loosely(text: str, value: str) -> bool:
-    """The text contains the value, ignoring case and separators such as spaces, hyphens and thousands separators."""
+    """True if the text contains the value, ignoring case and separators such as spaces and hyphens."""
     bare = _without_separators(value)
     return bool(bare) and bare in _without_separators(text)
 
 
 def final_answer(answer: str) -> str:
-    """The text after the last `Answer:` or similar mark, or else the last line; without Markdown."""
+    """Return the text after the last `Answer:` or similar mark, or else the last line, without Markdown."""
     text = re.sub(r"[*\[\]`_'\"]", "", answer.strip())
     marks = list(_MARK.finditer(text))
     tail = text[marks[-1].end() :].strip() if marks else ""

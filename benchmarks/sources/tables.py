@@ -1,4 +1,4 @@
-"""Rows of a user's own table with the place of each: parquet, jsonl, json and csv, also gzipped."""
+"""Reads the rows of a user's table with their places: parquet, jsonl, json and csv, also gzipped."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TABLE_ENDINGS = (*ENDINGS, ".csv", ".parquet.gz", ".csv.gz")
 def placed_rows(
     name: str, open_file: Open, columns: Collection[str], required: Collection[str] = ()
 ) -> Iterator[tuple[str, Row]]:
-    """The rows of one file with the place of each, such as `rows.jsonl, line 3`, reduced to those `columns` it has.
+    """Yield the rows of one file with their places, such as `rows.jsonl, line 3`, reduced to existing `columns`.
 
     name: ends in one of TABLE_ENDINGS. required: columns that every row must have. The values of a csv file are
     strings; an empty cell is None. Memory is bounded as in `iter_rows`. Raises DataError.

@@ -1,4 +1,4 @@
-"""Word lists in text files: each line `name = word, word, ...` is a list; other lines are ignored."""
+"""Reads word lists from text files: each line `name = word, word, ...` is a list; other lines are ignored."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LIST = re.compile(r"^(\w+) = (.+)$", re.MULTILINE)
 
 @cache
 def word_lists(path: Path) -> dict[str, tuple[str, ...]]:
-    """The lists of a file by name, in file order."""
+    """Read the lists of a file by name, in file order."""
     text = path.read_text(encoding="utf-8")
     return {key: tuple(word.strip() for word in words.split(",")) for key, words in _LIST.findall(text)}
 

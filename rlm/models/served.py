@@ -1,4 +1,4 @@
-"""The models that a server reports: their names, and the window of each as far as it states one."""
+"""Asks a server for the names of its models, and for their windows if it states them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from rlm.models.client.endpoint import Endpoint
 
-# Fields of an entry of /models that state the tokens of prompt and answer together, or of the prompt alone.
+# Fields of an entry of /models with the maximum tokens of prompt and answer together, or only of the prompt.
 _WINDOW_KEYS = (
     "max_model_len", "context_length", "context_window", "max_context_length", "max_input_tokens",
 )  # fmt: skip
@@ -20,7 +20,7 @@ _LOAD_S = 600.0
 
 
 class NotServed(ValueError):
-    """The server cannot be asked, or its answer cannot be used; the message is one line."""
+    """The server cannot be reached, or its answer cannot be used. The message is one line."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,13 @@ class ServedModel:
 
 
 def served_models(endpoint: Endpoint) -> list[ServedModel]:
-    """The models in `/models` of an endpoint. Raises NotServed, and FatalModelError for a missing key."""
+    """Read the models in `/models` of an endpoint. Raises NotServed, and FatalModelError for a missing key."""
     with _client(endpoint) as client:
         return read_models_list(_json(client, "GET", f"{endpoint.base_url.rstrip('/')}/models"))
 
 
 def served_window(endpoint: Endpoint, name: str) -> int | None:
-    """The window of a model as the server reports it by the way that `endpoint.window_from` names; None without one.
+    """Ask the API that `endpoint.window_from` names for a model's window; None if it is not reported.
 
     Raises NotServed, and FatalModelError for a missing key.
     """

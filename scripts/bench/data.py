@@ -54,7 +54,7 @@ def documents(count: int) -> Measured:
     from benchmarks.suites.browsecomp_plus.suite import BrowseCompPlus
 
     def build(size: int) -> int:
-        # A world of its own: documents are written once for all questions.
+        # A separate world: documents are written once for all questions.
         benchmark = BrowseCompPlus(documents=[size], queries=1, seed=size)
         return sum(map(len, benchmark.sample(benchmark.infos()[0].sample_id).prompt.context))
 

@@ -1,4 +1,4 @@
-"""What scripts/check_clients does with Inspect, in its own environment: prints what it saw as JSON."""
+"""The part of scripts/check_clients that runs Inspect in a separate environment and prints its results as JSON."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""What scripts/check_clients does with Simon Willison's llm, in its own environment: prints what it saw as JSON."""
+"""The part of scripts/check_clients that runs Simon Willison's llm in a separate environment and prints JSON."""
 
 import json
 import os

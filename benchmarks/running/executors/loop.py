@@ -1,4 +1,4 @@
-"""The loop that executors share, and Stop: the request to end a run, with the time that running samples have left."""
+"""The loop that executors share, and Stop: the request to end a run within a grace period."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Tasks: TypeAlias = "set[asyncio.Task[Any]]"
 
 
 class Stop:
-    """Set once a run must end: no further sample is started, and those that run have `grace_s` seconds to finish.
+    """Set once a run must end. No further sample is started; running samples have `grace_s` seconds to finish.
 
-    grace_s: None waits until they have finished. running: the number of samples that run now, kept by the executor.
+    grace_s: None waits until they have finished. running: the number of running samples, which the executor updates.
     """
 
     def __init__(self, grace_s: float | None = None) -> None:
@@ -37,7 +37,7 @@ class Stop:
         self._event.set()
 
     async def first_finished(self, tasks: Collection[asyncio.Task[Any]]) -> Tasks:
-        """Wait until at least one task has ended and return those that have; when time is up, cancel all of them."""
+        """Wait until at least one task has ended, and return the ended tasks. When time is up, cancel all of them."""
         self.running = len(tasks)
         if not self.is_set():
             stopped = asyncio.ensure_future(self._event.wait())
@@ -65,8 +65,8 @@ async def run_samples(
 ) -> AsyncGenerator[FinishedSample, None]:
     """Yield samples as they finish; each place runs one sample at a time, and a place may occur several times.
 
-    next_for: the key that a free place runs next, if any. A fatal error stops the run: it is raised after the samples
-    that were running have finished or their time is up. If the iteration is abandoned, running samples are cancelled.
+    next_for: returns the next key for a free place, if any. A fatal error stops the run. It is raised after the running
+    samples have finished or their time is up. If the iteration is abandoned, running samples are cancelled.
     """
     free = list(places)
     running: dict[asyncio.Task[FinishedSample | None], int] = {}

@@ -1,4 +1,4 @@
-"""The score of a CodeQA answer that is the number of a choice, as the paper asks for it, and a lenient reading."""
+"""The score of a CodeQA answer that is the number of a choice, as in the paper, and a lenient score."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _STATEMENT = re.compile(
 
 
 def score_number(target: CodeTarget, answer: str | None) -> Score:
-    """1 if the complete answer is the number of the right choice. No answer and any other text score 0.
+    """Score 1 if the complete answer is the number of the right choice, else 0.
 
-    Lenient also takes the text of a choice, and the last number that the answer states as its answer.
+    The lenient score also accepts the text of a choice, and the last number that the answer states as its answer.
     """
     text, right = (answer or "").strip(), LETTERS.index(target.letter)
     alone = _ALONE.fullmatch(text)

@@ -1,4 +1,4 @@
-"""The columns of a user's table, and their values checked one by one."""
+"""The columns of a user's table, and the checks of their values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Name = Annotated[str, MinLen(1)]
 
 @dataclass(frozen=True)
 class Columns:
-    """The name that each column has in the data; null is not read. `answers.text` is the part `text` of `answers`."""
+    """The name of each column in the data; null is not read. `answers.text` is the part `text` of `answers`."""
 
     question: Name = "question"
     answer: Name = "answer"
@@ -37,14 +37,17 @@ class Columns:
         return {purpose: name for purpose, name in names.items() if name is not None}
 
     def renamed(self) -> dict[str, str]:
-        """The columns whose names a configuration has set, so that the data must have them."""
+        """Return the columns whose names the configuration sets, so that the data must have them."""
         defaults = {field.name: field.default for field in fields(self)}
         return {purpose: name for purpose, name in self.named().items() if name != defaults[purpose]}
 
 
 @dataclass(frozen=True)
 class Cells:
-    """The cells of one row. place: where the row is. packed: lists are JSON in text, as in a csv file."""
+    """The cells of one row. place: the place of the row in its file.
+
+    packed: lists are JSON in text, as in a csv file.
+    """
 
     place: str
     row: Mapping[str, Any]
@@ -52,7 +55,7 @@ class Cells:
     packed: bool
 
     def get(self, purpose: str) -> Any:
-        """The value of a column; None if it is not there or empty."""
+        """Return the value of a column; None if it is missing or empty."""
         if purpose not in self.names:
             return None
         value = found(self.row, self.names[purpose])
@@ -65,7 +68,7 @@ class Cells:
         return self._utf8(purpose, value)
 
     def label(self, purpose: str) -> str | None:
-        """A short text or an integer, as text."""
+        """Return a short text or an integer, as text."""
         value = self.get(purpose)
         if value is None:
             return None
@@ -86,7 +89,7 @@ class Cells:
         return int(text)
 
     def texts(self, purpose: str, expected: str, *, numbers: bool = True) -> list[str]:
-        """The texts of a list, or of one value. numbers: numbers are taken as text."""
+        """Return the texts of a list, or of one value. numbers: numbers are accepted as text."""
         value = self.get(purpose)
         if self.packed and isinstance(value, str) and value.lstrip().startswith("["):
             with contextlib.suppress(ValueError, RecursionError):
@@ -115,7 +118,7 @@ class Cells:
 
 
 def found(row: Mapping[str, Any], name: str) -> Any:
-    """The value of a column, or of a part of a column; None if there is none."""
+    """Return the value of a column, or of a part of a column; None if there is none."""
     if name in row:
         return row[name]
     head, _, rest = name.partition(".")
@@ -124,7 +127,7 @@ def found(row: Mapping[str, Any], name: str) -> Any:
 
 
 def scalar(value: Any) -> str | None:
-    """A text, a number, true or false as text; None for any other value. Numbers like 3.0 are written as integers."""
+    """Return a text, a number, true or false as text; None for any other value. Numbers like 3.0 become integers."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):

@@ -1,4 +1,4 @@
-"""Contexts of a user's rows: texts in the row, or files below a folder."""
+"""Reads the contexts of a user's rows: texts in the row, or files below a folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LONGEST_PATH = 1024
 
 
 def context_of(cells: Cells, root: Path | None) -> dict[str, object]:
-    """The columns `texts` and `files` of a row, of which one is empty, and `many`: the context is a list of documents.
+    """Return the columns `texts` and `files` of a row, one of which is empty, and True for a list of documents.
 
     root: the folder of files; None if the row may name none. Raises DataError.
     """
@@ -38,7 +38,7 @@ def context_of(cells: Cells, root: Path | None) -> dict[str, object]:
 
 
 def context_key(context: dict[str, object]) -> str:
-    """A name of a context, equal for rows that share it."""
+    """Return a name of a context that is equal for rows that share it."""
     digest = hashlib.sha256()
     for text in (*_strings(context["texts"]), *_strings(context["files"])):
         data = text.encode()
@@ -47,7 +47,7 @@ def context_key(context: dict[str, object]) -> str:
 
 
 def read_files(paths: Sequence[str]) -> list[str]:
-    """The texts of files. Raises DataError."""
+    """Read the texts of files. Raises DataError."""
     try:
         return [read_file(Path(path)) for path in paths]
     except UnreadablePath as error:
@@ -55,7 +55,7 @@ def read_files(paths: Sequence[str]) -> list[str]:
 
 
 def files_sha256(paths: Sequence[str]) -> str:
-    """One hash of the names and contents of files."""
+    """Return one hash of the names and contents of files."""
     digest = hashlib.sha256()
     for path in sorted(set(paths)):
         with Path(path).open("rb") as file:
@@ -68,7 +68,7 @@ def _strings(value: object) -> list[str]:
 
 
 def _are_paths(texts: Sequence[str], root: Path | None) -> bool:
-    """True if all documents look like paths, and one of them is a file or has a suffix as files have."""
+    """True if all documents look like paths, and one of them is a file or has a file suffix."""
     if root is None or any(len(text) > _LONGEST_PATH or "\n" in text for text in texts):
         return False
     if any(_is_file(root / text) for text in texts):
@@ -84,7 +84,7 @@ def _is_file(path: Path) -> bool:
 
 
 def _file(cells: Cells, purpose: str, name: str, root: Path | None) -> str:
-    """The path of a file below `root`, which is read when its sample is built."""
+    """Return the path of a file below `root`, which is read when its sample is built."""
     if root is None:
         raise cells.error(purpose, "text; rows of the hub name no files unless the setting root is a folder")
     path = root / name

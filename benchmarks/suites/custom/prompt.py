@@ -10,7 +10,7 @@ _ENDING = 'Exactly one choice is right. End your answer with this sentence: "The
 
 
 def query_of(question: str, choices: Sequence[str], instruction: str) -> str:
-    """The question with its lettered choices, if it has any, and the instruction."""
+    """Format the question with its lettered choices, if it has any, and the instruction."""
     parts = [question.strip()]
     if choices:
         letters = ALL_LETTERS[: len(choices)]

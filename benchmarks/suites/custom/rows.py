@@ -26,14 +26,14 @@ _STORED = {
     "sample_id": "string", "cluster": "string", "group": "string", "length": "int64", "question": "string",
     "answers": "strings", "choices": "strings", "texts": "strings", "files": "strings", "many": "bool",
 }  # fmt: skip
-# Of the checks: rows that an older version has checked are read again.
+# The version of the checks: rows that an older version has checked are read again.
 _VERSION = "custom-2"
 _SMALL = ["sample_id", "cluster", "group", "length"]
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row, checked. context: one text, or a list of documents."""
+    """A validated row. context: one text, or a list of documents."""
 
     question: str
     gold: Gold
@@ -44,7 +44,7 @@ class CustomRows:
     """The rows of a table, read and checked on first use. Raises DataError, which names file, line and column.
 
     data: the path of a file or folder, or the name of a data set of the hub. hub: revision, split and subset of the
-    latter. root: the folder of files that rows name; None is that of the data.
+    data set. root: the folder of files that rows name; None is the folder of the data.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class CustomRows:
 
     @cached_property
     def infos(self) -> dict[str, SampleInfo]:
-        """The samples by id, in the order of the rows."""
+        """Return the samples by id, in the order of the rows."""
         return {
             row["sample_id"]: SampleInfo(row["sample_id"], row["cluster"], row["group"], "unknown", row["length"])
             for row in self._table.select_columns(_SMALL)
@@ -78,7 +78,7 @@ class CustomRows:
         return Row(row["question"], Gold(tuple(row["answers"]), row["question"], tuple(row["choices"])), context)
 
     def identity(self) -> dict[str, object]:
-        """The identity of the data, with a hash of the files that rows name."""
+        """Return the identity of the data, with a hash of the files that rows name."""
         named = [path for row in self._table.select_columns(["files"]) for path in row["files"]]
         files = {"context_files": len(set(named)), "context_files_sha256": files_sha256(named)} if named else {}
         return self._source.identity() | {"rows": len(self._table), "columns": self._columns.renamed()} | files
@@ -145,7 +145,7 @@ class CustomRows:
         } | context
 
     def _folder(self, place: str) -> Path | None:
-        """The folder of the file that a row is from; None for rows of the hub."""
+        """Return the folder of the file that a row is from; None for rows of the hub."""
         return None if self._source.where == HUB else Path(place.rpartition(", ")[0]).parent
 
     def _gold(self, cells: Cells, question: str) -> Gold:
@@ -174,9 +174,9 @@ class CustomRows:
         return gold
 
     def _too_long(self, gold: Gold) -> str:
-        """The expectation that an answer of more tokens than are scored does not meet; empty if all fit."""
+        """Return the expectation for answers with more tokens than are scored; empty if all fit."""
         most = self._most_tokens
-        # A token has at least one byte; the length of a pattern is not that of an answer.
+        # A token has at least one byte. A pattern's length differs from that of an answer, so it is not checked.
         if most is None or self._scorer.kind == "regex" or sum(len(one.encode()) for one in gold.answers) <= most:
             return ""
         from rlm.models.tokens import count_tokens
@@ -186,7 +186,7 @@ class CustomRows:
 
 
 def letter_of(answer: str, choices: tuple[str, ...]) -> str:
-    """The letter of a choice, given as `B`, `b`, `(B)` or by its text; empty if that is not exactly one choice."""
+    """Return the letter of a choice, given as `B`, `b`, `(B)` or by text; empty if it is not exactly one choice."""
     letters = ALL_LETTERS[: len(choices)] if choices else ALL_LETTERS
     bare = answer.strip().strip("().").upper()
     named = {bare} if len(bare) == 1 and bare in letters else set()

@@ -23,10 +23,10 @@ AUTO = "auto"
 class Custom:
     """Rows of a table with question, answer and context. A target is a Gold.
 
-    source: the path of a file or folder, or the name of a data set of the hub, which `revision`, `split` and `subset`
-    belong to; None has no samples, for `rlm-eval score`. scorer: a name of `benchmarks.scoring.named`, or
-    `MODULE:FUNCTION`. instruction: the text after each question. `auto` stands for the scorer's own
-    instruction and `max_answer_tokens`. root: the folder of files that rows name.
+    source: the path of a file or folder, or the name of a data set of the hub, to which `revision`, `split` and
+    `subset` apply; None has no samples, for `rlm-eval score`. scorer: a name of `benchmarks.scoring.named`, or
+    `MODULE:FUNCTION`. instruction: the text after each question. `auto` stands for the scorer's own instruction and
+    `max_answer_tokens`. root: the folder of files that rows name.
     """
 
     protected = False
@@ -82,7 +82,7 @@ class Custom:
         return self._scorer.constants()
 
     def target_of(self, row: Mapping[str, Any]) -> Gold:
-        """From `target`, one answer or a list; for multiple choice also `choices`, for the judge `question`."""
+        """Read `target`, one answer or a list; for multiple choice also `choices`, for the judge `question`."""
         given, choices = row.get("target"), tuple(row.get("choices") or ())
         answers = [scalar(one) for one in (given if isinstance(given, list) else [given])]
         if any(answer is None or not answer.strip() for answer in answers):

@@ -1,4 +1,4 @@
-"""Marks that tell an endpoint which part of a prompt to keep in its prompt cache."""
+"""Marks the part of a prompt that an endpoint should keep in its prompt cache."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ _MARK = {"type": "ephemeral"}
 
 
 def with_cache_marks(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The messages with `cache_control` on the system message and, in a conversation, on the last message.
+    """Return the messages with `cache_control` on the system message and, in a conversation, on the last message.
 
-    A conversation is a list with an assistant message: its next call repeats it as a prefix. A single question is not
-    repeated, and writing it to the cache would cost more than reading it.
+    A conversation is a list with an assistant message; its next call repeats it as a prefix. A single question is not
+    repeated, so writing it to the cache would only add cost.
     """
     marked = [dict(message) for message in messages]
     places = {0} if marked and marked[0].get("role") == "system" else set()
