@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -25,6 +25,7 @@ from rlm.models.client.connection import Connection
 from rlm.models.client.endpoint import Endpoint
 from rlm.models.client.faults import Action, Fault, is_prompt_overflow, status_fault
 from rlm.models.client.limiter import EndpointDown, RequestResult
+from rlm.models.client.messages import content, encodable, kind_of, seed_of
 from rlm.models.client.replies import ResponseBody, read_response
 from rlm.models.client.retries import RetryBudget
 from rlm.models.client.usage import CUT_CHARS_PER_TOKEN, is_prompt_cut, prompt_is_unreported, reply_is_unreported
@@ -87,7 +88,7 @@ class OpenAIModel:
         the model) or ModelError.
         """
         call = _Call(self, messages, await Connection.of(self.endpoint, self))
-        call.seed = _seed(self.sampling.seed, epoch, occurrence)
+        call.seed = seed_of(self.sampling.seed, epoch, occurrence)
         return await call.reply()
 
     async def aclose(self) -> None:
@@ -103,7 +104,7 @@ class _Call:
         self.endpoint = model.endpoint
         self.messages = messages
         self.connection = connection
-        self.kind = _kind(model.name, messages)
+        self.kind = kind_of(model.name, messages)
         self.seed: int | None = None
         self.output_cap: int | None = None
         self.failures: list[FailedAttempt] = []
@@ -147,10 +148,10 @@ class _Call:
         result, retry_after_s = RequestResult.UNKNOWN, None
         try:
             # The body is made this late because thousands of calls may wait, each with a prompt of many megabytes.
-            status, headers, content = await self.connection.post(self.endpoint, self._request())
+            status, headers, received = await self.connection.post(self.endpoint, self._request())
             if not 200 <= status < 300:
-                raise status_fault(status, headers, content)
-            body, fault = read_response(content, headers)
+                raise status_fault(status, headers, received)
+            body, fault = read_response(received, headers)
             if fault is not None:
                 # A reply that cannot be used may have been billed.
                 if body.usage is not None:
@@ -173,7 +174,7 @@ class _Call:
             "seed": self.seed,
             "reasoning_effort": sampling.reasoning_effort,
         }
-        messages = [_encodable(one) for one in self.messages]
+        messages = [encodable(one) for one in self.messages]
         if endpoint.cache_control:
             messages = with_cache_marks(messages)
         body: dict[str, Any] = {"model": self.model.name, "messages": messages}
@@ -300,16 +301,16 @@ class _Call:
         if usage.clamped and usage.cached_tokens == reported:
             # More cached tokens than prompt tokens were reported, so the prompt tokens do not include them.
             return False
-        length = sum(len(_content(message)) for message in self.messages)
+        length = sum(len(content(message)) for message in self.messages)
         # With few characters per reported token, the prompt was not cut and need not be counted.
         if length <= reported * CUT_CHARS_PER_TOKEN:
             return False
-        return is_prompt_cut(reported, await self._count_prompt(), "".join(map(_content, self.messages)))
+        return is_prompt_cut(reported, await self._count_prompt(), "".join(map(content, self.messages)))
 
     async def _count_prompt(self) -> int:
         """Count the tokens of the messages' texts with the local tokenizer."""
         if self._prompt_tokens is None:
-            texts = [_content(message) for message in self.messages]
+            texts = [content(message) for message in self.messages]
             self._prompt_tokens = sum(
                 [
                     await asyncio.to_thread(count_tokens, text) if len(text) > _LONG else count_tokens(text)
@@ -323,37 +324,6 @@ def _result(fault: Fault) -> RequestResult:
     if fault.kind == "rate_limit" and fault.action is Action.LATER:
         return RequestResult.REFUSED
     return RequestResult.FAILED if fault.action in (Action.RETRY, Action.LATER) else RequestResult.ANSWERED
-
-
-def _kind(name: str, messages: Sequence[Mapping[str, str]]) -> Hashable:
-    """Return family and size. Requests of one kind should fail together if they, and not the endpoint, are at fault.
-
-    The methods of a run differ in their model, in their system prompt and in the size of their prompts.
-    """
-    first = messages[0] if messages else {}
-    system = _content(first)[:200] if first.get("role") == "system" else ""
-    size = sum(len(_content(message)) for message in messages)
-    return (name, system), size.bit_length() // 2
-
-
-def _seed(seed: int | None, epoch: int, occurrence: int) -> int | None:
-    if seed is None or not (epoch or occurrence):
-        return seed
-    return (seed + 1_000_003 * epoch + 7_919 * occurrence) % 2**31
-
-
-def _encodable(message: Mapping[str, str]) -> dict[str, Any]:
-    """Make a message's texts valid UTF-8: a lone surrogate becomes a question mark."""
-    return {key: _utf8(value) if isinstance(value, str) else value for key, value in message.items()}
-
-
-def _utf8(text: str) -> str:
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _content(message: Mapping[str, str]) -> str:
-    content = message.get("content")
-    return content if isinstance(content, str) else str(content or "")
 
 
 def _failed(fault: Fault, wait_s: float) -> FailedAttempt:
