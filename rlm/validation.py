@@ -51,7 +51,7 @@ class SettingError(ValueError):
 def validate(
     target: Callable[..., Any], settings: object, where: str = "", given: Iterable[str] = ()
 ) -> dict[str, Any]:
-    """The settings of `target`, checked against its annotations; nested sections become objects of their class.
+    """Check the settings of `target` against its annotations; nested sections become objects of their class.
 
     where: the key of the section, which prefixes every key in messages. given: names of parameters that the caller
     passes itself, which are not settings. Annotations that only type checkers can resolve accept any value. Missing

@@ -43,7 +43,7 @@ def identity(config: Plain) -> dict[str, Any]:
 
 
 def _model_identity(settings: Plain) -> dict[str, Any]:
-    """The part of a section of models, or of one role, that determines the results."""
+    """Return the part of a section of models, or of one role, that determines the results."""
     # A custom class may have settings of these names that determine its results.
     dropped = () if "_target_" in settings else OPERATIONAL_MODEL
     kept = {key: value for key, value in settings.items() if key not in dropped}

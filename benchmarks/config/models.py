@@ -46,12 +46,12 @@ class ModelSection:
         return {role: model for role, model in self.hosted.items() if not model.endpoint.free}
 
     def paid_for(self, role: str) -> HostedModel | None:
-        """The model that answers in a role if its calls cost something; a role without a model uses the root's."""
+        """Return the model of a role if its calls cost something; a role without a model uses the root's."""
         local = self.roles.local if isinstance(self.roles, Models) else {}
         return self.paid.get(role if role in self.hosted or role in local else "root")
 
     def shared(self, workers: int) -> ModelSection:
-        """The section of one of several workers, which share the concurrency of the endpoints."""
+        """Return the section for one of several workers, which share the concurrency of the endpoints."""
         if not isinstance(self.roles, Models):
             return self
         hosted = {}
@@ -84,7 +84,7 @@ class JudgeSettings:
 
 
 def read_model_section(section: object, where: str = "model", *, replay: bool = False) -> ModelSection:
-    """The section `model`. replay: no call will be made. Raises ConfigError or SettingError."""
+    """Read the section `model`. replay: no call will be made. Raises ConfigError or SettingError."""
     if not isinstance(section, Mapping):
         raise ConfigError(f"{where} is {shown(section)}: expected a section of keys and values")
     if not isinstance(root := section.get("root"), Mapping) or "_target_" not in root:
@@ -99,7 +99,10 @@ def read_model_section(section: object, where: str = "model", *, replay: bool = 
 
 
 def read_judge(section: object, *, replay: bool = False) -> JudgeSettings | None:
-    """The section `judge`; None for `kind: none`. replay: no call will be made. Raises ConfigError or SettingError."""
+    """Read the section `judge`; None for `kind: none`. replay: no call will be made.
+
+    Raises ConfigError, SettingError.
+    """
     if isinstance(section, Mapping) and section.get("kind") == "none":
         return None
     if not isinstance(section, Mapping):

@@ -177,7 +177,7 @@ def embedded_hours(config: RunConfig) -> float:
 
 
 def _embedded_seconds(calls: Calls, model: Any, limits: Limits) -> float:
-    """Seconds of one sample's calls in one role."""
+    """Estimate the seconds of one sample's calls in one role."""
     bounds = [limits.max_calls, limits.max_turns if calls.role == "root" else limits.max_sub_calls]
     made = min([calls.calls, *(bound for bound in bounds if bound is not None)])
     prompt = min(calls.prompt_tokens / max(calls.calls, 1), model.context_window)

@@ -57,7 +57,7 @@ class _UnlabelledSamples(Sequence[UnlabelledSample]):
 
 
 def _without_targets(benchmark: Benchmark) -> Any:
-    """The benchmark as its constants see it: the samples that it builds have no targets."""
+    """Return a view of the benchmark for its constants, which builds samples without targets."""
     hidden: Any = copy.copy(benchmark)
     hidden.sample = lambda sample_id: benchmark.sample(sample_id).without_target()
     return hidden

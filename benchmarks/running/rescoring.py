@@ -88,7 +88,7 @@ class Rescoring:
             raise RescoringStopped(f"{where} cannot be built: {one_line(error)}") from error
         if built.target_sha256 != row.target_sha256:
             raise RescoringStopped(
-                f"{where} has another target than when the run was made: the data or their generator have changed"
+                f"{where} has a different target than in the run: the data or their generator have changed"
             )
         answer = None if row.prediction is None else unseal(row.prediction)
         scored = await self._scorer.score(benchmark, built.sample.target, answer, row.epoch)

@@ -45,7 +45,7 @@ class RunFolder:
 
     @property
     def journal(self) -> Journal:
-        """The journal of a folder that is open."""
+        """The journal; the folder must be open."""
         assert self._journal is not None, "the run folder is not open"
         return self._journal
 
@@ -191,7 +191,7 @@ def read_trajectory(path: Path, relative: str) -> list[dict[str, Any]]:
 
 
 def file_inside(folder: Path, relative: str) -> Path | None:
-    """The file with that path below a folder; None if it does not exist or lies outside the folder."""
+    """Return the file with that path below a folder; None if it does not exist or is outside the folder."""
     try:
         file = (folder / relative).resolve()
         return file if file.is_relative_to(folder.resolve()) and file.is_file() else None

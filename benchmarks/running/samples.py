@@ -95,7 +95,7 @@ def check_judge(benchmarks: Mapping[str, Benchmark], judge: object | None) -> No
 
 
 def _infos(benchmark: Benchmark, limit: int | None) -> dict[str, SampleInfo]:
-    """The samples of a benchmark by id. Raises RowError for a repeated id or an invalid property."""
+    """Return the samples of a benchmark by id. Raises RowError for a repeated id or an invalid property."""
     given = contained(lambda: list(benchmark.infos()))[:limit]
     _check(benchmark, given)
     infos = {info.sample_id: info for info in given}

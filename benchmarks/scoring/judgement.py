@@ -70,7 +70,7 @@ def parse_judgement(reply: str) -> Judgement:
 
 
 def _as_lines(text: str) -> str:
-    """The reply with the fields of a JSON object, of tables and of XML elements as lines `name: value`."""
+    """Rewrite fields of JSON objects, tables and XML elements in a reply as lines `name: value`."""
     found = _object(text)
     if found is not None:
         return "\n".join(_lines(found))
@@ -78,7 +78,7 @@ def _as_lines(text: str) -> str:
 
 
 def _object(text: str) -> Mapping[str, object] | None:
-    """The JSON object of a reply, if it has a field."""
+    """Return the JSON object of a reply, if it has a field."""
     start, end = text.find("{"), text.rfind("}")
     try:
         found = json.loads(text[start : end + 1], strict=False) if 0 <= start < end else None

@@ -155,7 +155,7 @@ def _json_rows(
 
 
 def json_objects(name: str, file: IO[bytes]) -> Iterator[tuple[str, Row]]:
-    """The objects of an unpacked jsonl or json file, each with its place."""
+    """Yield the objects of an unpacked jsonl or json file, each with its place."""
     is_jsonl = name.lower().removesuffix(".gz").endswith(".jsonl")
     for line, row in _lines(name, file) if is_jsonl else _values(name, file):
         place = f"{name}, line {line}"

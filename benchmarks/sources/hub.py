@@ -145,7 +145,7 @@ class Source:
 
 
 def pinned(hub: HubData, key: str) -> HubData:
-    """The data set at the commit that its revision, a branch or a tag, stands for now. Raises DataError."""
+    """Return the data set at the commit to which its revision, a branch or a tag, refers now. Raises DataError."""
     if re.fullmatch(r"[0-9a-f]{40}", hub.revision):
         return hub
     import huggingface_hub
@@ -160,7 +160,7 @@ def pinned(hub: HubData, key: str) -> HubData:
 def as_table(
     make_rows: Callable[[], Iterator[Row]], contents: str, origin: str, columns: Mapping[str, str] | None = None
 ) -> Dataset:
-    """Rows as a memory-mapped `datasets.Dataset`, written once and then read from the cache of `datasets`.
+    """Return rows as a memory-mapped `datasets.Dataset`, written once and then read from the cache of `datasets`.
 
     contents: identifies the rows in the cache. origin: the name of the data in messages. columns: name -> type
     (`string`, `int64` or `strings`); by default the types are those of the first rows. Raises DataError.

@@ -30,7 +30,7 @@ def unseal(text: str) -> str:
 
 
 def xor(data: bytes, key: bytes) -> bytes:
-    """The bytes XORed with a key that is repeated; twice gives the bytes again."""
+    """XOR bytes with a repeated key; doing it twice restores the bytes."""
     import numpy as np
 
     values = np.frombuffer(data, dtype=np.uint8)

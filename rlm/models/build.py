@@ -107,7 +107,7 @@ class EndpointModels:
     compactor: ModelSettings | None = None
 
     def hosted(self, where: str) -> dict[str, HostedModel]:
-        """The models of the roles that have settings. Raises SettingError for a missing name or endpoint."""
+        """Build the models of the roles that have settings. Raises SettingError for a missing name or endpoint."""
         found = {}
         for role in ROLES:
             if (settings := getattr(self, role)) is None:
@@ -211,7 +211,7 @@ def _is_apart(role: object, section: Mapping[str, Any]) -> bool:
 
 
 def _as_section(role: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """A section of one role, from the keys of a role that are written side by side."""
+    """Return the section of one role from its flat keys."""
     kind = role.get("kind") or "openai"
     own = {field.name for field in fields(_KINDS[kind])} - {"name"} if kind in _KINDS else set(role)
     rest = {key: value for key, value in role.items() if key not in own}

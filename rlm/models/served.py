@@ -56,7 +56,7 @@ def served_window(endpoint: Endpoint, name: str) -> int | None:
 
 
 def read_models_list(body: object) -> list[ServedModel]:
-    """The models in the body of `/models`. Raises NotServed for a body of another form."""
+    """Read the models in the body of `/models`. Raises NotServed for a body of another form."""
     entries = body.get("data") if isinstance(body, Mapping) else body
     if not isinstance(entries, list):
         raise NotServed("/models has no list of models")
@@ -72,13 +72,13 @@ def read_models_list(body: object) -> list[ServedModel]:
 
 
 def read_props(body: object) -> int | None:
-    """The window of one slot in the body of llama.cpp's `/props`."""
+    """Read the window of one slot in the body of llama.cpp's `/props`."""
     props = _mapping(body)
     return _count(_mapping(props.get("default_generation_settings")).get("n_ctx")) or _count(props.get("n_ctx"))
 
 
 def read_show(body: object) -> tuple[int | None, int | None]:
-    """The window that a model of Ollama sets itself (`num_ctx`), and the longest it supports, from `/api/show`."""
+    """Read the window that an Ollama model sets (`num_ctx`), and the longest that it supports, from `/api/show`."""
     show = _mapping(body)
     lines = str(show.get("parameters") or "").splitlines()
     words = [line.split() for line in lines]
@@ -88,7 +88,7 @@ def read_show(body: object) -> tuple[int | None, int | None]:
 
 
 def read_loaded(body: object, name: str) -> int | None:
-    """The window of a loaded model of Ollama, from `/api/ps`."""
+    """Read the window of a loaded Ollama model from `/api/ps`."""
     entries = _mapping(body).get("models")
     for entry in map(_mapping, entries if isinstance(entries, list) else []):
         if name in (entry.get("name"), entry.get("model")) or f"{name}:latest" == entry.get("name"):
@@ -142,7 +142,7 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 
 def _count(value: object) -> int | None:
-    """A positive integer, also as text or as a float without a fraction; None for anything else."""
+    """Read a positive integer, also from text or from a float without a fraction; None for any other value."""
     if isinstance(value, str) and value.isascii() and value.isdigit():
         value = int(value)
     if isinstance(value, float) and value.is_integer():

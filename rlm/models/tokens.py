@@ -18,7 +18,7 @@ _counted: dict[tuple[str, int, int], int] = {}
 def count_tokens(text: str, encoding: str = DEFAULT_ENCODING) -> int:
     """Count the tokens of `text` in an encoding such as `o200k_base`; special tokens count as plain text.
 
-    The count of a long text is remembered, since many samples share a context. Raises ValueError for an unknown
+    The count of a long text is cached, because many samples share a context. Raises ValueError for an unknown
     encoding.
     """
     if len(text) < _LONG:

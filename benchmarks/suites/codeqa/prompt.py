@@ -24,7 +24,7 @@ _NUMBER_ENDING = "Exactly one choice is right. Answer with its number and nothin
 
 
 def query_of(question: str, choices: Sequence[str], form: AnswerForm = "letters", ending: str = _ENDING) -> str:
-    """The question, its choices and the form of the answer. ending: the last sentence of the form `letters`."""
+    """Format the question, its choices and the form of the answer. ending: the last sentence of the form `letters`."""
     marks, ending = (LETTERS, ending) if form == "letters" else (NUMBERS, _NUMBER_ENDING)
     pattern = "({}) {}" if form == "letters" else "{}: {}"
     listed = "\n".join(pattern.format(mark, choice) for mark, choice in zip(marks, choices, strict=True))

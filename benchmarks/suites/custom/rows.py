@@ -158,7 +158,7 @@ class CustomRows:
                 raise cells.error("choices", expected)
         elif cells.get("choices") is not None:
             raise cells.error(
-                "choices", f"null, since only {self._key}.scorer=choice shows them; {self._key}.columns.choices=null "
+                "choices", f"null, because only {self._key}.scorer=choice shows them; {self._key}.columns.choices=null "
                 "leaves the column out",
             )  # fmt: skip
         answers = cells.texts("answer", "text, a number, or a list of them")
@@ -174,7 +174,7 @@ class CustomRows:
         return gold
 
     def _too_long(self, gold: Gold) -> str:
-        """Return the expectation for answers with more tokens than are scored; empty if all fit."""
+        """Describe the token limit that an answer exceeds; empty if all answers fit."""
         most = self._most_tokens
         # A token has at least one byte. A pattern's length differs from that of an answer, so it is not checked.
         if most is None or self._scorer.kind == "regex" or sum(len(one.encode()) for one in gold.answers) <= most:

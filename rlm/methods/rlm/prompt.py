@@ -33,7 +33,7 @@ LENGTHS = 12
 
 
 def load_rlm_prompt(name: str) -> PromptFile:
-    """A prompt file, with the shipped parts of options that it lacks. Raises PromptError."""
+    """Load a prompt file, and add the bundled parts of options that are missing. Raises PromptError."""
     text = load_prompt(name)
     return replace(text, templates=(*text.templates, *load_prompt(_OPTIONS_FILE).templates))
 

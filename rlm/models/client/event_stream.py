@@ -23,13 +23,13 @@ def is_stream(content: bytes, content_type: str = "") -> bool:
 
 
 def without_comments(content: bytes) -> bytes:
-    """A JSON body without the comments of an event stream that stand before it."""
+    """Remove the event stream's comments before a JSON body."""
     found = _COMMENTS.match(content)
     return content[found.end() :] if found else content
 
 
 def first_choice(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The choice with index 0 or without an index; an empty one if there is none."""
+    """Return the choice with index 0 or without an index; an empty one if there is none."""
     choices = body.get("choices")
     found = (one for one in choices if isinstance(one, Mapping)) if isinstance(choices, list) else iter(())
     return next((one for one in found if not one.get("index")), {})

@@ -138,7 +138,7 @@ def _status_of(error: Mapping[str, Any], body: Mapping[str, Any]) -> int:
 
 
 def _finish(choice: Mapping[str, Any]) -> str:
-    """The finish reason in lower case, without the prefixes of enumerations; empty if there is none."""
+    """Return the finish reason in lower case, without the prefixes of enumerations; empty if there is none."""
     for key in ("finish_reason", "finishReason", "stop_reason"):
         value = choice.get(key)
         name = _string(value.get("type") if isinstance(value, Mapping) else value).lower()[:50]
@@ -150,7 +150,7 @@ def _finish(choice: Mapping[str, Any]) -> str:
 
 
 def _split(content: object) -> tuple[str | None, str]:
-    """Text and reasoning of a content: a string, a typed part, or a list of them."""
+    """Return text and reasoning of a message's content: a string, a typed part, or a list of them."""
     if isinstance(content, str):
         return content, ""
     texts: list[str] = []

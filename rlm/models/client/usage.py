@@ -22,7 +22,7 @@ CUT_CHARS_PER_TOKEN = 5.0
 
 
 def reported_usage(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The usage of a body or chunk: Moonshot puts it into the choice, Groq behind `x_groq`."""
+    """Return the usage of a body or chunk. Moonshot puts it into the choice, Groq into `x_groq`."""
     choices = body.get("choices")
     choice = _mapping(choices[0]) if isinstance(choices, list) and choices else {}
     return (
