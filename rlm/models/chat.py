@@ -63,7 +63,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Sampling:
-    """Sampling parameters of every request to a model; a parameter that is None is not sent.
+    """Sampling parameters of every request to a model; parameters set to None are not sent.
 
     extra: further fields of the request body, for parameters that only one provider has.
     """

@@ -1,4 +1,4 @@
-"""What a request is made of: texts of messages, their UTF-8 form, the kind of the request and its seed."""
+"""The parts of a request: texts of messages, their UTF-8 form, the kind of the request and its seed."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def test_text_is_utf_8_or_what_its_mark_says(ask, tmp_path, data, text):
         (["folder"], "there is no text in folder"),
         (["/proc/self/mem"], "/proc/self/mem cannot be read: "),
         (["limits.max_turns=1"], "ask needs at least one PATH"),
-        (["text", "method=[rlm,base]"], "ask takes one method"),
+        (["text", "method=[rlm,base]"], "expected one method"),
         (["text", "method=[floor]"], "reference rows cannot answer questions"),
         (["text", "limits.max_turn=1"], "did you mean 'limits.max_turns'?"),
         (["text", "--save", "text/x"], "--save text/x cannot be written"),
