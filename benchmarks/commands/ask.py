@@ -80,7 +80,7 @@ async def _ask(config: RunConfig, context: str | list[str], question: str, live:
         f"{usage.tokens.total:,} tokens, ${usage.cost.usd:.4f} ({usage.cost.state}), {result.wall_s:.1f} s"
     )
     if result.answer is None:
-        _tell(f"rlm-eval: no answer: {result.error or result.stop_reason}")
+        _print_line(f"rlm-eval: no answer: {result.error or result.stop_reason}")
         return 1
     print(_printable(result.answer) if sys.stdout.isatty() else _encodable(result.answer))
     return 0
@@ -123,7 +123,7 @@ class Live:
 
     def tell(self, text: str) -> None:
         if not self._quiet:
-            _tell(text)
+            _print_line(text)
 
     def _keep(self, line: str) -> None:
         self._empty = False
@@ -133,7 +133,7 @@ class Live:
         except (OSError, ValueError) as error:
             # A full disk must not prevent the answer.
             if not self._file.closed:
-                _tell(f"rlm-eval: {self._path} can no longer be written: {error}")
+                _print_line(f"rlm-eval: {self._path} can no longer be written: {error}")
                 with contextlib.suppress(OSError):
                     self._file.close()
 
@@ -143,14 +143,14 @@ class Live:
         match event["kind"]:
             case "call" if event["role"] == "root":
                 said = event["reply"] or event["error"] or ""
-                _tell(f"{head} {event['model']}:\n{_indented(said, indent)}")
+                _print_line(f"{head} {event['model']}:\n{_indented(said, indent)}")
             case "call":
                 failed = f", failed: {event['error']}" if event["error"] else ""
-                _tell(f"{head} {event['role']}: {event['prompt_tokens']} tokens{failed}")
+                _print_line(f"{head} {event['role']}: {event['prompt_tokens']} tokens{failed}")
             case "cell":
-                _tell(f"{head} output:\n{_indented(event.get('stdout') or event.get('error') or '', indent)}")
+                _print_line(f"{head} output:\n{_indented(event.get('stdout') or event.get('error') or '', indent)}")
             case "limit" | "notice":
-                _tell(f"{indent}{event['kind']}: {event.get('reason') or event.get('text')}")
+                _print_line(f"{indent}{event['kind']}: {event.get('reason') or event.get('text')}")
 
 
 def read_context(paths: Sequence[str], *, quiet: bool) -> str | list[str]:
@@ -202,7 +202,7 @@ def _free_name(folder: Path) -> Path:
 
 
 def _tell_skipped(path: Path, why: str) -> None:
-    _tell(f"skipped, {why}: {path}")
+    _print_line(f"skipped, {why}: {path}")
 
 
 def _indented(text: str, indent: str) -> str:
@@ -210,7 +210,7 @@ def _indented(text: str, indent: str) -> str:
     return "\n".join(f"{indent}  {line}" for line in cut.splitlines())
 
 
-def _tell(text: str) -> None:
+def _print_line(text: str) -> None:
     print(_printable(text), file=sys.stderr, flush=True)
 
 

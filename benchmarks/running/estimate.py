@@ -150,7 +150,7 @@ def estimate(config: RunConfig, tell: Callable[[str], None] = lambda note: None)
 
 
 def embedded_hours(config: RunConfig) -> float:
-    """Estimate the hours that the embedded model would compute, over all roles that it answers in.
+    """Estimate the hours that the embedded model would compute, over all of its roles.
 
     Calls are bounded by `limits`, prompts by the model's window and replies by its cap. Raises ConfigError.
     """

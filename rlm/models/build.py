@@ -82,7 +82,7 @@ class ModelSettings(Sampling):
 
 @dataclass(frozen=True, kw_only=True)
 class HostedModel:
-    """The model of a role behind an endpoint, not built yet."""
+    """The validated settings of a model behind an endpoint; `build` makes the model."""
 
     name: str
     endpoint: Endpoint

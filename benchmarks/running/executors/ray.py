@@ -128,7 +128,7 @@ class _Pool:
         self._actors = [self._start(place) for place in range(executor._workers)]
 
     async def run(self, place: int, key: Key, stop: Stop) -> FinishedSample | None:
-        """Run a sample, again if its worker is lost; None if the run was stopped meanwhile."""
+        """Run a sample, and repeat it if its worker is lost; None if the run is stopped in the meantime."""
         for losses in itertools.count(1):
             try:
                 return await self._actors[place].run_sample.remote(key)

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def content(message: Mapping[str, str]) -> str:
-    """The text of a message."""
+    """Return the text of a message."""
     text = message.get("content")
     return text if isinstance(text, str) else str(text or "")
 
@@ -24,7 +24,7 @@ def kind_of(name: str, messages: Sequence[Mapping[str, str]]) -> Hashable:
 
 
 def seed_of(seed: int | None, epoch: int, occurrence: int) -> int | None:
-    """The seed of a call: the configured one for the first, another one for each further epoch and occurrence."""
+    """Return the seed of a call: the configured one first, another one for each further epoch and occurrence."""
     if seed is None or not (epoch or occurrence):
         return seed
     return (seed + 1_000_003 * epoch + 7_919 * occurrence) % 2**31
