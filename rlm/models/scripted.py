@@ -101,7 +101,7 @@ class ScriptedModel:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rule:
+class ScriptRule:
     """One line of a script: the reply to a call whose last message matches and whose role is `role`.
 
     match: a regular expression searched in the last message; the reply can refer to its groups as `\\1` or `\\g<name>`.
@@ -135,7 +135,7 @@ class Rule:
 class Script:
     """Rules in order; the first that matches answers."""
 
-    rules: Sequence[Rule]
+    rules: Sequence[ScriptRule]
     source: str = "script"
     used: dict[int, int] = field(default_factory=dict)
 
@@ -207,12 +207,12 @@ def build(config: Mapping[str, Any]) -> dict[str, ScriptedModel]:
     return settings.build()
 
 
-def _rule(line: str, where: str) -> Rule:
+def _rule(line: str, where: str) -> ScriptRule:
     try:
         row = json.loads(line)
     except ValueError as error:
         raise SettingError(f"{where} is not JSON: {error}") from None
-    rule: Rule = make(Rule, row, where)
+    rule: ScriptRule = make(ScriptRule, row, where)
     return rule
 
 

@@ -43,7 +43,7 @@ class Columns:
 
 
 @dataclass(frozen=True)
-class Cells:
+class RowCells:
     """The cells of one row. place: the place of the row in its file.
 
     packed: lists are JSON in text, as in a csv file.

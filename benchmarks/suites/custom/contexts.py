@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.sources.files import DataError
-from benchmarks.suites.custom.columns import Cells
+from benchmarks.suites.custom.columns import RowCells
 from rlm.documents import UnreadablePath, decode, read_file
 
 KINDS = ("context", "context_file", "documents")
@@ -15,7 +15,7 @@ _SNIFFED_BYTES = 8192
 _LONGEST_PATH = 1024
 
 
-def context_of(cells: Cells, root: Path | None) -> dict[str, object]:
+def context_of(cells: RowCells, root: Path | None) -> dict[str, object]:
     """Return the columns `texts` and `files` of a row, one of which is empty, and True for a list of documents.
 
     root: the folder of files; None if the row may name none. Raises DataError.
@@ -83,7 +83,7 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _file(cells: Cells, purpose: str, name: str, root: Path | None) -> str:
+def _file(cells: RowCells, purpose: str, name: str, root: Path | None) -> str:
     """Return the path of a file below `root`, which is read when its sample is built."""
     if root is None:
         raise cells.error(purpose, "text; rows of the hub name no files unless the setting root is a folder")

@@ -15,7 +15,7 @@ from benchmarks.scoring.gold import Gold, NamedScorer
 from benchmarks.sources.files import DataError, is_data_file
 from benchmarks.sources.hub import HUB, HubData, Source, as_table, pinned
 from benchmarks.sources.tables import TABLE_ENDINGS
-from benchmarks.suites.custom.columns import Cells, Columns, found
+from benchmarks.suites.custom.columns import Columns, RowCells, found
 from benchmarks.suites.custom.contexts import context_key, context_of, files_sha256, read_files
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class CustomRows:
         for place, row in self._source.placed_rows(sorted(heads), required):
             number += 1
             unseen = {purpose: name for purpose, name in unseen.items() if found(row, name) is None}
-            cells = Cells(place, row, names, packed=place.rpartition(", ")[0].lower().endswith((".csv", ".csv.gz")))
+            cells = RowCells(place, row, names, packed=place.rpartition(", ")[0].lower().endswith((".csv", ".csv.gz")))
             made = self._made(cells, number)
             first = ids.setdefault(made["sample_id"], place)
             if first != place:
@@ -130,7 +130,7 @@ class CustomRows:
             where = f"{self._key}.columns.{purpose} is {name!r}"
             raise DataError(f"{where}: expected a column of {self._source.origin}; no row has it")
 
-    def _made(self, cells: Cells, number: int) -> dict[str, Any]:
+    def _made(self, cells: RowCells, number: int) -> dict[str, Any]:
         context = context_of(cells, self._root or self._folder(cells.place))
         question = cells.text("question")
         gold = self._gold(cells, question)
@@ -148,7 +148,7 @@ class CustomRows:
         """Return the folder of the file that a row is from; None for rows of the hub."""
         return None if self._source.where == HUB else Path(place.rpartition(", ")[0]).parent
 
-    def _gold(self, cells: Cells, question: str) -> Gold:
+    def _gold(self, cells: RowCells, question: str) -> Gold:
         is_choice = self._scorer.kind == "choice"
         choices: tuple[str, ...] = ()
         if is_choice:

@@ -15,7 +15,7 @@ _TRIES = 40
 
 
 @dataclass(frozen=True)
-class Slot:
+class PlannedQuestion:
     """A place in the plan: its group, and a function that draws a question, which may lack a unique answer."""
 
     group: str
@@ -31,7 +31,7 @@ def planned_questions(seed: int, length: int, number: int, lines: Lines) -> tupl
     return tuple(asked.values())
 
 
-def _question(slot: Slot, draws: Draws, lines: Lines, asked: Container[Hashable]) -> WindowQuestion:
+def _question(slot: PlannedQuestion, draws: Draws, lines: Lines, asked: Container[Hashable]) -> WindowQuestion:
     """Draw a new question with a unique answer; if none is found, a count over lines of the same group."""
     for _ in range(_TRIES):
         question = slot.draw(draws, lines)
@@ -107,30 +107,30 @@ def _dates_seen(draws: Draws, lines: Lines) -> WindowQuestion:
 
 
 # Groups take turns, so that the first questions of a window cover all groups.
-PLAN: tuple[Slot, ...] = (
-    Slot(COUNTING, _asked("count", 1)),
-    Slot(USERS, _asked("comparison", 2, USERS)),
-    Slot(TIMELINE, _asked("count", 1, TIMELINE)),
-    Slot(COUNTING, _asked("comparison", 2)),
-    Slot(USERS, _asked("top_user")),
-    Slot(TIMELINE, _before_after),
-    Slot(COUNTING, _asked("most_common")),
-    Slot(USERS, _asked("count", 1, USERS)),
-    Slot(TIMELINE, _asked("comparison", 2, TIMELINE)),
-    Slot(COUNTING, _asked("least_common")),
-    Slot(USERS, _asked("top_user_of_label", 1)),
-    Slot(TIMELINE, _asked("months_more", 2)),
-    Slot(COUNTING, _asked("count", 1)),
-    Slot(USERS, _asked("most_common", 0, USERS)),
-    Slot(TIMELINE, _top_date),
-    Slot(COUNTING, _asked("comparison", 2)),
-    Slot(USERS, _two_users),
-    Slot(TIMELINE, _asked("most_common", 0, TIMELINE)),
-    Slot(COUNTING, _asked("count", 1)),
-    Slot(USERS, _asked("second_user", 0, USERS)),
-    Slot(TIMELINE, _dates_seen),
-    Slot(COUNTING, _asked("comparison", 2)),
-    Slot(USERS, _asked("least_common", 0, USERS)),
-    Slot(TIMELINE, _before_after),
-    Slot(USERS, _asked("count", 1, USERS)),
+PLAN: tuple[PlannedQuestion, ...] = (
+    PlannedQuestion(COUNTING, _asked("count", 1)),
+    PlannedQuestion(USERS, _asked("comparison", 2, USERS)),
+    PlannedQuestion(TIMELINE, _asked("count", 1, TIMELINE)),
+    PlannedQuestion(COUNTING, _asked("comparison", 2)),
+    PlannedQuestion(USERS, _asked("top_user")),
+    PlannedQuestion(TIMELINE, _before_after),
+    PlannedQuestion(COUNTING, _asked("most_common")),
+    PlannedQuestion(USERS, _asked("count", 1, USERS)),
+    PlannedQuestion(TIMELINE, _asked("comparison", 2, TIMELINE)),
+    PlannedQuestion(COUNTING, _asked("least_common")),
+    PlannedQuestion(USERS, _asked("top_user_of_label", 1)),
+    PlannedQuestion(TIMELINE, _asked("months_more", 2)),
+    PlannedQuestion(COUNTING, _asked("count", 1)),
+    PlannedQuestion(USERS, _asked("most_common", 0, USERS)),
+    PlannedQuestion(TIMELINE, _top_date),
+    PlannedQuestion(COUNTING, _asked("comparison", 2)),
+    PlannedQuestion(USERS, _two_users),
+    PlannedQuestion(TIMELINE, _asked("most_common", 0, TIMELINE)),
+    PlannedQuestion(COUNTING, _asked("count", 1)),
+    PlannedQuestion(USERS, _asked("second_user", 0, USERS)),
+    PlannedQuestion(TIMELINE, _dates_seen),
+    PlannedQuestion(COUNTING, _asked("comparison", 2)),
+    PlannedQuestion(USERS, _asked("least_common", 0, USERS)),
+    PlannedQuestion(TIMELINE, _before_after),
+    PlannedQuestion(USERS, _asked("count", 1, USERS)),
 )

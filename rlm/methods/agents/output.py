@@ -22,7 +22,7 @@ _MOST_STARTS = 50
 
 
 @dataclass(frozen=True)
-class Rule:
+class OutputRule:
     """The location of a value in an agent's output.
 
     paths: paths in a JSON object, such as `usage.input_tokens`; the values of several paths are added. where: values
@@ -60,7 +60,7 @@ class AgentOutput:
     finish_reason: str = "stop"
 
 
-def read_rules(output: Mapping[str, Any]) -> tuple[str, dict[str, Rule]]:
+def read_rules(output: Mapping[str, Any]) -> tuple[str, dict[str, OutputRule]]:
     """Read the format and the rules of a configuration {format, answer, prompt_tokens, ...}.
 
     A rule is a path, or a mapping {path, where} or {pattern}. Raises SettingError.
@@ -80,7 +80,7 @@ def read_rules(output: Mapping[str, Any]) -> tuple[str, dict[str, Rule]]:
     return kind, rules
 
 
-def read_output(kind: str, rules: Mapping[str, Rule], stdout: str) -> AgentOutput:
+def read_output(kind: str, rules: Mapping[str, OutputRule], stdout: str) -> AgentOutput:
     """Read an agent's output. Never raises: missing values and values of a wrong type are ignored.
 
     The answer is the last value that its rule finds. Numbers are added over all matching objects.
@@ -119,7 +119,7 @@ def at(item: Any, path: str) -> Any:
     return item
 
 
-def _rule(key: str, given: Any, *, text: bool) -> Rule:
+def _rule(key: str, given: Any, *, text: bool) -> OutputRule:
     given = given if isinstance(given, Mapping) else {"pattern" if text else "path": given}
     other = set(given) - set(_RULE_KEYS)
     if other:
@@ -135,7 +135,7 @@ def _rule(key: str, given: Any, *, text: bool) -> Rule:
         raise SettingError(f"{key}.pattern is {pattern!r}: expected a group in parentheses that captures the value")
     if not paths and not compiled:
         raise SettingError(f"{key} is {given!r}: expected a path or a pattern")
-    return Rule(paths, given.get("where"), compiled)
+    return OutputRule(paths, given.get("where"), compiled)
 
 
 def _objects(kind: str, stdout: str) -> Iterator[Any]:

@@ -50,7 +50,7 @@ async def run_command(
         finally:
             for end in ends:
                 os.close(end)
-    outputs = [Output(), Output()]
+    outputs = [CommandOutput(), CommandOutput()]
     reading = [asyncio.create_task(_collect(*each)) for each in zip(readers, outputs, strict=True)]
     returncode = None
     try:
@@ -67,7 +67,7 @@ async def run_command(
     return CommandResult(returncode, *(output.text() for output in outputs))
 
 
-class Output:
+class CommandOutput:
     """The beginning and the end of a command's output."""
 
     def __init__(self) -> None:
@@ -88,7 +88,7 @@ class Output:
         return (b"\n" if self._cut else b"").join(parts).decode("utf-8", "replace")
 
 
-async def _collect(descriptor: int, output: Output) -> None:
+async def _collect(descriptor: int, output: CommandOutput) -> None:
     stream = asyncio.StreamReader()
     transport, _ = await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(stream), os.fdopen(descriptor, "rb", buffering=0)
