@@ -53,7 +53,14 @@ def check_confinement() -> None:
 
 async def _trial() -> tuple[dict[str, Any], str | None]:
     """Start a confined session and end it. Returns the layers as the fork server reports them, and a refusal."""
-    start = {"t": "start", "functions": [], "data": {}, "answer": "none", "context": None, "max_output_chars": 0}
+    start: dict[str, Any] = {
+        "t": "start",
+        "functions": [],
+        "data": {},
+        "answer": "none",
+        "context": None,
+        "max_output_chars": 0,
+    }
     memory = outbox()
     try:
         process = await Process.start(ReplLimits(), {}, "confined", memory, memory)

@@ -43,7 +43,8 @@ def whole_reply(content: bytes) -> dict[str, Any] | None:
     """
     body: dict[str, Any] = {}
     usage: dict[str, Any] = {}
-    message, ends, complete = _Message(), {}, False
+    ends: dict[str, Any] = {}
+    message, complete = _Message(), False
     try:
         for name, chunk in _chunks(content):
             if chunk is None:
