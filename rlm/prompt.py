@@ -115,7 +115,7 @@ def message_text(content: object) -> str:
     if not isinstance(content, list) or not all(isinstance(part, Mapping) for part in content):
         raise TypeError("content is neither a string nor a list of parts")
     if any(part.get("type") not in ("text", "input_text", "output_text") for part in content):
-        raise TypeError("content has parts of another type than text")
+        raise TypeError("content has parts that are not text")
     if not all(isinstance(part.get("text"), str) for part in content):
         raise TypeError("content has a text part without a text")
     return "\n".join(part["text"] for part in content)

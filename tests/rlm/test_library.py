@@ -107,7 +107,7 @@ def test_the_root_sees_the_system_message_of_a_conversation():
         (Path("/nowhere/book.txt"), ValueError, "/nowhere/book.txt cannot be read: No such file"),
         (Path(sys.executable), ValueError, "is not a text file"),
         (3, TypeError, "is int: expected"),
-        ([{"role": "user", "content": [{"type": "image_url"}]}], TypeError, "parts of another type than text"),
+        ([{"role": "user", "content": [{"type": "image_url"}]}], TypeError, "parts that are not text"),
         ([{"role": "user", "content": 5}], TypeError, "neither a string"),
         ([{"role": "user", "content": [{"type": "text", "text": 5}]}], TypeError, "without a text"),
         ("", ValueError, "the prompt is empty"),

@@ -17,5 +17,5 @@ class CodeTarget:
 
 
 def score_answer(target: CodeTarget, answer: str | None) -> Score:
-    """LongBench-v2's accuracy."""
+    """Score by LongBench-v2's accuracy."""
     return score_choice(target.letter, target.choices, answer)
