@@ -73,7 +73,10 @@ def _convolved(sizes: NDArray[np.int64], observed: int) -> float:
 
 
 def _counted(sizes: Floats, observed: float) -> float:
-    """Return the same for any sizes: each sum of one half of them is matched with the sorted sums of the other half."""
+    """Return the exact p value for sizes without a common step.
+
+    The sizes are split into two halves. Each signed sum of the first half is matched with the sorted sums of the second.
+    """
     first, second = _signed_sums(sizes[::2]), np.sort(_signed_sums(sizes[1::2]))
     least = observed - _SAME
     if least <= 0:
