@@ -75,7 +75,7 @@ def _convolved(sizes: NDArray[np.int64], observed: int) -> float:
 def _counted(sizes: Floats, observed: float) -> float:
     """Return the exact p value for sizes without a common step.
 
-    The sizes are split into two halves. Each signed sum of the first half is matched with the sorted sums of the second.
+    The sizes are split into two halves, and signed sums of the first are matched with sorted sums of the second.
     """
     first, second = _signed_sums(sizes[::2]), np.sort(_signed_sums(sizes[1::2]))
     least = observed - _SAME

@@ -106,11 +106,11 @@ def test_only_the_judge_its_budget_and_concurrency_can_be_changed(capsys):
 @pytest.mark.parametrize(
     ("index", "value", "told"),
     [
-        ("0", "4712", "sample ruler-0 of sniah has another target"),
+        ("0", "4712", "sample ruler-0 of sniah has a different target"),
         ("1", "4711", "sample ruler-0 of sniah cannot be built"),
     ],
 )
-def test_data_that_have_changed_are_told(index, value, told, in_folder, capsys):
+def test_data_that_have_changed_are_refused(index, value, told, in_folder, capsys):
     def write(index, value):
         row = {"index": index, "input": f"The number is {value}.", "outputs": [value], "length": 9}
         (in_folder / "rows.jsonl").write_text(json.dumps(row))
