@@ -130,8 +130,9 @@ class _Pool:
     async def run(self, place: int, key: Key, stop: Stop) -> FinishedSample | None:
         """Run a sample, and repeat it if its worker is lost; None if the run is stopped in the meantime."""
         for losses in itertools.count(1):
+            actor = self._actors[place]
             try:
-                return await self._actors[place].run_sample.remote(key)
+                return await actor.run_sample.remote(key)
             except Exception as error:
                 cause = getattr(error, "cause", None)
                 if isinstance(cause, FatalModelError | ExecutorError):
@@ -141,19 +142,12 @@ class _Pool:
                 if losses > self._executor._max_losses:
                     reason = " ".join(str(error).split())[:300]
                     raise ExecutorError(f"sample {key.sample_id} lost its worker {losses} times: {reason}") from error
-            await self.replace(place)
+            if self._actors[place] is actor:
+                # Another sample of the lost actor may have replaced it. A second actor would repeat its calls.
+                self._actors[place] = self._start(place)
             if stop.is_set():
                 break
         return None
-
-    async def replace(self, place: int) -> None:
-        """Replace a lost actor, unless the loss of another of its samples has already done so."""
-        try:
-            await self._actors[place].alive.remote()
-        except Exception as error:
-            if not _is_loss(error):
-                raise
-            self._actors[place] = self._start(place)
 
     def close(self) -> None:
         for actor in self._actors:
@@ -180,9 +174,6 @@ class Worker:
         os.environ.update(keys)
         self._budget = SharedBudget(run_budget(config), ledger)
         self._harness = Harness(config, Path(store), self._budget, [Path(other) for other in read_also])
-
-    async def alive(self) -> bool:
-        return True
 
     async def run_sample(self, key: Key) -> FinishedSample | None:
         await self._budget.refresh()
