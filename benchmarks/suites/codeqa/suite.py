@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Annotated, Any
 
 from annotated_types import Ge, Le, MinLen
@@ -19,6 +19,7 @@ from benchmarks.suites.codeqa.number_scorer import score_number
 from benchmarks.suites.codeqa.prompt import NUMBERS, AnswerForm, answer_of
 from benchmarks.suites.codeqa.rows import REVISION, LongBenchRows
 from benchmarks.suites.codeqa.scorer import CodeTarget, score_answer
+from benchmarks.suites.data import Generated, SuiteData, always
 from benchmarks.suites.settings import EACH_ONCE, LONGEST, Encoding, SampleCount
 from rlm.models.tokens import DEFAULT_ENCODING
 
@@ -54,25 +55,30 @@ class CodeQA:
         self._form: AnswerForm = answer_form
         if answer_form == "numbers":
             self.scorer = "codeqa-number-1"
-        self._rows = None if source == GENERATED else LongBenchRows(source, revision, answer_form)
-        self._seed, self._encoding = seed, encoding
-        self._corpus = CodeCorpus(packages, encoding)
-        self._plan: dict[str, tuple[SampleInfo, int, int]] = {}
-        for length in lengths:
-            for index in range(samples):
-                sample_id = f"codeqa-{length}-{index:03d}"
-                info = SampleInfo(sample_id, sample_id, kind_of(length, index), "constant", length)
-                self._plan[sample_id] = info, length, index
+        corpus = CodeCorpus(packages, encoding)
+        planned: list[tuple[SampleInfo, tuple[int, int]]] = []
+        for length, index in itertools.product(lengths, range(samples)):
+            sample_id = f"codeqa-{length}-{index:03d}"
+            info = SampleInfo(sample_id, sample_id, kind_of(length, index), "constant", length)
+            planned.append((info, (length, index)))
+
+        def build(info: SampleInfo, plan: tuple[int, int]) -> Sample:
+            return generated_sample(corpus, info, *plan, seed, answer_form)
+
+        def made() -> Mapping[str, Any]:
+            made_of = {"source": GENERATED, "generator": GENERATOR, "seed": seed, "encoding": encoding}
+            return made_of | corpus.provenance()
+
+        rows = source != GENERATED
+        self._data: SuiteData = (
+            LongBenchRows(source, revision, answer_form) if rows else Generated(planned, build, made)
+        )
 
     def infos(self) -> Sequence[SampleInfo]:
-        if self._rows is not None:
-            return list(self._rows.infos.values())
-        return [info for info, *_ in self._plan.values()]
+        return list(self._data.infos.values())
 
     def sample(self, sample_id: str) -> Sample:
-        if self._rows is not None:
-            return self._rows.sample(sample_id)
-        return generated_sample(self._corpus, *self._plan[sample_id], self._seed, self._form)
+        return self._data.sample(sample_id)
 
     async def score(self, target: CodeTarget, answer: str | None, judge: Judge | None = None) -> Score:
         return await asyncio.to_thread(score_answer if self._form == "letters" else score_number, target, answer)
@@ -83,7 +89,7 @@ class CodeQA:
     def constants(self, samples: Sequence[UnlabelledSample]) -> Sequence[Constant]:
         """Each choice, and a flood of all choices."""
         answers = [answer_of(letter, self._form) for letter in LETTERS]
-        return [partial(_always, answer) for answer in (*answers, "\n".join(reversed(answers)))]
+        return [always(answer) for answer in (*answers, "\n".join(reversed(answers)))]
 
     def target_of(self, row: Mapping[str, Any]) -> CodeTarget:
         mark = str(row.get("target", "")).strip().strip("()")
@@ -98,11 +104,4 @@ class CodeQA:
         return json.dumps(target.letter if self._form == "letters" else LETTERS.index(target.letter)).encode()
 
     def provenance(self) -> Mapping[str, Any]:
-        if self._rows is not None:
-            return {**self._rows.provenance(), "answer_form": self._form}
-        made_of = {"source": GENERATED, "generator": GENERATOR, "seed": self._seed, "encoding": self._encoding}
-        return made_of | self._corpus.provenance() | {"answer_form": self._form}
-
-
-def _always(answer: str, sample: UnlabelledSample) -> str:
-    return answer
+        return {**self._data.provenance(), "answer_form": self._form}

@@ -62,6 +62,9 @@ class OolongRows:
         prompt = prompt_of(window, row["question"], frame=self._frame)
         return Sample(info, prompt, OolongTarget(gold, task, window.lines, question))
 
+    def provenance(self) -> Mapping[str, Any]:
+        return self.source.identity()
+
     @cached_property
     def _rows(self) -> dict[str, tuple[SampleInfo, Mapping[str, Any]]]:
         by_length: dict[int, list[Mapping[str, Any]]] = {length: [] for length in self._lengths}

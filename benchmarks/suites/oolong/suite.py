@@ -14,6 +14,7 @@ from annotated_types import Ge, Le, MinLen
 from benchmarks.sample import Constant, Judge, Sample, SampleInfo, Score, UnlabelledSample
 from benchmarks.sources.hub import GENERATED
 from benchmarks.sources.wordlists import made_of
+from benchmarks.suites.data import Generated, SuiteData, always
 from benchmarks.suites.oolong.generator import GENERATOR, SHORTEST, generated_window, room_of
 from benchmarks.suites.oolong.gold import Gold
 from benchmarks.suites.oolong.instances import FOLDER
@@ -57,24 +58,27 @@ class Oolong:
     ) -> None:
         self._seed, self._encoding = seed, encoding
         self._query_frame, self._frame = query_frame, PAPER_FRAME if query_frame == "paper" else ""
-        self._rows = None if source == GENERATED else OolongRows(source, lengths, samples, self._frame)
-        self._plan: dict[str, tuple[SampleInfo, int, int]] = {}
+        planned: list[tuple[SampleInfo, tuple[int, int]]] = []
         for index, length in itertools.product(range(samples), lengths):
             number, place = divmod(index, len(PLAN))
             sample_id = f"oolong-{length}-{number}-{place:02d}"
             info = SampleInfo(sample_id, f"window-{length}-{number}", PLAN[place].group, "linear", length)
-            self._plan[sample_id] = info, number, place
+            planned.append((info, (number, place)))
         self._window = lru_cache(maxsize=4)(self._generate)
+        self._data: SuiteData = (
+            OolongRows(source, lengths, samples, self._frame)
+            if source != GENERATED
+            else Generated(planned, self._build, lambda: made_of(FOLDER, GENERATOR, seed, encoding))
+        )
 
     def infos(self) -> Sequence[SampleInfo]:
-        if self._rows is not None:
-            return list(self._rows.infos.values())
-        return [info for info, _, _ in self._plan.values()]
+        return list(self._data.infos.values())
 
     def sample(self, sample_id: str) -> Sample:
-        if self._rows is not None:
-            return self._rows.sample(sample_id)
-        info, number, place = self._plan[sample_id]
+        return self._data.sample(sample_id)
+
+    def _build(self, info: SampleInfo, plan: tuple[int, int]) -> Sample:
+        number, place = plan
         window, questions = self._window(info.length, number)
         question = questions[place]
         kind = KINDS[question.kind]
@@ -92,7 +96,7 @@ class Oolong:
         """Return combinations of fixed answers, one per form of answer, and a flood of all labels and comparisons."""
         numbers = (_zero, _one, _even_share, _half_share)
         fixed = [partial(_fixed_answer, *choice) for choice in itertools.product(LABELS, PHRASES, numbers)]
-        return [*fixed, lambda _: "Answer: " + ", ".join((*LABELS, *PHRASES))]
+        return [*fixed, always("Answer: " + ", ".join((*LABELS, *PHRASES)))]
 
     def target_of(self, row: Mapping[str, Any]) -> OolongTarget:
         """Read `target` and `answer_type`, in the data set's form (`[42]`, `ANSWER_TYPE.NUMERIC`) or bare."""
@@ -105,8 +109,7 @@ class Oolong:
         return json.dumps({"answer": target.gold.answer, "answer_type": target.gold.answer_type}).encode()
 
     def provenance(self) -> Mapping[str, Any]:
-        made = self._rows.source.identity() if self._rows else made_of(FOLDER, GENERATOR, self._seed, self._encoding)
-        return {**made, "query_frame": self._query_frame}
+        return {**self._data.provenance(), "query_frame": self._query_frame}
 
     def _generate(self, length: int, number: int) -> tuple[LabelledWindow, tuple[WindowQuestion, ...]]:
         room = room_of(length) + count_tokens(self._frame, self._encoding)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
+from typing import Any
 
 from benchmarks.sample import Sample, SampleInfo
 from benchmarks.sources.files import DataError
@@ -40,6 +42,9 @@ class RulerRows:
         for mark in (CONTEXT_MARK, QUERY_MARK):
             head = head.replace(mark, mark.strip("{}"))
         return Sample(info, Prompt(context, query, layout(head)), value)
+
+    def provenance(self) -> Mapping[str, Any]:
+        return self.source.identity()
 
     @cached_property
     def _rows(self) -> dict[str, tuple[SampleInfo, str, str]]:

@@ -13,6 +13,7 @@ from annotated_types import Ge, Le, MinLen
 from benchmarks.sample import Constant, Judge, Sample, SampleInfo, Score, UnlabelledSample
 from benchmarks.sources.hub import GENERATED, HUB
 from benchmarks.sources.wordlists import made_of
+from benchmarks.suites.data import Generated, SuiteData, always
 from benchmarks.suites.settings import EACH_ONCE, LONGEST, Encoding, SampleCount
 from benchmarks.suites.sniah.generator import FOLDER, GENERATOR, SHORTEST, generated_sample
 from benchmarks.suites.sniah.rows import RulerRows
@@ -51,28 +52,25 @@ class SNIAH:
             raise ValueError(
                 "benchmark.sniah.source is 'hub': expected 'generated' or the path of RULER rows; the hub has none"
             )
-        self._seed, self._encoding, self._output_tokens = seed, encoding, output_tokens
-        self._rows = None if source == GENERATED else RulerRows(source)
-        self._plan: dict[str, tuple[SampleInfo, int, str, int]] = {}
+        planned: list[tuple[SampleInfo, tuple[int, str, int]]] = []
         for index, length in itertools.product(range(samples), lengths):
             variant = variants[index % len(variants)]
             sample_id = f"sniah-{variant}-{length}-{index:03d}"
-            self._plan[sample_id] = (
-                SampleInfo(sample_id, sample_id, variant, "constant", length),
-                length,
-                variant,
-                index,
-            )
+            planned.append((SampleInfo(sample_id, sample_id, variant, "constant", length), (length, variant, index)))
+
+        def made() -> Mapping[str, Any]:
+            return {**made_of(FOLDER, GENERATOR, seed, encoding), "output_tokens": output_tokens}
+
+        def build(info: SampleInfo, plan: tuple[int, str, int]) -> Sample:
+            return generated_sample(info, *plan, seed, encoding, output_tokens)
+
+        self._data: SuiteData = RulerRows(source) if source != GENERATED else Generated(planned, build, made)
 
     def infos(self) -> Sequence[SampleInfo]:
-        if self._rows is not None:
-            return list(self._rows.infos.values())
-        return [info for info, *_ in self._plan.values()]
+        return list(self._data.infos.values())
 
     def sample(self, sample_id: str) -> Sample:
-        if self._rows is not None:
-            return self._rows.sample(sample_id)
-        return generated_sample(*self._plan[sample_id], self._seed, self._encoding, self._output_tokens)
+        return self._data.sample(sample_id)
 
     async def score(self, target: str, answer: str | None, judge: Judge | None = None) -> Score:
         return await asyncio.to_thread(score_answer, target, answer)
@@ -83,7 +81,7 @@ class SNIAH:
     def constants(self, samples: Sequence[UnlabelledSample]) -> Sequence[Constant]:
         """Return a fixed number, the question, and a flood of as many different numbers as an answer can hold."""
         flood = " ".join(str(1_000_000 + 9_000_000 * i // MAX_ANSWER_TOKENS) for i in range(MAX_ANSWER_TOKENS))
-        return [lambda _: "1000000", lambda sample: sample.prompt.query, lambda _: flood]
+        return [always("1000000"), lambda sample: sample.prompt.query, always(flood)]
 
     def target_of(self, row: Mapping[str, Any]) -> str:
         target = row.get("target")
@@ -97,7 +95,4 @@ class SNIAH:
         return json.dumps(target).encode()
 
     def provenance(self) -> Mapping[str, Any]:
-        if self._rows is not None:
-            return self._rows.source.identity()
-        made = made_of(FOLDER, GENERATOR, self._seed, self._encoding)
-        return made | {"output_tokens": self._output_tokens}
+        return self._data.provenance()
