@@ -50,6 +50,7 @@ async def _rescore(path: Path, overrides: Sequence[str]) -> int:
     from benchmarks.running.run_folder import RunFolder, refresh_tables
     from benchmarks.running.samples import load_benchmarks
     from benchmarks.running.scoring import Scorer
+    from benchmarks.sources.protect import unseal
 
     manifest = read_manifest(path)
     config = replace(read_recorded(manifest["config"]), resume=True)
@@ -83,7 +84,7 @@ async def _rescore(path: Path, overrides: Sequence[str]) -> int:
         for name, benchmark in benchmarks.items():
             manifest["benchmarks"][name]["scorer"] = benchmark.scorer
         folder.write_manifest(manifest)
-    targets = {record.row.target_sha256: record.row.target for record in new if record.row.target}
+    targets = {record.row.target_sha256: unseal(record.row.target) for record in new if record.row.target}
     refresh_tables(path, targets)
     print(f"{len(new)} samples scored again, {changed} scores changed")
     print(f"run: {path}")

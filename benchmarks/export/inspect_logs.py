@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.config.errors import ConfigError
 from benchmarks.export.tables import RunTables, cell_output, cut, empty_folder, read_run
+from benchmarks.report.targets import target_text
 from benchmarks.running.run_folder import read_trajectory, safe_name
 from benchmarks.sources.protect import HIDDEN
 
@@ -132,7 +133,7 @@ def _sample(run: RunTables, row: Mapping[str, Any]) -> EvalSample:
         id=str(row["sample_id"]),
         epoch=int(row["epoch"]) + 1,
         input=cut(_query(events)) or (HIDDEN if protected else str(row["sample_id"])),
-        target=cut(row.get("target") or f"sha256:{row['target_sha256']}"),
+        target=cut(target_text(row["target"]) if row.get("target") else f"sha256:{row['target_sha256']}"),
         messages=[*messages, ChatMessageAssistant(content=cut(answer))] if answer and not messages else messages,
         output=ModelOutput.from_content(row.get("model") or "none", cut(answer)),
         scores={

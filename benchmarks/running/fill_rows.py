@@ -69,7 +69,7 @@ def sample_row(
         **planned | scores,
         input_tokens=built.tokens,
         prediction=sealed(benchmark, completion.answer),
-        target=None if benchmark.protected else built.target,
+        target=sealed(benchmark, built.target),
         target_sha256=built.target_sha256,
         status=str(status),
         stop_reason=str(completion.stop_reason),

@@ -10,7 +10,7 @@ from benchmarks.running.fill_rows import with_judge_calls
 from benchmarks.running.journal import Record
 from benchmarks.running.rows import SampleRow
 from benchmarks.running.samples import SampleCache
-from benchmarks.running.scoring import BudgetSpent, Scorer, ScorerFault, score_columns
+from benchmarks.running.scoring import BudgetSpent, Scorer, ScorerFault, score_columns, sealed
 from benchmarks.sample import Benchmark
 from benchmarks.sources.protect import unseal
 from rlm.completion import Completion, Status, StopReason, Usage, one_line
@@ -92,7 +92,7 @@ class Rescoring:
             )
         answer = None if row.prediction is None else unseal(row.prediction)
         scored = await self._scorer.score(benchmark, built.sample.target, answer, row.epoch)
-        target = None if benchmark.protected else built.target
+        target = sealed(benchmark, built.target)
         new = replace(_healed(row), **score_columns(benchmark, scored, failed=False), target=target)
         calls = [call for call in record.calls if call.role != "judge"]
         return Record(new, with_judge_calls(calls, row.key, scored.judge_calls))

@@ -122,7 +122,8 @@ class SampleRow(_Row):
     )
     judge_cost_usd: float = column("Dollars of the judge's calls.", 0.0)
     target: str | None = column(
-        "Target as canonical JSON; null for protected benchmarks. Written with the tables, never to the journal.", None
+        "Target as canonical JSON, sealed for protected benchmarks. Written with the tables, never to the journal.",
+        None,
     )
     untagged: bool | None = column("The answer was a last reply without answer tags.", None)
     answer_cut: bool | None = column("The answer was longer than the suite allows; only its start was scored.", None)

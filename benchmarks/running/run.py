@@ -170,7 +170,7 @@ def _add_missing_targets(harness: Harness, records: Sequence[Record]) -> None:
     """Fill in targets by building samples that this session has not built, such as those of a killed session."""
     found: dict[str, str] = {}
     for row in (record.row for record in records):
-        if row.target is not None or row.protected or not row.target_sha256 or row.target_sha256 in found:
+        if row.target is not None or not row.target_sha256 or row.target_sha256 in found:
             continue
         # If a benchmark cannot build the sample again, or builds another one, the column is null.
         with contextlib.suppress(Exception):

@@ -22,7 +22,7 @@ from benchmarks.config.schema import RunConfig
 from benchmarks.running.journal import Journal, Record, read_journal
 from benchmarks.running.manifest import find_manifest, read_manifest
 from benchmarks.running.rows import CALL_COLUMNS, SAMPLE_COLUMNS, Key
-from benchmarks.sources.protect import unseal
+from benchmarks.sources.protect import seal, unseal
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -234,7 +234,7 @@ def refresh_tables(path: Path, targets: Mapping[str, str] | None = None) -> None
 
 
 def written_targets(path: Path) -> dict[str, str]:
-    """Read targets by their SHA-256 from the samples.parquet of a run folder; empty if there are none."""
+    """Read unsealed targets by their SHA-256 from the samples.parquet of a run folder; empty if there are none."""
     import pyarrow as pa
     import pyarrow.parquet as parquet
 
@@ -243,15 +243,21 @@ def written_targets(path: Path) -> dict[str, str]:
     except (OSError, ValueError, pa.ArrowException):
         return {}
     pairs = zip(table["target_sha256"], table["target"], strict=True)
-    return {digest: target for digest, target in pairs if digest and target is not None}
+    targets = {}
+    for digest, target in pairs:
+        # A target that cannot be read is built again.
+        with contextlib.suppress(ValueError):
+            targets |= {digest: unseal(target)} if digest and target is not None else {}
+    return targets
 
 
 def add_targets(records: Iterable[Record], targets: Mapping[str, str]) -> None:
-    """Fill the column `target`, which is missing in the journal, from targets by their SHA-256."""
+    """Fill the column `target`, which is missing in the journal, from unsealed targets by their SHA-256."""
     for record in records:
         row = record.row
-        if row.target is None and not row.protected:
-            row.target = targets.get(row.target_sha256)
+        target = targets.get(row.target_sha256)
+        if row.target is None and target is not None:
+            row.target = seal(target) if row.protected else target
 
 
 def write_whole(path: Path, content: str | bytes) -> None:

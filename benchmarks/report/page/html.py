@@ -16,6 +16,7 @@ from benchmarks.config.errors import ConfigError
 from benchmarks.report.about import facts_of, warnings_of
 from benchmarks.report.runs import Run, Runs
 from benchmarks.report.tables.formats import as_text
+from benchmarks.report.targets import target_text
 from benchmarks.running.rows import REPORT_COLUMNS, SAMPLE_COLUMNS
 from benchmarks.running.run_folder import file_inside, write_whole
 from benchmarks.sources.protect import HIDDEN, PREFIX, unseal
@@ -34,10 +35,10 @@ INLINE_BYTES = 6_000_000
 # The maximum characters of a text in the list of samples. The trajectory has the complete text.
 TEXT_CHARS = 1000
 # Columns whose texts are hidden for protected benchmarks.
-TEXTS = ("prediction", "extracted", "error")
+TEXTS = ("prediction", "extracted", "error", "target")
 # Columns that are not shown with a sample.
 LEFT_OUT = (
-    "target", "target_sha256", "started_at", "scorer", "protected", "max_depth", "as_published", "bucket", "documents",
+    "target_sha256", "started_at", "scorer", "protected", "max_depth", "as_published", "bucket", "documents",
 )  # fmt: skip
 
 
@@ -145,14 +146,15 @@ def _columns(
             columns[name] = {"values": [_plain(value) for value in column.tolist()]}
         else:
             private = name in TEXTS or name in details
-            texts = [_text(value, hide, private) for value, hide in zip(column.tolist(), hidden, strict=True)]
+            as_target = name == "target"
+            texts = [_text(value, hide, private, as_target) for value, hide in zip(column, hidden, strict=True)]
             codes, words = pd.factorize(pd.Series(texts, dtype=object), use_na_sentinel=True)
             columns[name] = {"codes": codes.tolist(), "words": list(words)}
     columns["hidden"] = {"values": hidden.tolist()}
     return columns
 
 
-def _text(value: Any, hide: bool, private: bool) -> str | None:
+def _text(value: Any, hide: bool, private: bool, as_target: bool) -> str | None:
     import pandas as pd
 
     if value is None or (pd.api.types.is_scalar(value) and pd.isna(value)):
@@ -165,7 +167,12 @@ def _text(value: Any, hide: bool, private: bool) -> str | None:
             text = unseal(text)
         except ValueError:
             text = HIDDEN
-    return text if len(text) <= TEXT_CHARS else f"{text[:TEXT_CHARS]} … ({len(text):,} characters)"
+    if as_target:
+        text = target_text(text)
+    # The part of an answer that is scored is often at its end.
+    half = TEXT_CHARS // 2
+    omitted = len(text) - TEXT_CHARS
+    return text if omitted <= 0 else f"{text[:half]} […{omitted:,} characters…] {text[-half:]}"
 
 
 def _plain(value: Any) -> Any:

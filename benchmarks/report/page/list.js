@@ -9,7 +9,8 @@ const LIST_COLUMNS = [
   { name: "input_tokens", label: "Input", show: count, number: true, minor: true },
   { name: "status", label: "Status", show: statusBadge },
   { name: "score", label: "Score", show: scoreBadge, number: true },
-  { name: "prediction", label: "Prediction", show: (text) => short(text, 90), minor: true },
+  { name: "prediction", label: "Prediction", show: (text) => short(text, 90) || "–", minor: true },
+  { name: "target", label: "Target", show: (text) => short(text, 90) || "–", minor: true },
   { name: "cost_usd", label: "Cost", show: (value, row) => money(value, samples.value(row, "cost_state")), number: true, minor: true },
   { name: "total_tokens", label: "Tokens", show: count, number: true, minor: true },
   { name: "sub_calls", label: "Sub-calls", show: count, number: true, minor: true },
@@ -23,7 +24,7 @@ let searchable = null;
 
 function searchTexts() {
   if (!searchable) {
-    const columns = ["sample_id", "prediction", "error", "task_group", "cluster", "stop_reason"].map((name) => samples.column(name) || []);
+    const columns = ["sample_id", "prediction", "target", "error", "task_group", "cluster", "stop_reason"].map((name) => samples.column(name) || []);
     searchable = Array.from({ length: samples.size }, (_, row) => columns.map((values) => values[row] ?? "").join("\n").toLowerCase());
   }
   return searchable;
@@ -187,7 +188,7 @@ function showList(main, query) {
 
 const LIST_WIDTHS = {
   benchmark: "minmax(6.5rem, 1fr)", method: "minmax(5rem, 1.4fr)", sample_id: "minmax(5rem, 1.9fr)", input_tokens: "4.6rem",
-  status: "minmax(4.6rem, 0.9fr)", score: "4.4rem", prediction: "minmax(7rem, 2fr)", cost_usd: "5rem", total_tokens: "5.2rem",
+  status: "minmax(4.6rem, 0.9fr)", score: "4.4rem", prediction: "minmax(6.5rem, 2fr)", target: "minmax(5rem, 1.3fr)", cost_usd: "5rem", total_tokens: "5.2rem",
   sub_calls: "4.8rem", turns: "3.2rem", wall_s: "5rem",
 };
 
@@ -196,7 +197,7 @@ function filterForm(change) {
   form.addEventListener("submit", (event) => event.preventDefault());
   const field = (label, control) => el("label", {}, el("span", {}, label), control);
   const chosen = listed.chosen;
-  const text = el("input", { type: "search", id: "search", placeholder: "id, prediction, error", value: chosen.text || "" });
+  const text = el("input", { type: "search", id: "search", placeholder: "id, prediction, target", value: chosen.text || "" });
   let later = 0;
   text.addEventListener("input", () => {
     clearTimeout(later);

@@ -18,12 +18,23 @@ function outcome(row) {
     ["Cost", money(samples.value(row, "cost_usd"), samples.value(row, "cost_state"))],
     ["Status", statusBadge(samples.value(row, "status"))],
     ["Time", seconds(samples.value(row, "wall_s"))],
-    ["Prediction", textBlock(samples.value(row, "extracted") || samples.value(row, "prediction") || "(none)"), "wide"],
+    ["Prediction", predictionBlock(row), "wide"],
+    ["Target", textBlock(samples.value(row, "target") ?? "(not recorded)"), "wide"],
   ];
   const lenient = samples.value(row, "lenient_score");
   if (isNumber(lenient) && lenient !== samples.value(row, "score")) rows.splice(1, 0, ["Lenient score", percent(lenient)]);
   if (samples.value(row, "error")) rows.push(["Error", short(samples.value(row, "error"), 500), "wide"]);
   return el("dl", { class: "outcome" }, rows.map(([name, value, kind]) => el("div", { class: kind }, el("dt", {}, name), el("dd", {}, value))));
+}
+
+// The answer, in which the part that was scored is marked; a scored form that is not in the answer is shown below it.
+function predictionBlock(row) {
+  const [answer, scored] = ["prediction", "extracted"].map((name) => samples.value(row, name));
+  if (answer === null) return el("p", { class: "nothing" }, "no answer");
+  const block = textBlock(answer);
+  const marked = markScored(block, answer, scored);
+  const note = !scored || scored === answer ? null : marked ? "marked: the part that was scored" : `scored: ${short(scored, 1000)}`;
+  return el("div", {}, block, note ? el("p", { class: "meta" }, note) : null);
 }
 
 function factList(row) {

@@ -37,6 +37,24 @@ function textBlock(text, { language = "", label = "text" } = {}) {
   return box;
 }
 
+// Mark the last place of an answer that has the scored text as separate words; returns true if there is one.
+function markScored(block, answer, scored) {
+  const [text, wanted] = [answer, String(scored ?? "").trim()].map((one) => one.toLowerCase());
+  if (!wanted || wanted === text.trim() || text.length !== answer.length) return false;
+  const inWord = (at) => /[\p{L}\p{N}]{2}/u.test(text.slice(Math.max(0, at - 1), at + 1));
+  let at = text.lastIndexOf(wanted);
+  while (at >= 0 && (inWord(at) || inWord(at + wanted.length))) at = at > 0 ? text.lastIndexOf(wanted, at - 1) : -1;
+  if (at < 0) return false;
+  block.showThrough(at + wanted.length);
+  const pre = block.querySelector("pre");
+  pre.normalize();
+  const range = new Range();
+  range.setStart(pre.firstChild, at);
+  range.setEnd(pre.firstChild, at + wanted.length);
+  range.surroundContents(el("mark", { class: "scored", title: "the part that was scored" }));
+  return true;
+}
+
 // Direction marks can make code look different from what runs, so they are shown as escapes.
 function showDirections(code) {
   return code.replace(/[\u202a-\u202e\u2066-\u2069]/g, (mark) => `\\u${mark.charCodeAt(0).toString(16)}`);

@@ -163,7 +163,7 @@ class TestList:
         cost = page.css("[data-name=cost_usd] button")[0]
         for sign in (1, -1):
             cost.click()
-            shown = [float(text.strip("$")) for text in page.texts(".rows [role=gridcell]:nth-child(8)")]
+            shown = [float(text.strip("$")) for text in page.texts(".rows [role=gridcell]:nth-child(9)")]
             assert len(shown) > 10 and shown == sorted(shown, key=lambda value: sign * value)
 
     def test_works_by_keyboard(self, page, demo):
@@ -216,6 +216,25 @@ class TestSample:
         assert "Lisbon, Oslo, Rome" in sample.texts(".answer")[0]
         assert "of code, run below" in sample.texts(".ran")[0]
         assert sample.complaints() == []
+
+    def test_the_scored_part_of_the_answer_is_marked_beside_the_target(self, page, tmp_path):
+        rows = [
+            row("sniah", "rlm", name, prediction=said, extracted=scored, target='"Oslo"')
+            for name, said, scored in (
+                ("a", "Osloer Oslo, then Oslo?", "oslo"), ("b", "(1, 2)", "1 pairs"), ("c", None, None)
+            )
+        ]  # fmt: skip
+        made = write_page(load_runs([page_run.write_run(tmp_path / "run", rows, {})]), tmp_path / "out", {}, [])[0]
+        page.open(made, "sample/0")
+        page.until(lambda: page.css("mark.scored"))
+        assert page.texts("mark.scored") == ["Oslo"] and page.texts(".outcome .wide pre")[1] == "Oslo"
+        before = "document.querySelector('mark.scored').previousSibling.data"
+        assert page.run(f"return {before}") == "Osloer Oslo, then "
+        page.open(made, "sample/1")
+        page.until(lambda: "scored: 1 pairs" in page.texts(".outcome")[0])
+        page.open(made, "sample/2")
+        page.until(lambda: "no answer" in page.texts(".outcome")[0])
+        assert page.complaints() == []
 
     def test_empty_fences_of_a_reply_are_text(self, page, tmp_path):
         events = trajectory(reply="Look:\n```\n```\n```\n```\nand\n```python\nx = 1\n```\n")

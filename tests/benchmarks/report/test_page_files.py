@@ -91,7 +91,7 @@ class TestPage:
     def test_texts_are_cut_for_the_list(self, tmp_path):
         run = one_sample(tmp_path / "run", prediction="x" * 10**6)
         page = write_page(load_runs([run]), tmp_path / "out", {}, [])[0]
-        assert column(data_of(page), "prediction")[0].endswith("… (1,000,000 characters)")
+        assert column(data_of(page), "prediction")[0].endswith(" […999,000 characters…] " + "x" * 500)
         assert page.stat().st_size < 200_000
 
     def test_trajectory_outside_the_run_folder_is_left_out(self, tmp_path):
@@ -133,20 +133,20 @@ class TestProtected:
         events = trajectory(question=self.SECRET, output=self.SECRET)
         return one_sample(
             tmp_path / "run", events, protected=True, prediction=seal(self.SECRET), extracted=seal(self.SECRET),
-            error=self.SECRET, note=self.SECRET, recall=0.5,
+            error=self.SECRET, note=self.SECRET, recall=0.5, target=seal(json.dumps({"answer": self.SECRET})),
         )  # fmt: skip
 
     def test_texts_and_trajectories_are_not_shown(self, run, tmp_path):
         page = write_page(load_runs([run]), tmp_path / "out", {}, [])[0]
         data = data_of(page)
-        for name in ("prediction", "extracted", "error", "note"):
+        for name in ("prediction", "extracted", "error", "note", "target"):
             assert column(data, name) == ["[protected]"]
         assert column(data, "trajectory") == [None] and column(data, "recall") == [0.5]
         assert self.SECRET not in page.read_text(encoding="utf-8") and 'id="trajectory-0"' not in page.read_text()
 
     def test_they_are_shown_where_the_reader_asks_for_them(self, run, tmp_path):
         page = write_page(load_runs([run]), tmp_path / "out", {}, [], reveal=frozenset({"sniah"}))[0]
-        assert column(data_of(page), "prediction") == [self.SECRET]
+        assert column(data_of(page), "prediction") == column(data_of(page), "target") == [self.SECRET]
         packed = re.search(r'id="trajectory-0">(.*?)</script>', page.read_text(), re.DOTALL)[1]
         assert self.SECRET in gzip.decompress(base64.b64decode(packed)).decode()
 

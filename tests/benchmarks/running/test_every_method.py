@@ -114,6 +114,7 @@ def test_every_method_answers_on_every_benchmark(words: list[str], in_folder: Pa
     assert len(samples) == len(METHODS) * len(BENCHMARKS)
     assert samples[samples["status"] != "ok"]["error"].to_dict() == {}
     open_ones = samples[~samples["protected"]]
+    assert samples["target"].str.startswith("sealed:").eq(samples["protected"]).all()
     said = open_ones["prediction"].to_dict()
     for benchmark in open_ones.index.get_level_values("benchmark").unique():
         told = {name: said[name, benchmark] for name in METHODS}
