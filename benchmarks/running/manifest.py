@@ -115,7 +115,9 @@ def manifest(config: RunConfig, harness: Harness, before: Mapping[str, Any]) -> 
                 "metric": benchmark.metric,
                 "data": _provenance(name, benchmark),
                 "sample_ids": list(harness.infos[name]),
-                "sample_ids_sha256": hashlib.sha256("\n".join(harness.infos[name]).encode()).hexdigest(),
+                "sample_ids_sha256": hashlib.sha256(
+                    "\n".join(harness.infos[name]).encode("utf-8", "surrogatepass")
+                ).hexdigest(),
             }
             for name, benchmark in harness.benchmarks.items()
         },

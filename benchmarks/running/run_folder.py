@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _ROWS_AT_ONCE = 50_000
+# Room for the epoch and the suffixes of a trajectory's file.
+_NAME_BYTES = 200
 
 
 class RunFolder:
@@ -100,7 +102,9 @@ class RunFolder:
         if not lines:
             return
         benchmark, method, sample_id, epoch = record.row.key
-        relative = Path("trajectories") / benchmark / method / f"{safe_name(sample_id)}-{epoch}.jsonl.gz"
+        relative = Path(
+            "trajectories", *map(safe_name, (benchmark, method)), f"{safe_name(sample_id)}-{epoch}.jsonl.gz"
+        )
         path = self.path / relative
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, gzip.compress(lines.encode("utf-8", "surrogatepass"), compresslevel=1, mtime=0))
@@ -269,11 +273,13 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
 def safe_name(sample_id: str) -> str:
     """Return a sample id as a file name. An id that has to be changed gets a hash of the complete id."""
-    if re.fullmatch(r"[\w=+-][\w.=+-]{0,119}", sample_id):
+    data = sample_id.encode("utf-8", "surrogatepass")
+    # File systems limit names to 255 bytes, not characters.
+    if re.fullmatch(r"[\w=+-][\w.=+-]{0,119}", sample_id) and len(data) <= _NAME_BYTES:
         return sample_id
     import hashlib
 
-    return f"{re.sub(r'[^A-Za-z0-9_-]+', '-', sample_id)[:80]}-{hashlib.sha256(sample_id.encode()).hexdigest()[:12]}"
+    return f"{re.sub(r'[^A-Za-z0-9_-]+', '-', sample_id)[:80]}-{hashlib.sha256(data).hexdigest()[:12]}"
 
 
 def _table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> pd.DataFrame:

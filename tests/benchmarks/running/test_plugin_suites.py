@@ -1,16 +1,21 @@
 """Suites of other packages that raise anything anywhere: no run ends, and each fault is one line with their name."""
 
 import textwrap
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from benchmarks.config.errors import ConfigError
+from benchmarks.running.run_folder import read_trajectory
 
 SUITE = """
     import asyncio, sys
     from benchmarks.sample import Sample, SampleInfo, Score
     from rlm import Prompt
+
+    IDS = ["\\u6f22" * 100, "\\u6f22" * 99 + "\\u5b57", "\\U0001f600" * 120, "half \\ud800", "half \\udfff",
+           "../../up", "..", ".", "/etc/passwd", "a\\0b", "C:\\\\con", "x" * 5000, "-rf", "a\\nb", " "]
 
     class Suite:
         metric, scorer, protected = "exact match", "theirs-1", False
@@ -27,7 +32,7 @@ SUITE = """
 
         def infos(self):
             self._meet("infos")
-            ids = [] if self._at == "none" else ["a", "a"] if self._at == "twice" else ["a", "b"]
+            ids = {"none": [], "twice": ["a", "a"], "ids": IDS}.get(self._at, ["a", "b"])
             return (SampleInfo(name, name, "group", "constant") for name in ids)
 
         def sample(self, sample_id):
@@ -106,3 +111,14 @@ def test_no_exception_of_a_suite_ends_a_run(with_suites):
 def test_a_suite_that_cannot_be_planned_is_refused_in_one_line(with_suites, at, error, message):
     with pytest.raises(ConfigError, match=message):
         with_suites({"odd": (at, error)})
+
+
+def test_a_sample_may_have_any_id(with_suites):
+    """Ids that no file system takes, or that lead out of the folder, get files of their own inside it."""
+    outcome = with_suites({"odd": ("ids", "key")})
+    assert outcome.state == "finished" and not outcome.unscored
+    samples = pd.read_parquet(outcome.path / "samples.parquet")
+    files = samples.loc[samples["method"] == "base", "trajectory"]
+    assert len(samples) == 45 and files.nunique() == 15
+    assert all(len(Path(file).name.encode()) < 230 and len(Path(file).parts) == 4 for file in files)
+    assert all(read_trajectory(outcome.path, file) for file in files)
