@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
+import contextlib
 import io
 import json
 import math
@@ -23,9 +23,11 @@ from benchmarks.running.model_set import ModelSet
 from benchmarks.running.samples import check_judge, load_benchmarks
 from benchmarks.running.scoring import BudgetSpent, Scorer, ScorerFault
 from benchmarks.sample import Benchmark, target_json
+from benchmarks.sources.files import LONGEST_PACKED_ROW, LONGEST_ROW, DataError, bounded_lines
 from benchmarks.sources.protect import HIDDEN
 from rlm.completion import one_line
 from rlm.models.chat import FatalModelError, ModelError
+from rlm.unpacking import check_row_number, unpacked
 
 
 def main(argv: Sequence[str]) -> int:
@@ -173,27 +175,35 @@ def read_rows(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     NaN and infinite numbers, which JSON does not have, are read as null. Raises ConfigError.
     """
     try:
-        with _opened(file) as lines:
-            for number, line in enumerate(lines, 1):
-                if not line.strip():
+        with _opened(file) as (opened, longest):
+            for number, line in bounded_lines(str(file), opened, longest):
+                check_row_number(opened, number)
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+                if not text.strip():
                     continue
                 where = f"{file} line {number}"
                 try:
-                    row = json.loads(line, parse_constant=lambda _: None, parse_float=_finite)
+                    row = json.loads(text, parse_constant=lambda _: None, parse_float=_finite)
                 except (ValueError, RecursionError) as error:
                     raise ConfigError(f"{where} is not JSON: {error}") from error
                 if not isinstance(row, dict):
                     raise ConfigError(f"{where} is not a JSON object")
                 yield where, row
+    except DataError as error:
+        raise ConfigError(str(error)) from error
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
-def _opened(file: Path) -> IO[str]:
+@contextlib.contextmanager
+def _opened(file: Path) -> Iterator[tuple[IO[bytes], int]]:
+    """Open a file, unpacked if necessary; the second value is the length of its longest line."""
     raw = io.BufferedReader(io.FileIO(sys.stdin.fileno() if str(file) == "-" else str(file), closefd=str(file) != "-"))
-    packed = raw.peek(2)[:2] == b"\x1f\x8b"
-    # Other tools begin a file with a byte order mark.
-    return io.TextIOWrapper(gzip.GzipFile(fileobj=raw) if packed else raw, encoding="utf-8-sig")
+    with raw:
+        if raw.peek(2)[:2] == b"\x1f\x8b":
+            yield unpacked(raw), LONGEST_PACKED_ROW
+        else:
+            yield raw, LONGEST_ROW
 
 
 def _finite(digits: str) -> float | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.config.errors import ConfigError
 from benchmarks.running.manifest import read_manifest
 from benchmarks.running.run_folder import refresh_tables
+from benchmarks.sources.parquet import check_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,6 +37,7 @@ def read_run(path: Path) -> RunTables:
     if manifest.get("state") != "finished" or not (path / "samples.parquet").is_file():
         refresh_tables(path)
     try:
+        check_table(path / "samples.parquet")
         return RunTables(path, manifest, pd.read_parquet(path / "samples.parquet"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path / 'samples.parquet'} cannot be read: {error}") from error

@@ -15,6 +15,7 @@ from benchmarks.running.journal import read_journal
 from benchmarks.running.manifest import read_manifest
 from benchmarks.running.rows import CallRow, SampleRow, defaults
 from benchmarks.running.run_folder import calls_table, newer_than_journal, refresh_tables, samples_table
+from benchmarks.sources.parquet import check_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -257,6 +258,7 @@ def _samples(path: Path) -> pd.DataFrame:
     try:
         if not tables_are_current(path):
             return samples_table(list(read_journal(path / "journal").values()))
+        check_table(file)
         table = pd.read_parquet(file)
     except (OSError, ValueError, pa.ArrowException) as error:
         raise _unreadable(file, error) from error
@@ -279,6 +281,7 @@ def _calls(path: Path, columns: Sequence[str]) -> pd.DataFrame:
             return calls_table(list(read_journal(path / "journal", report=lambda line: None).values()))
         if not file.is_file():
             return calls_table([])
+        check_table(file)
         there = set(parquet.read_schema(file).names)
         table = parquet.read_table(file, columns=[name for name in columns if name in there])
     except (OSError, ValueError, pa.ArrowException) as error:

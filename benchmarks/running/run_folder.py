@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import socket
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +23,9 @@ from benchmarks.config.schema import RunConfig
 from benchmarks.running.journal import Journal, Record, read_journal
 from benchmarks.running.manifest import find_manifest, read_manifest
 from benchmarks.running.rows import CALL_COLUMNS, SAMPLE_COLUMNS, Key
+from benchmarks.sources.parquet import check_table
 from benchmarks.sources.protect import seal, unseal
+from rlm.unpacking import unpack
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -188,9 +191,9 @@ def read_trajectory(path: Path, relative: str) -> list[dict[str, Any]]:
     if (inside := file_inside(path, relative)) is None:
         raise ConfigError(f"{file} cannot be read: it does not exist or is outside the run folder")
     try:
-        lines = unseal(gzip.decompress(inside.read_bytes()).decode("utf-8", "surrogatepass"))
+        lines = unseal(unpack(inside.read_bytes()).decode("utf-8", "surrogatepass"))
         return [json.loads(line) for line in lines.split("\n") if line]
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, RecursionError, zlib.error) as error:
         raise ConfigError(f"{file} cannot be read: {error}") from error
 
 
@@ -243,6 +246,7 @@ def written_targets(path: Path) -> dict[str, str]:
     import pyarrow.parquet as parquet
 
     try:
+        check_table(path / "samples.parquet")
         table = parquet.read_table(path / "samples.parquet", columns=["target_sha256", "target"]).to_pydict()
     except (OSError, ValueError, pa.ArrowException):
         return {}

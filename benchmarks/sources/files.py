@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import codecs
-import gzip
 import json
 import re
 import zlib
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, Any
 
+from benchmarks.sources.parquet import BoundedParquet
 from rlm.completion import one_line
+from rlm.unpacking import TooLarge, check_row_number, unpacked
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
 Row = dict[str, Any]
@@ -23,10 +23,12 @@ Where = Mapping[str, Any]
 Open = Callable[[], IO[bytes]]
 
 ENDINGS = (".parquet", ".jsonl", ".json", ".jsonl.gz", ".json.gz")
-# A longer row would fill the memory; a gzipped file of a few megabytes can hold one.
-LONGEST_ROW = 1 << 30
+# A longer row would fill the memory. A row of a packed file can be far longer than the file, so its bound is smaller.
+LONGEST_ROW, LONGEST_PACKED_ROW = 1 << 30, 64 << 20
+# Blank lines that may follow each other; a megabyte can hold a billion of them.
+_MOST_BLANK = 100_000
 _CHUNK = 1 << 20
-BATCH_ROWS = 64
+_KEY_ROWS = 1024
 _NOT_SPACE = re.compile(r"[^ \t\r\n]")
 
 
@@ -56,6 +58,8 @@ def iter_rows(
                 rows = _json_rows(name, file, columns, where, optional)
             for row in rows:
                 yield {**dict.fromkeys(optional), **row} if optional else row
+    except TooLarge as error:
+        raise DataError(f"{name} is refused: {error}") from error
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise DataError(f"{name} cannot be read: {one_line(error)}") from error
 
@@ -88,16 +92,16 @@ def _parquet_rows(
     name: str, file: IO[bytes], columns: Sequence[str], where: dict[str, frozenset], optional: Sequence[str]
 ) -> Iterator[Row]:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        parquet = pq.ParquetFile(file)
+        bounded = BoundedParquet(file)
+        parquet = bounded.file
         needed = list(dict.fromkeys([*columns, *where]))
         check_columns(name, needed, parquet.schema_arrow.names)
         columns = [*columns, *(column for column in optional if column in parquet.schema_arrow.names)]
         for index in range(parquet.num_row_groups):
             if all(_may_hold(parquet, index, column, values) for column, values in where.items()):
-                yield from _row_group_rows(parquet, index, columns, where)
+                yield from _row_group_rows(bounded, index, columns, where)
     except pa.ArrowException as error:
         raise DataError(f"{name} is not a valid parquet file: {one_line(error)}") from error
 
@@ -119,20 +123,20 @@ def _may_hold(parquet: pq.ParquetFile, group: int, column: str, values: frozense
 
 
 def _row_group_rows(
-    parquet: pq.ParquetFile, group: int, columns: Sequence[str], where: dict[str, frozenset]
+    parquet: BoundedParquet, group: int, columns: Sequence[str], where: dict[str, frozenset]
 ) -> Iterator[Row]:
     # The filter's columns are read first, because they are small and often exclude the complete row group.
-    keep: pa.Array | None = None
+    keep: list[bool] | None = None
     if where:
-        keys = parquet.read_row_group(group, columns=list(where))
         keep = [
-            all(_hashable(value) in values for value, values in zip(row, where.values(), strict=True))
-            for row in zip(*(keys[column].to_pylist() for column in where), strict=True)
+            all(_hashable(row[column]) in values for column, values in where.items())
+            for keys in parquet.batches([group], list(where), _KEY_ROWS)
+            for row in keys.to_pylist()
         ]
         if not any(keep):
             return
     start = 0
-    for batch in parquet.iter_batches(batch_size=BATCH_ROWS, row_groups=[group], columns=list(columns)):
+    for batch in parquet.batches([group], columns):
         rows = range(batch.num_rows)
         picked = [i for i in rows if keep[start + i]] if keep is not None else list(rows)
         start += batch.num_rows
@@ -147,7 +151,7 @@ def _json_rows(
     name: str, file: IO[bytes], columns: Sequence[str], where: dict[str, frozenset], optional: Sequence[str]
 ) -> Iterator[Row]:
     if name.lower().endswith(".gz"):
-        file = cast(IO[bytes], gzip.GzipFile(fileobj=file))
+        file = unpacked(file)
     for place, row in json_objects(name, file):
         check_columns(place, list(dict.fromkeys([*columns, *where])), row)
         if all(_hashable(row[column]) in values for column, values in where.items()):
@@ -157,17 +161,34 @@ def _json_rows(
 def json_objects(name: str, file: IO[bytes]) -> Iterator[tuple[str, Row]]:
     """Yield the objects of an unpacked jsonl or json file, each with its place."""
     is_jsonl = name.lower().removesuffix(".gz").endswith(".jsonl")
-    for line, row in _lines(name, file) if is_jsonl else _values(name, file):
+    values = _lines(name, file) if is_jsonl else _values(name, file)
+    for number, (line, row) in enumerate(values, 1):
+        check_row_number(file, number)
         place = f"{name}, line {line}"
         if not isinstance(row, dict):
             raise DataError(f"{place} is a {type(row).__name__}: expected an object")
         yield place, row
 
 
+def longest_row(name: str) -> int:
+    return LONGEST_PACKED_ROW if name.lower().endswith(".gz") else LONGEST_ROW
+
+
+def bounded_lines(name: str, file: IO[bytes], longest: int | None = None) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines of a file with their numbers. Raises DataError for a long line, and for many blank ones."""
+    longest = longest or longest_row(name)
+    blank = 0
+    for number, line in enumerate(iter(lambda: file.readline(longest + 1), b""), 1):
+        if len(line) > longest:
+            raise DataError(f"{name}, line {number} has more than {longest:,} bytes: expected shorter lines")
+        blank = 0 if len(line) > 2 or line.strip() else blank + 1
+        if blank > _MOST_BLANK:
+            raise DataError(f"{name}, line {number}: more than {_MOST_BLANK:,} blank lines follow each other")
+        yield number, line
+
+
 def _lines(name: str, file: IO[bytes]) -> Iterator[tuple[int, Any]]:
-    for number, line in enumerate(iter(lambda: file.readline(LONGEST_ROW + 1), b""), 1):
-        if len(line) > LONGEST_ROW:
-            raise DataError(f"{name}, line {number} has more than {LONGEST_ROW:,} bytes: expected shorter lines")
+    for number, line in bounded_lines(name, file):
         if line.strip():
             try:
                 yield number, json.loads(line)
@@ -201,7 +222,7 @@ class _Scanner:
     """Reads one JSON value after another from a file that may be larger than the memory."""
 
     def __init__(self, name: str, file: IO[bytes]) -> None:
-        self._name, self._file = name, file
+        self._name, self._file, self._longest = name, file, longest_row(name)
         self._decode = codecs.getincrementaldecoder("utf-8-sig")().decode
         self._parse = json.JSONDecoder().raw_decode
         self._text, self._at, self._line, self._ended = "", 0, 1, False
@@ -245,8 +266,8 @@ class _Scanner:
         self._at = to
 
     def _read(self) -> bool:
-        if len(self._text) - self._at > LONGEST_ROW:
-            raise self.error(f"a value has more than {LONGEST_ROW:,} characters: expected shorter values")
+        if len(self._text) - self._at > self._longest:
+            raise self.error(f"a value has more than {self._longest:,} characters: expected shorter values")
         # Doubling the buffer keeps the work linear in the size of a value.
         waiting = self._text[self._at :]
         chunk = b"" if self._ended else self._file.read(max(_CHUNK, len(waiting)))

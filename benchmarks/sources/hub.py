@@ -9,15 +9,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from benchmarks.sources.files import ENDINGS, DataError, Open, Row, Where, is_data_file, iter_rows, local_opener
 from benchmarks.sources.tables import placed_rows
 from rlm.completion import one_line
+from rlm.unpacking import TooLarge
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
+T = TypeVar("T")
 # One type, or a choice of types.
 ColumnType = type | tuple[type, ...]
 ID: ColumnType = (str, int)
@@ -74,7 +76,7 @@ class Source:
         """
         found = 0
         for name, opener in self._files():
-            for row in iter_rows(name, opener, columns, match, optional):
+            for row in self._named(iter_rows(name, opener, columns, match, optional)):
                 found += 1
                 for column, allowed in (types or {}).items():
                     _check_type(f"{name}, row {found}", column, row[column], allowed)
@@ -87,7 +89,16 @@ class Source:
     def placed_rows(self, columns: Sequence[str], required: Sequence[str] = ()) -> Iterator[tuple[str, Row]]:
         """Yield all rows with their places, like `benchmarks.sources.tables.placed_rows`. Raises DataError."""
         for name, opener in self._files():
-            yield from placed_rows(name, opener, columns, required)
+            yield from self._named(placed_rows(name, opener, columns, required))
+
+    def _named(self, rows: Iterator[T]) -> Iterator[T]:
+        """Name the configuration key in the error of a file that is too large to read."""
+        try:
+            yield from rows
+        except DataError as error:
+            if isinstance(error.__cause__, TooLarge):
+                raise DataError(f"{self.key}: {error}") from error.__cause__
+            raise
 
     def table(
         self,

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import gzip
 import shutil
 import tempfile
 import zlib
 from collections.abc import Collection, Iterator
-from typing import IO, cast
+from typing import IO
 
 from benchmarks.sources.files import (
-    BATCH_ROWS,
     ENDINGS,
-    LONGEST_ROW,
     DataError,
     Open,
     Row,
+    bounded_lines,
     check_columns,
     json_objects,
+    longest_row,
 )
+from benchmarks.sources.parquet import BoundedParquet
 from rlm.completion import one_line
+from rlm.unpacking import TooLarge, check_row_number, unpacked
 
 TABLE_ENDINGS = (*ENDINGS, ".csv", ".parquet.gz", ".csv.gz")
 
@@ -37,36 +38,39 @@ def placed_rows(
     lower = name.lower()
     try:
         with open_file() as opened:
-            file = cast(IO[bytes], gzip.GzipFile(fileobj=opened)) if lower.endswith(".gz") else opened
+            file = unpacked(opened) if lower.endswith(".gz") else opened
             if lower.removesuffix(".gz").endswith(".parquet"):
                 # Parquet is read from its end, so a gzipped file is unpacked first.
                 with tempfile.TemporaryFile() if lower.endswith(".gz") else contextlib.nullcontext(file) as seekable:
                     if seekable is not file:
                         shutil.copyfileobj(file, seekable)
                         seekable.seek(0)
-                    yield from _placed_parquet(name, seekable, columns, required)
+                    size = None if seekable is file else opened.tell()
+                    yield from _placed_parquet(name, seekable, columns, required, size)
             elif lower.removesuffix(".gz").endswith(".csv"):
                 yield from _placed_csv(name, file, columns, required)
             else:
                 for place, row in json_objects(name, file):
                     check_columns(place, required, row)
                     yield place, {column: row[column] for column in columns if column in row}
+    except TooLarge as error:
+        raise DataError(f"{name} is refused: {error}") from error
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise DataError(f"{name} cannot be read: {one_line(error)}") from error
 
 
 def _placed_parquet(
-    name: str, file: IO[bytes], columns: Collection[str], required: Collection[str]
+    name: str, file: IO[bytes], columns: Collection[str], required: Collection[str], size: int | None
 ) -> Iterator[tuple[str, Row]]:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        parquet = pq.ParquetFile(file)
+        bounded = BoundedParquet(file, size)
+        parquet = bounded.file
         check_columns(name, required, parquet.schema_arrow.names)
         present = [column for column in parquet.schema_arrow.names if column in columns]
         number = 0
-        for batch in parquet.iter_batches(batch_size=BATCH_ROWS, columns=present):
+        for batch in bounded.batches(range(parquet.num_row_groups), present):
             for row in batch.to_pylist():
                 number += 1
                 yield f"{name}, row {number}", row
@@ -74,10 +78,10 @@ def _placed_parquet(
         raise DataError(f"{name} is not a valid parquet file: {one_line(error)}") from error
 
 
-def _text_lines(file: IO[bytes]) -> Iterator[str]:
+def _text_lines(name: str, file: IO[bytes]) -> Iterator[str]:
     # Decoded line by line, so that an invalid byte is reported with its line. Other tools begin with a byte order mark.
     encoding = "utf-8-sig"
-    while line := file.readline(LONGEST_ROW):
+    for _, line in bounded_lines(name, file):
         yield line.decode(encoding)
         encoding = "utf-8"
 
@@ -85,8 +89,8 @@ def _text_lines(file: IO[bytes]) -> Iterator[str]:
 def _placed_csv(
     name: str, file: IO[bytes], columns: Collection[str], required: Collection[str]
 ) -> Iterator[tuple[str, Row]]:
-    before = csv.field_size_limit(LONGEST_ROW)
-    lines = csv.reader(_text_lines(file), strict=True)
+    before = csv.field_size_limit(longest_row(name))
+    lines = csv.reader(_text_lines(name, file), strict=True)
     start = 1
     try:
         header = next(lines, [])
@@ -94,7 +98,8 @@ def _placed_csv(
             raise DataError(f"{name}, line 1: the header names a column twice: expected each column once")
         check_columns(f"{name}, line 1", required, header)
         start = lines.line_num + 1
-        for cells in lines:
+        for number, cells in enumerate(lines, 1):
+            check_row_number(file, number)
             place, start = f"{name}, line {start}", lines.line_num + 1
             if not cells:
                 continue

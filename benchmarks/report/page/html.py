@@ -20,6 +20,7 @@ from benchmarks.report.targets import target_text
 from benchmarks.running.rows import REPORT_COLUMNS, SAMPLE_COLUMNS
 from benchmarks.running.run_folder import file_inside, write_whole
 from benchmarks.sources.protect import HIDDEN, PREFIX, unseal
+from rlm.unpacking import unpack
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -124,7 +125,7 @@ class _Trajectories:
 
 def _unsealed(content: bytes) -> bytes:
     try:
-        text = unseal(gzip.decompress(content).decode("utf-8", "surrogatepass"))
+        text = unseal(unpack(content).decode("utf-8", "surrogatepass"))
     except (OSError, EOFError, ValueError) as error:
         text = json.dumps({"kind": "error", "text": f"the trajectory cannot be read: {error}"})
     return gzip.compress(text.encode("utf-8", "surrogatepass"), compresslevel=1, mtime=0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 import re
@@ -13,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from rlm.models.chat import ContextOverflow, Cost, CostState, FailedAttempt, Reply, TokenUsage, ToolCall
+from rlm.unpacking import unpacked
+
+_LONGEST_LINE = 128 << 20
 
 # The stored result of a call: a reply, or the fact that its prompt was too long.
 StoredResult = Reply | ContextOverflow
@@ -92,22 +94,35 @@ def read_recording(path: Path) -> Iterator[Record | tuple[bytes, str]]:
 
     Raises OSError for a file that cannot be read, ValueError naming the line that is damaged.
     """
-    packed = path.read_bytes()
     number = 0
+    file = path.open("rb")
     try:
-        if not packed:
-            raise ValueError("it is empty")
-        for line in gzip.decompress(packed).decode().splitlines():
-            number += 1
-            row = json.loads(line)
-            if "id" in row:
-                yield bytes.fromhex(row["id"]), str(row["text"])
-                continue
-            _decode(row["outcome"])
-            request = None if row.get("request") is None else canonical(row["request"])
-            outcome = canonical(row["outcome"])
-            yield Record(bytes.fromhex(row["key"]), str(row["model"]), outcome, row.get("checksum"), request)
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError, OSError, EOFError, zlib.error) as error:
+        with file, unpacked(file) as lines:
+            if not file.peek(1):
+                raise ValueError("it is empty")
+            for line in iter(lambda: lines.readline(_LONGEST_LINE + 1), b""):
+                number += 1
+                if len(line) > _LONGEST_LINE:
+                    raise ValueError(f"it has more than {_LONGEST_LINE:,} bytes")
+                row = json.loads(line)
+                if "id" in row:
+                    yield bytes.fromhex(row["id"]), str(row["text"])
+                    continue
+                _decode(row["outcome"])
+                request = None if row.get("request") is None else canonical(row["request"])
+                outcome = canonical(row["outcome"])
+                yield Record(bytes.fromhex(row["key"]), str(row["model"]), outcome, row.get("checksum"), request)
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        IndexError,
+        AttributeError,
+        OSError,
+        EOFError,
+        zlib.error,
+        RecursionError,
+    ) as error:
         raise ValueError(f"{path} is not a complete recording of model calls (line {number}): {error}") from error
 
 
