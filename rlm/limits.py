@@ -24,14 +24,17 @@ class Limits:
     """The limits of one completion, over all depths and roles together. None is no limit; 0 is a limit of 0.
 
     max_turns and max_consecutive_errors hold for each loop. max_output_chars bounds the output of one cell that is
-    shown to the root; max_answer_bytes bounds a value that a session returns as the answer. reserve is the fraction of
-    cost and tokens that is reserved for the root's last call. Raises SettingError for a value that does not fit.
+    shown to the root; max_answer_bytes bounds a value that a session returns as the answer. max_sub_prompt_tokens: a
+    longer prompt of a sub-call is refused before a request is made, with an error that the calling code can catch.
+    reserve is the fraction of cost and tokens that is reserved for the root's last call. Raises SettingError for a
+    value that does not fit.
     """
 
     max_cost_usd: Annotated[float, Ge(0)] | None = None
     max_tokens: Annotated[int, Ge(0)] | None = None
     max_calls: Annotated[int, Ge(0)] | None = 20_000
     max_sub_calls: Annotated[int, Ge(0)] | None = 10_000
+    max_sub_prompt_tokens: Annotated[int, Ge(1)] | None = None
     max_depth: Annotated[int, Ge(0)] | None = 8
     max_turns: Annotated[int, Ge(0)] | None = 50
     max_wall_s: Annotated[float, Ge(0)] | None = 4 * 3600.0
@@ -121,6 +124,22 @@ class Meter:
         pairs = (limits.max_calls, self.calls + 1), (limits.max_sub_calls, self.sub_calls)
         left = [limit - used for limit, used in pairs if limit is not None]
         return max(0, min(left)) if left else None
+
+    @property
+    def left(self) -> dict[str, float | None]:
+        """What code of the tree may still use, at least 0: dollars, tokens, sub-calls and seconds; None is no limit.
+
+        Dollars and tokens are counted without the part that is reserved for the root's last call. The budget of a run
+        is not included, because it depends on other samples.
+        """
+        limits, share = self.limits, 1.0 - self.limits.reserve
+        dollars, tokens, seconds = limits.max_cost_usd, limits.max_tokens, self.remaining_s
+        return {
+            "dollars": None if dollars is None else round(max(0.0, dollars * share - self.cost.usd), 6),
+            "tokens": None if tokens is None else max(0, int(tokens * share) - self.tokens.total),
+            "calls": self.remaining_sub_calls,
+            "seconds": None if seconds is None else round(seconds, 1),
+        }
 
     @property
     def exceeded(self) -> StopReason | None:

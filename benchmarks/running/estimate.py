@@ -12,6 +12,7 @@ Let T be the tokens of a sample's prompt, W the root's window and S the sub-mode
   max_depth 2 and more, sub-calls are children of 4 turns.
 - map_reduce: one sub-call for each window of S / 2 tokens that writes 150, and a root call over the notes.
 
+The prompts of sub-calls are also bounded by limits.max_sub_prompt_tokens.
 An answer has 500 tokens, a turn 600. No prompt is assumed to be cached, and the calls of a judge are not counted.
 Of the 60 costs in the paper's Table 1, 15 are within a factor of two, 40 within five and 48 within ten.
 """
@@ -83,12 +84,17 @@ def expected_calls(method: Any, tokens: int, documents: int = 0) -> list[Calls] 
             return [Calls("root", 6, 6 * 1000 + 6000 * sum(range(6)), 5 * TURN + ANSWER)]
         return _codeact(tokens, root, "llm_query" in method.actions)
     if isinstance(method, MapReduce):
-        windows = max(1, math.ceil(tokens / (sub / 2)))
+        windows = max(1, math.ceil(tokens / (_bounded(sub, method.limits) / 2)))
         reads = Calls("sub", windows, tokens * 1.1, windows * 150)
         return [reads, Calls("root", 1, min(windows * 150 + 300, 0.9 * root), ANSWER)]
     if isinstance(method, RLM):
-        return _rlm(tokens, sub, method.max_depth)
+        return _rlm(tokens, _bounded(sub / 4, method.limits), method.max_depth)
     return None
+
+
+def _bounded(tokens: float, limits: Limits) -> float:
+    """Return the tokens of a sub-call's prompt within the limits."""
+    return min(tokens, limits.max_sub_prompt_tokens or tokens)
 
 
 def _compaction(tokens: int, root: int, sub: int) -> list[Calls]:
@@ -109,12 +115,12 @@ def _codeact(tokens: int, root: int, sub_calls: bool) -> list[Calls]:
     return [*calls, Calls("sub", 10, 10 * 2000, 10 * 300)] if sub_calls else calls
 
 
-def _rlm(tokens: int, sub: int, max_depth: int) -> list[Calls]:
+def _rlm(tokens: int, piece: float, max_depth: int) -> list[Calls]:
     turns = 12 if max_depth == 0 else 8
     root = Calls("root", turns, 2500 * turns + 1500 * sum(range(turns)), (turns - 1) * TURN + ANSWER)
     if max_depth == 0:
         return [root]
-    reads = math.ceil(tokens / (sub / 4))
+    reads = math.ceil(tokens / piece)
     if max_depth == 1:
         return [root, Calls("sub", reads, tokens, reads * 400)]
     child_turns = 4

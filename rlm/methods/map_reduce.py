@@ -9,11 +9,11 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge
 
-from rlm.limits import LimitReached
+from rlm.limits import LimitReached, Limits
 from rlm.methods.base import last_answer, read_answer
 from rlm.methods.method import Answer, Method
 from rlm.methods.session import MethodSession
-from rlm.methods.subcalls import PaidReplies, SubCalls, sub_call_functions
+from rlm.methods.subcalls import PaidReplies, SubCalls, sub_call_functions, sub_window
 from rlm.methods.window import Window, fit
 from rlm.prompt import Prompt
 from rlm.prompts import FOLDER, load_prompt
@@ -69,9 +69,9 @@ class MapReduce(Method):
         functions = sub_call_functions(calls, paid, parent=lambda: turn)
         # The method is one cell, and max_wall_s alone bounds its time.
         settings = replace(ReplSettings.of(self.repl), cell_s=_NO_LIMIT_S)
-        session = await MethodSession.open(
-            settings, tree.meter.limits, tree, paid, prompt.context, functions, data=self._data(prompt)
-        )
+        limits = tree.meter.limits
+        data = self._data(prompt, limits)
+        session = await MethodSession.open(settings, limits, tree, paid, prompt.context, functions, data=data)
         notes = ""
         try:
             result = await session.run(self.code, parent=turn)
@@ -87,9 +87,9 @@ class MapReduce(Method):
         finally:
             await session.aclose()
 
-    def _data(self, prompt: Prompt) -> dict[str, Any]:
+    def _data(self, prompt: Prompt, limits: Limits) -> dict[str, Any]:
         context = "" if prompt.query else prompt.context_text
-        window = self.sub_model.context_window or _UNKNOWN_WINDOW
+        window = sub_window(self.sub_model, limits) or _UNKNOWN_WINDOW
         chars = self.window_chars or max(200, int(window * _WINDOW_SHARE) * _CHARS_PER_TOKEN)
         ask = load_prompt(self.prompt).render(
             f"ask_{self.keep}", text=_PART, query=prompt.question, head=context[:_EXCERPT_CHARS],

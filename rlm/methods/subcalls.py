@@ -8,9 +8,10 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from rlm.limits import LimitReached, Meter
+from rlm.limits import LimitReached, Limits, Meter
 from rlm.methods.thinking import after_thinking, written
 from rlm.models.chat import ChatModel, FatalModelError, Reply
+from rlm.models.tokens import count_tokens
 from rlm.repl.protocol import HostFunction
 from rlm.tree import SUB, CallTree
 
@@ -20,7 +21,7 @@ _SHOWN_FAILURES = 5
 _REASON_CHARS = 200
 # The number of characters for a sub-model with an unknown window.
 _UNKNOWN_CAPACITY = 150_000
-# A prompt with more characters per token of the window cannot fit: texts have 2 to 6 characters per token.
+# A prompt with more characters per token of the window or limit does not fit: texts have 2 to 6 characters per token.
 _MAX_CHARS_PER_TOKEN = 32
 # The number of calls of one batch that run as tasks at a time.
 _WINDOW = 256
@@ -107,14 +108,15 @@ class SubCalls:
     async def ask(self, prompt: str, *, depth: int, parent: int | None) -> str:
         """Make one call and return its text without reasoning.
 
-        Raises LimitReached before the call is made, SubCallFailed for a prompt that cannot fit into the window or for a
-        refused or empty reply, and ModelError.
+        Raises LimitReached before the call is made, SubCallFailed for a prompt that exceeds max_sub_prompt_tokens or
+        cannot fit into the window and for a refused or empty reply, and ModelError.
         """
-        window = self._model.context_window
+        limits, window = self._tree.meter.limits, self._model.context_window
+        check_prompt_size(prompt, limits)
         if window is not None and len(prompt) > window * _MAX_CHARS_PER_TOKEN:
             raise SubCallFailed(
-                f"the prompt has {len(prompt):,} characters, and a sub-call takes about {capacity(self._model):,}: "
-                "split it"
+                f"the prompt has {len(prompt):,} characters, and a sub-call takes about "
+                f"{capacity(self._model, limits):,}: split it"
             )
         await self._slots.acquire()
         reply = await self._tree.shielded(self._call(prompt, depth, parent))
@@ -187,11 +189,35 @@ def sub_call_functions(
     return {"llm_query": llm_query, "llm_query_batched": llm_query_batched}
 
 
-def capacity(model: ChatModel) -> int:
+def check_prompt_size(prompt: str, limits: Limits) -> None:
+    """Raise SubCallFailed, which names the limit and the size, for a prompt longer than max_sub_prompt_tokens."""
+    limit = limits.max_sub_prompt_tokens
+    # A token has at least one byte, and a character at most four.
+    if limit is None or 4 * len(prompt) <= limit:
+        return
+    # Far longer prompts are not counted, so that the time to refuse one is bounded.
+    is_counted = len(prompt) <= limit * _MAX_CHARS_PER_TOKEN
+    tokens = count_tokens(prompt) if is_counted else limit + 1
+    if tokens > limit:
+        size = f"{tokens:,} tokens" if is_counted else f"{len(prompt):,} characters"
+        raise SubCallFailed(
+            f"the prompt has {size}, and the prompt of a sub-call may have {limit:,} tokens (max_sub_prompt_tokens): "
+            "split it"
+        )
+
+
+def sub_window(model: ChatModel, limits: Limits) -> int | None:
+    """Return the tokens that a sub-call's prompt may have: the model's window or max_sub_prompt_tokens if smaller."""
+    known = [size for size in (model.context_window, limits.max_sub_prompt_tokens) if size is not None]
+    return min(known, default=None)
+
+
+def capacity(model: ChatModel, limits: Limits) -> int:
     """Return the characters stated for a sub-call: as in the paper, 500,000 for a window of 400,000 tokens."""
-    if model.context_window is None:
+    window = sub_window(model, limits)
+    if window is None:
         return _UNKNOWN_CAPACITY
-    chars = model.context_window * 5 // 4
+    chars = window * 5 // 4
     unit = 10 ** max(0, len(str(chars)) - 2)
     return max(1, chars // unit * unit)
 

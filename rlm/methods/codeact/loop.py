@@ -10,6 +10,7 @@ from annotated_types import Ge
 
 from rlm.completion import StopReason
 from rlm.limits import LimitReached, LoopGuard
+from rlm.methods import allowance
 from rlm.methods.bm25 import DEFAULT_B, DEFAULT_K1, K1, B, Hit, PassageTokens, Search, cut_by_tokens, cut_passages
 from rlm.methods.codeact.reply import Turn, answer_form, last_words, read_turn
 from rlm.methods.method import Answer, Method
@@ -172,10 +173,10 @@ class _Loop:
     async def _open(self) -> MethodSession:
         if self._session is None:
             method, tree, paid = self._method, self._tree, PaidReplies(self._tree.meter)
-            functions: Mapping[str, HostFunction] = {}
+            functions: Mapping[str, HostFunction] = allowance.budget_function(tree.meter)
             if LLM_QUERY in self._actions:
                 calls = SubCalls(tree, method.sub_model, method.concurrency)
-                functions = sub_call_functions(calls, paid, parent=lambda: self._turn)
+                functions |= sub_call_functions(calls, paid, parent=lambda: self._turn)
             self._session = await MethodSession.open(method.repl, tree.meter.limits, tree, paid, "", functions)
             await self._hide_context(self._session)
         return self._session
@@ -209,8 +210,10 @@ class _Loop:
         return self._text.render("documents", count=len(prompt.context), chars=prompt.chars)
 
     def _first_messages(self, prompt: Prompt) -> list[dict[str, str]]:
-        sub_chars = self._method.sub_context_chars or capacity(self._method.sub_model)
-        system = self._text.render("system", actions=self._actions, sub_chars=sub_chars)
+        limits = self._tree.meter.limits
+        sub_chars = self._method.sub_context_chars or capacity(self._method.sub_model, limits)
+        budget = allowance.ABOUT if allowance.is_named(limits) else ""
+        system = self._text.render("system", actions=self._actions, sub_chars=sub_chars, budget=budget)
         messages = prompt.messages(self._documents_note(prompt) if self._search else None)
         if messages and messages[0]["role"] == "system":
             system, messages = f"{system}\n\n{messages[0]['content']}", messages[1:]

@@ -13,6 +13,7 @@ from typing import Any
 from rlm.completion import Completion, StopReason, Usage, one_line
 from rlm.limits import LimitReached, Limits
 from rlm.methods.base import read_answer
+from rlm.methods.subcalls import SubCallFailed, check_prompt_size
 from rlm.models.chat import ChatModel, ContextOverflow, FatalModelError, ModelError
 from rlm.prompt import Message
 from rlm.trajectory import OnEvent, Trajectory
@@ -54,6 +55,8 @@ class MeteredCalls:
             self.overflow = None
         role, depth = (ROOT, 0) if is_root else (SUB, 1)
         try:
+            if not is_root:
+                check_prompt_size("".join(message["content"] for message in messages), self.tree.meter.limits)
             # Nothing is reserved for a last call, because the other library does not make one.
             reply = await self.tree.call(
                 self.models[name], messages, role=role, depth=depth, parent=self._turn, closing=True
@@ -65,6 +68,9 @@ class MeteredCalls:
         except ContextOverflow as overflow:
             self.overflow = overflow if is_root else self.overflow
             return _failed(StopReason.CONTEXT_OVERFLOW, overflow)
+        except SubCallFailed as refused:
+            # Clients do not repeat a request that is too long.
+            return _failed(StopReason.CONTEXT_OVERFLOW, refused)
         except ModelError as error:
             return _failed(StopReason.ERROR, error)
         answer = read_answer(reply)

@@ -13,13 +13,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rlm.methods import allowance
 from rlm.methods.subcalls import PaidReplies, SubCallFailed, one_text, texts
 from rlm.prompt import Prompt
 from rlm.repl.protocol import HostFunction
 from rlm.tree import CallTree, ParentCall, calling_tool
 
 _QUERIES = ("llm_query", "llm_query_batched", "rlm_query", "rlm_query_batched")
-RESERVED = frozenset({"context", "answer", "FINAL", "FINAL_VAR", "SHOW_VARS", *_QUERIES})
+RESERVED = frozenset({"context", "answer", "FINAL", "FINAL_VAR", "SHOW_VARS", allowance.NAME, *_QUERIES})
 
 
 class ToolFailed(Exception):
@@ -34,8 +35,9 @@ class ToolNote:
     about: str
 
 
-# The function that the option `show_vars` adds to a session, as prompts describe it.
+# The functions that the option `show_vars` and limits add to a session, as prompts describe them.
 SHOW_VARS = ToolNote("SHOW_VARS()", "returns the names and types of the variables that your code has set.")
+BUDGET = ToolNote(f"{allowance.NAME}()", allowance.ABOUT)
 
 
 def check_names(names: Mapping[str, Any], key: str) -> None:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from rlm.completion import StopReason
 from rlm.limits import LimitReached
+from rlm.methods import allowance
 from rlm.methods.method import Answer
 from rlm.methods.rlm.answer import Acceptance
-from rlm.methods.rlm.functions import SHOW_VARS, child_functions, host_tools, tool_notes
+from rlm.methods.rlm.functions import BUDGET, SHOW_VARS, child_functions, host_tools, tool_notes
 from rlm.methods.rlm.prompt import Conversation, bounded, describe, load_rlm_prompt
 from rlm.methods.rlm.reply import AnswerProtocol, Cells, Reason, Reminder, RootReply, Step, read_root_reply
 from rlm.methods.rlm.strategy import Strategy
@@ -22,7 +23,7 @@ from rlm.methods.thinking import written
 from rlm.models.chat import ChatModel, ContextOverflow, Reply
 from rlm.prompt import Prompt
 from rlm.prompts import load_prompt
-from rlm.repl.protocol import CellStatus, HostFunction, ReplError
+from rlm.repl.protocol import CellStatus, ReplError
 from rlm.tree import ROOT, SUB, CallTree
 
 if TYPE_CHECKING:
@@ -224,7 +225,7 @@ class Loop:
         return read
 
     async def _open(self) -> MethodSession:
-        functions: dict[str, HostFunction] = {}
+        functions = dict(allowance.budget_function(self.tree.meter))
         paid, parent, depth = PaidReplies(self.tree.meter), (lambda: self.turn), self.depth + 1
         if self.rlm.max_depth > 0:
             functions |= sub_call_functions(self.calls, paid, parent=parent, depth=depth)
@@ -281,12 +282,15 @@ class Loop:
 
     def _settings(self) -> dict[str, Any]:
         """Return the variables that every part of the prompt file may use."""
+        limits = self.tree.meter.limits
+        own = [SHOW_VARS] if self.rlm.show_vars else []
+        own += [BUDGET] if allowance.is_named(limits) else []
         return {
             "protocol": str(self.rlm.protocol),
             "sub_calls": self.rlm.max_depth > 0,
             "children": self._has_children,
-            "sub_chars": self.rlm.sub_context_chars or capacity(self.rlm.sub_model),
-            "tools": [*tool_notes(self.tools), *([SHOW_VARS] if self.rlm.show_vars else [])],
+            "sub_chars": self.rlm.sub_context_chars or capacity(self.rlm.sub_model, limits),
+            "tools": [*tool_notes(self.tools), *own],
             "data": {name: type(value).__name__ for name, value in self.rlm.data.items()},
             "output_chars": self.limits.max_output_chars,
             "window_tokens": self.model.context_window,

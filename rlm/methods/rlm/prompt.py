@@ -38,6 +38,11 @@ def load_rlm_prompt(name: str) -> PromptFile:
     return replace(text, templates=(*text.templates, *load_prompt(_OPTIONS_FILE).templates))
 
 
+def options_sha256() -> str:
+    """Return the hash of the bundled parts of options."""
+    return load_prompt(_OPTIONS_FILE).sha256
+
+
 def check_prompt(text: PromptFile, settings: Mapping[str, Any]) -> None:
     """Render every part once with sample values.
 

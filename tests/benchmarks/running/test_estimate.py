@@ -8,6 +8,7 @@ from benchmarks.config.compose import compose
 from benchmarks.config.errors import ConfigError
 from benchmarks.config.plugins import conf_dir
 from benchmarks.running.estimate import embedded_hours, estimate, expected_calls
+from rlm.limits import Limits
 from rlm.methods.base import BaseTruncated, PlainModel
 from rlm.methods.codeact.loop import CodeAct
 from rlm.methods.compaction import Compaction
@@ -81,6 +82,9 @@ def test_each_methods_stated_model_of_its_calls():
     assert summed(expected_calls(RLM(**given, max_depth=1), 100_000)) == {
         "root": (8, 62_000, 4_700), "sub": (10, 100_000, 4_000),
     }  # fmt: skip
+    short = {**given, "limits": Limits(max_sub_prompt_tokens=5_000)}
+    assert summed(expected_calls(RLM(**short), 100_000))["sub"] == (20, 100_000, 8_000)
+    assert summed(expected_calls(MapReduce(**short), 100_000))["sub"] == (40, pytest.approx(110_000), 6_000)
     assert summed(expected_calls(RLM(**given, max_depth=0), 100_000)) == {"root": (12, 129_000, 7_100)}
     assert summed(expected_calls(CodeAct(**given), 50_000))["root"] == (6, 315_000, 3_500)
 

@@ -1,14 +1,18 @@
 """llm_query and llm_query_batched: order, concurrency, failures, and the replies that a failure keeps."""
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rlm.limits import LimitReached, Limits, Meter
-from rlm.methods.subcalls import PaidReplies, SubCallFailed, SubCalls, sub_call_functions
+from rlm.methods.subcalls import PaidReplies, SubCallFailed, SubCalls, check_prompt_size, sub_call_functions
 from rlm.models.chat import FatalModelError, ModelError, Reply
 from rlm.models.scripted import ScriptedModel
+from rlm.models.tokens import count_tokens
 from rlm.trajectory import Trajectory
 from rlm.tree import CallTree
 
@@ -163,3 +167,23 @@ async def test_the_reasoning_of_a_sub_model_is_not_part_of_its_reply() -> None:
     model = ScriptedModel(["<think>hm</think>yes", "analysisWe look.assistantfinalno"])
     query = functions_of(tree(), model)["llm_query"]
     assert [(await query("x")).strip(), await query("x")] == ["yes", "no"]
+
+
+@pytest.mark.parametrize(("prompt", "size"), [("word " * 60, "61 tokens"), ("ab" * 5000, "10,000 characters")])
+async def test_a_prompt_over_the_limit_is_refused_before_any_request(prompt: str, size: str) -> None:
+    calls, model = tree(max_sub_prompt_tokens=50), ScriptedModel(lambda m: "r")
+    functions = functions_of(calls, model)
+    with pytest.raises(SubCallFailed, match=rf"has {size}.* 50 tokens \(max_sub_prompt_tokens\): split it"):
+        await functions["llm_query"](prompt)
+    with pytest.raises(SubCallFailed, match=r"1 of 2 calls failed \(index 1: the prompt has"):
+        await functions["llm_query_batched"](["word", prompt])
+    assert await functions["llm_query"]("word " * 48) == "r"
+    assert len(model.requests) == calls.meter.sub_calls == 2, "a refused prompt is no call"
+
+
+@settings(max_examples=40)
+@given(st.text(max_size=80), st.integers(1, 60))
+def test_a_prompt_is_refused_exactly_if_it_has_more_tokens_than_the_limit(prompt: str, limit: int) -> None:
+    fits = count_tokens(prompt) <= limit
+    with contextlib.nullcontext() if fits else pytest.raises(SubCallFailed, match=f"{limit:,} tokens"):
+        check_prompt_size(prompt, Limits(max_sub_prompt_tokens=limit))

@@ -72,6 +72,13 @@ async def test_calls_in_flight_at_a_limit_are_awaited_and_charged(python: str) -
     assert all(call.cost.usd > 0 and call.finish_reason == "stop" for call in result.calls if call.role == "sub")
 
 
+async def test_a_sub_call_over_the_limit_of_its_prompt_is_refused(python: str) -> None:
+    method = reference(python, ["3", "the answer"])
+    result = await method.acompletion(["a", "b"], "Which?", limits=Limits(max_sub_prompt_tokens=1))
+    assert (result.usage.sub_calls, len(method.sub_model.requests)) == (0, 0)
+    assert "HTTP 400" in str(result.error)
+
+
 async def test_a_cancelled_completion_drops_its_calls(python: str) -> None:
     slow = ScriptedModel(lambda messages: "ok", "small", latency_s=60)
     method = reference(python, ["8 at once", "never"])

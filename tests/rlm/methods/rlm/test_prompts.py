@@ -1,11 +1,14 @@
 """The RLM's prompt files: each has all parts, keeps its size and states the settings."""
 
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from benchmarks.running.manifest import describe_method
+from rlm.limits import Limits
 from rlm.methods.base import PlainModel
 from rlm.methods.rlm.method import RLM
 from rlm.methods.rlm.prompt import PARTS
@@ -69,9 +72,11 @@ async def test_the_hash_of_the_prompt_file_is_in_every_calls_record(name: str) -
 )
 async def test_the_prompt_states_the_capacity_of_the_sub_model(window: int | None, chars: int) -> None:
     sub = ScriptedModel([], context_window=window)
-    assert capacity(sub) == chars
+    assert capacity(sub, Limits()) == chars
     messages = await sent("recursive/default-v1", sub_model=sub)
     assert f"{chars} characters" in messages[0]["content"]
+    messages = await sent("recursive/default-v1", sub_model=sub, limits=Limits(max_sub_prompt_tokens=1000))
+    assert "1200 characters" in messages[0]["content"]
     messages = await sent("recursive/default-v1", sub_model=sub, sub_context_chars=777)
     assert "777 characters" in messages[0]["content"]
 
@@ -155,3 +160,9 @@ async def test_the_code_in_the_paper_prompt_runs() -> None:
             text = "\n".join(f"line {number}: the ship" for number in range(250))
             context = [text, text] if "enumerate(context" in code or "joined" in code else text
             exec(code, {"context": context, "llm_query": lambda prompt: "0: praise", "question": "Which?"})
+
+
+def test_the_words_of_options_have_a_hash_too() -> None:
+    text = (FOLDER / "options" / "recursive-v1.md").read_bytes()
+    described = describe_method(RLM(model=ScriptedModel([])))
+    assert described["prompt_options_sha256"] == hashlib.sha256(text).hexdigest() != described["prompt_sha256"]

@@ -1,0 +1,40 @@
+"""budget(), by which code in a REPL reads how much of the limits of its completion is left."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from rlm.limits import Limits, Meter
+from rlm.repl.protocol import HostFunction
+
+NAME = "budget"
+# The description of budget() in prompts.
+ABOUT = (
+    "returns what is left of the limits of this task, as a dict with the keys dollars, tokens, calls and seconds; a "
+    "value is None if there is no such limit. Plan large batches by it."
+)
+# Seconds between two answers in one session, so that a loop over budget() cannot keep the host busy.
+_PAUSE_S = 0.02
+
+
+def budget_function(meter: Meter) -> Mapping[str, HostFunction]:
+    """Make budget() for one REPL. It returns `Meter.left` of the completion and makes no model call."""
+    turn = asyncio.Lock()
+
+    async def budget() -> dict[str, float | None]:
+        async with turn:
+            await asyncio.sleep(_PAUSE_S)
+            return meter.left
+
+    return {NAME: budget}
+
+
+def is_named(limits: Limits) -> bool:
+    """Return True if a prompt describes budget(): dollars, tokens or a shorter time than the default are limited.
+
+    The default limits are far beyond what a completion uses, so prompts without other limits do not mention them.
+    """
+    default = Limits().max_wall_s
+    is_short = limits.max_wall_s is not None and (default is None or limits.max_wall_s < default)
+    return limits.max_cost_usd is not None or limits.max_tokens is not None or is_short
