@@ -115,7 +115,9 @@ def _benchmark(described: Mapping[str, Any]) -> str:
 def _prompt(described: Mapping[str, Any]) -> str:
     if not described.get("prompt"):
         return ""
-    return f"prompt {described['prompt']}, sha256 {str(described.get('prompt_sha256'))[:12]}"
+    options = described.get("prompt_options_sha256")
+    text = f"prompt {described['prompt']}, sha256 {str(described.get('prompt_sha256'))[:12]}"
+    return text + (f", options sha256 {str(options)[:12]}" if options else "")
 
 
 def _model(role: str, model: Mapping[str, Any]) -> str:

@@ -19,8 +19,12 @@ SETTINGS = {
     "oolong_pairs": ("oolong_pairs", 32_768),
 }
 
-# The paper's form of answers, for benchmarks that have several.
-ANSWER_FORMS = {"codeqa": "numbers"}
+# The paper's form of questions, as the provenance of data states it, for benchmarks that have several.
+QUESTION_FORMS = {
+    "codeqa": {"answer_form": "numbers"},
+    "oolong": {"query_frame": "paper"},
+    "oolong_pairs": {"query_frame": "paper"},
+}
 
 CONSISTENT, HIGHER, LOWER, TOO_FEW = "consistent", "higher", "lower", "too few samples to tell"
 

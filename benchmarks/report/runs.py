@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.config.errors import ConfigError
-from benchmarks.report.published import ANSWER_FORMS
+from benchmarks.report.published import QUESTION_FORMS
 from benchmarks.running.journal import read_journal
 from benchmarks.running.manifest import read_manifest
 from benchmarks.running.rows import CallRow, SampleRow, defaults
@@ -298,8 +298,8 @@ def _unreadable(file: Path, error: Exception) -> ConfigError:
 def _with_settings(samples: pd.DataFrame, manifest: Mapping[str, Any]) -> pd.DataFrame:
     """Add the manifest's columns that a comparison with a published figure needs.
 
-    as_published: the data are not generated, questions ask for the paper's form of answer, the answer protocol is that
-    of the published RLMs, and the reasoning effort of the root, if any, is that of the paper.
+    as_published: the data are not generated, questions have the paper's form (see QUESTION_FORMS), the answer protocol
+    is that of the published RLMs, and the reasoning effort of the root, if any, is that of the paper.
     """
     config = manifest.get("config") or {}
     methods = config.get("method") or {}
@@ -308,7 +308,7 @@ def _with_settings(samples: pd.DataFrame, manifest: Mapping[str, Any]) -> pd.Dat
         name
         for name, about in data.items()
         if about.get("source", "hub") == "generated"
-        or about.get("answer_form") != ANSWER_FORMS.get(name, about.get("answer_form"))
+        or any(about.get(key) != form for key, form in QUESTION_FORMS.get(name, {}).items())
     }
     protocols = {name: (about or {}).get("answer_protocol") for name, about in (manifest.get("methods") or {}).items()}
     other_methods = {name for name, protocol in protocols.items() if protocol not in (None, "final_tags")}

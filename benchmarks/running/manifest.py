@@ -166,13 +166,15 @@ def ended(described: Mapping[str, Any], state: str, message: str) -> dict[str, A
 
 
 def describe_method(method: Any) -> dict[str, Any]:
-    """Return class, answer protocol and prompt hash of a method, if it has them."""
+    """Return class, answer protocol and hashes of the prompt file and of its options, if the method has them."""
     described: dict[str, Any] = {"class": f"{type(method).__module__}.{type(method).__qualname__}"}
     if protocol := getattr(method, "protocol", None):
         described["answer_protocol"] = protocol
     if digest := getattr(method, "prompt_file_sha256", None):
         described["prompt"] = method.prompt
         described["prompt_sha256"] = digest
+    if digest := getattr(method, "prompt_options_sha256", None):
+        described["prompt_options_sha256"] = digest
     return described
 
 

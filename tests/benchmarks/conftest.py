@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from benchmarks.report.published import QUESTION_FORMS
 from benchmarks.running.rows import CALL_COLUMNS, SAMPLE_COLUMNS, CallRow, SampleRow, defaults
 
 
@@ -65,7 +66,7 @@ def calls(n, **columns):
 
 def hub_data(name):
     """The identity of data from the hub, in the paper's form."""
-    return {"source": "hub"} | ({"answer_form": "numbers"} if name == "codeqa" else {})
+    return {"source": "hub"} | QUESTION_FORMS.get(name, {})
 
 
 def write_run(path, samples, calls=None, /, **manifest):

@@ -3,6 +3,7 @@
 import pytest
 
 from benchmarks.report.published import (
+    SETTINGS,
     compare_with_published,
     find_published,
     model_name,
@@ -107,10 +108,17 @@ def test_the_table_leaves_generated_data_and_matches_without_a_judge_alone(make_
         ({"benchmarks": {"codeqa": {"data": {"source": "hub", "answer_form": "numbers"}}}}, True),
         ({"benchmarks": {"codeqa": {"data": {"source": "hub", "answer_form": "letters"}}}}, False),
         ({"benchmarks": {"codeqa": {"data": {"source": "hub"}}}}, False),
+        ({"benchmarks": {"oolong": {"data": {"source": "hub", "query_frame": "paper"}}}}, True),
+        ({"benchmarks": {"oolong": {"data": {"source": "hub", "query_frame": "none"}}}}, False),
+        ({"benchmarks": {"oolong": {"data": {"source": "hub"}}}}, False),
+        ({"benchmarks": {"oolong_pairs": {"data": {"source": "hub", "query_frame": "paper"}}}}, True),
+        ({"benchmarks": {"oolong_pairs": {"data": {"source": "hub", "query_frame": "none"}}}}, False),
     ],
 )
 def test_a_published_figure_is_shown_only_for_the_settings_of_the_paper(make_run, make_rows, manifest, published):
-    run = make_run("run", make_rows("rlm", [1.0, 0.0] * 25, benchmark="codeqa"), **manifest)
+    benchmark = next(iter(manifest.get("benchmarks", ["codeqa"])))
+    length = SETTINGS[benchmark][1]
+    run = make_run("run", make_rows("rlm", [1.0, 0.0] * 25, benchmark=benchmark, length=length), **manifest)
     assert scores_table(load_runs([run]).samples)["published"].notna().all() == published
 
 
