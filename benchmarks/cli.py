@@ -20,6 +20,7 @@ COMMANDS = {
     "export": "a run in forms that other tools read",
     "serve": "a method as an OpenAI-compatible endpoint",
     "ask": "one question over files or folders",
+    "models": "weights of the embedded model: list, fetch",
     "list": "benchmarks, methods, models and experiments",
     "doctor": "check this machine",
 }

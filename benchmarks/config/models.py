@@ -71,7 +71,9 @@ class ModelSection:
             return build_models(self.roles, prices=prices, replay=replay, where=self.where)
         except (ValueError, OSError, FatalModelError) as error:
             text = " ".join(str(error).split())
-            raise ConfigError(text if text.startswith(f"{self.where}.") else f"{self.where}: {text}") from error
+            raise ConfigError(
+                text if text.startswith((f"{self.where}.", f"{self.where}:")) else f"{self.where}: {text}"
+            ) from error
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,12 @@ from annotated_types import Ge, MinLen
 from rlm.models.chat import ChatModel, FatalModelError, Sampling
 from rlm.models.client.endpoint import Endpoint, with_current_names
 from rlm.models.client.model import OpenAIModel
-from rlm.models.embedded.model import EmbeddedModel, EmbeddedModels
+from rlm.models.embedded.model import EmbeddedModel
+from rlm.models.embedded.section import EmbeddedModels
+from rlm.models.embedded.weights import known_weights
 from rlm.models.prices import PriceTable
 from rlm.models.scripted import ScriptedModels
-from rlm.validation import SettingError, make, shown
+from rlm.validation import SettingError, located, make, shown
 
 ROLES = ("root", "sub", "compactor")
 # The address of an endpoint without one in a replay, which sends no request.
@@ -50,16 +52,19 @@ PROVIDERS = {
 
 
 def model_of_name(name: str) -> ChatModel:
-    """Build the model with a name such as `openai/gpt-5`, `openrouter/qwen/qwen3-coder` or `local`.
+    """Build the model with a name such as `openai/gpt-5`, `openrouter/qwen/qwen3-coder`, `local` or `local/WEIGHTS`.
 
     Raises ValueError for an unknown provider, FatalModelError for a key that is not set.
     """
     if name == "local":
         return EmbeddedModel()
     prefix, _, model = name.partition("/")
+    if prefix == "local" and model in known_weights():
+        return EmbeddedModel(weights=model)
     if prefix not in PROVIDERS or not model:
         known = ", ".join(f"{provider}/NAME" for provider in PROVIDERS)
-        raise ValueError(f"there is no model {name!r}: expected local or one of {known}")
+        weights = ", ".join(f"local/{weights}" for weights in known_weights())
+        raise ValueError(f"there is no model {name!r}: expected local, {weights} or one of {known}")
     provider = PROVIDERS[prefix]
     # A variable that is set but empty counts as unset.
     base_url = os.environ.get(provider.base_url_env or "", "").strip() or provider.base_url
@@ -199,7 +204,10 @@ def build_models(
     prices. replay: no call will be made, so no key, address or weights are needed. Raises ValueError, one line.
     """
     models = section if isinstance(section, Models) else read_models(section, where, replay=replay)
-    return models.build(None if prices is None else PriceTable(prices), replay=replay)
+    try:
+        return models.build(None if prices is None else PriceTable(prices), replay=replay)
+    except ValueError as error:
+        raise SettingError(located(error, EmbeddedModels, where)) from error
 
 
 def _is_apart(role: object, section: Mapping[str, Any]) -> bool:

@@ -123,7 +123,7 @@ def test_an_invalid_prompt_is_refused_in_one_line(prompt, error, told):
     [
         (None, TypeError, "model is NoneType, without name"),
         (PlainModel, TypeError, "model is type, without name"),
-        ("gpt-5", ValueError, "there is no model 'gpt-5': expected local or one of openai/NAME"),
+        ("gpt-5", ValueError, "there is no model 'gpt-5': expected local, local/"),
         ("", ValueError, "there is no model ''"),
     ],
 )

