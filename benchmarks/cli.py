@@ -8,6 +8,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+from rlm.terminal import guard_streams
+
 COMMANDS = {
     "run": "run a matrix of benchmarks and methods, print the table",
     "report": "rebuild tables and figures of runs, offline",
@@ -50,6 +52,7 @@ Exit codes: 0 done, 1 a run that failed or a regression, 2 a usage error, 130 in
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: 2 for a usage error, which is reported in one line."""
+    guard_streams()
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help", "help"):
         print(USAGE.format(commands="\n".join(f"  {name:<10}{line}" for name, line in COMMANDS.items())))

@@ -17,6 +17,7 @@ from benchmarks.config.compose import compose
 from benchmarks.config.errors import ConfigError
 from benchmarks.config.schema import RunConfig
 from rlm.documents import decode, headed, read_file, read_folder
+from rlm.terminal import printable, unguarded
 from rlm.trajectory import Event
 
 SHOWN_CHARS = 600
@@ -82,7 +83,11 @@ async def _ask(config: RunConfig, context: str | list[str], question: str, live:
     if result.answer is None:
         _print_line(f"rlm-eval: no answer: {result.error or result.stop_reason}")
         return 1
-    print(_printable(result.answer) if sys.stdout.isatty() else _encodable(result.answer))
+    if sys.stdout.isatty():
+        print(printable(result.answer))
+    else:
+        # A file or another program gets the answer verbatim.
+        print(_encodable(result.answer), file=unguarded(sys.stdout))
     return 0
 
 
@@ -211,15 +216,10 @@ def _indented(text: str, indent: str) -> str:
 
 
 def _print_line(text: str) -> None:
-    print(_printable(text), file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)
 
 
 def _encodable(text: str) -> str:
     """Replace characters that the encoding of standard output lacks by question marks."""
     encoding = sys.stdout.encoding or "utf-8"
     return text.encode(encoding, "replace").decode(encoding)
-
-
-def _printable(text: str) -> str:
-    """Remove control characters from model output that is printed on a terminal."""
-    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)

@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks.export.tables import RunTables, empty_folder, read_run
 from benchmarks.report.about import NOTES
 from benchmarks.report.runs import load_runs
-from benchmarks.report.tables.formats import markdown
+from benchmarks.report.tables.formats import markdown, markdown_cell
 from benchmarks.report.tables.scores import scores_display, scores_table
 from benchmarks.sources.protect import PREFIX
 
@@ -67,10 +67,10 @@ def _card(run: RunTables, tables: list[str], folder: str) -> str:
     )
     sealed = sorted(set(run.samples.loc[run.samples["protected"].fillna(False).astype(bool), "benchmark"]))
     return _CARD.format(
-        title=f"rlm-eval run {name}",
+        title=markdown_cell(f"rlm-eval run {name}"),
         # A JSON string is also a valid YAML string.
         quoted=json.dumps(f"rlm-eval run {name}"),
-        name=name,
+        name=markdown_cell(name).replace("`", "'"),
         configs=configs,
         state="" if state == "finished" else f" ({state}, not finished)",
         folder=folder,

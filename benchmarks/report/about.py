@@ -96,7 +96,7 @@ def facts_of(run: Run) -> dict[str, str]:
 def _one_run(run: Run) -> str:
     lines = [f"**{markdown_cell(run.name)}**\n"]
     lines += [f"- **Warning:** {markdown_cell(warning)}." for warning in warnings_of(run)]
-    lines += [f"- {name}: {markdown_cell(value)}" for name, value in facts_of(run).items()]
+    lines += [f"- {markdown_cell(name)}: {markdown_cell(value)}" for name, value in facts_of(run).items()]
     return "\n".join(lines) + "\n"
 
 

@@ -20,7 +20,7 @@ from benchmarks.report.tables.cost import cost_table
 from benchmarks.report.tables.details import details_display, details_table, judge_table
 from benchmarks.report.tables.display import tidy, without_common_model
 from benchmarks.report.tables.epochs import epoch_table
-from benchmarks.report.tables.formats import latex, markdown, write_csv
+from benchmarks.report.tables.formats import latex, markdown, markdown_cell, write_csv
 from benchmarks.report.tables.groups import group_table
 from benchmarks.report.tables.length import length_table
 from benchmarks.report.tables.pairs import choose_baseline, paired_table, pairs_display
@@ -125,7 +125,7 @@ def _markdown(runs: Runs, tables: Sequence[Table], figures: Sequence[Path], out:
         text = markdown(table.shown)
         if len(table.shown) > FOLDED_ROWS:
             text = f"<details><summary>{len(table.shown)} rows</summary>\n\n{text}\n</details>\n"
-        parts.append(f"## {table.title}\n\n{NOTES.get(table.name, '')}{text}")
+        parts.append(f"## {markdown_cell(table.title)}\n\n{NOTES.get(table.name, '')}{text}")
     pictures = [path for path in figures if path.suffix == ".png"]
     if pictures:
         parts.append("## Figures\n")

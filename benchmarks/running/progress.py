@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from benchmarks.running.journal import Record
 from benchmarks.running.rows import Key
+from rlm.terminal import guard_streams, printable, unguarded
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -110,11 +111,16 @@ class LiveProgress:
 
         self._tally = tally
         self._live = Live(
-            get_renderable=self._table, console=Console(stderr=True), refresh_per_second=4, transient=True
+            get_renderable=self._table,
+            console=Console(file=unguarded(sys.stderr)),
+            refresh_per_second=4,
+            transient=True,
         )
 
     def __enter__(self) -> LiveProgress:
         self._live.start()
+        # The live table puts streams of its own in place.
+        guard_streams()
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -125,11 +131,12 @@ class LiveProgress:
         self._tally.add(record)
 
     def say(self, text: str) -> None:
-        self._live.console.print(text, highlight=False, markup=False)
+        self._live.console.print(printable(text), highlight=False, markup=False)
 
     def _table(self) -> Table:
         from rich.progress_bar import ProgressBar
         from rich.table import Table
+        from rich.text import Text
 
         tally = self._tally
         table = Table(caption=tally.line(), caption_justify="left", box=None, pad_edge=False)
@@ -139,7 +146,8 @@ class LiveProgress:
             done = tally.done[group]
             mean = f"{tally.score[group] / done:.2f}" if done else ""
             bar: Any = ProgressBar(total=total, completed=done, width=24)
-            table.add_row(*group, bar, f"{done}/{total}", mean, str(tally.failures[group] or ""))
+            names = [Text(printable(name)) for name in group]
+            table.add_row(*names, bar, f"{done}/{total}", mean, str(tally.failures[group] or ""))
         return table
 
 

@@ -8,24 +8,28 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlm import terminal
+
 if TYPE_CHECKING:
     import pandas as pd
 
 
 def markdown(table: pd.DataFrame) -> str:
     """Format a Markdown table with padded columns; numbers are right-aligned."""
+    from rich.cells import cell_len
+
     if table.empty:
         return "(no rows)\n"
     shown = as_text(table)
     numeric = [_is_numeric(table[name]) for name in table.columns]
     names = [markdown_cell(str(name)) for name in shown.columns]
     rows = [[markdown_cell(value) for value in row] for row in shown.itertuples(index=False)]
-    widths = [max(3, *(len(row[i]) for row in [names, *rows])) for i in range(len(names))]
+    widths = [max(3, *(cell_len(row[i]) for row in [names, *rows])) for i in range(len(names))]
     rule = ["-" * (width - 1) + (":" if right else "-") for width, right in zip(widths, numeric, strict=True)]
 
     def line(row: Sequence[str]) -> str:
         padded = (
-            cell.rjust(width) if right else cell.ljust(width)
+            " " * (width - cell_len(cell)) + cell if right else cell + " " * (width - cell_len(cell))
             for cell, width, right in zip(row, widths, numeric, strict=True)
         )  # fmt: skip
         return "| " + " | ".join(padded) + " |"
@@ -55,11 +59,12 @@ def latex(table: pd.DataFrame) -> str:
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> Path:
-    """Write the values of a table; text that a spreadsheet would run as a formula gets a leading apostrophe."""
+    """Write the values of a table; text has no control characters, and an apostrophe before what begins a formula."""
     safe = table.copy(deep=False)
     for name in safe.columns:
         if not _is_numeric(safe[name]):
-            safe[name] = safe[name].map(_no_formula)
+            safe[name] = safe[name].map(_csv_text)
+    safe.columns = [_csv_text(name) for name in safe.columns]
     safe.to_csv(path, index=False, lineterminator="\n")
     return path
 
@@ -131,17 +136,25 @@ def dagger(scope: str) -> str:
 
 
 def markdown_cell(text: str) -> str:
-    """Format text as a cell of a Markdown table, with markup escaped."""
-    return printable(text).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+    """Format text as a cell of a Markdown table, with markup and links escaped."""
+    escaped = printable(text).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+    return escaped.replace("](", "]\\(")
 
 
 def printable(text: str) -> str:
-    """Return text as one line without control characters."""
-    return " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]", " ", text).split())
+    """Return text as one line that a terminal shows and does not act on."""
+    return terminal.printable(" ".join(text.split()))
 
 
-def _no_formula(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+# The characters with which spreadsheets begin a formula, also in their full width.
+_FORMULA = tuple("=+-@＝＋－＠")
+
+
+def _csv_text(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    text = terminal.printable(re.sub(r"[\r\n\t]+", " ", value))
+    return f"'{text}" if text.lstrip().startswith(_FORMULA) else text
 
 
 def _is_numeric(column: pd.Series) -> bool:

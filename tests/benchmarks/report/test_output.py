@@ -1,13 +1,18 @@
 """Tables as Markdown, LaTeX and CSV, with texts that try to break out of their cells."""
 
 import csv
+import json
 import math
+import tempfile
+from pathlib import Path
 
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 
+from benchmarks.cli import main
 from benchmarks.report.tables.formats import latex, markdown, money, number, write_csv
 
 NASTY = [
@@ -99,3 +104,40 @@ def test_numbers_are_formatted_by_type_and_column(value, column, said):
 )
 def test_small_sums_are_not_rounded_to_nothing(dollars, said):
     assert money(dollars) == said
+
+
+UNSAFE = "\x1b]0;x\x07\u202e[link](javascript:alert(1))"
+
+
+def test_markdown_has_no_link_of_foreign_text_and_aligns_wide_characters():
+    text = markdown(pd.DataFrame({"name": [UNSAFE, "漢字", "ab"], "[h](javascript:x)": [1, 2, 3]}))
+    assert "](" not in text and "\x1b" not in text and "\u202e" not in text
+    assert {cell_len(line) for line in text.splitlines()} == {cell_len(text.splitlines()[0])}
+
+
+@given(st.lists(st.text(max_size=20), min_size=1, max_size=4))
+def test_a_csv_of_any_text_has_no_control_characters_and_no_formula(texts):
+    with tempfile.TemporaryDirectory() as folder:
+        path = write_csv(pd.DataFrame({"=name": texts, "n": range(len(texts))}), Path(folder) / "table.csv")
+        rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
+    assert len(rows) == len(texts) + 1 and rows[0] == ["'=name", "n"]
+    for name, _ in rows:
+        assert name.isprintable() and not name.lstrip().startswith(("=", "+", "-", "@", "＝"))
+
+
+def test_a_run_folder_of_somebody_else_cannot_reach_the_terminal(tmp_path, make_run, make_rows, capsys):
+    name = f"rlm{UNSAFE}"
+    arms = [make_rows(method, [1.0, 0.0], model=UNSAFE) for method in (name, "base")]
+    run = make_run("theirs", pd.concat(arms, ignore_index=True))
+    manifest = json.loads((run / "run.json").read_text()) | {"name": UNSAFE, "state": UNSAFE, "message": UNSAFE}
+    manifest["methods"] = {UNSAFE: {"prompt": UNSAFE}}
+    (run / "run.json").write_text(json.dumps(manifest))
+    assert main(["report", str(run)]) == 0
+    printed = capsys.readouterr()
+    written = {
+        path: path.read_text() for path in (run / "report").rglob("*.*") if path.suffix in (".md", ".csv", ".tex")
+    }
+    assert len(written) > 5 and "x1b" in printed.out
+    for text in (printed.out, printed.err, *written.values()):
+        assert all(c.isprintable() or c in "\n\t" for c in text)
+    assert not any("](javascript" in text for path, text in written.items() if path.suffix == ".md")
