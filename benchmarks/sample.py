@@ -108,7 +108,8 @@ class Benchmark(Protocol):
     recorded in each run. protected: its texts must not appear in plain text in reports, logs or trajectories.
 
     A suite may also declare `max_answer_tokens`, to which answers are cut before they are scored. None, or a missing
-    attribute, is no limit. `needs_judge`: a run without a judge is refused.
+    attribute, is no limit. `needs_judge`: a run without a judge is refused. `grows_by`: the names of settings, integers
+    or lists, with larger values of which all former samples are the same and further ones are added.
     """
 
     name: str

@@ -73,18 +73,28 @@ def model_name(config: Plain) -> str:
     return str((model.get("root") or {}).get("name") or model.get("name") or model.get("kind") or "model")
 
 
-def differences(before: Plain, after: Plain) -> list[str]:
-    """Return a line `key: before -> after` for each differing key that determines the results.
+def changes(before: Plain, after: Plain) -> dict[str, tuple[Any, Any]]:
+    """Return the values before and after of each differing key that determines the results.
 
     If only a newer version has a key, the other configuration counts as having its default.
     """
     stated = {key for one in (before, after) for key in flat(identity(one))}
     old, new = (flat(_complete(identity(one))) for one in (before, after))
-    return [
-        f"{key}: {old.get(key, '(absent)')!r} -> {new.get(key, '(absent)')!r}"
+    return {
+        key: (old.get(key, "(absent)"), new.get(key, "(absent)"))
         for key in sorted(stated)
         if old.get(key) != new.get(key)
-    ]
+    }
+
+
+def differences(before: Plain, after: Plain) -> list[str]:
+    """Return a line `key: before -> after` for each of the changes."""
+    return [described(key, old, new) for key, (old, new) in changes(before, after).items()]
+
+
+def described(key: str, old: Any, new: Any) -> str:
+    """Return the line of a change."""
+    return f"{key}: {old!r} -> {new!r}"
 
 
 def flat(config: Any, prefix: str = "") -> dict[str, Any]:

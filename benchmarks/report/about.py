@@ -83,6 +83,7 @@ def facts_of(run: Run) -> dict[str, str]:
         "seed": manifest.get("seed"),
         "models": ", ".join(_model(role, model or {}) for role, model in (manifest.get("models") or {}).items()),
         "judge": f"{judge.get('model')}, {_prompt(judge)}" if judge else "",
+        "added": "; ".join(_added(session) for session in manifest.get("sessions") or () if session.get("added")),
     }
     for name, method in (manifest.get("methods") or {}).items():
         protocol = (method or {}).get("answer_protocol")
@@ -98,6 +99,19 @@ def _one_run(run: Run) -> str:
     lines += [f"- **Warning:** {markdown_cell(warning)}." for warning in warnings_of(run)]
     lines += [f"- {markdown_cell(name)}: {markdown_cell(value)}" for name, value in facts_of(run).items()]
     return "\n".join(lines) + "\n"
+
+
+def _added(session: Mapping[str, Any]) -> str:
+    """Format what a session added to the run: `2026-01-31 12:00 UTC: limit 5 -> 10, method rlm`."""
+    parts = []
+    for key, value in session["added"].items():
+        if key == "samples":
+            parts += [f"{name} {old} -> {new} samples" for name, (old, new) in value.items()]
+        elif key in ("benchmark", "method", "model"):
+            parts.append(f"{key} {', '.join(map(str, value))}")
+        else:
+            parts.append(f"{key} {value[0]} -> {value[1]}")
+    return f"{_utc(session.get('started_at'))}: {', '.join(parts)}"
 
 
 def _benchmark(described: Mapping[str, Any]) -> str:

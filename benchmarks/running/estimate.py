@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.config.errors import ConfigError
 from benchmarks.config.schema import RunConfig
 from benchmarks.config.targets import Target
+from benchmarks.running.spread import spread_order
 from benchmarks.sources.hub import HUB, HubError
 from rlm.limits import Limits
 from rlm.methods.base import BaseBm25, BaseTruncated, PlainModel
@@ -202,7 +203,8 @@ def _benchmark_tokens(config: RunConfig, name: str, tell: Callable[[str], None])
         assumed = hub_tokens(target)
         if assumed is None or not isinstance(error.__cause__, HubError):
             raise
-    lengths, documents = assumed[0][: config.limit], assumed[1]
+    lengths = [assumed[0][place] for place in spread_order(assumed[0], [""] * len(assumed[0]))][: config.limit]
+    documents = assumed[1]
     smallest, largest = f"{min(lengths):,}", f"{max(lengths):,}"
     shown = smallest if smallest == largest else f"{smallest} to {largest}"
     tell(f"benchmark.{name}: the hub cannot be read; the estimate assumes {len(lengths)} samples of {shown} tokens")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -45,17 +45,23 @@ class FinishedSample:
 class Harness:
     """Produces the record for a key of the plan.
 
-    store: the file of recorded responses; read_also: further files, of other workers and machines.
+    store: the file of recorded responses; read_also: further files, of other workers and machines. before: the sample
+    ids of each benchmark that the run already has.
     Raises ConfigError if a benchmark, a method or a model cannot be made from its configuration.
     """
 
     def __init__(
-        self, config: RunConfig, store: Path, budget: Budget | None = None, read_also: Sequence[Path] = ()
+        self,
+        config: RunConfig,
+        store: Path,
+        budget: Budget | None = None,
+        read_also: Sequence[Path] = (),
+        before: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self.config = config
         self.store = store
         self.budget = budget or run_budget(config)
-        self.benchmarks, self.infos = load_benchmarks(config)
+        self.benchmarks, self.infos = load_benchmarks(config, before)
         planned = len(config.method) * config.epochs * sum(map(len, self.infos.values()))
         if planned > MAX_PLANNED:
             raise ConfigError(f"the plan has {planned:,} samples over all methods and epochs: expected {MAX_PLANNED:,}")

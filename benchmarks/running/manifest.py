@@ -82,17 +82,20 @@ def _check_object(value: Any, where: str) -> None:
         raise ConfigError(f"{where} is {str(value)[:40]!r}: expected an object, as `rlm-eval run` writes it")
 
 
-def manifest(config: RunConfig, harness: Harness, before: Mapping[str, Any]) -> dict[str, Any]:
+def manifest(
+    config: RunConfig, harness: Harness, before: Mapping[str, Any], added: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return the manifest of a run that is starting. before: the previous manifest, empty for a new run.
 
-    started_at is the first start of the run. sessions has an entry for each start or resumption, with its commit. git
-    is the latest commit, and dirty if the checkout had changes in any session.
+    started_at is the first start of the run. sessions has an entry for each start or resumption, with its commit and
+    with what it added to the run. git is the latest commit, and dirty if the checkout had changes in any session.
     """
     git, started_at = git_state(Path(__file__).parent), time.time()
     sessions = [
         session | {"state": "killed"} if session["state"] == "running" else session
         for session in before.get("sessions", ())
     ]
+    grown = {"added": added} if added else {}
     dirty = {"dirty": True} if any(session["git"].get("dirty") for session in sessions) else {}
     return {
         "name": config.run_name,
@@ -100,7 +103,7 @@ def manifest(config: RunConfig, harness: Harness, before: Mapping[str, Any]) -> 
         "config": config.plain,
         "state": "running",
         "started_at": before.get("started_at", started_at),
-        "sessions": [*sessions, {"started_at": started_at, "state": "running", "git": git}],
+        "sessions": [*sessions, {"started_at": started_at, "state": "running", "git": git} | grown],
         "git": git | dirty,
         "packages": {name: version for name in PACKAGES if (version := _version(name))},
         "python": platform.python_version(),
@@ -155,6 +158,18 @@ def check_generators(before: Mapping[str, Any], described: Mapping[str, Any], na
             raise ConfigError(
                 f"the run holds samples of benchmark.{name} that {old} generated: expected {new}, which generates "
                 "other prompts; choose another name or run_dir, or finish the run with the version that began it"
+            )
+
+
+def check_prompts(before: Mapping[str, Any], described: Mapping[str, Any], names: Collection[str]) -> None:
+    """Raise ConfigError if another text of its prompt made the samples of one of these methods."""
+    for name in sorted(names):
+        old, new = ((one.get("methods") or {}).get(name) or {} for one in (before, described))
+        hashes = [one.get("prompt_sha256") for one in (old, new)]
+        if all(hashes) and hashes[0] != hashes[1]:
+            raise ConfigError(
+                f"the run holds samples of method.{name} with another text of its prompt {old.get('prompt')} (sha256 "
+                f"{hashes[0][:12]}, now {hashes[1][:12]}): choose another name or run_dir, or restore the prompt"
             )
 
 

@@ -8,6 +8,7 @@ import math
 import signal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from benchmarks.running.budget import check_prices
 from benchmarks.running.executors import ExecutorError, Stop
 from benchmarks.running.harness import Harness
 from benchmarks.running.journal import Record, warn
-from benchmarks.running.manifest import check_generators, ended, find_manifest, manifest
+from benchmarks.running.additions import additions, sample_ids, samples_added_at
+from benchmarks.running.manifest import check_generators, check_prompts, ended, find_manifest, manifest
 from benchmarks.running.progress import Progress, make_progress
 from benchmarks.running.rows import Key
 from benchmarks.running.run_folder import RunFolder, add_targets, write_tables, written_targets
@@ -25,6 +27,7 @@ from benchmarks.running.samples import built_sample
 from benchmarks.running.served_by import ServedBy
 from benchmarks.statistics.failed import failed_words, too_many_failed
 from rlm.limits import Budget
+from rlm.methods.method import Method
 from rlm.models.cache.model import NotRecorded
 from rlm.models.chat import Cost, CostState, FatalModelError
 
@@ -60,24 +63,32 @@ def run(config: RunConfig, hydra_files: Mapping[str, str] | None = None) -> RunO
 
 
 async def _run(config: RunConfig, folder: RunFolder, hydra_files: Mapping[str, str]) -> RunOutcome:
-    harness = Harness(config, folder.path / "calls.sqlite", read_also=sorted(folder.path.glob("calls-*.sqlite")))
+    before = find_manifest(folder.path) or {}
+    harness = Harness(
+        config,
+        folder.path / "calls.sqlite",
+        read_also=sorted(folder.path.glob("calls-*.sqlite")),
+        before=sample_ids(before),
+    )
     try:
         executor = config.executor.build()
         plan = harness.plan()
         known = folder.records()
-        records = {key: known[key] for key in plan if key in known}
+        added = additions(before, folder.added, harness.infos)
+        stale = partial(_is_stale, harness, samples_added_at(before), added)
+        records = {key: known[key] for key in plan if key in known and not stale(known[key])}
         todo = [key for key in plan if not _stands(records.get(key), retry=config.retry_errors)]
-        before = find_manifest(folder.path) or {}
         served = ServedBy()
         for record in records.values():
             served.add(record.calls)
         if not todo:
             warn(f"nothing is missing: {len(plan)} samples are done")
-        if not todo and before.get("state") == "finished":
+        if not todo and not added and before.get("state") == "finished":
             described, state, message = None, "finished", ""
         else:
-            described = await asyncio.to_thread(manifest, config, harness, before)
+            described = await asyncio.to_thread(manifest, config, harness, before, added)
             check_generators(before, described, {key.benchmark for key in todo} & {key.benchmark for key in records})
+            check_prompts(before, described, {key.method for key in todo} & {key.method for key in records})
             folder.write_manifest(described | {"samples_planned": len(plan), "samples_done": len(records)})
             folder.write_hydra(hydra_files)
             state, message = await _run_missing(harness, executor, folder, plan, todo, records, served)
@@ -145,6 +156,14 @@ async def _run_missing(
     if missing:
         return "interrupted", f"{missing} samples are missing; run the same command to resume"
     return "finished", ""
+
+
+def _is_stale(harness: Harness, added_at: Mapping[str, float], added: Mapping[str, Any], record: Record) -> bool:
+    """True for a reference row whose benchmark has got further samples since, on all of which the floor depends."""
+    row = record.row
+    if isinstance(harness.methods[row.method], Method):
+        return False
+    return row.benchmark in added.get("samples", {}) or record.at < added_at.get(row.benchmark, 0.0)
 
 
 def unscored_cells(records: Sequence[Record]) -> tuple[str, ...]:

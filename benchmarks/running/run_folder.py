@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.config.errors import ConfigError
-from benchmarks.config.identity import differences
+from benchmarks.config.growth import growth
 from benchmarks.config.schema import RunConfig
 from benchmarks.running.journal import Journal, Record, read_journal
 from benchmarks.running.manifest import find_manifest, read_manifest
@@ -38,7 +38,8 @@ _NAME_BYTES = 200
 class RunFolder:
     """A run folder to which this process writes; a second process is refused.
 
-    Raises ConfigError if the folder belongs to another configuration, is in use by another process or is not writable.
+    added: what the configuration adds to the one that the folder has, as `growth` returns it. Raises ConfigError if the
+    folder belongs to another configuration, is in use by another process or is not writable.
     """
 
     def __init__(self, path: Path, config: RunConfig) -> None:
@@ -47,6 +48,7 @@ class RunFolder:
         self._lock: int | None = None
         self._made: list[Path] = []
         self._journal: Journal | None = None
+        self.added: dict[str, Any] = {}
 
     @property
     def journal(self) -> Journal:
@@ -133,7 +135,8 @@ class RunFolder:
             return
         # A newer version may have added keys or moved classes: then the hash differs although the configuration does
         # not.
-        if changed := differences(before.get("config") or {}, self._config.plain):
+        self.added, changed = growth(before.get("config") or {}, self._config.plain)
+        if changed:
             raise ConfigError(
                 f"run_dir {self.path} belongs to another configuration: these keys differ: {'; '.join(changed[:8])}"
                 f"{' ...' if len(changed) > 8 else ''}; choose another name or run_dir"

@@ -6,13 +6,12 @@ import asyncio
 import hashlib
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
-
+from dataclasses import dataclass, fields
 from benchmarks.config.errors import ConfigError
 from benchmarks.config.schema import RunConfig
 from benchmarks.running.contained import contained
 from benchmarks.running.rows import RowError, SampleRow, columns
+from benchmarks.running.spread import spread_order
 from benchmarks.sample import Benchmark, Sample, SampleInfo
 from rlm.completion import one_line
 from rlm.models.tokens import count_tokens
@@ -64,14 +63,17 @@ def prompt_tokens(sample: Sample) -> int:
 
 
 def load_benchmarks(
-    config: RunConfig, *, may_be_empty: bool = False
+    config: RunConfig, before: Mapping[str, Iterable[str]] | None = None, *, may_be_empty: bool = False
 ) -> tuple[dict[str, Benchmark], dict[str, dict[str, SampleInfo]]]:
-    """Load the benchmarks of a configuration and, for each, the samples of the run by id. Raises ConfigError."""
+    """Load the benchmarks of a configuration and, for each, the samples of the run by id. Raises ConfigError.
+
+    before: the ids of each benchmark that a run already has, which a limit takes first.
+    """
     benchmarks = {name: target.build() for name, target in config.benchmark.items()}
     infos = {}
     for name, benchmark in benchmarks.items():
         try:
-            infos[name] = _infos(benchmark, config.limit)
+            infos[name] = _infos(benchmark, config.limit, (before or {}).get(name, ()))
             if not infos[name] and not may_be_empty:
                 raise ConfigError(f"benchmark.{name} has no samples: expected data, as in benchmark.{name}.source=FILE")
         except ConfigError:
@@ -94,22 +96,31 @@ def check_judge(benchmarks: Mapping[str, Benchmark], judge: object | None) -> No
             raise ConfigError(f"judge is none: expected a judge, such as judge=gpt_4_1, which benchmark.{name} needs")
 
 
-def _infos(benchmark: Benchmark, limit: int | None) -> dict[str, SampleInfo]:
-    """Return the samples of a benchmark by id. Raises RowError for a repeated id or an invalid property."""
-    given = contained(lambda: list(benchmark.infos()))[:limit]
+def _infos(benchmark: Benchmark, limit: int | None, before: Iterable[str]) -> dict[str, SampleInfo]:
+    """Return the samples of a benchmark by id. Raises RowError for a repeated id or an invalid property.
+
+    Without a limit they have the benchmark's order. A limit takes the start of `spread_order`, after the samples that a
+    run already has: versions before 0.2 took the first samples of a benchmark.
+    """
+    given = contained(lambda: list(benchmark.infos()))
     _check(benchmark, given)
     infos = {info.sample_id: info for info in given}
     if len(infos) < len(given):
         twice = next(name for name, n in Counter(info.sample_id for info in given).items() if n > 1)
         raise RowError(f"infos() returned sample_id {twice!r} more than once: expected one sample for each id")
-    return infos
+    if limit is None:
+        return infos
+    order = spread_order([info.length for info in given], [info.task_group for info in given])
+    kept = [sample_id for sample_id in before if sample_id in infos]
+    ids = dict.fromkeys([*kept, *(given[place].sample_id for place in order)])
+    return {sample_id: infos[sample_id] for sample_id in list(ids)[:limit]}
 
 
 def _check(benchmark: Benchmark, infos: Iterable[SampleInfo]) -> None:
     """Raise RowError for a property that would make an invalid row."""
     for name in ("metric", "scorer", "protected"):
         columns(SampleRow)[name].checked(getattr(benchmark, name))
+    checks = {one.name: columns(SampleRow)[one.name] for one in fields(SampleInfo)}
     for info in infos:
-        values: dict[str, Any] = asdict(info)
-        for name, value in values.items():
-            columns(SampleRow)[name].checked(value)
+        for name, column in checks.items():
+            column.checked(getattr(info, name))

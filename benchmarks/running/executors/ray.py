@@ -121,6 +121,7 @@ class _Pool:
         self._config = _share(harness.config, executor._workers)
         self._stores = Path(executor._store_dir or harness.store.parent).absolute()
         self._ledger = ledger
+        self._samples = {name: list(infos) for name, infos in harness.infos.items()}
         # Stores to which no worker writes: those of sessions with more workers or without Ray.
         others = {harness.store.absolute(), *self._stores.glob("calls-worker*.sqlite")}
         others -= {self._store(place) for place in range(executor._workers)}
@@ -156,7 +157,8 @@ class _Pool:
     def _start(self, place: int) -> Any:
         ray = self._executor._ray
         actor = ray.remote(num_cpus=self._executor._cpus, max_concurrency=10_000)(Worker)
-        return actor.remote(self._config, str(self._store(place)), self._read_also, self._ledger, _keys(self._config))
+        keys, store = _keys(self._config), str(self._store(place))
+        return actor.remote(self._config, store, self._read_also, self._ledger, keys, self._samples)
 
     def _store(self, place: int) -> Path:
         return self._stores / f"calls-worker{place}.sqlite"
@@ -166,14 +168,21 @@ class Worker:
     """A harness in its own process, on any node."""
 
     def __init__(
-        self, config: RunConfig, store: str, read_also: Sequence[str], ledger: Any, keys: Mapping[str, str]
+        self,
+        config: RunConfig,
+        store: str,
+        read_also: Sequence[str],
+        ledger: Any,
+        keys: Mapping[str, str],
+        samples: Mapping[str, Sequence[str]],
     ) -> None:
         from benchmarks.running.budget import run_budget
         from benchmarks.running.harness import Harness
 
         os.environ.update(keys)
         self._budget = SharedBudget(run_budget(config), ledger)
-        self._harness = Harness(config, Path(store), self._budget, [Path(other) for other in read_also])
+        others = [Path(other) for other in read_also]
+        self._harness = Harness(config, Path(store), self._budget, others, samples)
 
     async def run_sample(self, key: Key) -> FinishedSample | None:
         await self._budget.refresh()

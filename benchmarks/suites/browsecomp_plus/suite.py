@@ -45,6 +45,7 @@ class BrowseCompPlus:
     metric = "accuracy"
     scorer = "browsecomp-plus-judge-2"
     max_answer_tokens = MAX_ANSWER_TOKENS
+    grows_by = ("documents", "queries")
 
     def __init__(
         self,

@@ -46,6 +46,7 @@ class Oolong:
     # No limit: the official rule takes one value from the end of an answer. A cut would remove it; a flood gains
     # nothing.
     max_answer_tokens = None
+    grows_by = ("lengths", "samples")
 
     def __init__(
         self,

@@ -44,6 +44,7 @@ class OolongPairs:
     protected = False
     # No limit: a right answer may have millions of pairs, and precision bounds the gain of a flood.
     max_answer_tokens = None
+    grows_by = ("lengths", "samples")
 
     def __init__(
         self,

@@ -37,6 +37,7 @@ class SNIAH:
     scorer = "sniah-substring-2"
     protected = False
     max_answer_tokens = MAX_ANSWER_TOKENS
+    grows_by = ("lengths", "samples")
 
     def __init__(
         self,

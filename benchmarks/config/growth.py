@@ -1,0 +1,54 @@
+"""How a run folder may grow: changes of a configuration that add samples and change no finished one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from benchmarks.config.errors import ConfigError
+from benchmarks.config.identity import changes, described
+from benchmarks.config.targets import Target
+
+Plain = Mapping[str, Any]
+
+# Groups of which a run can get further choices.
+_GROUPS = ("benchmark", "method")
+
+
+def growth(before: Plain, after: Plain) -> tuple[dict[str, Any], list[str]]:
+    """Return the additions of `after` to a run of `before`, and a line `key: before -> after` for each other change.
+
+    Additions are [before, after] by key for `limit`, `epochs` and the settings in a suite's `grows_by`, and the new
+    names for `benchmark` and `method`. With a limit, a suite's settings do not grow, because the limit would then
+    choose other samples.
+    """
+    added: dict[str, Any] = {}
+    refused = []
+    for key, (old, new) in changes(before, after).items():
+        group, _, rest = key.partition(".")
+        name, _, setting = rest.partition(".")
+        if group in _GROUPS and name in (after.get(group) or {}) and name not in (before.get(group) or {}):
+            added[group] = list(dict.fromkeys([*added.get(group, []), name]))
+        elif (key == "limit" and old is not None and (new is None or new >= old)) or (key == "epochs" and new >= old):
+            added[key] = [old, new]
+        elif group == "benchmark" and _grows(before, after[group].get(name), setting, old, new):
+            added[key] = [old, new]
+        else:
+            refused.append(described(key, old, new))
+    return added, refused
+
+
+def _grows(before: Plain, suite: Any, setting: str, old: Any, new: Any) -> bool:
+    """True if a suite has all its former samples, unchanged, and more with the new value of the setting."""
+    if suite is None or before.get("limit") is not None:
+        return False
+    try:
+        grows_by = getattr(Target.of(suite, "").target, "grows_by", ())
+    except ConfigError:
+        # The class belongs to a plug-in that is not installed.
+        return False
+    if setting not in grows_by:
+        return False
+    if isinstance(old, int) and isinstance(new, int):
+        return new > old
+    return isinstance(old, list) and isinstance(new, list) and all(one in new for one in old)
