@@ -39,7 +39,7 @@ commands:
 
 examples:
   rlm-eval run +experiment=quickstart
-  rlm-eval run 'benchmark=[sniah,oolong_pairs]' 'method=[base,rlm]' model=local limit=5
+  rlm-eval run 'benchmark=[sniah]' 'benchmark.sniah.lengths=[1024]' 'method=[base,rlm]' model=local limit=5
   rlm-eval run 'benchmark=[sniah]' 'benchmark.sniah.lengths=[1024,2048]' 'method=[base]' model=openai
   rlm-eval report results/runs/quickstart
 

@@ -132,7 +132,7 @@ def test_sizes_are_assumed_and_reported_if_the_hub_cannot_be_read(no_hub):
     table = estimate(compose([*words, "cache.mode=replay"]), tell=notes.append)
     assert list(table["samples"]) == [40, 40, 80]
     assert notes == [
-        "benchmark.browsecomp_plus: the hub cannot be read; the estimate assumes 40 samples of 70,000 to 350,000 tokens"
+        "benchmark.browsecomp_plus: the hub cannot be read; the estimate assumes 40 samples of 70,000 to 7,000,000 tokens"
     ]
 
 
@@ -147,7 +147,8 @@ def test_data_of_a_folder_that_cannot_be_read_are_not_guessed(tmp_path):
         ([], True),
         (["epochs=100", "limit=1"], True),
         (["+experiment=quickstart"], False),
-        (["limit=5"], False),
+        (["limit=5"], True),
+        (["limit=5", "benchmark.sniah.lengths=[1024]"], False),
         (["model=openai"], False),
         (["model=openai", "model.sub=local"], True),
     ],
