@@ -29,9 +29,11 @@ def growth(before: Plain, after: Plain) -> tuple[dict[str, Any], list[str]]:
         name, _, setting = rest.partition(".")
         if group in _GROUPS and name in (after.get(group) or {}) and name not in (before.get(group) or {}):
             added[group] = list(dict.fromkeys([*added.get(group, []), name]))
-        elif (key == "limit" and old is not None and (new is None or new >= old)) or (key == "epochs" and new >= old):
-            added[key] = [old, new]
-        elif group == "benchmark" and _grows(before, after[group].get(name), setting, old, new):
+        elif (
+            (key == "limit" and old is not None and (new is None or new >= old))
+            or (key == "epochs" and new >= old)
+            or (group == "benchmark" and _grows(before, after[group].get(name), setting, old, new))
+        ):
             added[key] = [old, new]
         else:
             refused.append(described(key, old, new))

@@ -16,7 +16,9 @@ def additions(
     before: the previous manifest. keys: the additions by key, empty for a resumption. infos: the samples of the run.
     """
     had = sample_ids(before)
-    more = {name: [len(had[name]), len(ids)] for name, ids in infos.items() if name in had and set(ids) - set(had[name])}
+    more = {
+        name: [len(had[name]), len(ids)] for name, ids in infos.items() if name in had and set(ids) - set(had[name])
+    }
     return {**keys, **({"samples": more} if more else {})} if keys else {}
 
 

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.config.schema import RunConfig
+from benchmarks.running.additions import additions, sample_ids, samples_added_at
 from benchmarks.running.budget import check_prices
 from benchmarks.running.executors import ExecutorError, Stop
 from benchmarks.running.harness import Harness
 from benchmarks.running.journal import Record, warn
-from benchmarks.running.additions import additions, sample_ids, samples_added_at
 from benchmarks.running.manifest import check_generators, check_prompts, ended, find_manifest, manifest
 from benchmarks.running.progress import Progress, make_progress
 from benchmarks.running.rows import Key

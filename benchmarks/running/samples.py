@@ -7,6 +7,7 @@ import hashlib
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
+
 from benchmarks.config.errors import ConfigError
 from benchmarks.config.schema import RunConfig
 from benchmarks.running.contained import contained

@@ -1,6 +1,7 @@
 """The order in which a limit takes samples, and settings by which a suite grows."""
 
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -50,7 +51,7 @@ def ids(*words):
 
 def test_a_limit_is_a_prefix_of_a_larger_one_and_covers_the_curve():
     chosen = [list(ids(f"limit={limit}")) for limit in (3, 10, 400, 10_000)]
-    for few, more in zip(chosen, chosen[1:], strict=False):
+    for few, more in pairwise(chosen):
         assert few == more[: len(few)]
     assert set(chosen[-1]) == set(ids())
     three = [(info.length, info.task_group) for info in ids("limit=3").values()]
