@@ -97,7 +97,7 @@ def _refuse_hours(config: RunConfig) -> None:
     if hours > MOST_HOURS:
         raise ConfigError(
             f"this run would take about {hours:,.0f} hours on the embedded model: begin with +experiment=quickstart, "
-            "or set limit=5 with short inputs such as benchmark.sniah.lengths=[1024], or another model=NAME, or add --yes"
+            "or set limit=5 with short inputs such as benchmark.sniah.lengths=[1024], or model=NAME, or add --yes"
         )
 
 

@@ -29,15 +29,20 @@ def growth(before: Plain, after: Plain) -> tuple[dict[str, Any], list[str]]:
         name, _, setting = rest.partition(".")
         if group in _GROUPS and name in (after.get(group) or {}) and name not in (before.get(group) or {}):
             added[group] = list(dict.fromkeys([*added.get(group, []), name]))
-        elif (
-            (key == "limit" and old is not None and (new is None or new >= old))
-            or (key == "epochs" and new >= old)
-            or (group == "benchmark" and _grows(before, after[group].get(name), setting, old, new))
+        elif _is_more(key, old, new) or (
+            group == "benchmark" and _grows(before, after[group].get(name), setting, old, new)
         ):
             added[key] = [old, new]
         else:
             refused.append(described(key, old, new))
     return added, refused
+
+
+def _is_more(key: str, old: Any, new: Any) -> bool:
+    """True for a larger limit, or none, and for more epochs."""
+    if not isinstance(old, int):
+        return False
+    return key in ("limit", "epochs") and (new is None or new > old)
 
 
 def _grows(before: Plain, suite: Any, setting: str, old: Any, new: Any) -> bool:

@@ -131,9 +131,9 @@ def test_sizes_are_assumed_and_reported_if_the_hub_cannot_be_read(no_hub):
     words = ["+experiment=browsecomp_scaling", "limit=40", "method=[base,rlm]"]
     table = estimate(compose([*words, "cache.mode=replay"]), tell=notes.append)
     assert list(table["samples"]) == [40, 40, 80]
-    assert notes == [
-        "benchmark.browsecomp_plus: the hub cannot be read; the estimate assumes 40 samples of 70,000 to 7,000,000 tokens"
-    ]
+    (note,) = notes
+    assert note.startswith("benchmark.browsecomp_plus: the hub cannot be read; ")
+    assert note.endswith("the estimate assumes 40 samples of 70,000 to 7,000,000 tokens")
 
 
 def test_data_of_a_folder_that_cannot_be_read_are_not_guessed(tmp_path):

@@ -13,9 +13,10 @@ from benchmarks.report.runs import load_calls, load_runs
 from benchmarks.running.rows import CALL_TIME_COLUMNS, TIME_COLUMNS
 from benchmarks.running.run import run
 
+CELL = "```repl\nfound = llm_query('PART ' + str(context)[:60])\nprint('read it')\n```"
 RULES = [
     {"match": "read it", "reply": "FINAL_VAR(found)"},
-    {"match": "`context` is a", "role": "root", "reply": "```repl\nfound = llm_query('PART ' + str(context)[:60])\nprint('read it')\n```"},
+    {"match": "`context` is a", "role": "root", "reply": CELL},
     {"match": "PART (.*)", "reply": "it begins with \\1"},
     {"match": "", "reply": "<answer>1000000</answer>"},
 ]  # fmt: skip
@@ -99,7 +100,7 @@ def test_the_floor_is_computed_over_all_samples_again(runs):
         (["limit=3", "limits.max_turns=3"], "limits.max_turns: 50 -> 3"),
         (["limit=2", "method=[rlm]"], "method.base._target_: 'rlm.methods.base.PlainModel' -> '(absent)'"),
         (["limit=2", "benchmark.sniah.samples=8"], "benchmark.sniah.samples: 4 -> 8"),
-        (["limit=2", "benchmark=[sniah]"], "benchmark.oolong._target_: 'benchmarks.suites.oolong.Oolong' -> '(absent)'"),
+        (["limit=2", "benchmark=[sniah]"], "benchmark.oolong._target_: 'benchmarks.suites.oolong.Oolong' -> '("),
     ],
 )  # fmt: skip
 def test_other_changes_are_refused_with_their_keys(runs, words, line):
@@ -118,7 +119,7 @@ def test_a_prompt_with_another_text_is_refused(runs):
     manifest = json.loads((folder / "run.json").read_text())
     manifest["methods"]["rlm"]["prompt_sha256"] = "0" * 64
     (folder / "run.json").write_text(json.dumps(manifest))
-    with pytest.raises(ConfigError, match="samples of method.rlm with another text of its prompt recursive/"):
+    with pytest.raises(ConfigError, match=r"samples of method\.rlm with another text of its prompt recursive/"):
         runs("grown", "limit=2", "method=[rlm]")
 
 
