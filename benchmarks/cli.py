@@ -18,7 +18,7 @@ COMMANDS = {
     "rescore": "score a run again, without calling the method's models",
     "data": "the samples that a run would use",
     "estimate": "calls, tokens and dollars that a run would use",
-    "view": "open a run in the browser",
+    "view": "open runs in the browser",
     "export": "a run in forms that other tools read",
     "serve": "a method as an OpenAI-compatible endpoint",
     "ask": "one question over files or folders",

@@ -1,4 +1,4 @@
-"""`rlm-eval view`: opens a run in the browser, from a server on loopback."""
+"""`rlm-eval view`: opens runs in the browser, from a server on loopback."""
 
 from __future__ import annotations
 
@@ -11,18 +11,31 @@ from benchmarks.commands.parser import Parser
 
 
 def main(argv: Sequence[str]) -> int:
-    """Serve the page of a run until interrupted. Raises ConfigError for a path without a report or a run."""
+    """Serve pages of runs until interrupted. Raises ConfigError for a path that cannot be shown."""
     parser = Parser(
-        prog="rlm-eval view", description="Serve the page of a run on 127.0.0.1 and print its address; Ctrl-C ends it."
+        prog="rlm-eval view",
+        description="Serve pages of runs on 127.0.0.1 and print their address; Ctrl-C ends it. A page of a run that is "
+        "under way renews itself.",
     )
-    parser.add_argument("path", type=Path, metavar="PATH", help="run folder, report folder or report.html")
+    parser.add_argument(
+        "runs",
+        nargs="+",
+        type=Path,
+        metavar="PATH",
+        help="run folder, several of them for one page, folder of runs for an index, trajectory of `rlm-eval ask`, "
+        "report folder or report.html",
+    )
+    parser.add_argument(
+        "--reveal", action="append", default=[], metavar="BENCHMARK", help="show the texts of a protected benchmark"
+    )
     parser.add_argument("--port", type=int, default=0, help="port (default: a free one)")
     parser.add_argument("--no-browser", action="store_true", help="only print the address")
     words = parser.parse_args(argv)
 
     from benchmarks.report.page.view import serve
 
-    serve(words.path, words.port, _tell if words.no_browser or not _has_desktop() else _open)
+    ready = _tell if words.no_browser or not _has_desktop() else _open
+    serve(words.runs, words.port, ready, frozenset(words.reveal))
     return 0
 
 

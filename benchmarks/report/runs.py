@@ -165,18 +165,19 @@ def refresh(path: Path) -> None:
 
     Does nothing while a run is in progress; `load_runs` then reads the journal itself.
     """
-    if tables_are_current(path) or _in_use(path):
+    if tables_are_current(path) or in_use(path):
         return
     # `load_runs` reports an unreadable journal.
     with contextlib.suppress(ValueError, KeyError):
         refresh_tables(path)
 
 
-def _in_use(path: Path) -> bool:
+def in_use(path: Path) -> bool:
+    """True if a process is writing to a run folder."""
     try:
         with (path / "run.lock").open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError:
         return True

@@ -53,8 +53,9 @@ function short(text, length) {
   return line.length > length ? `${line.slice(0, length - 1)}…` : line;
 }
 
-function scoreBadge(score) {
-  const level = !isNumber(score) ? "none" : score >= 0.5 ? "good" : score > 0 ? "part" : "bad";
+// A sample without an answer has a neutral score, also where the benchmark gives points for saying nothing.
+function scoreBadge(score, answered = true) {
+  const level = !isNumber(score) || (!answered && score > 0) ? "none" : score >= 0.5 ? "good" : score > 0 ? "part" : "bad";
   return el("span", { class: `score ${level}` }, percent(score));
 }
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.config.errors import ConfigError
 from benchmarks.report.about import facts_of, warnings_of
-from benchmarks.report.runs import Run, Runs
+from benchmarks.report.runs import REFERENCE, Run, Runs
 from benchmarks.report.tables.formats import as_text
 from benchmarks.report.targets import target_text
 from benchmarks.running.rows import REPORT_COLUMNS, SAMPLE_COLUMNS
@@ -51,11 +51,13 @@ def write_page(
     *,
     notes: Mapping[str, str] | None = None,
     reveal: frozenset[str] = frozenset(),
+    live: str = "",
 ) -> list[Path]:
     """Write `out`/report.html, and a folder of trajectories if they are too large for one file; return the page.
 
     tables: by title, in the order of display. figures: PNG, SVG and CSV files with the same stem belong together.
     notes: texts below the tables, by title. reveal: protected benchmarks whose texts are shown.
+    live: the stamp of a run under way, which the page compares with that of its server; empty for a finished run.
     Raises ConfigError if `reveal` names a benchmark without samples.
     """
     samples = runs.samples.reset_index(drop=True)
@@ -78,6 +80,8 @@ def write_page(
         "figures": _figures(figures),
         "samples": {"size": len(samples), "columns": _columns(samples, hidden, packed.numbers, details)},
         "details": details,
+        "reference": list(REFERENCE),
+        "live": live,
     }
     out.mkdir(parents=True, exist_ok=True)
     beside = out / FOLDER
@@ -256,8 +260,8 @@ def _render(data: Mapping[str, Any], trajectories: list[tuple[int, str]]) -> str
     script = f'"use strict";\n(() => {{\n{code}\n}})();\n'
     # strict-dynamic allows this script, identified by its hash, to load the trajectory files next to the page.
     policy = (
-        f"default-src 'none'; script-src {_hash(script)} 'strict-dynamic'; style-src {_hash(style)}; img-src data:; "
-        "base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; script-src {policy_hash(script)} 'strict-dynamic'; style-src {policy_hash(style)}; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
     )
     environment = Environment(loader=FileSystemLoader(PAGE), autoescape=True, undefined=StrictUndefined)
     return environment.get_template("template.html").render(
@@ -278,5 +282,6 @@ def json_for_html(value: Any) -> str:
     return text
 
 
-def _hash(content: str) -> str:
+def policy_hash(content: str) -> str:
+    """Return the source expression that allows an inline script or style in a Content-Security-Policy."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode('ascii')}'"

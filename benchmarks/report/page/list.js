@@ -8,14 +8,14 @@ const LIST_COLUMNS = [
   { name: "sample_id", label: "Sample", show: (id) => el("bdi", { dir: "ltr" }, String(id ?? "–")), fromEnd: true },
   { name: "input_tokens", label: "Input", show: count, number: true, minor: true },
   { name: "status", label: "Status", show: statusBadge },
-  { name: "score", label: "Score", show: scoreBadge, number: true },
+  { name: "score", label: "Score", show: (score, row) => scoreBadge(score, answered(row)), number: true },
   { name: "prediction", label: "Prediction", show: (text) => short(text, 90) || "–", minor: true },
   { name: "target", label: "Target", show: (text) => short(text, 90) || "–", minor: true },
   { name: "cost_usd", label: "Cost", show: (value, row) => money(value, samples.value(row, "cost_state")), number: true, minor: true },
   { name: "total_tokens", label: "Tokens", show: count, number: true, minor: true },
   { name: "sub_calls", label: "Sub-calls", show: count, number: true, minor: true },
   { name: "turns", label: "Turns", show: count, number: true, minor: true },
-  { name: "wall_s", label: "Time", show: seconds, number: true, minor: true },
+  { name: "wall_s", label: "Time", show: seconds, number: true },
 ];
 const CHOICES = ["run", "benchmark", "method", "model", "status", "stop_reason", "length", "task_group", "epoch"];
 const RANGES = [["score", "Score", 100], ["cost_usd", "Cost $", 1]];
@@ -76,7 +76,7 @@ function showList(main, query) {
   const columns = LIST_COLUMNS.filter((column) => samples.column(column.name));
   const widths = (some) => some.map((column) => LIST_WIDTHS[column.name]).join(" ");
   grid.style.setProperty("--columns", widths(columns));
-  grid.style.setProperty("--few-columns", widths(columns.filter((column) => !column.minor)));
+  grid.style.setProperty("--few-columns", columns.filter((column) => !column.minor).map((column) => FEW_WIDTHS[column.name]).join(" "));
   const look = (column) => [column.number && "number", column.minor && "minor"].filter(Boolean).join(" ") || null;
   const cellLook = (column) => (column.fromEnd ? "from-end" : look(column));
 
@@ -102,14 +102,15 @@ function showList(main, query) {
 
   function update() {
     const rows = (listed.rows = filteredRows(listed.chosen));
-    const mean = (name) => {
-      const values = rows.map((row) => samples.value(row, name)).filter(isNumber);
-      return values.length ? values.reduce((a, b) => a + b, 0) / values.length : null;
-    };
+    // A mean over methods does not count the reference rows among them.
+    const ofMethods = rows.filter((row) => !isReference(row));
+    const scores = (ofMethods.length ? ofMethods : rows).map((row) => samples.value(row, "score")).filter(isNumber);
+    const mean = scores.length ? scores.reduce((a, b) => a + b, 0) / scores.length : null;
+    const without = ofMethods.length && ofMethods.length < rows.length ? " without reference rows" : "";
     const dollars = rows.reduce((sum, row) => sum + (samples.value(row, "cost_usd") || 0), 0);
     const state = costState(rows.map((row) => samples.value(row, "cost_state")));
     tally.textContent = `${count(rows.length)} of ${plural(samples.size, "sample")}` +
-      (rows.length ? ` · mean score ${percent(mean("score"))} · ${money(dollars, state)}` : "");
+      (rows.length ? ` · mean score ${percent(mean)}${without} · ${money(dollars, state)}` : "");
     for (const head of heads) {
       const { name } = head.dataset;
       if (listed.chosen.sort === name) head.setAttribute("aria-sort", "ascending");
@@ -149,7 +150,7 @@ function showList(main, query) {
 
   function open(place) {
     listed.active = place;
-    location.hash = `#sample/${listed.rows[place]}`;
+    location.hash = sampleAddress(listed.rows[place]);
   }
 
   function move(to) {
@@ -159,6 +160,15 @@ function showList(main, query) {
     if (top < grid.scrollTop) grid.scrollTop = top;
     else if (top > grid.scrollTop + room) grid.scrollTop = top - room;
     draw();
+  }
+
+  function nextFailure() {
+    const { rows, active } = listed;
+    const after = rows.findIndex((row, place) => place > active && failed(row));
+    const to = after >= 0 ? after : rows.findIndex(failed);
+    if (to >= 0) move(to);
+    say(to >= 0 ? `row ${to + 1}: ${sampleTitle(rows[to])}` : "no failure");
+    grid.focus({ preventScroll: true });
   }
 
   grid.addEventListener("keydown", (event) => {
@@ -181,16 +191,18 @@ function showList(main, query) {
 
   main.append(el("h1", {}, "Samples"), filterForm(change), tally, grid,
     el("p", { class: "keys" }, "Keys: ", el("kbd", {}, "/"), " search, ", el("kbd", {}, "↑"), el("kbd", {}, "↓"),
-      " move, ", el("kbd", {}, "Enter"), " open"));
+      " move, ", el("kbd", {}, "Enter"), " open, ",
+      el("button", { type: "button", class: "bare", "data-key": "n", on: { click: nextFailure } }, el("kbd", {}, "n"), " next failure")));
   update();
   if (listed.active > 0) move(listed.active);
 }
 
 const LIST_WIDTHS = {
-  benchmark: "minmax(6.5rem, 1fr)", method: "minmax(5rem, 1.4fr)", sample_id: "minmax(5rem, 1.9fr)", input_tokens: "4.6rem",
-  status: "minmax(4.6rem, 0.9fr)", score: "4.4rem", prediction: "minmax(6.5rem, 2fr)", target: "minmax(5rem, 1.3fr)", cost_usd: "5rem", total_tokens: "5.2rem",
-  sub_calls: "4.8rem", turns: "3.2rem", wall_s: "5rem",
+  benchmark: "minmax(5.6rem, 0.9fr)", method: "minmax(6rem, 1.3fr)", sample_id: "minmax(6rem, 1.9fr)", input_tokens: "4.2rem",
+  status: "minmax(6.3rem, 0.5fr)", score: "3.9rem", prediction: "minmax(6.5rem, 2fr)", target: "minmax(4.5rem, 1.2fr)",
+  cost_usd: "4.2rem", total_tokens: "4.6rem", sub_calls: "4.7rem", turns: "2.9rem", wall_s: "5rem",
 };
+const FEW_WIDTHS = { method: "minmax(4rem, 1fr)", sample_id: "minmax(4rem, 1.1fr)", status: "0.8rem", score: "3.6rem", wall_s: "4.8rem" };
 
 function filterForm(change) {
   const form = el("form", { class: "filters", role: "search", "aria-label": "Filter samples" });

@@ -1,15 +1,25 @@
 // Navigation between the parts of the page, keyboard shortcuts, and the theme.
 
+// The sample that is shown: {row, view}, so that an address of one of its events need not build it again.
+let opened = null;
+
+const eventIn = (query) => (/(?:^|&)event=(\d+)(?:&|$)/.exec(query) || [])[1] ?? null;
+
 function show() {
   const main = document.getElementById("main");
   const [, part, first, second] = /^#?(\w*)(?:\/(\d+))?(?:\/(\d+))?/.exec(location.hash);
   const query = location.hash.split("?")[1] || "";
   const known = (row) => row !== undefined && Number(row) < samples.size;
   main.replaceChildren();
+  opened = null;
   let here = part;
+  const named = part === "sample" ? (known(first) ? Number(first) : rowAt(query)) : -1;
   if (part === "samples") showList(main, query);
   else if (part === "figures") showFigures(main);
-  else if (part === "sample" && known(first)) showSample(main, Number(first));
+  else if (named >= 0) {
+    if (first !== undefined) history.replaceState(null, "", sampleAddress(named));
+    showSample(main, named, eventIn(query));
+  }
   else if (part === "compare" && known(first) && known(second)) showComparison(main, Number(first), Number(second));
   else {
     here = "overview";
@@ -27,6 +37,12 @@ function show() {
 
 window.addEventListener("hashchange", () => {
   if (location.hash === "#main") return;
+  if (outdated) renew();
+  const query = location.hash.split("?")[1] || "";
+  if (opened && location.hash.startsWith("#sample?") && rowAt(query) === opened.row && eventIn(query) !== null) {
+    opened.view.goToId(eventIn(query));
+    return;
+  }
   show();
   document.getElementById("main").focus({ preventScroll: true });
 });
@@ -75,8 +91,53 @@ try {
   // No storage.
 }
 
+// The page of a run under way asks its server whether there is more, and then loads itself again. The reader of a
+// trajectory is not disturbed, and neither is one who types.
+const FOLLOW_MS = 2000;
+let outdated = false;
+
+window.rlmStamp = (stamp) => {
+  outdated = stamp !== DATA.live;
+  if (outdated && !document.activeElement?.closest("input, select")) renew();
+};
+
+function renew() {
+  if (/^#(sample\b|compare)/.test(location.hash)) return;
+  try {
+    sessionStorage.setItem("rlm-eval-scroll", JSON.stringify([location.hash, scrollY, document.querySelector(".list")?.scrollTop ?? 0]));
+  } catch {
+    // Without storage, the page begins at its top.
+  }
+  location.reload();
+}
+
+function follow() {
+  const script = document.createElement("script");
+  script.src = "stamp.js";
+  script.onload = script.onerror = () => script.remove();
+  document.head.append(script);
+}
+
+if (DATA.live && location.protocol.startsWith("http")) {
+  document.querySelector(".brand").append(el("span", { class: "tag" }, "under way"));
+  setInterval(follow, FOLLOW_MS);
+}
+
+function restoreScroll() {
+  try {
+    const [hash, top, list] = JSON.parse(sessionStorage.getItem("rlm-eval-scroll") || "[]");
+    sessionStorage.removeItem("rlm-eval-scroll");
+    if (hash !== location.hash) return;
+    window.scrollTo(0, top);
+    document.querySelector(".list")?.scrollTo(0, list);
+  } catch {
+    // No storage.
+  }
+}
+
 window.addEventListener("beforeprint", () => {
   for (const details of document.querySelectorAll("details.long")) details.unfold?.();
 });
 
 show();
+restoreScroll();

@@ -14,16 +14,16 @@ function sampleTitle(row) {
 
 function outcome(row) {
   const rows = [
-    ["Score", [scoreBadge(samples.value(row, "score")), " ", samples.value(row, "metric")]],
+    ["Score", [scoreBadge(samples.value(row, "score"), answered(row)), " ", samples.value(row, "metric")]],
     ["Cost", money(samples.value(row, "cost_usd"), samples.value(row, "cost_state"))],
     ["Status", statusBadge(samples.value(row, "status"))],
     ["Time", seconds(samples.value(row, "wall_s"))],
     ["Prediction", predictionBlock(row), "wide"],
-    ["Target", textBlock(samples.value(row, "target") ?? "(not recorded)"), "wide"],
+    ...(samples.words("target").length ? [["Target", textBlock(samples.value(row, "target") ?? "(not recorded)"), "wide"]] : []),
   ];
   const lenient = samples.value(row, "lenient_score");
   if (isNumber(lenient) && lenient !== samples.value(row, "score")) rows.splice(1, 0, ["Lenient score", percent(lenient)]);
-  if (samples.value(row, "error")) rows.push(["Error", short(samples.value(row, "error"), 500), "wide"]);
+  if (samples.value(row, "error")) rows.push(["Error", textBlock(samples.value(row, "error")), "wide"]);
   return el("dl", { class: "outcome" }, rows.map(([name, value, kind]) => el("div", { class: kind }, el("dt", {}, name), el("dd", {}, value))));
 }
 
@@ -46,9 +46,11 @@ function factList(row) {
   });
   const details = DATA.details.flatMap((name) => {
     const value = samples.value(row, name);
-    return value === null || value === "" ? [] : [[columnName(name), isNumber(value) ? String(Number(value.toPrecision(4))) : short(value, 200)]];
+    return value === null || value === "" ? [] : [[columnName(name), isNumber(value) ? String(Number(value.toPrecision(4))) : String(value)]];
   });
-  return el("dl", { class: "facts" }, [...facts, ...details].map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
+  const list = el("dl", { class: "facts" }, [...facts, ...details].map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
+  return el("section", { class: "card" }, fold(el("h3", {}, "Facts"), () => list,
+    { kind: "long", open: matchMedia("(min-width: 60rem)").matches }));
 }
 
 async function trajectoryOf(row) {
@@ -56,13 +58,13 @@ async function trajectoryOf(row) {
   try {
     const events = await trajectory(row);
     if (!events) return { notice: "This sample has no trajectory." };
-    return { events, view: new TrajectoryView(events, armName(row)) };
+    return { events, view: new TrajectoryView(events, row) };
   } catch (error) {
     return { notice: `The trajectory cannot be shown: ${error.message}` };
   }
 }
 
-async function showSample(main, row) {
+async function showSample(main, row, event = null) {
   const others = siblings(row);
   main.append(stepper(row), el("h1", {}, sampleTitle(row)), el("p", { class: "arm" }, armName(row)));
   if (others.length) main.append(chooser(row, others, (other) => `#compare/${row}/${other}`, "Compare with"));
@@ -71,12 +73,13 @@ async function showSample(main, row) {
   const { events, view, notice } = await trajectoryOf(row);
   if (!body.isConnected) return;
   if (notice) {
-    body.replaceChildren(el("p", { class: "notice" }, notice), el("section", { class: "card" }, el("h3", {}, "Facts"), factList(row)));
+    body.replaceChildren(el("p", { class: "notice" }, notice), factList(row));
     return;
   }
-  const side = el("aside", { class: "side", "aria-label": "About this sample" }, findBar(view), outline(view),
-    el("section", { class: "card" }, el("h3", {}, "Facts"), factList(row)));
-  body.replaceChildren(timeline(events, (event) => view.goTo(event)) || "", el("div", { class: "columns" }, view.node, side));
+  const side = el("aside", { class: "side", "aria-label": "About this sample" }, findBar(view), outline(view));
+  body.replaceChildren(timeline(events, (event) => view.goTo(event)) || "", factList(row), el("div", { class: "columns" }, view.node, side));
+  opened = { row, view };
+  if (event !== null) view.goToId(event);
 }
 
 // The call tree in short: a link for each turn, with its calls and tokens.
@@ -87,10 +90,10 @@ function outline(view) {
     const [node, level] = open.pop();
     const { event, totals } = node;
     if (["turn", "child", "answer"].includes(event.kind)) {
-      const name = event.kind === "turn" ? `Turn ${event.turn ?? event.number ?? ""}` : event.kind === "child" ? "Child RLM" : "Answer";
-      const failed = node.children.some((child) => child.event.kind === "cell" && child.event.status !== "ok");
+      const name = event.kind === "turn" ? turnName(node) : event.kind === "child" ? "Child RLM" : "Answer";
+      const broken = node.children.some((child) => child.event.kind === "cell" && child.event.status !== "ok");
       items.push(el("li", { class: `level-${Math.min(level, 5)}` }, el("button", { type: "button", on: { click: () => view.goTo(event) } },
-        el("span", {}, name, failed ? el("span", { class: "tag bad" }, "error") : null), el("span", { class: "meta" }, totalsText(totals)))));
+        el("span", {}, name, broken ? el("span", { class: "tag bad" }, "error") : null), el("span", { class: "meta" }, totalsText(totals)))));
     }
     const deeper = ["turn", "child"].includes(event.kind) ? level + 1 : level;
     for (const below of [...node.children, ...node.inner].reverse()) open.push([below, deeper]);
@@ -104,10 +107,13 @@ function stepper(row) {
   const rows = listed.rows || Array.from({ length: samples.size }, (_, index) => index);
   const place = rows.indexOf(row);
   const parameters = new URLSearchParams(listed.chosen).toString();
-  const link = (name, other, key) => (other === undefined ? null : el("a", { href: `#sample/${other}`, "data-key": key }, name));
+  const link = (name, other, key) => (other === undefined ? null
+    : el("a", { href: sampleAddress(other), "data-key": key, title: `key ${key}` }, name));
+  const following = [...rows.slice(place + 1), ...rows.slice(0, Math.max(0, place))];
   return el("nav", { class: "stepper", "aria-label": "Samples" },
     el("a", { href: `#samples${parameters ? `?${parameters}` : ""}`, "data-key": "Escape" }, "← All samples"),
-    link("Previous", place > 0 ? rows[place - 1] : undefined, "k"), link("Next", place >= 0 ? rows[place + 1] : undefined, "j"));
+    link("Previous", place > 0 ? rows[place - 1] : undefined, "k"), link("Next", place >= 0 ? rows[place + 1] : undefined, "j"),
+    link("Next failure", following.find(failed), "n"));
 }
 
 function chooser(row, others, address, label, chosen = null) {

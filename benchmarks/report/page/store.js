@@ -36,6 +36,43 @@ function siblings(row) {
   return found;
 }
 
+const isReference = (row) => DATA.reference.includes(samples.value(row, "method"));
+const answered = (row) => samples.value(row, "prediction") !== null;
+
+// Rows of methods that ended without a good answer.
+function failed(row) {
+  const score = samples.value(row, "score");
+  return !isReference(row) && (samples.value(row, "status") !== "ok" || (isNumber(score) && score < 0.5));
+}
+
+const ADDRESS = { benchmark: "benchmark", method: "method", model: "model", id: "sample_id", epoch: "epoch", run: "run" };
+
+// The permanent address of a sample, or of one event of its trajectory: it holds names, not places in the list.
+function sampleAddress(row, event = null) {
+  const parts = new URLSearchParams();
+  for (const [key, name] of Object.entries(ADDRESS)) {
+    const value = samples.value(row, name);
+    const needed = ["benchmark", "method", "id"].includes(key) || samples.words(name).length > 1;
+    if (needed && value !== null) parts.set(key, key === "run" ? DATA.runs[value]?.name ?? value : value);
+  }
+  if (event !== null) parts.set("event", event);
+  return `#sample?${parts}`;
+}
+
+// The row that an address names; -1 if there is none.
+function rowAt(query) {
+  const parts = new URLSearchParams(query);
+  const wanted = Object.entries(ADDRESS).filter(([key]) => parts.has(key));
+  if (!parts.has("id")) return -1;
+  for (let row = 0; row < samples.size; row++) {
+    if (wanted.every(([key, name]) => {
+      const value = samples.value(row, name);
+      return String(key === "run" ? DATA.runs[value]?.name ?? value : value) === parts.get(key);
+    })) return row;
+  }
+  return -1;
+}
+
 function armName(row) {
   const parts = [samples.value(row, "method")];
   const several = (name) => samples.words(name).length > 1 && samples.value(row, name);

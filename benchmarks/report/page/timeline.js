@@ -4,7 +4,7 @@ const MOST_SPANS = 1500;
 const WIDTH = 1000;
 
 function timeline(events, goTo) {
-  const { lanes, spent, end } = timeSpans(events);
+  const { lanes, spent, end, replayed } = timeSpans(events);
   if (!(end > 0)) return null;
   const rows = Object.keys(lanes).filter((name) => lanes[name].length).flatMap((name) => [
     el("span", {}, name),
@@ -13,10 +13,11 @@ function timeline(events, goTo) {
   ]);
   const ticks = [0, 0.25, 0.5, 0.75, 1].map((share) => el("span", {}, seconds(share * end)));
   const shares = Object.entries(spent).filter(([, value]) => value > 0);
-  return el("section", { class: "card time" }, el("h3", {}, "Time"),
+  return el("section", { class: "card time" }, el("h3", {}, "Time ", el("span", { class: "meta" }, seconds(end))),
     el("div", { class: "timeline" }, rows, el("div", { class: "ticks" }, ticks)),
     el("dl", { class: "shares" }, shares.map(([name, value]) => el("div", { class: name.replace(" ", "-") },
-      el("dt", {}, name), el("dd", {}, `${seconds(value)} · ${Math.round((100 * value) / end)}%`)))));
+      el("dt", {}, name), el("dd", {}, `${seconds(value)} · ${Math.round((100 * value) / end)}%`)))),
+    replayed ? el("p", { class: "meta" }, `${plural(replayed, "replayed call")} with the original time, one after another`) : null);
 }
 
 function bar(span, name, end, goTo) {

@@ -3,9 +3,10 @@
 const GROUP = 100;
 
 class TrajectoryView {
-  constructor(events, name) {
+  constructor(events, row) {
     this.events = events;
-    this.name = name;
+    this.row = row;
+    this.clock = originalClock(events);
     this.made = new Map();
     this.path = new Map();
     this.tree = eventTree(events);
@@ -63,9 +64,10 @@ class TrajectoryView {
 
   turn(node) {
     const { event, totals } = node;
-    const title = `Turn ${event.turn ?? event.number ?? ""}`;
+    const title = turnName(node);
     return el("section", { class: `block turn depth-${Math.min(4, event.depth || 0)}`, "aria-label": title, tabindex: "-1" },
-      el("header", {}, el("h3", {}, title), el("span", { class: "meta" }, totalsText(totals)), whenText(event)),
+      el("header", {}, el("h3", {}, title), this.link(event, title), el("span", { class: "meta" }, totalsText(totals)),
+        el("span", { class: "meta when" }, `at ${seconds(this.clock.end(event))}`)),
       this.group(node.children, node));
   }
 
@@ -80,10 +82,13 @@ class TrajectoryView {
       event.error ? el("p", { class: "warning" }, short(event.error, 2000)) : replyBlock(event.reply, cells),
     ].filter(Boolean);
     if (own) {
-      return el("div", { class: "call own" }, el("header", {}, callTitle(event), callFacts(event)), ...body());
+      const limit = parent.children.slice(0, parent.children.indexOf(node)).find((child) => child.event.kind === "limit");
+      return el("div", { class: "call own" }, el("header", {}, callTitle(event),
+        limit ? el("span", { class: "tag late" }, `last call, after ${String(limit.event.reason ?? "a limit").replaceAll("_", " ")}`) : null,
+        this.link(event, `call #${event.call_id ?? event.id}`), callFacts(event)), ...body());
     }
     return fold([callTitle(event), el("span", { class: "preview" }, short(event.error || event.reply, 80)), callFacts(event)],
-      body, { kind: `call sub${event.error ? " failed" : ""}` });
+      () => [this.link(event, `call #${event.call_id ?? event.id}`), ...body()], { kind: `call sub${event.error ? " failed" : ""}` });
   }
 
   messages(event) {
@@ -130,11 +135,22 @@ class TrajectoryView {
     return box;
   }
 
+  // A permanent link to an event.
+  link(event, name) {
+    return el("a", { class: "link", href: sampleAddress(this.row, event.id), title: "permanent link", "aria-label": `Link to ${name}` }, "#");
+  }
+
+  goToId(id) {
+    const event = this.events.find((one) => String(one.id) === String(id));
+    return event ? this.goTo(event) : null;
+  }
+
   answer({ event }) {
-    return el("section", { class: "block answer" }, el("header", {}, el("h3", {}, "Answer"),
+    const given = event.answer !== null && event.answer !== undefined;
+    return el("section", { class: `block answer${given ? "" : " none"}` }, el("header", {}, el("h3", {}, "Answer"),
       el("span", { class: "tag" }, String(event.stop_reason ?? "").replaceAll("_", " ")),
       event.truncated ? el("span", { class: "tag bad" }, "truncated") : null),
-    event.answer === null || event.answer === undefined ? el("p", { class: "nothing" }, "no answer") : textBlock(event.answer),
+    given ? textBlock(event.answer) : el("p", { class: "nothing" }, "no answer"),
     event.error ? el("p", { class: "warning" }, short(event.error, 2000)) : null);
   }
 
@@ -195,8 +211,9 @@ function totalsText(total) {
   return `${plural(total.calls, "call")} · ${count(total.prompt)} + ${count(total.completion)} tokens${dollars}`;
 }
 
-function whenText(event) {
-  return el("span", { class: "meta when" }, `at ${seconds(event.at)}`);
+// After a limit, the root has one last call to answer, which is not a turn of its own.
+function turnName({ event, children }) {
+  return children[0]?.event.kind === "limit" ? "Last call after the limit" : `Turn ${event.turn ?? event.number ?? ""}`;
 }
 
 function callTitle(event) {

@@ -56,17 +56,43 @@ function addTotals(top) {
 
 const isSubCall = (event) => event.kind === "call" && (event.role !== "root" || event.depth > 0);
 
+// Maps recorded times to a clock on which each replayed call takes its original time, one after another, so that the
+// parts of a sample add up to the time that the tables state.
+function originalClock(events) {
+  const replayed = events.filter((event) => event.kind === "call" && event.cache_hit && isNumber(event.latency_s) && isNumber(event.at))
+    .sort((a, b) => a.at - b.at);
+  const order = new Map(replayed.map((event, place) => [event, place]));
+  const sums = [0];
+  for (const event of replayed) sums.push(sums.at(-1) + event.latency_s);
+  const added = (at) => {
+    let [low, high] = [0, replayed.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (replayed[middle].at <= at) low = middle + 1;
+      else high = middle;
+    }
+    return sums[low];
+  };
+  return {
+    replayed: replayed.length,
+    at: (time) => time + added(time),
+    end: (event) => event.at + (order.has(event) ? sums[order.get(event) + 1] : added(event.at)),
+  };
+}
+
 // Spans [start, end] in seconds by lane, and the seconds that each lane took.
 function timeSpans(events) {
   const lanes = { "root model": [], code: [], "sub-calls": [] };
+  const clock = originalClock(events);
   let end = 0;
   for (const event of events) {
-    const at = isNumber(event.at) ? event.at : 0;
+    const at = isNumber(event.at) ? clock.end(event) : 0;
     end = Math.max(end, at);
     const lasted = event.kind === "call" ? event.latency_s : event.kind === "cell" ? event.wall_s : null;
     if (!isNumber(lasted)) continue;
     const lane = event.kind === "cell" ? "code" : isSubCall(event) ? "sub-calls" : "root model";
-    lanes[lane].push({ start: Math.max(0, at - lasted), end: at, event });
+    const start = event.kind === "call" && event.cache_hit ? at - lasted : clock.at(Math.max(0, (event.at || 0) - lasted));
+    lanes[lane].push({ start: Math.max(0, start), end: at, event });
   }
   const covered = (...names) => unionLength(names.flatMap((name) => lanes[name]));
   const whole = covered("root model", "code", "sub-calls");
@@ -76,7 +102,7 @@ function timeSpans(events) {
     code: whole - covered("root model", "sub-calls"),
     other: Math.max(0, end - whole),
   };
-  return { lanes, spent, end };
+  return { lanes, spent, end, replayed: clock.replayed };
 }
 
 function unionLength(spans) {

@@ -1,52 +1,35 @@
-"""Serves a report on the loopback interface."""
+"""Serves pages of runs on the loopback interface."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import mimetypes
-from collections.abc import Callable
+import re
+import tempfile
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from benchmarks.config.errors import ConfigError
-from benchmarks.running.run_folder import file_inside, newer_than_journal
+from benchmarks.report.page.site import Entry, Site
+from benchmarks.running.run_folder import file_inside
 
 HOST = "127.0.0.1"
-PAGE_NAME = "report.html"
 _TYPES = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".md": "text/plain; charset=utf-8",
 }
+# The script that a page of a run under way loads again and again, to learn whether there is more.
+STAMP = "stamp.js"
 
 
-def find_page(path: Path) -> Path:
-    """Find the page at a path: a run folder, a report folder or the page. It is built if missing or out of date.
-
-    Raises ConfigError for any other path.
-    """
-    if path.is_file():
-        if path.suffix != ".html":
-            raise ConfigError(f"{path} is not a page: expected a run folder, a report folder or {PAGE_NAME}")
-        return path
-    found = next((page for page in (path / PAGE_NAME, path / "report" / PAGE_NAME) if page.is_file()), None)
-    if found is None or not newer_than_journal(found, path):
-        from benchmarks.report import write_report
-        from benchmarks.report.runs import refresh
-
-        refresh(path)
-        found = write_report([path], path / "report").page
-    if found is None:
-        raise ConfigError(f"{path} has no {PAGE_NAME}: `rlm-eval report {path}` writes it")
-    return found
-
-
-def bind(page: Path, port: int = 0) -> ThreadingHTTPServer:
-    """Bind a server of the page's folder to 127.0.0.1; port 0 takes a free port. Raises ConfigError."""
-    folder = page.resolve().parent
-    handler = type("Handler", (_Handler,), {"folder": folder, "page": page.name})
+def bind(site: Site, port: int = 0) -> ThreadingHTTPServer:
+    """Bind a server of these pages to 127.0.0.1; port 0 takes a free port. Raises ConfigError."""
+    handler = type("Handler", (_Handler,), {"site": site})
     try:
         return ThreadingHTTPServer((HOST, port), handler)
     except (OSError, OverflowError) as error:
@@ -57,19 +40,26 @@ def address(server: ThreadingHTTPServer) -> str:
     return f"http://{HOST}:{server.server_address[1]}/"
 
 
-def serve(path: Path, port: int, ready: Callable[[str], None]) -> None:
-    """Serve the report at `path` until KeyboardInterrupt; calls `ready` with the address. Raises ConfigError."""
-    with bind(find_page(path), port) as server:
-        ready(address(server))
-        with contextlib.suppress(KeyboardInterrupt):
-            server.serve_forever()
+def serve(paths: Sequence[Path], port: int, ready: Callable[[str], None], reveal: frozenset[str] = frozenset()) -> None:
+    """Serve these runs until KeyboardInterrupt; calls `ready` with the address. Raises ConfigError.
+
+    reveal: protected benchmarks whose texts the pages show.
+    """
+    with tempfile.TemporaryDirectory(prefix="rlm-eval-view-") as scratch:
+        site = Site.of(paths, Path(scratch), reveal)
+        if not site.title:
+            # A path that cannot be shown is an error before there is an address.
+            site.entries[0].page()
+        with bind(site, port) as server:
+            ready(address(server))
+            with contextlib.suppress(KeyboardInterrupt):
+                server.serve_forever()
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Serves the files of one folder to requests for this host, without listings."""
+    """Serves the pages of a site, and the files next to them, to requests for this host, without listings."""
 
-    folder: Path
-    page: str
+    site: Site
     server_version = "rlm-eval"
     sys_version = ""
 
@@ -82,13 +72,19 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, *, with_body: bool) -> None:
         # Refuse pages of other origins whose host name resolves to 127.0.0.1 (DNS rebinding).
         host = (self.headers.get("Host") or "").rsplit(":", 1)[0]
-        file = self._file() if host in (HOST, "localhost") else None
-        if file is None:
-            self.send_error(HTTPStatus.NOT_FOUND if host in (HOST, "localhost") else HTTPStatus.FORBIDDEN)
+        if host not in (HOST, "localhost"):
+            self.send_error(HTTPStatus.FORBIDDEN)
             return
-        content = file.read_bytes()
+        try:
+            found = self._found(unquote(urlsplit(self.path).path).lstrip("/"))
+        except (ConfigError, OSError) as error:
+            found = f"{error}\n".encode("utf-8", "replace"), "text/plain; charset=utf-8"
+        if found is None:
+            self.send_error(HTTPStatus.NOT_FOUND)
+            return
+        content, kind = found
         self.send_response(HTTPStatus.OK)
-        self.send_header("Content-Type", _TYPES.get(file.suffix) or mimetypes.guess_type(file.name)[0] or "text/plain")
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
         self.send_header("Cache-Control", "no-store")
         self.send_header("X-Content-Type-Options", "nosniff")
@@ -98,8 +94,30 @@ class _Handler(BaseHTTPRequestHandler):
         if with_body:
             self.wfile.write(content)
 
-    def _file(self) -> Path | None:
-        return file_inside(self.folder, unquote(urlsplit(self.path).path).lstrip("/") or self.page)
+    def _found(self, path: str) -> tuple[bytes, str] | None:
+        """Return the content at a path and its type; None if there is nothing. Raises ConfigError and OSError."""
+        if not path and (index := self.site.index()) is not None:
+            return index, _TYPES[".html"]
+        entry, rest = self._entry(path)
+        if entry is None:
+            return None
+        if rest == STAMP:
+            return f"rlmStamp({json.dumps(entry.stamp())});\n".encode(), _TYPES[".js"]
+        page = entry.page()
+        file = file_inside(page.resolve().parent, rest or page.name)
+        if file is None:
+            return None
+        kind = _TYPES.get(file.suffix) or mimetypes.guess_type(file.name)[0] or "text/plain"
+        return file.read_bytes(), kind
+
+    def _entry(self, path: str) -> tuple[Entry | None, str]:
+        """Return the entry that a path is below, and the rest of the path."""
+        if not self.site.title:
+            return self.site.entries[0], path
+        found = re.fullmatch(r"(\d{1,6})/(.*)", path, re.DOTALL)
+        if not found or int(found[1]) >= len(self.site.entries):
+            return None, ""
+        return self.site.entries[int(found[1])], found[2]
 
     def log_message(self, format: str, *arguments: object) -> None:
         """Do not log requests."""

@@ -265,6 +265,50 @@ class TestSample:
         assert told["code"].startswith("0.92 s") and told["other"].startswith("1.48 s")
         assert len(sample.css("svg .span")) == 11
 
+    def test_replayed_calls_take_their_original_time_and_a_last_call_is_named(self, page, tmp_path):
+        def call(number, parent, at, latency):
+            return {"id": number, "parent": parent, "kind": "call", "depth": 0, "at": at, "role": "root", "reply": "x",
+                    "latency_s": latency, "cache_hit": True, "call_id": number, "messages": []}  # fmt: skip
+
+        turns = [{"id": i, "parent": None, "kind": "turn", "depth": 0, "at": 0.001, "turn": 1} for i in (0, 2)]
+        limit = {"id": 3, "parent": 2, "kind": "limit", "depth": 0, "at": 0.002, "reason": "max_turns"}
+        answer = {"id": 5, "parent": None, "kind": "answer", "depth": 0, "at": 0.004, "answer": None}
+        events = [turns[0], call(1, 0, 0.001, 30.0), turns[1], limit, call(4, 2, 0.003, 10.0), answer]
+        one = row("sniah", "rlm", "s", prediction=None, extracted=None, score=1.0)
+        run = page_run.write_run(tmp_path / "run", [one], {("sniah", "rlm", "s", 0): events})
+        page.open(write_page(load_runs([run]), tmp_path / "out", {}, [])[0], "sample/0")
+        page.until(lambda: page.css(".turn"))
+        assert page.texts(".time h3") == ["Time 40.0 s"] and page.texts(".shares dd")[0] == "40.0 s · 100%"
+        assert page.texts(".turn h3") == ["Turn 1", "Last call after the limit"]
+        assert page.texts(".tag.late") == ["last call, after max turns"]
+        assert page.css(".outcome .score.none") and page.css(".answer.none") and page.complaints() == []
+
+    def test_an_address_leads_to_a_sample_and_an_event_by_their_names(self, sample, demo):
+        address = sample.run("return location.hash")
+        assert "benchmark=" in address and "id=" in address and "sample/" not in address
+        link = sample.css(".call.own .link")[1]
+        event = link.get_attribute("href").rsplit("=", 1)[1]
+        title = sample.texts("h1")
+        link.click()
+        sample.until(lambda: sample.run("return document.activeElement.dataset.event") == event)
+        sample.open(demo, f"{address[1:]}&event={event}")
+        sample.until(lambda: sample.run("return document.activeElement.dataset.event") == event)
+        assert sample.texts("h1") == title
+        sample.open(demo, "sample?benchmark=sniah&method=rlm&id=none")
+        sample.until(lambda: sample.texts("h1") == ["demo"])
+
+    def test_a_key_leads_to_the_next_failure(self, page, demo):
+        page.open(demo, "samples?method=rlm")
+        page.until(lambda: page.css(".list-row"))
+        page.press("n")
+        selected = "document.querySelector('[aria-selected=true]')"
+        place = int(page.run(f"return {selected}.id.slice(4)"))
+        assert place > 0 and page.run(
+            f"return {selected}.querySelector('.score.bad, .state:not(.ok), .score.part') !== null"
+        )
+        page.press("n", on=".list")
+        assert int(page.run(f"return {selected}.id.slice(4)")) != place
+
     def test_search_finds_folded_text_and_unfolds_it(self, sample):
         from selenium.webdriver.common.keys import Keys
 
@@ -454,11 +498,50 @@ class TestHostile:
         assert len(page.css("details.call")) < 600
 
 
+class TestUnderWay:
+    def test_the_page_of_a_run_follows_its_journal(self, page, tmp_path, monkeypatch):
+        import asyncio
+        import fcntl
+        import threading
+
+        from benchmarks.report.page import site, view
+        from benchmarks.running.journal import Journal, Record
+        from benchmarks.running.rows import SampleRow
+
+        monkeypatch.setattr(site, "REBUILD_S", 0)
+        monkeypatch.setattr(site, "BUILDS_APART", 0)
+        run = page_run.write_run(tmp_path / "run", [], {})
+        (run / "samples.parquet").unlink()
+        journal = Journal(run / "journal" / "host.jsonl")
+
+        def add(name):
+            asyncio.run(journal.append(Record(SampleRow.read(row("sniah", "rlm", name)))))
+
+        add("a")
+        with (run / "run.lock").open("wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            server = view.bind(site.Site.of([run], tmp_path / "scratch"))
+            thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+            thread.start()
+            try:
+                page.driver.get(f"{view.address(server)}#samples?method=rlm")
+                page.until(lambda: page.texts(".tally") == ["1 of 1 sample · mean score 100.0 · $0.01"])
+                assert page.texts(".brand .tag") == ["under way"]
+                add("b")
+                page.until(lambda: page.texts(".tally") and page.texts(".tally")[0].startswith("2 of 2 samples"))
+                assert page.driver.current_url.endswith("#samples?method=rlm") and page.complaints() == []
+            finally:
+                server.shutdown()
+                server.server_close()
+                thread.join()
+                journal.close()
+
+
 class TestLargeRun:
     def test_trajectories_beside_the_page_are_read_from_files_and_from_the_server(self, page, tmp_path, monkeypatch):
         import threading
 
-        from benchmarks.report.page import view
+        from benchmarks.report.page import site, view
 
         monkeypatch.setattr(html, "INLINE_BYTES", 10)
         rows = [row("sniah", method, "s") for method in ("base", "rlm")]
@@ -467,7 +550,7 @@ class TestLargeRun:
         page.open(made, "compare/0/1")
         page.until(lambda: len(page.css(".half .turn")) >= 4)
         assert page.complaints() == []
-        server = view.bind(made)
+        server = view.bind(site.Site.of([made], tmp_path))
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:

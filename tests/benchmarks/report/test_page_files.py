@@ -1,6 +1,7 @@
 """The files of the page: what is in them, what is kept out, and the server that shows them."""
 
 import base64
+import contextlib
 import gzip
 import http.client
 import importlib.util
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import threading
 import urllib.request
+import zlib
 from html import unescape
 from pathlib import Path
 
@@ -19,7 +21,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.config.errors import ConfigError
-from benchmarks.report.page import html, view
+from benchmarks.report.page import html, site, view
 from benchmarks.report.page.html import json_for_html, write_page
 from benchmarks.report.runs import load_runs
 
@@ -176,6 +178,19 @@ def test_one_page_shows_two_runs(tmp_path):
     assert len(set(re.findall(r'id="trajectory-\d">(.*?)</script>', page.read_text()))) == 2
 
 
+@contextlib.contextmanager
+def served(shown):
+    server = view.bind(shown)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
 class TestView:
     @pytest.fixture
     def server(self, tmp_path):
@@ -185,13 +200,8 @@ class TestView:
         (folder / "report.html").write_text("<p>page</p>")
         (folder / "table.csv").write_text("a,b")
         (folder / "link").symlink_to(tmp_path / "secret.txt")
-        server = view.bind(view.find_page(tmp_path))
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        yield server
-        server.shutdown()
-        server.server_close()
-        thread.join()
+        with served(site.Site.of([tmp_path], tmp_path / "scratch")) as server:
+            yield server
 
     def ask(self, server, path, **headers):
         connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=10)
@@ -227,18 +237,18 @@ class TestView:
 
     def test_a_run_that_has_gone_on_gets_a_new_page(self, tmp_path):
         run = one_sample(tmp_path / "run")
-        page = view.find_page(run)
+        page = site.find_page(run)
         first = page.stat().st_mtime_ns
-        assert view.find_page(run).stat().st_mtime_ns == first
+        assert site.find_page(run).stat().st_mtime_ns == first
         os.utime(page, ns=(0, 0))
         (run / "journal" / "host.jsonl").touch()
-        assert view.find_page(run).stat().st_mtime_ns > 0
+        assert site.find_page(run).stat().st_mtime_ns > 0
 
     def test_path_without_a_report_or_run_is_one_clear_error(self, tmp_path):
         (tmp_path / "notes.txt").write_text("x")
         for path in (tmp_path, tmp_path / "none", tmp_path / "notes.txt"):
             with pytest.raises(ConfigError):
-                view.find_page(path)
+                site.find_page(path)
 
     def test_the_command_prints_the_address_and_ends_on_ctrl_c(self, tmp_path):
         (tmp_path / "report.html").write_text("<p>page</p>")
@@ -250,8 +260,43 @@ class TestView:
             out, errors = process.communicate(timeout=30)
         assert (process.returncode, out, errors) == (0, "", "")
 
+    def test_a_folder_of_runs_has_an_index_that_leads_to_each(self, tmp_path):
+        for name in ("first", "<script>", "broken"):
+            page_run.write_run(
+                tmp_path / "runs" / f"run-{len(name)}", [row("sniah", "rlm", "s", score=0.5)], {}, name=name
+            )
+        (tmp_path / "runs" / "run-6" / "samples.parquet").write_bytes(b"no table")
+        asked = tmp_path / "runs" / "asked.jsonl.gz"
+        asked.write_bytes(gzip.compress(page_run.jsonl(trajectory()).encode()))
+        shown = site.Site.of([tmp_path / "runs"], tmp_path / "scratch")
+        index = shown.index().decode()
+        assert "rlm 50.0" in index and "&lt;script&gt;" in index and "<script" not in index
+        assert "cannot be read" in index and index.count('<a href="') == 4
+        number = next(place for place, entry in enumerate(shown.entries) if entry.paths == (asked,))
+        with served(shown) as server:
+            page = self.ask(server, f"/{number}/")[1].decode()
+            assert self.ask(server, "/9/")[0].status == self.ask(server, f"/{number}")[0].status == 404
+        data = json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])
+        assert column(data, "score") == [None] and column(data, "prediction") == ["Lisbon, Oslo, Rome"]
+        assert column(data, "sub_calls") == [7] and data["live"] == ""
+
+    def test_a_question_under_way_is_followed_to_its_answer(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(site, "REBUILD_S", 0)
+        monkeypatch.setattr(site, "BUILDS_APART", 0)
+        lines = page_run.jsonl(trajectory()).splitlines(keepends=True)
+        file = tmp_path / "asked.jsonl.gz"
+        packer = zlib.compressobj(wbits=31)
+        file.write_bytes(packer.compress("".join(lines[:5]).encode()) + packer.flush(zlib.Z_SYNC_FLUSH))
+        (entry,) = site.Site.of([file], tmp_path / "scratch").entries
+        first = data_of(entry.page())
+        assert first["live"] == entry.stamp() != "" and column(first, "prediction") == [None]
+        with file.open("ab") as rest:
+            rest.write(packer.compress("".join(lines[5:]).encode()) + packer.flush())
+        assert entry.stamp() == ""
+        assert column(data_of(entry.page()), "prediction") == ["Lisbon, Oslo, Rome"]
+
     def test_port_in_use_is_one_clear_error(self, server, tmp_path):
         with pytest.raises(ConfigError, match="port"):
-            view.bind(view.find_page(tmp_path), server.server_address[1])
+            view.bind(site.Site.of([tmp_path], tmp_path / "scratch"), server.server_address[1])
         with pytest.raises(ConfigError, match="port"):
-            view.bind(view.find_page(tmp_path), 99_999)
+            view.bind(site.Site.of([tmp_path], tmp_path / "scratch"), 99_999)

@@ -1,0 +1,95 @@
+"""The page of a trajectory that `rlm-eval ask` saved, finished or still being written: one sample without a score."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.config.errors import ConfigError
+from benchmarks.report.page.html import write_page
+from benchmarks.report.runs import Run, Runs, prepare
+from benchmarks.running.journal import Record
+from benchmarks.running.rows import SampleRow
+from benchmarks.running.run_folder import samples_table, write_whole
+from rlm.models.chat import CostState
+
+ENDS = (".jsonl", ".jsonl.gz")
+# Longer trajectories are shown in part.
+MAX_BYTES = 2**28
+_TOKENS = ("prompt_tokens", "cached_tokens", "completion_tokens")
+
+
+def write_asked_page(file: Path, out: Path, live: str = "") -> Path:
+    """Write `out`/report.html for a trajectory, and return it. live: as in `write_page`. Raises ConfigError."""
+    lines = _lines(file)
+    row = _row(file, [event for event in map(_event, lines) if event])
+    out.mkdir(parents=True, exist_ok=True)
+    row.trajectory = "trajectory.jsonl.gz"
+    write_whole(out / row.trajectory, gzip.compress("".join(f"{line}\n" for line in lines).encode(), mtime=0))
+    # An answer to a question without a target has no score.
+    samples = prepare(samples_table([Record(row)]).assign(run=0)).assign(score=None, lenient_score=None)
+    run = Run(out, {"name": file.name, "state": "finished" if row.stop_reason else "running"}, missing=0)
+    return write_page(Runs((run,), samples, {}), out, {}, [], live=live)[0]
+
+
+def is_finished(file: Path) -> bool:
+    """True if a trajectory has its answer."""
+    return any((_event(line) or {}).get("kind") == "answer" for line in _lines(file)[-3:])
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        content = file.read_bytes()
+        if file.suffix == ".gz":
+            # The file of a question under way, or of a killed one, has no end.
+            content = zlib.decompressobj(wbits=31).decompress(content, MAX_BYTES)
+    except (OSError, zlib.error) as error:
+        raise ConfigError(f"{file} cannot be read: {error}") from error
+    return [line for line in content.decode("utf-8", "replace").split("\n") if line.strip()]
+
+
+def _event(line: str) -> dict[str, Any] | None:
+    try:
+        event = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return event if isinstance(event, dict) and "kind" in event else None
+
+
+def _row(file: Path, events: Sequence[Mapping[str, Any]]) -> SampleRow:
+    if not events:
+        raise ConfigError(f"{file} has no events: expected a trajectory of `rlm-eval ask`")
+    calls = [event for event in events if event["kind"] == "call"]
+    roots = [call for call in calls if call.get("role") == "root" and not call.get("depth")]
+    start = next((event for event in events if event["kind"] == "completion"), {})
+    end = next((event for event in reversed(events) if event["kind"] == "answer"), {})
+    counts = {name: sum(_number(call.get(name)) for call in calls) for name in _TOKENS}
+    dollars = sum(float(_number(call.get("cost_usd"))) for call in calls)
+    answer, error = end.get("answer"), end.get("error")
+    return SampleRow(
+        benchmark="ask",
+        method=str(start.get("method") or "method"),
+        model=next((str(call.get("model")) for call in roots), None),
+        sample_id=file.name,
+        score=0.0,
+        prediction=None if answer is None else str(answer),
+        status="error" if error else "ok",
+        stop_reason=str(end.get("stop_reason") or ""),
+        error=None if error is None else str(error),
+        cost_usd=dollars,
+        cost_state=str(CostState.KNOWN if dollars else CostState.FREE),
+        **{name: int(value) for name, value in counts.items()},
+        root_calls=len(roots),
+        sub_calls=len(calls) - len(roots),
+        turns=sum(event["kind"] == "turn" for event in events),
+        cells=sum(event["kind"] == "cell" for event in events),
+        wall_s=float(max(_number(event.get("at")) for event in events)),
+    )
+
+
+def _number(value: Any) -> float:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else 0
