@@ -165,13 +165,18 @@ def target_json(benchmark: Benchmark, target: Any) -> Any:
 
 # The encoding has no longer token.
 _LONGEST_TOKEN = 512
+# The number of characters of an answer that are scored and stored in its row, whatever the suite takes.
+LONGEST_ANSWER = 4 << 20
 
 
 def cut_answer(benchmark: Benchmark, answer: str | None) -> tuple[str | None, bool]:
     """Return the part of an answer that is scored, and True if it is not the complete answer.
 
-    Like generation with an output limit, this cut to `max_answer_tokens` keeps the start of an answer.
+    Like generation with an output limit, this cut to `max_answer_tokens` keeps the start of an answer. Of an answer
+    without such a limit, the first LONGEST_ANSWER characters are kept.
     """
+    if answer is not None and len(answer) >= LONGEST_ANSWER:
+        return cut_answer(benchmark, answer[: LONGEST_ANSWER - 1])[0], True
     most = getattr(benchmark, "max_answer_tokens", None)
     if answer is None or most is None or len(answer) <= most // 4:
         return answer, False

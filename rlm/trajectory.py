@@ -8,16 +8,22 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
 from rlm.models.chat import Cost, FailedAttempt, TokenUsage
+from rlm.unpacking import pack
 
 _log = logging.getLogger("rlm")
 # A tool may make completions in its own thread. All trajectories share the lock, so that they can be pickled.
 _appending = threading.Lock()
+
+# A longer text is recorded by its head, length and hash. Together, the texts of one trajectory have at most _ALL_CHARS;
+# after that, only short ones are complete.
+_TEXT_CHARS, _ALL_CHARS, _SHORT_CHARS = 1 << 20, 128 << 20, 2_000
+_HASHED_CHARS = 1 << 20
 
 Event = dict[str, Any]
 OnEvent = Callable[[Event], None]
@@ -65,16 +71,21 @@ class Trajectory:
     methods with a session: `cell` and `tool`. Kinds of the RLM: `step` (the step that a reply asks for), `child` and
     `summary`. `at` is in seconds since the start. on_event gets each event when it is recorded, with the id that it has
     then. Its exceptions are logged.
+
+    A text of more than 1,048,576 characters, such as a prompt, is recorded by its head, its length and its SHA-256. So
+    is every text of more than 2,000 characters when a trajectory has 128 times as many.
     """
 
     def __init__(self, on_event: OnEvent | None = None) -> None:
         self.events: list[Event] = []
         self._on_event = on_event
+        self._room = _ALL_CHARS
         self._started = time.monotonic()
 
     def record(self, kind: str, *, parent: int | None = None, depth: int = 0, **data: Any) -> int:
         """Append an event and return its id."""
         at = round(time.monotonic() - self._started, 6)
+        data = {key: self._kept(value) for key, value in data.items()}
         with _appending:
             number = len(self.events)
             event = {"id": number, "parent": parent, "kind": kind, "depth": depth, "at": at, **data}
@@ -86,6 +97,19 @@ class Trajectory:
                 # The exception must neither end a paid completion nor appear in a cell of the model.
                 _log.exception("on_event failed at event %d, kind %s", number, kind)
         return number
+
+    def _kept(self, value: Any) -> Any:
+        """Return a value of an event with its long texts shortened."""
+        if isinstance(value, str):
+            if len(value) <= _SHORT_CHARS:
+                return value
+            if len(value) <= min(_TEXT_CHARS, self._room):
+                self._room -= len(value)
+                return value
+            return shortened(value)
+        if isinstance(value, list):
+            return [self._kept(one) for one in value]
+        return {key: self._kept(one) for key, one in value.items()} if isinstance(value, dict) else value
 
     def put_in_order(self) -> dict[int, int]:
         """Sort the events by their tree and renumber them and their calls; returns the new number of each call.
@@ -116,7 +140,22 @@ class Trajectory:
 
     def to_jsonl(self) -> str:
         """Return the events as JSON lines. Lone surrogates are escaped, so that the text is always valid UTF-8."""
-        return "".join(json.dumps(event, default=str) + "\n" for event in self.events)
+        return "".join(self._lines())
+
+    def to_gzip(self) -> bytes:
+        """Return the events as gzipped JSON lines. Equal events give equal bytes."""
+        return pack(self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        return (json.dumps(event, default=str) + "\n" for event in self.events)
+
+
+def shortened(text: str) -> str:
+    """Return the head of a text with its length and hash."""
+    digest = hashlib.sha256()
+    for start in range(0, len(text), _HASHED_CHARS):
+        digest.update(text[start : start + _HASHED_CHARS].encode("utf-8", "surrogatepass"))
+    return f"{text[:_SHORT_CHARS]}\n[... cut: {len(text)} characters, SHA-256 {digest.hexdigest()} ...]"
 
 
 def _as_begun(siblings: Sequence[Event]) -> list[Event]:

@@ -1,9 +1,10 @@
-"""Unpacks gzip files within bounds, so that a small file can neither fill the memory nor be read for minutes."""
+"""Packs texts, and unpacks gzip files within bounds, so that a small file cannot fill the memory or take minutes."""
 
 from __future__ import annotations
 
 import gzip
 import io
+from collections.abc import Iterable
 from typing import IO, Any, cast
 
 # A file may always unpack to so many bytes, and to so many times its size. gzip can pack a thousand bytes into one, but
@@ -16,6 +17,16 @@ _PART_BYTES = 1 << 20
 
 class TooLarge(OSError):
     """A file exceeds the bounds of reading. The message is one line."""
+
+
+def pack(texts: str | Iterable[str]) -> bytes:
+    """Return texts gzipped, in parts, so that they are not held again as bytes. Equal texts give equal bytes."""
+    packed = io.BytesIO()
+    with gzip.GzipFile("", "wb", 1, packed, mtime=0) as file:
+        for text in [texts] if isinstance(texts, str) else texts:
+            for start in range(0, len(text), _PART_BYTES):
+                file.write(text[start : start + _PART_BYTES].encode("utf-8", "surrogatepass"))
+    return packed.getvalue()
 
 
 def unpacked(file: IO[bytes]) -> IO[bytes]:

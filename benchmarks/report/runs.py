@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -173,14 +175,22 @@ def refresh(path: Path) -> None:
 
 
 def in_use(path: Path) -> bool:
-    """True if a process is writing to a run folder."""
-    try:
-        with (path / "run.lock").open("rb") as lock:
+    """True if a run holds one of its locks, the file `run.lock` or the folder."""
+    for locked in (path / "run.lock", path):
+        try:
+            lock = os.open(locked, os.O_RDONLY)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError:
+            return True
+        try:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError:
-        return True
+        except OSError as error:
+            # Network file systems do not lock folders.
+            if locked != path or error.errno in (errno.EACCES, errno.EAGAIN):
+                return True
+        finally:
+            os.close(lock)
     return False
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import traceback
 from collections.abc import Mapping, Sequence
@@ -20,13 +21,14 @@ from benchmarks.running.model_set import ModelSet
 from benchmarks.running.rows import Key
 from benchmarks.running.samples import SampleCache, check_judge, load_benchmarks
 from benchmarks.running.scoring import RUN_BUDGET, BudgetSpent, Scored, Scorer, ScorerFault
-from benchmarks.sample import Benchmark, Sample, Score
+from benchmarks.sample import LONGEST_ANSWER, Benchmark, Sample, Score
 from benchmarks.sources.protect import seal
 from rlm.completion import Completion, StopReason, Usage, one_line
 from rlm.limits import Budget
 from rlm.methods.method import Method
 from rlm.models.chat import CostState, FatalModelError, ModelError
 from rlm.trajectory import Trajectory
+from rlm.unpacking import pack
 
 # A larger plan would not fit into memory.
 MAX_PLANNED = 10_000_000
@@ -36,10 +38,14 @@ UNFINISHED = (*RUN_BUDGET, StopReason.CANCELLED)
 
 @dataclass(frozen=True)
 class FinishedSample:
-    """A record, and the lines of its trajectory, which are not journaled. Reference rows have no trajectory."""
+    """A record, and its gzipped trajectory, which is not journaled. Reference rows have no trajectory.
+
+    answer: the complete answer, gzipped, if it is too long for its row.
+    """
 
     record: Record
-    trajectory: str
+    trajectory: bytes = b""
+    answer: bytes = b""
 
 
 class Harness:
@@ -93,7 +99,7 @@ class Harness:
             built = await self._samples.get(key.benchmark, key.sample_id)
         except Exception as error:
             message = f"benchmark.{key.benchmark}: sample {key.sample_id} cannot be built: {one_line(error)}"
-            return FinishedSample(Record(failed_row(planned, benchmark, message, started_at)), "")
+            return FinishedSample(Record(failed_row(planned, benchmark, message, started_at)))
         completion = await self._complete(key, method, built.sample)
         if completion.stop_reason in UNFINISHED:
             return None
@@ -102,13 +108,17 @@ class Harness:
         except BudgetSpent:
             # The answer is in the store of responses; it is judged when the run is resumed.
             return None
+        answer = b""
+        if completion.answer is not None and len(completion.answer) > LONGEST_ANSWER:
+            answer = await asyncio.to_thread(_packed_text, benchmark, completion.answer)
+            completion = replace(completion, answer=completion.answer[:LONGEST_ANSWER])
         row = sample_row(planned, benchmark, built, completion, scored, scoring_error, started_at)
         if completion.calls and all(call.error for call in completion.calls) and not self._is_free:
             # The endpoint may have billed calls that failed.
             row.cost_state = str(CostState.UNKNOWN)
         calls = with_judge_calls(call_rows(key, completion.calls), key, scored.judge_calls)
-        lines = completion.trajectory.to_jsonl()
-        return FinishedSample(Record(row, calls), seal(lines) if lines and benchmark.protected else lines)
+        trajectory = await asyncio.to_thread(_packed_trajectory, benchmark, completion.trajectory)
+        return FinishedSample(Record(row, calls), trajectory, answer)
 
     async def aclose(self) -> None:
         await self._model_set.aclose()
@@ -153,3 +163,13 @@ class Harness:
             message = f"scorer: {error}"
         # The answer is in the store of responses; it is scored again when the run is resumed.
         return Scored(Score(0.0, 0.0, False, "")), message
+
+
+def _packed_trajectory(benchmark: Benchmark, trajectory: Trajectory) -> bytes:
+    if not trajectory.events:
+        return b""
+    return pack(seal(trajectory.to_jsonl())) if benchmark.protected else trajectory.to_gzip()
+
+
+def _packed_text(benchmark: Benchmark, text: str) -> bytes:
+    return pack(seal(text) if benchmark.protected else text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import sys
@@ -88,6 +89,8 @@ class Journal:
                     written.set_exception(OSError(error.errno, error.strerror))
 
     def _write(self, data: bytes) -> None:
+        if not os.fstat(self._file).st_nlink:
+            raise OSError(errno.ESTALE, "the journal was removed; finished samples are in samples.parquet")
         size = os.lseek(self._file, 0, os.SEEK_END)
         try:
             while data:

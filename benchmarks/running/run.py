@@ -131,7 +131,7 @@ async def _run_missing(
             async with contextlib.aclosing(running):
                 async for finished in running:
                     record = finished.record
-                    await asyncio.to_thread(folder.write_trajectory, record, finished.trajectory)
+                    await asyncio.to_thread(folder.write_trajectory, record, finished.trajectory, finished.answer)
                     await folder.journal.append(record)
                     records[record.row.key] = record
                     progress.done(record)

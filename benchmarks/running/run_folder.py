@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import gzip
 import json
 import os
 import re
@@ -45,7 +44,7 @@ class RunFolder:
     def __init__(self, path: Path, config: RunConfig) -> None:
         self.path = path
         self._config = config
-        self._lock: int | None = None
+        self._locks: list[int] = []
         self._made: list[Path] = []
         self._journal: Journal | None = None
         self.added: dict[str, Any] = {}
@@ -84,9 +83,8 @@ class RunFolder:
         if self._journal:
             self._journal.close()
             self._journal = None
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        while self._locks:
+            os.close(self._locks.pop())
 
     def records(self) -> dict[Key, Record]:
         """Read the finished samples."""
@@ -101,10 +99,13 @@ class RunFolder:
         for name, text in files.items():
             write_whole(self.path / ".hydra" / name, text)
 
-    def write_trajectory(self, record: Record, lines: str) -> None:
-        """Write the events of a sample and record their path in its row."""
+    def write_trajectory(self, record: Record, packed: bytes, answer: bytes = b"") -> None:
+        """Write the gzipped events of a sample and record their path in its row.
+
+        answer: the gzipped answer, if it is too long for the row; it is written beside the events.
+        """
         record.row.trajectory = None
-        if not lines:
+        if not packed:
             return
         benchmark, method, sample_id, epoch = record.row.key
         relative = Path(
@@ -112,7 +113,9 @@ class RunFolder:
         )
         path = self.path / relative
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, gzip.compress(lines.encode("utf-8", "surrogatepass"), compresslevel=1, mtime=0))
+        write_whole(path, packed)
+        if answer:
+            write_whole(path.with_name(path.name.replace(".jsonl.gz", ".answer.txt.gz")), answer)
         record.row.trajectory = str(relative)
 
     def _remove(self) -> None:
@@ -143,20 +146,29 @@ class RunFolder:
             )
 
     def _take_lock(self) -> None:
-        self._lock = os.open(self.path / "run.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        """Lock the file run.lock, and the folder itself, because the file can be removed while the run goes on."""
+        self._locks.append(os.open(self.path / "run.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644))
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._locks[0], fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno in (errno.EACCES, errno.EAGAIN):
-                raise ConfigError(
-                    f"run_dir {self.path} is in use by another process: wait for it or stop it"
-                ) from error
+                raise self._in_use() from error
             if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
                 raise ConfigError(
                     f"run_dir {self.path} is on a file system without locks ({error.strerror}), so a second process "
                     "could not be refused: choose another file system"
                 ) from error
             raise
+        self._locks.append(os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        try:
+            fcntl.flock(self._locks[1], fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            # Network file systems can lock only files that are open for writing.
+            if error.errno in (errno.EACCES, errno.EAGAIN):
+                raise self._in_use() from error
+
+    def _in_use(self) -> ConfigError:
+        return ConfigError(f"run_dir {self.path} is in use by another process: wait for it or stop it")
 
 
 def samples_table(records: Iterable[Record]) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import codecs
+import itertools
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from rlm.models.tokens import encoder
 from rlm.repl.protocol import HostFunction
 
 MAX_HITS = 100
+# The characters of a query from a session, and the number of searches of a session.
+_QUERY_CHARS, _SEARCHES = 10_000, 10_000
 
 # The parameters of BM25: the saturation of repeated words, and the penalty for long passages. Pyserini has 0.9 and 0.4.
 K1 = Annotated[float, Ge(0)]
@@ -118,10 +121,13 @@ class Search:
         self._lock = asyncio.Lock()
 
     async def find(self, query: str, k: int) -> list[Hit]:
-        """See Bm25.search."""
+        """See Bm25.search. Searches run in a thread, one at a time."""
         async with self._lock:
-            if self._index is None:
-                self._index = await asyncio.to_thread(lambda: Bm25(self._parts(), self._k1, self._b))
+            return await asyncio.to_thread(self._find, query, k)
+
+    def _find(self, query: str, k: int) -> list[Hit]:
+        if self._index is None:
+            self._index = Bm25(self._parts(), self._k1, self._b)
         return self._index.search(query, k)
 
 
@@ -134,8 +140,10 @@ _PART_OF_DOCUMENT = (
 def search_function(search: Search, *, cuts_documents: bool = False) -> HostFunction:
     """Make the function `search(query, k)` for a REPL. Its docstring is shown to the model.
 
-    cuts_documents: a passage is a part of a document and not the complete document.
+    cuts_documents: a passage is a part of a document and not the complete document. Searches and the length of their
+    queries are limited; a search beyond a limit raises ValueError.
     """
+    numbers = itertools.count(1)
 
     async def search_context(query, k=10):
         """BM25 search: the k parts of the context that match the query best, each a dict {index, start, score, text}.
@@ -144,6 +152,10 @@ def search_function(search: Search, *, cuts_documents: bool = False) -> HostFunc
         """
         if not isinstance(query, str) or isinstance(k, bool) or not isinstance(k, int) or k < 1:
             raise ValueError("search takes a string and a number of results of at least 1: search(query, k)")
+        if len(query) > _QUERY_CHARS:
+            raise ValueError(f"the query has {len(query):,} characters: expected at most {_QUERY_CHARS:,}")
+        if next(numbers) > _SEARCHES:
+            raise ValueError(f"more than {_SEARCHES:,} searches were made: answer from what they found")
         hits = await search.find(query, min(k, MAX_HITS))
         return [
             {"index": hit.passage.index, "start": hit.passage.start, "score": hit.score, "text": hit.passage.text}

@@ -12,7 +12,9 @@ from rlm.limits import LimitReached, Limits, Meter
 from rlm.methods.thinking import after_thinking, written
 from rlm.models.chat import ChatModel, FatalModelError, Reply
 from rlm.models.tokens import count_tokens
+from rlm.prompt import Prompt
 from rlm.repl.protocol import HostFunction
+from rlm.trajectory import prompt_sha256
 from rlm.tree import SUB, CallTree
 
 T = TypeVar("T")
@@ -20,7 +22,7 @@ T = TypeVar("T")
 _SHOWN_FAILURES = 5
 _REASON_CHARS = 200
 # The number of characters for a sub-model with an unknown window.
-_UNKNOWN_CAPACITY = 150_000
+_UNKNOWN_CAPACITY, _UNKNOWN_WINDOW = 150_000, 1_000_000
 # A prompt with more characters per token of the window or limit does not fit: texts have 2 to 6 characters per token.
 _MAX_CHARS_PER_TOKEN = 32
 # The number of calls of one batch that run as tasks at a time.
@@ -35,20 +37,22 @@ class PaidReplies:
     """The replies that one session has paid for, so that a repeated request after a failure costs nothing.
 
     The replies of a failed batch are kept at once, and those of a failed cell when it ends. Each kept reply answers one
-    equal request. meter: refuses a batch that is longer than the number of sub-calls left.
+    equal request. Requests are held as hashes, because prompts can be long. meter: refuses a batch that is longer than
+    the number of sub-calls left.
     """
 
     def __init__(self, meter: Meter | None = None) -> None:
         self._meter = meter
         # A list for each request, because one cell may repeat a request.
-        self._kept: dict[Hashable, list[str]] = {}
-        self._of_cell: dict[Hashable, list[str]] = {}
+        self._kept: dict[str, list[str]] = {}
+        self._of_cell: dict[str, list[str]] = {}
 
     async def reply(self, request: Hashable, ask: Callable[[Any], Awaitable[str]]) -> str:
         """Return a kept reply to the request, or the reply of `ask`."""
-        kept = self._kept.get(request)
+        key = _key(request)
+        kept = self._kept.get(key)
         text = kept.pop(0) if kept else await ask(request)
-        self._of_cell.setdefault(request, []).append(text)
+        self._of_cell.setdefault(key, []).append(text)
         return text
 
     async def replies(
@@ -67,8 +71,8 @@ class PaidReplies:
             return results
         for request, result in zip(requests, results, strict=True):
             if isinstance(result, str):
-                self._of_cell[request].remove(result)
-                self._kept.setdefault(request, []).append(result)
+                self._of_cell[_key(request)].remove(result)
+                self._kept.setdefault(_key(request), []).append(result)
         reasons = [f"index {index}: {_reason(error)}" for index, error in list(failed.items())[:_SHOWN_FAILURES]]
         more = len(failed) - len(reasons)
         raise SubCallFailed(
@@ -82,8 +86,8 @@ class PaidReplies:
         # With no sub-call left, the first call reports the limit.
         if not left:
             return
-        counted = Counter(request for request in requests if request in self._kept) if self._kept else {}
-        needed = len(requests) - sum(min(count, len(self._kept[request])) for request, count in counted.items())
+        counted = Counter(map(_key, requests)) if self._kept else {}
+        needed = len(requests) - sum(min(count, len(self._kept.get(key, ()))) for key, count in counted.items())
         if needed > left:
             raise SubCallFailed(
                 f"the batch has {needed:,} requests to pay for, but only {left:,} sub-calls are left: pass at most "
@@ -111,9 +115,9 @@ class SubCalls:
         Raises LimitReached before the call is made, SubCallFailed for a prompt that exceeds max_sub_prompt_tokens or
         cannot fit into the window and for a refused or empty reply, and ModelError.
         """
-        limits, window = self._tree.meter.limits, self._model.context_window
+        limits, window = self._tree.meter.limits, self._model.context_window or _UNKNOWN_WINDOW
         check_prompt_size(prompt, limits)
-        if window is not None and len(prompt) > window * _MAX_CHARS_PER_TOKEN:
+        if len(prompt) > window * _MAX_CHARS_PER_TOKEN:
             raise SubCallFailed(
                 f"the prompt has {len(prompt):,} characters, and a sub-call takes about "
                 f"{capacity(self._model, limits):,}: split it"
@@ -236,6 +240,15 @@ def texts(value: Any, function: str) -> list[str]:
     if isinstance(value, str) or not isinstance(value, Sequence):
         raise SubCallFailed(f"{function} takes a list of strings, not {_kind(value)}")
     return [one_text(item, f"{function}, item {number},") for number, item in enumerate(value)]
+
+
+def _key(request: Hashable) -> str:
+    """Return the hash of a request, a text or a Prompt."""
+    kind, texts = type(request).__name__, [str(request)] if not isinstance(request, Prompt) else []
+    if isinstance(request, Prompt):
+        one = isinstance(request.context, str)
+        kind, texts = f"{kind} {one}", [request.query, *([request.context] if one else request.context)]
+    return prompt_sha256([{"role": kind, "content": text} for text in texts])
 
 
 def _kind(value: Any) -> str:

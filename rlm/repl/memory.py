@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import fcntl
 import os
 from array import array
@@ -11,7 +12,6 @@ from collections.abc import Sequence
 _CHUNK_CHARS = 1 << 16
 # The number of bytes after which other tasks of the event loop run.
 _TURN_BYTES = 1 << 22
-_READ_BYTES = 1 << 24
 
 
 def outbox() -> int:
@@ -42,16 +42,20 @@ async def write_context(descriptor: int, context: str | Sequence[str]) -> None:
 
 
 async def read_text(descriptor: int, size: int) -> str:
-    """Return the first `size` bytes as text, from a copy, because the session can still write. Raises ValueError."""
-    raw = bytearray(size)
-    view, at = memoryview(raw), 0
+    """Return the first `size` bytes as text, from copies, because the session can still write. Raises ValueError.
+
+    The text is decoded in parts, so that other tasks of the event loop run and the bytes are not held besides it.
+    """
+    decode = codecs.getincrementaldecoder("utf-8")("surrogatepass").decode
+    parts, at = [], 0
     while at < size:
-        count = os.preadv(descriptor, [view[at : at + _READ_BYTES]], at)
-        if not count:
+        data = os.pread(descriptor, min(_TURN_BYTES, size - at), at)
+        if not data:
             raise ValueError("the memory is shorter than the announced size")
-        at += count
+        at += len(data)
+        parts.append(decode(data, at == size))
         await asyncio.sleep(0)
-    return raw.decode("utf-8", "surrogatepass")
+    return "".join(parts)
 
 
 async def _write_texts(descriptor: int, texts: Sequence[str]) -> array[int]:

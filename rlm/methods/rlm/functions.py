@@ -9,8 +9,9 @@ import inspect
 import keyword
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from rlm.methods import allowance
@@ -20,6 +21,8 @@ from rlm.repl.protocol import HostFunction
 from rlm.tree import CallTree, ParentCall, calling_tool
 
 _QUERIES = ("llm_query", "llm_query_batched", "rlm_query", "rlm_query_batched")
+# Each call is an event of the trajectory.
+_TOOL_CALLS = 100_000
 RESERVED = frozenset({"context", "answer", "FINAL", "FINAL_VAR", "SHOW_VARS", allowance.NAME, *_QUERIES})
 
 
@@ -77,10 +80,12 @@ def host_tools(
     """Make the session's functions for the tools. Synchronous tools run in a thread.
 
     A call fails if it takes longer than timeout_s or than the time that the completion has left; its thread cannot be
-    ended, but its result is ignored. Completions that a tool makes are charged to the tree, and cannot make calls after
-    the tree has ended. Calls raise LimitReached after the tree has stopped.
+    ended, but its result is ignored. A session makes at most _TOOL_CALLS calls. Completions that a tool makes are
+    charged to the tree, and cannot make calls after the tree has ended. Calls raise LimitReached after the tree has
+    stopped.
     """
-    return {name: _host_tool(name, tool, tree, parent, depth, timeout_s) for name, tool in tools.items()}
+    numbers = count(1)
+    return {name: _host_tool(name, tool, tree, parent, depth, timeout_s, numbers) for name, tool in tools.items()}
 
 
 def _host_tool(
@@ -90,9 +95,12 @@ def _host_tool(
     parent: Callable[[], int | None],
     depth: int,
     timeout_s: float,
+    numbers: Iterator[int],
 ) -> HostFunction:
     async def call(*args: Any, **kwargs: Any) -> Any:
         tree.meter.check()
+        if next(numbers) > _TOOL_CALLS:
+            raise ToolFailed(f"{name}: more than {_TOOL_CALLS:,} calls of tools were made")
         remaining = tree.meter.remaining_s
         limit_s = timeout_s if remaining is None else min(timeout_s, remaining)
         event, error, started = parent(), None, time.perf_counter()

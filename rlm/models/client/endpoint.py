@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -59,7 +60,7 @@ class Endpoint:
     free: bool = False
 
     def __post_init__(self) -> None:
-        _check_address(self.base_url)
+        _check_address(self.base_url, self.api_key_env)
         if self.kind == "azure" and self.api_version is None:
             raise ValueError("api_version is null: expected a version such as 2024-10-21 for kind azure")
         if self.kind != "azure" and self.api_version is not None:
@@ -134,8 +135,16 @@ def _warn(line: str) -> None:
     print(f"rlm-eval: {line}", file=sys.stderr)
 
 
-def _check_address(base_url: str) -> None:
+def _check_address(base_url: str, api_key_env: str | None) -> None:
     shown = repr(base_url)
+    if isinstance(base_url, str) and "@" in re.split(r"[/?#]", re.sub(r"^[^@]*?:?//", "", base_url))[0]:
+        # The address is written into manifests and messages, so it must not hold a password. It is checked first,
+        # because later messages show the address.
+        variable = f"the environment variable {api_key_env}" if api_key_env else "an environment variable"
+        raise ValueError(
+            f"base_url holds a user name or password: expected an address without one; put the key into {variable}"
+            f"{'' if api_key_env else ' and name it in api_key_env'}, or send it in headers"
+        )
     if not isinstance(base_url, str) or not base_url.startswith(("http://", "https://")):
         raise ValueError(f"base_url is {shown}: expected an address that starts with http:// or https://")
     try:
@@ -143,12 +152,6 @@ def _check_address(base_url: str) -> None:
         host, _ = address.hostname, address.port
     except ValueError as error:
         raise ValueError(f"base_url is {shown}: expected a valid address ({error})") from None
-    if "@" in address.netloc:
-        # The address is written into manifests and messages, so it must not hold a password.
-        raise ValueError(
-            "base_url holds a user name or password: expected an address without one; put the key into an "
-            "environment variable and name it in api_key_env, or send it in headers"
-        )
     if not host or not base_url.isprintable() or " " in base_url:
         raise ValueError(f"base_url is {shown}: expected an address with a host and without spaces")
     if address.query or address.fragment or "?" in base_url:

@@ -2,29 +2,62 @@
 
 from __future__ import annotations
 
+import base64
 import html
-import json
 import re
 from collections.abc import Iterable
-from urllib.parse import quote
 
 MASK = "***"
+# A secret of fewer characters can be part of a word.
+_LONG_CHARS = 16
 
 
 class Redactor:
-    """Replaces secrets by `***` where they stand as whole words, also in JSON, URL and HTML escapes."""
+    """Replaces secrets by `***`, also where characters are escaped (JSON, URL, HTML, repr) or as base64 or hex.
+
+    A short secret is replaced only as a whole word.
+    """
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        forms = {form for secret in secrets for form in _forms(secret)}
-        # Longest first, so that an escaped form is not replaced in part. A short key inside a word is not replaced.
-        words = "|".join(re.escape(form) for form in sorted(forms, key=len, reverse=True))
-        self._pattern = re.compile(rf"(?<![A-Za-z0-9])(?:{words})(?![A-Za-z0-9])") if words else None
+        # Longest first, so that no part of a secret that begins like another one remains.
+        patterns = [_pattern(secret) for secret in sorted(set(secrets), key=len, reverse=True) if secret]
+        self._pattern = re.compile("|".join(patterns)) if patterns else None
 
     def __call__(self, text: str) -> str:
         return self._pattern.sub(MASK, text) if self._pattern else text
 
 
-def _forms(secret: str) -> set[str]:
-    escaped = json.dumps(secret)[1:-1]
-    forms = {secret, escaped, escaped.replace("/", "\\/"), json.dumps(escaped)[1:-1]}
-    return forms | {quote(secret, safe=""), quote(secret), html.escape(secret), repr(secret)[1:-1]}
+def _pattern(secret: str) -> str:
+    word = "".join(map(_forms, secret))
+    if len(secret) < _LONG_CHARS:
+        return rf"(?<![A-Za-z0-9]){word}(?![A-Za-z0-9])"
+    return "|".join([word, *_encoded(secret)])
+
+
+def _forms(char: str) -> str:
+    """Return a pattern for a character, as it is or escaped, also repeatedly."""
+    forms = [rf"\\*{re.escape(char)}"]
+    if char == "\\":
+        forms = [r"\\+"]
+    code = f"{ord(char):x}"
+    escapes = [rf"\\+u0*{code}", rf"\\+x0*{code}", f"&#0*{ord(char)};", f"&#x0*{code};", _percent(char)]
+    named = html.escape(char)
+    return f"(?:{'|'.join([*forms, re.escape(named), *(f'(?i:{escape})' for escape in escapes)])})"
+
+
+def _percent(char: str) -> str:
+    # A percent sign may be escaped as well.
+    return "".join(f"%(?:25)*{byte:02x}" for byte in char.encode("utf-8", "surrogatepass"))
+
+
+def _encoded(secret: str) -> list[str]:
+    """Return patterns for hex, and for base64 at each of its three alignments."""
+    data = secret.encode("utf-8", "surrogatepass")
+    forms = [f"(?i:{data.hex()})"]
+    for shift in range(3):
+        # The first and the last characters also depend on the bytes beside the secret.
+        first = -(-8 * shift // 6)
+        last = 8 * (shift + len(data)) // 6
+        core = base64.b64encode(b"\0" * shift + data).decode()[first:last]
+        forms.append("".join({"+": "[+-]", "/": "[/_]"}.get(one, one) for one in core))
+    return forms

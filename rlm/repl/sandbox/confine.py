@@ -19,7 +19,8 @@ _PR_SET_PDEATHSIG, _PR_SET_KEEPCAPS, _PR_SET_NO_NEW_PRIVS = 1, 8, 38
 _DAC_READ_SEARCH = 1 << 2
 _CAPABILITY_VERSION = 0x20080522
 _FIRST_USER, _USERS = 0x70000000, 1 << 28
-_OPEN_FILES = 256
+# This also bounds pipes, sockets and the kernel memory of their buffers, of about 200 KB for each socket.
+_OPEN_FILES = 128
 # The number of threads of a session besides those of its cells: the main thread and the one that reads the channel.
 _OWN_THREADS = 2
 

@@ -16,6 +16,7 @@ import json
 import os
 import platform
 import select
+import selectors
 import signal
 import socket
 import sys
@@ -128,6 +129,8 @@ def _warm_up(layout: confine.Layout) -> None:
         if not name.startswith(("_test", "_xx", "xx", "_tkinter", "_ctypes_test")):
             with contextlib.suppress(ImportError):
                 importlib.import_module(name)
+    # Sessions may not use epoll, which is the default of asyncio.
+    selectors.DefaultSelector = selectors.PollSelector
 
 
 def _serve(control: socket.socket, plan: _Plan, number: int) -> None:

@@ -7,6 +7,7 @@ from benchmarks.running.journal import Record
 from benchmarks.running.rows import SampleRow
 from benchmarks.running.run_folder import RunFolder, write_tables
 from benchmarks.sources.protect import seal
+from rlm.unpacking import pack
 
 HOSTILE = (
     "<script>window.hacked = 1</script><img src=x onerror='window.hacked = 2'>"
@@ -107,7 +108,7 @@ def write_run(folder, rows, trajectories, name="demo"):
         key = (one["benchmark"], one["method"], one["sample_id"], one["epoch"])
         events = trajectories.get(key)
         lines = events if isinstance(events, str) else jsonl(events or [])
-        writer.write_trajectory(record, seal(lines) if one["protected"] and lines else lines)
+        writer.write_trajectory(record, pack(seal(lines) if one["protected"] else lines) if lines else b"")
         records.append(record)
     write_tables(folder, records)
     return folder

@@ -12,9 +12,11 @@ import pytest
 
 from benchmarks.config.compose import compose
 from benchmarks.config.errors import ConfigError
-from benchmarks.running.rows import CALL_COLUMNS, SAMPLE_COLUMNS
+from benchmarks.report.runs import in_use
+from benchmarks.running.journal import Journal, Record
+from benchmarks.running.rows import CALL_COLUMNS, SAMPLE_COLUMNS, SampleRow
 from benchmarks.running.run import run
-from benchmarks.running.run_folder import read_trajectory
+from benchmarks.running.run_folder import RunFolder, read_trajectory
 
 SMALL = [
     "model=openai",
@@ -109,6 +111,27 @@ def test_a_second_process_on_a_run_folder_is_refused(in_folder):
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(ConfigError, match="in use by another process"):
             run(compose([*SMALL, "name=small"]))
+
+
+def test_a_second_process_is_refused_although_the_lock_file_was_removed(in_folder):
+    config = compose([*SMALL, "name=small"])
+    with RunFolder(config.folder, config) as first:
+        (first.path / "run.lock").unlink()
+        assert in_use(first.path)
+        with pytest.raises(ConfigError, match="in use by another process"), RunFolder(config.folder, config):
+            pass
+        assert in_use(first.path)
+    assert not in_use(config.folder)
+
+
+async def test_a_removed_journal_fails_the_run_and_not_its_finished_samples(tmp_path):
+    journal = Journal(tmp_path / "journal" / "host.jsonl")
+    row = SampleRow(benchmark="b", method="m", sample_id="s", epoch=0, score=1.0)
+    await journal.append(Record(row))
+    shutil.rmtree(tmp_path / "journal")
+    with pytest.raises(OSError, match="the journal was removed"):
+        await journal.append(Record(row))
+    journal.close()
 
 
 def test_a_folder_that_cannot_be_written_is_one_clear_line(in_folder):

@@ -1,9 +1,12 @@
+import threading
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlm.completion import StopReason
 from rlm.limits import Limits
+from rlm.methods import bm25
 from rlm.methods.base import BaseBm25
 from rlm.methods.bm25 import Bm25, Search, passages, search_function
 from rlm.methods.codeact import CodeAct
@@ -63,6 +66,22 @@ async def test_search_in_a_repl() -> None:
         await repl.aclose()
     assert good.stdout.strip() == "True 1"
     assert "search(query, k)" in bad.error
+
+
+async def test_searches_of_a_session_are_bounded_and_do_not_stop_the_event_loop(monkeypatch) -> None:
+    monkeypatch.setattr(bm25, "_SEARCHES", 3)
+    index = Search(lambda: passages(DOCUMENTS, 0))
+    search = search_function(index)
+    with pytest.raises(ValueError, match="the query has 5,800,000 characters: expected at most 10,000"):
+        await search("cat dog " * 725_000)
+    loop = threading.get_ident()
+    threads = []
+    monkeypatch.setattr(Bm25, "search", lambda *_: threads.append(threading.get_ident()) or [])
+    for _ in range(3):
+        assert await search("dog", 1) == []
+    assert len(threads) == 3 and loop not in threads
+    with pytest.raises(ValueError, match="more than 3 searches were made"):
+        await search("dog", 1)
 
 
 def base_bm25(window: int | None = None, reply="ok", **options) -> BaseBm25:

@@ -1,5 +1,6 @@
 """Requests as they leave: credentials, headers, Azure's paths, proxies, streams, and keys kept out of messages."""
 
+import base64
 import json
 
 import pytest
@@ -155,6 +156,32 @@ async def test_a_short_key_does_not_change_how_errors_are_read(fake_openai, monk
     async with fake_openai.FakeOpenAI([{"status": 400, "body": body}]) as server:
         with pytest.raises(ModelError, match="maximum cont"):
             await ask(server, api_key_env="TEST_KEY")
+
+
+LONG = "sk-or-v1-0123456789abcdef/+&"
+
+
+@pytest.mark.parametrize(
+    "echo",
+    [
+        LONG, "".join(f"\\u{ord(c):04x}" for c in LONG), "".join(f"\\\\u{ord(c):04X}" for c in LONG),
+        "".join(f"%{ord(c):02X}" for c in LONG), "".join(f"%25{ord(c):02x}" for c in LONG),
+        "".join(f"&#{ord(c)};" for c in LONG), "".join(f"\\x{ord(c):02x}" for c in LONG), LONG.encode().hex(),
+        LONG.replace("/", "\\/").replace("-", "\\u002d"), f"key%3D{LONG}", f"Authorization:Bearer%20{LONG}%20",
+    ],
+)  # fmt: skip
+def test_a_key_that_is_echoed_in_escaped_form_is_removed(echo):
+    redacted = Redactor([LONG])(f"no such key: {echo}.")
+    assert "***" in redacted and "0123" not in redacted and echo not in redacted
+
+
+@pytest.mark.parametrize("before", ["", "u", "us", "user:", "Bearer "])
+@pytest.mark.parametrize("after", ["", "!", "}}"])
+def test_a_key_inside_base64_is_removed(before, after):
+    encoded = base64.b64encode(f"{before}{LONG}{after}".encode()).decode()
+    for text in (encoded, encoded.replace("+", "-").replace("/", "_").rstrip("=")):
+        left = Redactor([LONG])(f"Basic {text} is wrong")
+        assert "***" in left and len(left) < len("Basic *** is wrong") + 2 * len(before + after) + 8
 
 
 @pytest.mark.parametrize("secret", ['a"b', "a/b+c", "a&b", "a'b\\c"])

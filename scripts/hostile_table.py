@@ -1,0 +1,349 @@
+"""Runs hostile cells, clients and files, each in a process of its own, and prints what they cost the host.
+
+    .venv/bin/python scripts/hostile_table.py [ITEM...]
+
+The table has the peak memory of the host's process, the longest time that its event loop (or, for a server, `/health`)
+did not respond, the seconds, and the outcome. Put another checkout's root into PYTHONPATH to measure that one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import zlib
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+MB = 1 << 20
+LIMIT_S = 300
+# Nothing may take more than this besides contexts and answers, which `held` states.
+TARGET_MB, TARGET_S = 600, 0.5
+
+
+class Watch:
+    """Measures the longest pause of the running event loop."""
+
+    def __init__(self) -> None:
+        self.longest = 0.0
+
+    async def run(self) -> None:
+        while True:
+            before = time.perf_counter()
+            await asyncio.sleep(0.005)
+            self.longest = max(self.longest, time.perf_counter() - before - 0.005)
+
+
+def peak_mb(pid: int | str = "self") -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) // 1024
+
+
+async def play(
+    code: str, context: Any = "some context", kind: str = "RLM", window: int | None = None, **limits: Any
+) -> str:
+    """Run one cell of an RLM; returns its output and the reason why the completion stopped."""
+    import rlm
+    from rlm.methods.rlm import RLM, RLMBm25
+    from rlm.models.chat import ContextOverflow
+    from rlm.models.scripted import ScriptedModel
+
+    root = ScriptedModel([f"```repl\n{code}\n```", "FINAL(done)"])
+    sub = ScriptedModel(lambda messages: ContextOverflow("too long"), context_window=window)
+    method = {"RLM": RLM, "RLMBm25": RLMBm25}[kind](model=root, sub_model=sub)
+    result = await method.acompletion(context, "q", limits=rlm.Limits(**limits))
+    shown = " ".join(f"{cell['stdout']} {cell['error'] or ''}" for cell in result.trajectory.of_kind("cell"))
+    return f"{result.stop_reason}: answer of {len(result.answer or ''):,} characters; {' '.join(shown.split())[-150:]}"
+
+
+async def batch() -> str:
+    return await play("print(llm_query_batched(['a'] * 480_000))", max_sub_calls=0)
+
+
+async def prompts(window: int | None, millions: int) -> str:
+    code = (
+        f"refused = 0\nfor i in range(40):\n    try: llm_query(chr(65 + i) * {millions}_000_000)\n"
+        "    except Exception as e: refused += 1; last = e\nprint(refused, last)"
+    )
+    return await play(code, window=window, max_consecutive_errors=None)
+
+
+async def answer() -> str:
+    """A run whose one answer is 100 MB of NUL; the limit is raised, so that it is accepted."""
+    from benchmarks.config.compose import compose
+    from benchmarks.running import run as running
+
+    words = [
+        "benchmark=[oolong]", "benchmark.oolong.lengths=[1024]", "limit=1", "method=[rlm]", "model=scripted",
+        "model.script=script.jsonl", "run_dir=run",
+    ]  # fmt: skip
+    if "max_answer_bytes" in Path(running.__file__).parents[2].joinpath("conf/config.yaml").read_text():
+        words.append(f"limits.max_answer_bytes={200 * MB}")
+    Path("script.jsonl").write_text(json.dumps({"match": "", "reply": "```repl\nFINAL('\\0' * 100_000_000)\n```"}))
+    config = compose(words)
+    with running.RunFolder(config.folder, config) as folder:
+        outcome = await running._run(config, folder, {})
+    journal = sum(file.stat().st_size for file in Path("run/journal").iterdir())
+    return f"{outcome.state}; the journal has {journal / MB:,.1f} MB"
+
+
+async def search() -> str:
+    return await play("print(len(search('dog cat ' * 725_000)))", ["a dog", "a cat"] * 1000, "RLMBm25")
+
+
+async def facts() -> str:
+    return await play(
+        "import os, sys\nprint(sys.orig_argv)\ntry: os.utime('/dev/null')\nexcept OSError as e: print(e.strerror)"
+    )
+
+
+async def hogs() -> str:
+    script = Path(__file__).parents[1] / "tests" / "hostile" / "hogs.py"
+    process = await asyncio.create_subprocess_exec(sys.executable, str(script), "confined", stdout=subprocess.PIPE)
+    peak = 0
+    reading = asyncio.create_task(process.communicate())
+    while not reading.done():
+        with contextlib.suppress(OSError, IndexError, ValueError):
+            peak = max(peak, peak_mb(process.pid))
+        await asyncio.sleep(0.2)
+    reports, _, seconds, output, _ = json.loads((await reading)[0])
+    held = max(count for count, _ in reports)
+    FOUND.update(peak=peak)
+    return f"each holds at most {held} things; the seventh printed {output.strip()!r} after {seconds:.1f} s"
+
+
+async def served(attack: Callable[[int], Awaitable[str]]) -> str:
+    """Attack a server in a process of its own. Its memory and its silence replace those of this process."""
+    Path("script.jsonl").write_text(json.dumps({"match": "", "reply": "yes"}))
+    words = ["serve", "method=[base]", "model=scripted", "model.script=script.jsonl", "server.port=0"]
+    with Path("server.log").open("wb") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.cli", *words], stdout=subprocess.PIPE, stderr=log, text=True
+        )
+    try:
+        assert server.stdout is not None
+        line = await asyncio.to_thread(server.stdout.readline)
+        port = int(line.rstrip().removesuffix("/v1").rpartition(":")[2])
+        slowest = 0.0
+
+        async def health() -> None:
+            nonlocal slowest
+            while True:
+                before = time.perf_counter()
+                await asyncio.to_thread(_health, port)
+                slowest = max(slowest, time.perf_counter() - before)
+                await asyncio.sleep(0.02)
+
+        watching = asyncio.create_task(health())
+        said = await attack(port)
+        await asyncio.sleep(0.5)
+        watching.cancel()
+        traces = Path("server.log").read_text(errors="replace").count("Traceback")
+        FOUND.update(peak=peak_mb(server.pid), silence=slowest)
+        return f"{said}; {Path('server.log').stat().st_size / MB:.1f} MB of log, {traces} tracebacks"
+    finally:
+        server.kill()
+        server.wait()
+
+
+def _health(port: int) -> None:
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        connection.request("GET", "/health")
+        connection.getresponse().read()
+        connection.close()
+
+
+async def half_headers(port: int) -> str:
+    held: list[socket.socket] = []
+    for _ in range(1100):
+        with contextlib.suppress(OSError):
+            held.append(socket.create_connection(("127.0.0.1", port), timeout=5))
+            held[-1].sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n")
+        await asyncio.sleep(0)
+    await asyncio.sleep(3)
+    return f"{len(held)} connections are held"
+
+
+async def nested_body(port: int) -> str:
+    def post() -> str:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+        body = b'{"model": "base", "messages": [' + b"[]," * (40 * MB // 3) + b"[]]}"
+        try:
+            connection.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
+            return f"status {connection.getresponse().status}"
+        except OSError as error:
+            return type(error).__name__
+
+    return await asyncio.to_thread(post)
+
+
+async def rows(name: str) -> str:
+    """Read a file of questions as `benchmark.custom.source`."""
+    from benchmarks.sources.hub import HubData, Source
+    from benchmarks.sources.tables import TABLE_ENDINGS
+
+    source, size = Source(name, HubData(name, ""), "benchmark.custom.source", TABLE_ENDINGS), Path(name).stat().st_size
+
+    def read() -> str:
+        number = 0
+        try:
+            for _ in source.placed_rows(["question", "context"]):
+                number += 1
+        except ValueError as error:
+            return f"{size / 1024:,.1f} KB, row {number:,}: {error}"
+        return f"{size / 1024:,.1f} KB, {number:,} rows were read"
+
+    return await asyncio.to_thread(read)
+
+
+def packed(*parts: tuple[bytes, int]) -> bytes:
+    """Gzip parts that are repeated."""
+    compressor = zlib.compressobj(9, wbits=31)
+    made = [compressor.compress(part) for part, times in parts for _ in range(times)]
+    return b"".join([*made, compressor.flush()])
+
+
+def parquet(values: Callable[[Any], Any], **options: Any) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.table({"context": values(pa)})
+    pq.write_table(table, "made.parquet", compression="zstd", **options)
+    return Path("made.parquet").read_bytes()
+
+
+async def sample_ids() -> str:
+    from benchmarks.running.run_folder import safe_name
+
+    names = ["\u6f22" * 100, "half \ud800", "../../up", "/etc/passwd", "a\0b", "x" * 5000]
+    for name in names:
+        Path(f"{safe_name(name)}-0.jsonl.gz.new").write_text("")
+    return f"{len(list(Path().glob('*.new')))} of {len(names)} files were written inside the folder"
+
+
+async def removed_lock() -> str:
+    from benchmarks.config.compose import compose
+    from benchmarks.running.run_folder import RunFolder
+
+    config = compose(["benchmark=[sniah]", "method=[oracle]", "run_dir=run"])
+    with RunFolder(config.folder, config):
+        Path("run/run.lock").unlink()
+        try:
+            with RunFolder(config.folder, config):
+                return "a second process was let in"
+        except Exception as error:
+            return str(error)
+
+
+async def echoed_key() -> str:
+    from rlm.models.client.redaction import Redactor
+
+    key = "sk-or-v1-0123456789abcdef"
+    echoes = ["".join(f"\\u{ord(c):04x}" for c in key), "".join(f"%{ord(c):02x}" for c in key), key.encode().hex()]
+    masked = sum("***" in Redactor([key])(f"no such key: {echo}") for echo in echoes)
+    return f"{masked} of {len(echoes)} echoes were masked"
+
+
+ROW = b'{"question": "q", "answer": "a", "context": "c"}\n'
+# Files, made by another process, whose memory does not count.
+FILES: dict[str, tuple[str, Callable[[], bytes]]] = {
+    "12 gz of newlines": ("t.jsonl.gz", lambda: packed((b"\n" * MB, 3000))),
+    "12 gz, one long row": ("t.jsonl.gz", lambda: packed((b'{"question": "', 1), (b"x" * MB, 4000))),
+    "12 gz of rows": ("t.jsonl.gz", lambda: packed((ROW * 20_000, 4000))),
+    "12 gz of csv, one long cell": (
+        "t.csv.gz",
+        lambda: packed((b'question,context\n"', 1), ((b"x" * 99 + b"\n") * 10_000, 4000)),
+    ),
+    "12 parquet, one long value": ("t.parquet", lambda: parquet(lambda pa: ["x" * 300 * MB])),
+    "12 parquet, a value repeated": (
+        "t.parquet",
+        lambda: parquet(
+            lambda pa: pa.DictionaryArray.from_arrays(pa.array([0] * 900_000, pa.int32()), ["x" * 8 * MB]),
+            dictionary_pagesize_limit=64 * MB,
+        ),
+    ),
+    "12 parquet, rows of nothing": ("t.parquet", lambda: parquet(lambda pa: pa.nulls(100_000_000, pa.string()))),
+}
+ITEMS: dict[str, Callable[[], Awaitable[str]]] = {
+    "1 batch of 480,000": batch,
+    "2 40 prompts of 50 MB": lambda: prompts(100_000, 50),
+    "2 the same, window unknown": lambda: prompts(None, 50),
+    "2 40 prompts of 20 MB that fit": lambda: prompts(2_000_000, 20),
+    "3 FINAL of 100 MB of NUL in a run": answer,
+    "4 six sessions hold all they can": hogs,
+    "5 search of 5.8 MB": search,
+    "6 orig_argv, utime": facts,
+    "7 1,100 half-sent headers": lambda: served(half_headers),
+    "8 40 MB of [],": lambda: served(nested_body),
+    **{name: lambda name=name: rows(FILES[name][0]) for name in FILES},  # type: ignore[misc]
+    "13 sample ids": sample_ids,
+    "15 a key echoed in escapes": echoed_key,
+    "16 run.lock removed": removed_lock,
+}
+# Values that replace those of this process.
+FOUND: dict[str, float] = {}
+
+
+async def measured(name: str) -> dict[str, Any]:
+    watch, started = Watch(), time.perf_counter()
+    watching = asyncio.create_task(watch.run())
+    try:
+        outcome = await ITEMS[name]()
+    except Exception as error:
+        outcome = f"raised {type(error).__name__}: {error}"
+    watching.cancel()
+    return (
+        {"peak": peak_mb(), "silence": watch.longest}
+        | FOUND
+        | {
+            "seconds": time.perf_counter() - started,
+            "outcome": " ".join(outcome.split())[:260],
+        }
+    )
+
+
+def main(names: list[str]) -> None:
+    """Print a row for each item."""
+    print("| item | host MB | loop silent, s | seconds | outcome |\n|---|---|---|---|---|")
+    for name in names or ITEMS:
+        with tempfile.TemporaryDirectory() as folder:
+            command = [sys.executable, str(Path(__file__).resolve()), "--one", name]
+            try:
+                if name in FILES:
+                    subprocess.run([*command[:2], "--make", name], cwd=folder, check=True)
+                done = subprocess.run(
+                    command, cwd=folder, capture_output=True, text=True, timeout=LIMIT_S, errors="replace"
+                )
+            except subprocess.TimeoutExpired:
+                print(f"| {name} | | | over {LIMIT_S} | not finished |", flush=True)
+                continue
+        if done.returncode:
+            print(f"| {name} | | | | ended with {done.returncode}: {done.stderr.strip()[-200:]!r} |", flush=True)
+            continue
+        row = json.loads(done.stdout.splitlines()[-1])
+        missed = row["peak"] > TARGET_MB or row["silence"] > TARGET_S or "Traceback" in done.stderr
+        print(
+            f"| {name} | {row['peak']:,} | {row['silence']:.2f} | {row['seconds']:.1f} | "
+            f"{'**missed**: ' if missed else ''}{row['outcome'].replace('|', '/')} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--one"]:
+        os.environ.setdefault("HYDRA_FULL_ERROR", "0")
+        print(json.dumps(asyncio.run(measured(sys.argv[2]))))
+    elif sys.argv[1:2] == ["--make"]:
+        file, make = FILES[sys.argv[2]]
+        Path(file).write_bytes(make())
+    else:
+        main(sys.argv[1:])
