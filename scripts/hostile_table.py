@@ -4,7 +4,8 @@
 
 The table has the peak memory of the host's process, the longest time that its event loop (or, for a server, `/health`)
 did not respond, the processor time that the host used meanwhile, the seconds, and the outcome. On a busy machine the
-processor time shows whether the host itself was busy; the target is for the smaller of the two. Put another checkout's root into PYTHONPATH to measure that one.
+processor time shows whether the host itself was busy; the target is for the smaller of the two. Put another checkout's
+root into PYTHONPATH to measure that one.
 """
 
 from __future__ import annotations
