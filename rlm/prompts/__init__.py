@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent
 # The maximum chain of templates, for files that extend each other in a cycle.
 _MOST_TEMPLATES = 8
+# The line that begins a message of a worked example.
+_TURN = re.compile(r"^--- (user|assistant) ---[ \t]*$", re.MULTILINE)
 
 
 class PromptError(ValueError):
@@ -43,6 +46,28 @@ class PromptFile:
             return "".join(context.blocks[part][0](context)).strip()
         except UndefinedError as error:
             raise PromptError(f"prompt {self.name}, part {part!r}: {error}") from error
+
+    def turns(self, part: str, **variables: Any) -> list[dict[str, str]]:
+        """Render a part that holds worked examples and return them as chat messages.
+
+        Each message begins with a line `--- user ---` or `--- assistant ---`. An empty part gives no messages. Raises
+        PromptError as `render` does, and for messages that do not alternate from a user's to an assistant's.
+        """
+        before, *pieces = _TURN.split(self.render(part, **variables))
+        messages = [
+            {"role": role, "content": text.strip()} for role, text in zip(pieces[::2], pieces[1::2], strict=True)
+        ]
+        roles = [message["role"] for message in messages]
+        if before.strip() or roles != ["user", "assistant"] * (len(roles) // 2):
+            raise PromptError(
+                f"prompt {self.name}, part {part!r}: expected messages that begin with the lines '--- user ---' and "
+                "'--- assistant ---' in turn"
+            )
+        return messages
+
+    def completed(self, options: str) -> PromptFile:
+        """Return this prompt with the parts of another file, such as `options/recursive-v1`, that it does not have."""
+        return replace(self, templates=(*self.templates, *load_prompt(options).templates))
 
     @property
     def parts(self) -> tuple[str, ...]:

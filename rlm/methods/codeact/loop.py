@@ -19,7 +19,7 @@ from rlm.methods.subcalls import PaidReplies, SubCalls, capacity, sub_call_funct
 from rlm.methods.thinking import written
 from rlm.models.chat import Reply
 from rlm.prompt import Prompt, add_user_message
-from rlm.prompts import load_prompt
+from rlm.prompts import PromptFile, load_prompt
 from rlm.repl.protocol import CellStatus, HostFunction, ReplSettings
 from rlm.tree import CallTree
 
@@ -37,7 +37,8 @@ class CodeAct(Method):
     of passages that a search shows, together at most max_output_chars. passage_tokens: the length of a passage; None
     takes as many characters as are shown. k1, b: the parameters of BM25. concurrency: the number of sub-calls in
     flight. sub_context_chars: the number of characters that the prompt states for a sub-call; None derives it from the
-    sub-model's window. repl: settings of the session, see conf/repl.
+    sub-model's window. repl: settings of the session, see conf/repl. repeat_query: the question is repeated after each
+    observation, as RLM has it.
     """
 
     actions: Sequence[Action] = (PYTHON, SEARCH)
@@ -49,10 +50,13 @@ class CodeAct(Method):
     concurrency: Annotated[int, Ge(1)] = 16
     sub_context_chars: Annotated[int, Ge(1)] | None = None
     repl: ReplSettings | Mapping[str, Any] = field(default_factory=ReplSettings)
+    repeat_query: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        load_prompt(self.prompt)
+        text = load_codeact_prompt(self.prompt)
+        text.turns("examples", actions=self.actions, sub_chars=1)
+        text.render("again", query="question")
         if LLM_QUERY in self.actions and PYTHON not in self.actions:
             raise ValueError(
                 f"actions is {list(self.actions)}: expected python too, because llm_query is called by code"
@@ -74,7 +78,8 @@ class _Loop:
     def __init__(self, method: CodeAct, prompt: Prompt, tree: CallTree) -> None:
         self._method = method
         self._tree = tree
-        self._text = load_prompt(method.prompt)
+        self._text = load_codeact_prompt(method.prompt)
+        self._repeated_query = prompt.question if method.repeat_query else ""
         has_documents = not isinstance(prompt.context, str)
         self._actions = [action for action in method.actions if action != SEARCH or has_documents]
         self._shown_chars = max(200, tree.meter.limits.max_output_chars // method.search_k)
@@ -153,7 +158,10 @@ class _Loop:
             outputs.append(self._text.render("ignored_answer"))
         if repeated:
             outputs.append(self._text.render("repeated"))
-        self._say(self._text.render("observation", text="\n\n".join(outputs)), kind=None)
+        observation = self._text.render("observation", text="\n\n".join(outputs))
+        if self._repeated_query:
+            observation += "\n\n" + self._text.render("again", query=self._repeated_query)
+        self._say(observation, kind=None)
         guard.ended(failed=failed)
 
     async def _run_cells(self, turn: Turn) -> tuple[list[str], bool]:
@@ -212,12 +220,19 @@ class _Loop:
     def _first_messages(self, prompt: Prompt) -> list[dict[str, str]]:
         limits = self._tree.meter.limits
         sub_chars = self._method.sub_context_chars or capacity(self._method.sub_model, limits)
+        words = {"actions": self._actions, "sub_chars": sub_chars}
         budget = allowance.ABOUT if allowance.is_named(limits) else ""
-        system = self._text.render("system", actions=self._actions, sub_chars=sub_chars, budget=budget)
+        system = self._text.render("system", **words, budget=budget)
+        examples = self._text.turns("examples", **words)
         messages = prompt.messages(self._documents_note(prompt) if self._search else None)
         if messages and messages[0]["role"] == "system":
             system, messages = f"{system}\n\n{messages[0]['content']}", messages[1:]
-        return [{"role": "system", "content": system}, *messages]
+        return [{"role": "system", "content": system}, *examples, *messages]
+
+
+def load_codeact_prompt(name: str) -> PromptFile:
+    """Load a prompt file, and add the bundled parts of options that are missing. Raises PromptError."""
+    return load_prompt(name).completed("options/codeact-v1")
 
 
 def _shown(hit: Hit, chars: int) -> str:

@@ -72,8 +72,9 @@ class Loop:
             guard_first_turn=rlm.first_turn_guard,
             repeat_query=rlm.repeat_query,
         )
-        # A final answer before the first cell is refused once.
+        # A final answer before the first cell is refused once, one before the first output as often as it comes.
         self._guards_first_turn = rlm.first_turn_guard
+        self._needs_output = rlm.output_before_answer
         self._child_slots = asyncio.Semaphore(rlm.children_concurrency)
 
     async def run(self) -> Answer:
@@ -116,6 +117,8 @@ class Loop:
             if self._guards_first_turn and not isinstance(step, Reminder):
                 self._guards_first_turn = False
                 self.talk.note("note_first_turn")
+            elif self._needs_output and not isinstance(step, Reminder):
+                self.talk.note("note_no_output")
             else:
                 answer = await self.acceptance.of_reply(step, reply)
             if answer is None:
@@ -123,7 +126,9 @@ class Loop:
             return answer
         self._guards_first_turn = False
         answer, failed = await self._run(step.codes, reply)
-        if answer is None and step.final and self.rlm.final_beside_code == "taken":
+        if answer is None and step.final and self._needs_output:
+            self.talk.note("note_no_output")
+        elif answer is None and step.final and self.rlm.final_beside_code == "taken":
             answer = await self.acceptance.of_reply(step.final, reply)
         elif answer is None and step.final:
             answer = await self.acceptance.beside_code(step.final, reply, failed=failed)
@@ -142,6 +147,7 @@ class Loop:
         async for result in cells:
             ran, failed = ran + 1, result.status != CellStatus.OK
             self.talk.output(result)
+            self._needs_output = self._needs_output and not result.stdout_chars
             if result.status == CellStatus.KILLED:
                 self.strategy.forget()
             elif not failed:

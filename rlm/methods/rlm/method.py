@@ -41,6 +41,9 @@ class RLM(Method):
     the part of a long output that the root is shown. document_lengths: the number of documents whose lengths the first
     message states. show_vars: the session has SHOW_VARS(). max_turns: turns of one loop; the smaller of this and
     limits.max_turns holds.
+
+    output_before_answer: a final answer is refused until a cell has printed something. It is not an option of the
+    authors; small models need it, because they guess.
     """
 
     max_depth: Annotated[int, Ge(0)] = 1
@@ -56,6 +59,7 @@ class RLM(Method):
     repl: ReplSettings | Mapping[str, Any] = field(default_factory=ReplSettings)
     first_turn_guard: bool = False
     repeat_query: bool = False
+    output_before_answer: bool = False
     final_beside_code: Literal["refused_once", "taken"] = "refused_once"
     output_cut: OutputCut = "head_tail"
     document_lengths: Annotated[int, Ge(0)] = LENGTHS

@@ -22,8 +22,9 @@ PARTS = frozenset(
     | {f"note_{what}" for what in ("invented_final", "failed_final", "cut", "repeated", "ready", "no_variable")}
     | {f"note_{what}" for what in ("no_value", "empty_answer", "word_or_variable", "plan")}
 )
-# The parts of options, which a prompt file may have: of first_turn_guard, and of repeat_query.
-OPTION_PARTS = frozenset({"first_turn", "note_first_turn", "again"})
+# The parts that a prompt file may have: worked examples, and the texts of first_turn_guard, repeat_query and
+# output_before_answer.
+OPTION_PARTS = frozenset({"examples", "first_turn", "note_first_turn", "again", "note_no_output"})
 _OPTIONS_FILE = "options/recursive-v1"
 _SHOWN_NAMES = 30
 # The number of characters of each end that are shown if the context holds the question, which is mostly at an end.
@@ -34,8 +35,7 @@ LENGTHS = 12
 
 def load_rlm_prompt(name: str) -> PromptFile:
     """Load a prompt file, and add the bundled parts of options that are missing. Raises PromptError."""
-    text = load_prompt(name)
-    return replace(text, templates=(*text.templates, *load_prompt(_OPTIONS_FILE).templates))
+    return load_prompt(name).completed(_OPTIONS_FILE)
 
 
 def options_sha256() -> str:
@@ -60,10 +60,11 @@ def check_prompt(text: PromptFile, settings: Mapping[str, Any]) -> None:
     }  # fmt: skip
     for part in sorted(PARTS | OPTION_PARTS):
         text.render(part, **{**settings, **sample})
+    text.turns("examples", **settings)
 
 
 class Conversation:
-    """The system prompt, the first message, then each of the root's replies with one message of its results.
+    """The system prompt, the worked examples, the first message, then each reply with one message of its results.
 
     settings: the variables that every part of the prompt file may use. guard_first_turn: the first message asks for
     code before an answer. repeat_query: each message of results ends with the question.
@@ -84,8 +85,10 @@ class Conversation:
         opening = [self.words("first", **first), *([self.words("first_turn")] if guard_first_turn else [])]
         self.messages = [
             {"role": "system", "content": self.words("system")},
+            *text.turns("examples", **settings),
             {"role": "user", "content": "\n\n".join(opening)},
         ]
+        self._opening = len(self.messages)
         self.outputs: list[str] = []
         self.unrun = 0
         self._notes: list[str] = []
@@ -129,7 +132,7 @@ class Conversation:
 
     def forget(self) -> None:
         """Drop all turns, because the conversation no longer fits the root's window."""
-        del self.messages[2:]
+        del self.messages[self._opening :]
         self.outputs, self.unrun, self._notes = [], 0, []
 
 

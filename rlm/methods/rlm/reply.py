@@ -101,6 +101,8 @@ _PLACEHOLDER = re.compile(
     r"|<\s*(?:(?:final|your|the)[ _])*(?:answer|result)(?:[ _]here)?\s*>|\{+[a-z_]\w*\}+",
     re.IGNORECASE,
 )
+# What begins with a digit cannot be the name of a variable, so FINAL_VAR gives the value itself.
+_NUMBER = re.compile(r"[-+]?\d[^\s()]*")
 _REFUSAL = re.compile(
     r"\b(?:i(?:'m| am) (?:sorry|unable|not able)|i (?:cannot|can't|can not|won't)\b|i must decline|as an ai\b)",
     re.IGNORECASE,
@@ -226,6 +228,8 @@ def _final(inside: str, *, variable: bool, closed: bool) -> Final:
         name = plain.strip("*` ")
         if name.isidentifier():
             return FinalVariable(name, closed)
+        if literal is None and _NUMBER.fullmatch(name):
+            return FinalText(name, closed=closed)
         return FinalText(literal) if literal is not None else Reminder(Reason.NOT_A_NAME)
     if _PLACEHOLDER.fullmatch(plain) or (literal is None and inside[:2].lower() in ('f"', "f'") and "{" in inside):
         return Reminder(Reason.UNFILLED_FINAL)

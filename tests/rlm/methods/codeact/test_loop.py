@@ -3,6 +3,7 @@ import pytest
 from rlm.completion import StopReason
 from rlm.limits import Limits
 from rlm.methods.codeact.loop import CodeAct
+from rlm.methods.codeact.reply import read_turn
 from rlm.models.chat import ModelError, Reply
 from rlm.models.scripted import ScriptedModel
 from rlm.prompt import Prompt
@@ -223,3 +224,28 @@ def _cents(cents: float):
     from rlm.models.chat import Cost, CostState
 
     return Cost(cents / 100, cents / 100, CostState.KNOWN)
+
+
+async def test_the_question_is_repeated_after_each_observation_if_asked_for() -> None:
+    replies = ["```python\nprint(1)\n```", "I wonder.", "ANSWER: 1"]
+    method = codeact(replies, actions=["python"], repeat_query=True)
+    await method.acompletion("Some text.", "How many?")
+    again = "The question again:\nHow many?\n\nTake the next action, or answer."
+    assert shown(method, 1) == f"OBSERVATION:\n1\n\n{again}" and "How many?" not in shown(method, 2)
+    method = codeact(replies, actions=["python"])
+    await method.acompletion("Some text.", "How many?")
+    assert shown(method, 1) == "OBSERVATION:\n1"
+
+
+@pytest.mark.parametrize("actions", [("python",), ("search",), ("python", "llm_query"), ("python", "search")])
+async def test_the_worked_examples_of_the_small_coder_prompt_fit_the_actions(actions: tuple[str, ...]) -> None:
+    method = codeact(["ANSWER: the cat"], actions=actions, prompt="codeact/small_coder-v1", repeat_query=True)
+    await method.acompletion(Prompt(tuple(DOCUMENTS), "Who sat?"))
+    system, *examples, user = method.model.requests[0]
+    text = "\n".join(message["content"] for message in examples)
+    assert "Who sat?" in user["content"] and [m["role"] for m in examples[:2]] == ["user", "assistant"]
+    assert ("```python" in text) == ("```python" in system["content"]) == ("python" in actions)
+    assert ("SEARCH(" in text) == ("SEARCH(" in system["content"]) == ("search" in actions)
+    for message in examples[1::2]:
+        turn = read_turn(message["content"])
+        assert turn.acts != bool(turn.answers)

@@ -56,6 +56,22 @@ async def test_the_question_is_repeated_after_each_output_but_not_after_the_requ
     assert "The question again" not in shown[1]
 
 
+@pytest.mark.parametrize("final", ["FINAL(7)", "FINAL_VAR(context)", "```repl\nx = 1\n```\nFINAL(7)"])
+async def test_an_answer_before_any_output_is_refused_as_often_as_it_comes(final: str) -> None:
+    silent = "```repl\nx = 2\n```"
+    result, shown = await play(final, silent, final, CODE, "FINAL(8)", output_before_answer=True)
+    assert result.answer == "8" and len(shown) == 5
+    assert [("no code has printed anything" in text) for text in shown] == [False, True, False, True, False]
+    result, _ = await play(final, "FINAL(9)", output_before_answer=True, max_turns=1)
+    assert (result.answer, result.stop_reason) == ("9", StopReason.MAX_TURNS)
+
+
+async def test_a_cell_that_sets_the_answer_needs_no_output() -> None:
+    code = '```repl\nanswer["content"] = "7"\nanswer["ready"] = True\n```'
+    result, shown = await play(code, output_before_answer=True, protocol="answer_variable")
+    assert result.answer == "7" and len(shown) == 1
+
+
 async def test_a_literal_answer_beside_code_is_refused_once_or_taken() -> None:
     both = f"{CODE}\nFINAL(7)"
     result, shown = await play(both, "FINAL(8)")
@@ -167,6 +183,7 @@ def test_the_options_are_off_elsewhere() -> None:
     settings = compose(["benchmark=[sniah]", "method=[rlm]", "model=local"]).plain["method"]["rlm"]
     defaults = {
         "first_turn_guard": False, "repeat_query": False, "final_beside_code": "refused_once", "show_vars": False,
-        "output_cut": "head_tail", "document_lengths": 12, "max_turns": None, "prompt": "recursive/default-v1",
+        "output_before_answer": False, "output_cut": "head_tail", "document_lengths": 12, "max_turns": None,
+        "prompt": "recursive/default-v1",
     }  # fmt: skip
     assert defaults.items() <= settings.items()

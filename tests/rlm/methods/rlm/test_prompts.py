@@ -1,6 +1,7 @@
 """The RLM's prompt files: each has all parts, keeps its size and states the settings."""
 
 import hashlib
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -8,11 +9,14 @@ from pathlib import Path
 import pytest
 
 from benchmarks.running.manifest import describe_method
+from rlm.completion import StopReason
 from rlm.limits import Limits
 from rlm.methods.base import PlainModel
+from rlm.methods.codeact import CodeAct
 from rlm.methods.rlm.method import RLM
 from rlm.methods.rlm.prompt import PARTS
 from rlm.methods.subcalls import capacity
+from rlm.models.chat import ContextOverflow
 from rlm.models.scripted import ScriptedModel
 from rlm.models.tokens import count_tokens
 from rlm.prompts import FOLDER, load_prompt
@@ -33,7 +37,7 @@ async def sent(
 @pytest.mark.parametrize("protocol", ["final_tags", "answer_variable"])
 async def test_each_prompt_serves_both_protocols_and_all_depths(name: str, protocol: str) -> None:
     for depth in (0, 1, 2):
-        system, first = await sent(name, protocol, max_depth=depth)
+        system, *_, first = await sent(name, protocol, max_depth=depth)
         assert ("FINAL" in system["content"]) == (protocol == "final_tags")
         assert ("llm_query" in system["content"]) == (depth > 0)
         assert ("rlm_query" in system["content"]) == (depth > 1)
@@ -166,3 +170,89 @@ def test_the_words_of_options_have_a_hash_too() -> None:
     text = (FOLDER / "options" / "recursive-v1.md").read_bytes()
     described = describe_method(RLM(model=ScriptedModel([])))
     assert described["prompt_options_sha256"] == hashlib.sha256(text).hexdigest() != described["prompt_sha256"]
+
+
+EXAMPLES = """{% extends "recursive/compact-v1.md" %}
+{% block examples %}
+--- user ---
+Which {{ output_chars }}?
+--- assistant ---
+```repl
+print(1)
+```
+--- user ---
+1
+--- assistant ---
+FINAL(1)
+{% endblock %}
+"""
+
+
+async def test_worked_examples_are_messages_before_the_first_and_stay_when_turns_are_dropped(tmp_path) -> None:
+    path = tmp_path / "examples.md"
+    path.write_text(EXAMPLES)
+    code = "```repl\nprint(context[:5])\n```"
+    root = ScriptedModel([code, ContextOverflow("too long"), "FINAL(2)"])
+    limits = Limits(max_output_chars=300)
+    result = await RLM(model=root, prompt=str(path), limits=limits).acompletion("some text", "What?")
+    assert (result.answer, result.stop_reason) == ("2", StopReason.CONTEXT_OVERFLOW)
+    for request in root.requests:
+        assert [message["role"] for message in request[:6]] == [
+            "system",
+            "user",
+            "assistant",
+            "user",
+            "assistant",
+            "user",
+        ]
+        assert [message["content"] for message in request[1:5]] == [
+            "Which 300?", "```repl\nprint(1)\n```", "1", "FINAL(1)"
+        ]  # fmt: skip
+        assert "What?" in request[5]["content"]
+    assert [len(request) for request in root.requests] == [6, 8, 6]
+
+
+@pytest.mark.parametrize(
+    "examples",
+    [
+        "--- user ---\nOne?",
+        "--- assistant ---\nOne.",
+        "One?\n--- user ---\nTwo?\n--- assistant ---\nThree.",
+        "--- user ---\nOne?\n--- user ---\nTwo?\n--- assistant ---\nThree.",
+        "--- user ---\nOne?\n--- system ---\nTwo.",
+    ],
+)
+def test_worked_examples_that_are_no_conversation_are_refused_before_the_first_call(examples: str, tmp_path) -> None:
+    for extended, method in [("recursive/compact-v1.md", RLM), ("codeact/default-v1.md", CodeAct)]:
+        path = tmp_path / "examples.md"
+        path.write_text(f'{{% extends "{extended}" %}}{{% block examples %}}{examples}{{% endblock %}}')
+        load_prompt.cache_clear()
+        with pytest.raises(ValueError, match="part 'examples': expected messages that begin with"):
+            method(model=ScriptedModel([]), prompt=str(path))
+
+
+@pytest.mark.parametrize("protocol", ["final_tags", "answer_variable"])
+@pytest.mark.parametrize("depth", [0, 1])
+async def test_the_code_of_the_small_coders_examples_runs_and_its_messages_have_the_form_of_real_ones(
+    protocol: str, depth: int
+) -> None:
+    """Each example's replies are played over a context that holds what its outputs show."""
+    shown = await sent("recursive/small_coder-v1", protocol, max_depth=depth)
+    starts = [i for i, message in enumerate(shown) if message["content"].startswith("`context` is")] + [len(shown)]
+    assert len(starts) == 4 + depth
+    for start, end in itertools.pairwise(starts[:-1]):
+        replies = [message["content"] for message in shown[start + 1 : end : 2]]
+        query = shown[start]["content"].split("The question:\n")[1].split("\n\nYou have not")[0]
+        outputs = [message["content"] for message in shown[start + 2 : end : 2]]
+        context = "\n".join(text.split("\n\nThe question again")[0] for text in outputs)
+        root = ScriptedModel(replies)
+        options = {"first_turn_guard": True, "repeat_query": True, "output_before_answer": True}
+        result = await RLM(
+            model=root, sub_model=ScriptedModel(lambda messages: "room"), prompt="recursive/small_coder-v1",
+            protocol=protocol, max_depth=depth, **options,
+        ).acompletion(context, query)  # fmt: skip
+        assert result.stop_reason == StopReason.ANSWER and result.answer in replies[-1]
+        assert len(root.requests) == len(replies)
+        asked = [message["content"] for message in root.requests[-1][len(shown) - 1 :: 2]]
+        for real, example in zip(asked, [shown[start]["content"], *outputs], strict=True):
+            assert real.split()[:2] == example.split()[:2] and real.endswith(example.split("\n\n")[-1])
