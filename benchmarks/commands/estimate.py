@@ -26,9 +26,11 @@ def main(argv: Sequence[str]) -> int:
     config = replace(compose(words.overrides), cache=CacheSettings(mode="replay"))
 
     from benchmarks.report.tables.formats import markdown
+    from benchmarks.running.busy import Busy
     from benchmarks.running.estimate import estimate
 
-    table = estimate(config, tell=lambda note: print(f"note: {note}", file=sys.stderr))
+    with Busy("estimating"):
+        table = estimate(config, tell=lambda note: print(f"note: {note}", file=sys.stderr))
     for name in ("samples", "over_window", "calls", "prompt_tokens", "completion_tokens"):
         table[name] = table[name].fillna(0).round().astype(int).map("{:,}".format)
     table["usd"] = ["unknown" if value != value else f"{value:,.2f}" for value in table["usd"].astype(float)]

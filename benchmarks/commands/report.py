@@ -23,11 +23,13 @@ def main(argv: Sequence[str]) -> int:
 
     from benchmarks.report import write_report
     from benchmarks.report.runs import refresh
+    from benchmarks.running.busy import Busy
 
-    for path in words.runs:
-        refresh(path)
     out = words.out or words.runs[0] / "report"
-    files = write_report(words.runs, out, baseline=words.baseline, reveal=frozenset(words.reveal))
+    with Busy("reading the runs") as busy:
+        for path in words.runs:
+            refresh(path)
+        files = write_report(words.runs, out, baseline=words.baseline, reveal=frozenset(words.reveal), tell=busy.step)
     print(files.table)
     for file in files:
         print(f"wrote: {file}")

@@ -44,6 +44,7 @@ def _section(override: str) -> str:
 
 async def _rescore(path: Path, overrides: Sequence[str]) -> int:
     from benchmarks.running.budget import check_judge_prices, run_budget
+    from benchmarks.running.busy import Busy
     from benchmarks.running.manifest import price_snapshot, read_manifest
     from benchmarks.running.model_set import ModelSet
     from benchmarks.running.rescoring import Rescoring, RescoringStopped
@@ -66,7 +67,8 @@ async def _rescore(path: Path, overrides: Sequence[str]) -> int:
         records = folder.records().values()
         old = [record for record in records if rescoring.applies_to(record)]
         try:
-            new = await rescoring.rescore(old)
+            with Busy(f"scoring {len(old)} samples"):
+                new = await rescoring.rescore(old)
         except RescoringStopped as stopped:
             print(f"rlm-eval: {path} keeps its scores: {stopped}", file=sys.stderr)
             return 1 if stopped.resumable else 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -67,8 +68,10 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _run(composed: Any, agreed: bool) -> int:
+    from benchmarks.running.progress import clock
     from benchmarks.running.run import run
 
+    started = time.monotonic()
     config = resolve(composed)
     if not agreed:
         _refuse_hours(config)
@@ -83,6 +86,7 @@ def _run(composed: Any, agreed: bool) -> int:
     finally:
         for line in filter(None, (outcome.message, *outcome.unscored)):
             print(f"rlm-eval: {line}", file=sys.stderr)
+        print(f"used: {clock(time.monotonic() - started)}, {outcome.used}")
         print(f"run: {outcome.path}", flush=True)
     return EXIT_CODES[outcome.state] or int(bool(outcome.unscored))
 
@@ -103,8 +107,10 @@ def _refuse_hours(config: RunConfig) -> None:
 
 def _print_report(outcome: Any) -> None:
     from benchmarks.report import write_report
+    from benchmarks.running.busy import Busy
 
-    files = write_report([outcome.path], outcome.path / "report")
+    with Busy("building the report") as busy:
+        files = write_report([outcome.path], outcome.path / "report", tell=busy.step)
     print(files.table)
     for path in files:
         print(f"wrote: {path}")

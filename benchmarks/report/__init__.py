@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,14 +30,15 @@ def write_report(
     *,
     baseline: str | None = None,
     reveal: frozenset[str] = frozenset(),
+    tell: Callable[[str], None] = lambda step: None,
 ) -> ReportFiles:
     """Write the report of one or several runs, finished or not, into the folder `out`, without network access.
 
     Writes report.html, report.md, table.csv and table.tex (the scores), tables/*.csv (every table) and figures/*.
     baseline: the method with which others are compared; by default that of the first run, else its first method.
-    reveal: protected benchmarks whose texts the page shows.
+    reveal: protected benchmarks whose texts the page shows. tell: called with each step when it begins.
     Raises ConfigError for a folder that is not a run and for a baseline without samples.
     """
     from benchmarks.report.build import build
 
-    return build(list(run_folders), Path(out), baseline, reveal)
+    return build(list(run_folders), Path(out), baseline, reveal, tell)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,8 +46,11 @@ class Table:
     shown: pd.DataFrame
 
 
-def build(run_folders: Sequence[Path], out: Path, baseline: str | None, reveal: frozenset[str]) -> ReportFiles:
+def build(
+    run_folders: Sequence[Path], out: Path, baseline: str | None, reveal: frozenset[str], tell: Callable[[str], None]
+) -> ReportFiles:
     """See `benchmarks.report.write_report`."""
+    tell("report: reading the runs")
     runs = load_runs(run_folders)
     calls = load_calls(runs)
     runs = replace(runs, samples=with_replayed_time(runs.samples, calls))
@@ -56,8 +59,11 @@ def build(run_folders: Sequence[Path], out: Path, baseline: str | None, reveal: 
         (out / "tables").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"--out {out} cannot be created: {error.strerror or error}") from error
+    tell(f"report: making the tables of {len(runs.samples)} samples")
     tables = make_tables(runs.samples, calls, baseline)
+    tell("report: drawing the figures")
     figures = write_figures(runs.samples, out / "figures", baseline=baseline)
+    tell("report: writing the page")
     scores = tables[0]
     for table in tables:
         file = out / "tables" / f"{table.name}.csv"

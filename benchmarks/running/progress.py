@@ -1,4 +1,4 @@
-"""Shows the progress of a run: a live table on a terminal, occasional lines elsewhere."""
+"""Shows the progress of a run: a live table on a terminal, a line every few seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from benchmarks.running.busy import Heartbeat
 from benchmarks.running.journal import Record
 from benchmarks.running.rows import Key
 from rlm.terminal import guard_streams, printable, unguarded
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-QUIET_EVERY_S = 15.0
 
 
 class Progress(Protocol):
@@ -28,7 +27,7 @@ class Progress(Protocol):
 
 
 def make_progress(planned: Sequence[Key], finished: Sequence[Record]) -> Progress:
-    """Make a live table if standard error is a terminal, else occasional lines."""
+    """Make a live table if standard error is a terminal, else a line every few seconds."""
     tally = Tally(planned, finished)
     return LiveProgress(tally) if sys.stderr.isatty() else LineProgress(tally)
 
@@ -78,28 +77,27 @@ class Tally:
 
 
 class LineProgress:
-    """Prints a line on standard error every few seconds."""
+    """Prints a line on standard error every few seconds, also while no sample finishes."""
 
     def __init__(self, tally: Tally) -> None:
         self._tally = tally
-        self._printed_at = time.monotonic()
+        self._heartbeat = Heartbeat(tally.line)
 
     def __enter__(self) -> LineProgress:
         self.say(self._tally.line())
+        self._heartbeat.__enter__()
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._heartbeat.__exit__()
         if self._tally.done.total() > self._tally.before:
             self.say(self._tally.line())
 
     def done(self, record: Record) -> None:
         self._tally.add(record)
-        if time.monotonic() - self._printed_at >= QUIET_EVERY_S:
-            self._printed_at = time.monotonic()
-            self.say(self._tally.line())
 
     def say(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+        self._heartbeat.say(text)
 
 
 class LiveProgress:

@@ -16,6 +16,7 @@ from typing import Any
 from benchmarks.config.schema import RunConfig
 from benchmarks.running.additions import additions, sample_ids, samples_added_at
 from benchmarks.running.budget import check_prices
+from benchmarks.running.busy import Busy
 from benchmarks.running.executors import ExecutorError, Stop
 from benchmarks.running.harness import Harness
 from benchmarks.running.journal import Record, warn
@@ -25,6 +26,7 @@ from benchmarks.running.rows import Key
 from benchmarks.running.run_folder import RunFolder, add_targets, write_tables, written_targets
 from benchmarks.running.samples import built_sample
 from benchmarks.running.served_by import ServedBy
+from benchmarks.running.totals import totals
 from benchmarks.statistics.failed import failed_words, too_many_failed
 from rlm.limits import Budget
 from rlm.methods.method import Method
@@ -43,6 +45,7 @@ class RunOutcome:
 
     state: `finished`, `interrupted`, `budget` or `failed`; message: the reason why the run is not finished, in one
     line. unscored: one line for each benchmark, method and length without a score because too many samples failed.
+    used: dollars, tokens and calls of the samples in one line.
     """
 
     path: Path
@@ -50,6 +53,7 @@ class RunOutcome:
     samples: int
     message: str = ""
     unscored: tuple[str, ...] = ()
+    used: str = ""
 
 
 def run(config: RunConfig, hydra_files: Mapping[str, str] | None = None) -> RunOutcome:
@@ -58,11 +62,11 @@ def run(config: RunConfig, hydra_files: Mapping[str, str] | None = None) -> RunO
     Raises ConfigError, before any model call, for a configuration that cannot be run. The outcome has later failures.
     """
     check_prices(config)
-    with RunFolder(config.folder, config) as folder:
-        return asyncio.run(_run(config, folder, hydra_files or {}))
+    with RunFolder(config.folder, config) as folder, Busy("preparing the run") as busy:
+        return asyncio.run(_run(config, folder, hydra_files or {}, busy))
 
 
-async def _run(config: RunConfig, folder: RunFolder, hydra_files: Mapping[str, str]) -> RunOutcome:
+async def _run(config: RunConfig, folder: RunFolder, hydra_files: Mapping[str, str], busy: Busy) -> RunOutcome:
     before = find_manifest(folder.path) or {}
     harness = Harness(
         config,
@@ -91,7 +95,9 @@ async def _run(config: RunConfig, folder: RunFolder, hydra_files: Mapping[str, s
             check_prompts(before, described, {key.method for key in todo} & {key.method for key in records})
             folder.write_manifest(described | {"samples_planned": len(plan), "samples_done": len(records)})
             folder.write_hydra(hydra_files)
+            busy.step(None)
             state, message = await _run_missing(harness, executor, folder, plan, todo, records, served)
+        busy.step("writing the tables of the run")
         ordered = [records[key] for key in plan if key in records]
         add_targets(ordered, await asyncio.to_thread(written_targets, folder.path))
         if described is not None:
@@ -106,7 +112,8 @@ async def _run(config: RunConfig, folder: RunFolder, hydra_files: Mapping[str, s
     except OSError as error:
         # The journal already has every finished sample.
         state, message = "failed", message or _cannot_write(error)
-    return RunOutcome(folder.path, state, len(ordered), message, unscored_cells(ordered))
+    used = totals(ordered, before=len(plan) - len(todo))
+    return RunOutcome(folder.path, state, len(ordered), message, unscored_cells(ordered), used)
 
 
 async def _run_missing(
@@ -209,12 +216,11 @@ def _interrupts(stop: Stop, progress: Progress, budget: Budget) -> Iterator[None
                 task.cancel()
             return
         stop.set()
-        calls = getattr(budget, "calls_in_flight", 0)
-        limit = "" if stop.grace_s is None else f", for at most {stop.grace_s:g} s (stop_grace_s)"
-        progress.say(
-            f"stopping: waiting for {stop.running} samples with {calls} model calls in flight{limit}; "
-            "interrupt again to cancel them"
-        )
+        # Calls of other processes are not counted here.
+        calls = f" with {budget.calls_in_flight} model calls in flight" if budget.calls_in_flight else ""
+        limit = "without a limit" if stop.grace_s is None else f"for at most {stop.grace_s:g} s"
+        waiting = f"{stop.running} samples{calls}, {limit} (stop_grace_s)"
+        progress.say(f"stopping: waiting for {waiting}; interrupt again to cancel them")
 
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(ValueError, NotImplementedError):

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -35,6 +36,12 @@ def rlm_eval(server, *words):
     )  # fmt: skip
 
 
+def split_closing(stdout):
+    """The lines of a run's results, and the closing line, which has a duration."""
+    lines = stdout.splitlines()
+    return [line for line in lines if not line.startswith("used: ")], lines[-2]
+
+
 def test_a_run_leaves_the_contracts_tables_and_a_second_call_makes_no_request(in_folder, server):
     fake = server()
     first = rlm_eval(fake, "run", *SMALL, "name=small")
@@ -58,7 +65,13 @@ def test_a_run_leaves_the_contracts_tables_and_a_second_call_makes_no_request(in
 
     second = rlm_eval(fake, "run", *SMALL, "name=small")
     assert second.returncode == 0
-    assert second.stdout == first.stdout
+    results, closings = zip(*(split_closing(one.stdout) for one in (first, second)), strict=True)
+    assert results[0] == results[1]
+    used = r"used: \d+:\d\d, 12 samples{}, \$0\.\d{{4}}, [\d,]+ prompt tokens \(\d+ cached\), "
+    used += r"[\d,]+ output tokens, 4 calls \(0 sub-calls\)"
+    assert re.fullmatch(used.format(""), closings[0])
+    assert re.fullmatch(used.format(r" \(12 from earlier sessions\)"), closings[1])
+    assert f"{calls['prompt_tokens'].sum():,} prompt tokens" in closings[0]
     assert fake.paid().total() == 4
 
     refused = rlm_eval(fake, "run", *SMALL, "name=small", "seed=7")
