@@ -1,6 +1,7 @@
 """The wheel is complete: installed without the checkout, the command finds its configuration, data and prompts."""
 
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -82,6 +83,17 @@ def test_the_wheel_holds_every_data_file_of_the_packages(wheel):
         assert f"benchmarks/{part}" in held
     assert "rlm_eval.py" in held
     assert [name for name in held if name.startswith(("tests/", "scripts/", "results/runs"))] == []
+
+
+def test_extras_that_messages_and_pages_name_exist():
+    """Each printed `pip install 'rlm-eval[NAME]'` installs what is missing."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    files = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    files += [file for folder in ("rlm", "benchmarks", "conf") for file in (ROOT / folder).rglob("*.[py]*")]
+    texts = [file.read_text(encoding="utf-8") for file in files if file.suffix in (".py", ".yaml", ".md")]
+    named = {name for text in texts for name in re.findall(r"rlm-eval\[(\w+)\]|\bextra (\w+)\)", text)}
+    names = {part for pair in named for part in pair if part}
+    assert names <= extras.keys() and {"local", "ray", "slurm", "inspect", "otel"} <= names
 
 
 def test_the_installed_command_lists_its_choices(run_installed):

@@ -20,6 +20,8 @@ def explain(error: Exception, overrides: Sequence[str] = ()) -> ConfigError:
         r"In '[^']*': Could not (?:find|load) '([^']+)/([^'/]+)'", message
     ):
         group, choice = match.groups()
+        if choice == "submitit_slurm":
+            return ConfigError("hydra/launcher=slurm needs Submitit: pip install 'rlm-eval[slurm]'")
         return ConfigError(unknown(group, choice, conf_files(group)))
     match = re.search(r"is not in struct\s+full_key: (\S+)", f"{message}\n{error.__cause__}")
     match = match or re.search(r"Could not override '([^']+)'", message)

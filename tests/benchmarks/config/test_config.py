@@ -4,6 +4,7 @@ import pytest
 
 from benchmarks.config.compose import compose
 from benchmarks.config.errors import ConfigError
+from benchmarks.config.explain import explain
 from benchmarks.running.run import run
 
 OPENAI = ["model=openai", "benchmark=[sniah]", "method=[base]", "judge=gpt_4_1"]
@@ -133,3 +134,8 @@ def test_null_is_no_limit_and_a_negative_limit_is_refused(key):
     assert getattr(getattr(config, section) if section else config, name) is None
     with pytest.raises(ConfigError, match=rf"^{key} is -1: expected an? .* of at least 0, or null$"):
         compose([*LOCAL, f"{key}=-1"])
+
+
+def test_a_launcher_whose_package_is_missing_says_what_to_install():
+    error = Exception("In 'hydra/launcher/slurm': Could not find 'hydra/launcher/submitit_slurm'\n\nAvailable options")
+    assert "pip install 'rlm-eval[slurm]'" in str(explain(error))
