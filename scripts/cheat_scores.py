@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Scores of answers that need no understanding: the table "What a cheat earns" of docs/benchmarks.md.
+"""Scores of answers that need no understanding: the tables "What a cheat earns" of docs/benchmarks*.md.
 
-Run from the checkout: .venv/bin/python scripts/cheat_scores.py
+Run from the checkout: .venv/bin/python scripts/cheat_scores.py [SUITE...]; by default all suites.
 """
 
 from __future__ import annotations
@@ -20,6 +20,10 @@ from benchmarks.running.reference_rows import Floor, complete_context
 from benchmarks.sample import Benchmark, UnlabelledSample, cut_answer
 from benchmarks.suites.browsecomp_plus import BrowseCompPlus
 from benchmarks.suites.codeqa import CodeQA
+from benchmarks.suites.graphwalks import GraphWalks
+from benchmarks.suites.graphwalks.prompt import answer_of
+from benchmarks.suites.graphwalks.suite import all_nodes
+from benchmarks.suites.mrcr import MRCR
 from benchmarks.suites.oolong import Oolong
 from benchmarks.suites.oolong.scorer import PHRASES
 from benchmarks.suites.oolong.windows import LABELS, written_users
@@ -74,6 +78,11 @@ OF_SUITE: dict[str, dict[str, Cheat]] = {
     },
     "codeqa": {"all letters": fixed("\n".join(f"The correct answer is ({letter})" for letter in "ABCD"))},
     "browsecomp_plus": {"all years": every_year, "all citations": every_document},
+    "mrcr": {},
+    "graphwalks": {
+        "the empty set": fixed(answer_of(())),
+        "all nodes": lambda sample: answer_of(all_nodes(sample)),
+    },
 }
 
 
@@ -91,6 +100,10 @@ def suites() -> Iterator[tuple[str, Benchmark]]:
     for length in (1024, 8192):
         yield f"CodeQA, {_short(length)}", CodeQA(lengths=(length,), samples=20, packages=packages)
     yield "BrowseComp-Plus, 50 documents", BrowseCompPlus(documents=(50,), queries=50)
+    for length in (1024, 8192, 131072):
+        yield f"MRCR, {_short(length)}", MRCR(lengths=(length,), samples=60)
+    for length in (512, 8192, 131072):
+        yield f"GraphWalks, {_short(length)}", GraphWalks(lengths=(length,), samples=40)
 
 
 async def measured(benchmark: Benchmark) -> dict[str, tuple[float, float]]:
@@ -111,7 +124,8 @@ async def measured(benchmark: Benchmark) -> dict[str, tuple[float, float]]:
 
 
 def main() -> None:
-    columns = {name: asyncio.run(measured(benchmark)) for name, benchmark in suites()}
+    chosen = sys.argv[1:] or list(OF_SUITE)
+    columns = {name: asyncio.run(measured(benchmark)) for name, benchmark in suites() if benchmark.name in chosen}
     rows = dict.fromkeys(cheat for column in columns.values() for cheat in column if cheat != "floor")
     print(f"| answer | {' | '.join(columns)} |\n|{'---|' * (len(columns) + 1)}")
     for cheat in (*rows, "floor"):

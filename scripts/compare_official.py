@@ -1,0 +1,197 @@
+#!/usr/bin/env python3
+"""Run the official scorer of a suite beside ours on the same generated answers, and count the differences.
+
+    .venv/bin/python scripts/compare_official.py SUITE PATH [--answers N] [--python PYTHON]
+
+PATH holds the official code, which is not part of this project: for mrcr and graphwalks the README.md of the data set
+openai/mrcr or openai/graphwalks. The official functions run in another process of PYTHON, isolated from this project.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+import random
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from difflib import SequenceMatcher
+from pathlib import Path
+from typing import Any
+
+Case = dict[str, Any]
+WORDS = (
+    "kite",
+    "river",
+    "the",
+    "a",
+    "Final",
+    "Answer:",
+    "(B)",
+    "answer",
+    "is",
+    "correct",
+    "[",
+    "]",
+    ",",
+    "\n",
+    "*",
+    "'",
+)
+
+
+# --- the official side: standard library only
+
+
+def python_of(path: Path) -> Iterator[ast.Module]:
+    """Yield the Python code in a file: the file itself, or the code blocks of a Markdown file."""
+    text = path.read_text(encoding="utf-8")
+    blocks = re.findall(r"```(?:python)?\n(.*?)```", text, re.DOTALL) if path.suffix == ".md" else [text]
+    for block in blocks:
+        try:
+            yield ast.parse(block)
+        except SyntaxError:
+            continue
+
+
+def functions(path: Path, *names: str) -> list[Callable[..., Any]]:
+    """Compile functions of a file by name, without running the rest of the file."""
+    found: dict[str, Any] = {"re": re, "SequenceMatcher": SequenceMatcher}
+    for module in python_of(path):
+        for node in module.body:
+            if isinstance(node, ast.FunctionDef) and node.name in names:
+                node.returns, node.decorator_list = None, []
+                exec(compile(ast.Module([node], []), str(path), "exec"), found)
+    return [found[name] for name in names]
+
+
+def official_mrcr(path: Path) -> Callable[[Case], float]:
+    (grade,) = functions(path, "grade")
+    return lambda case: grade(case["answer"], case["prefix"] + case["piece"], case["prefix"])
+
+
+def official_graphwalks(path: Path) -> Callable[[Case], float]:
+    (get_list,) = functions(path, "get_list")
+    grading = next(module for module in python_of(path) if "n_overlap" in ast.unparse(module))
+
+    def score(case: Case) -> float:
+        sampled, failed = get_list(None, case["answer"])
+        # The published code does not say what an answer in another form scores.
+        if failed:
+            return 0.0
+        values: dict[str, Any] = {"sampled_set": set(sampled), "truth_set": set(case["nodes"])}
+        values |= {"n_golden": len(values["truth_set"]), "n_sampled": len(values["sampled_set"])}
+        exec(compile(grading, str(path), "exec"), values)
+        return float(values["f1"])
+
+    return score
+
+
+OFFICIAL = {"mrcr": official_mrcr, "graphwalks": official_graphwalks}
+
+
+# --- our side
+
+
+def ours_mrcr(case: Case) -> float:
+    from benchmarks.suites.mrcr.scorer import MrcrTarget, score_answer
+
+    return score_answer(MrcrTarget(case["prefix"] + case["piece"], case["prefix"]), case["answer"]).value
+
+
+def ours_graphwalks(case: Case) -> float:
+    from benchmarks.suites.graphwalks.scorer import score_answer
+
+    return score_answer(tuple(case["nodes"]), case["answer"]).value
+
+
+OURS = {"mrcr": ours_mrcr, "graphwalks": ours_graphwalks}
+
+
+def explained_graphwalks(case: Case) -> float:
+    """Our score with the two faults of the published code: the first node keeps its mark, and no overlap scores 1."""
+    from benchmarks.suites.graphwalks.scorer import official_nodes
+
+    nodes = official_nodes(case["answer"])
+    if nodes is None:
+        return 0.0
+    # The mark is an item of its own before an empty list and before a comma.
+    first = re.search(r"Final Answer: ?\[([^,]*)", case["answer"].split("\n")[-1])
+    found = {"the mark"} | set(nodes[1:] if first and first[1].strip("[] ") else nodes)
+    gold, right = set(case["nodes"]), len(found & set(case["nodes"]))
+    return 2 * right / (len(found) + len(gold)) if right else 1.0
+
+
+EXPLAINED = {"graphwalks": explained_graphwalks}
+
+
+# --- answers
+
+
+def text(draws: random.Random, most: int = 12) -> str:
+    return " ".join(draws.choice(WORDS) for _ in range(draws.randrange(most)))
+
+
+def case_mrcr(draws: random.Random) -> Case:
+    piece, prefix = text(draws, 40), "".join(draws.choices("abcXYZ019", k=10))
+    words = piece.split(" ")
+    for _ in range(draws.randrange(6)):
+        words[draws.randrange(len(words))] = draws.choice(WORDS)
+    start = draws.choice([prefix, prefix, prefix, " " + prefix, prefix.lower(), prefix[:-1], "", prefix + prefix, "\n"])
+    return {"piece": piece, "prefix": prefix, "answer": start + draws.choice([" ".join(words), piece, text(draws), ""])}
+
+
+def case_graphwalks(draws: random.Random) -> Case:
+    names = [f"{n:x}" * 3 for n in range(1, 9)]
+    nodes = draws.sample(names, draws.randrange(5))
+    listed = draws.choice([nodes, draws.sample(names, draws.randrange(6)), [*nodes, *nodes], nodes[1:]])
+    mark = draws.choice(["Final Answer: [", "Final Answer:[", "final answer: [", "Final Answer:  [", "Answer: [", "["])
+    line = (
+        mark + draws.choice([", ", ",", " , ", ",,", "; "]).join(listed) + draws.choice(["]", "]", "]", "].", "", "]]"])
+    )
+    start, end = (
+        draws.choice(["", text(draws) + "\n", text(draws)]),
+        draws.choice(["", "", "\n", "\n" + text(draws), " "]),
+    )
+    return {"nodes": nodes, "answer": start + line + end}
+
+
+CASES = {"mrcr": case_mrcr, "graphwalks": case_graphwalks}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("suite", choices=sorted(OFFICIAL))
+    parser.add_argument("path", type=Path, help="the official code")
+    parser.add_argument("--answers", type=int, default=20_000)
+    parser.add_argument("--python", default=sys.executable, help="the Python that runs the official code")
+    parser.add_argument("--official", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.official:
+        score = OFFICIAL[options.suite](options.path)
+        for line in sys.stdin:
+            print(json.dumps(score(json.loads(line))))
+        return 0
+    sys.path.insert(0, str(Path(__file__).parent.parent))
+    draws = random.Random(0)
+    cases = [CASES[options.suite](draws) for _ in range(options.answers)]
+    done = subprocess.run(
+        [options.python, "-I", __file__, options.suite, str(options.path.resolve()), "--official"],
+        input="".join(json.dumps(case) + "\n" for case in cases), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    official = [json.loads(line) for line in done.stdout.splitlines()]
+    ours = list(map(OURS[options.suite], cases))
+    differ = [i for i in range(len(cases)) if abs(official[i] - ours[i]) > 1e-9]
+    explain = EXPLAINED.get(options.suite)
+    unexplained = [i for i in differ if explain is None or abs(explain(cases[i]) - official[i]) > 1e-9]
+    right = sum(score > 0 for score in ours)
+    print(f"{len(cases)} answers, {right} of them score; {len(differ)} differ, {len(unexplained)} of them unexplained")
+    for i in unexplained[:10]:
+        print(json.dumps(cases[i]), "official", official[i], "ours", ours[i])
+    return 1 if unexplained else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
