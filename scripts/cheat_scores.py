@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from benchmarks.suites.oolong.scorer import PHRASES
 from benchmarks.suites.oolong.windows import LABELS, written_users
 from benchmarks.suites.oolong_pairs import OolongPairs
 from benchmarks.suites.oolong_pairs.suite import all_pairs
+from benchmarks.suites.ruler import Ruler
 from benchmarks.suites.sniah import SNIAH
 
 Cheat = Callable[[UnlabelledSample], str]
@@ -52,6 +54,12 @@ def every_year(sample: UnlabelledSample) -> str:
 def every_document(sample: UnlabelledSample) -> str:
     """A wrong answer that cites every document."""
     return " ".join(re.findall(r"^\[Document \d+\]", sample.prompt.context_text, re.MULTILINE))
+
+
+def frequent_words(sample: UnlabelledSample) -> str:
+    """The words that are most frequent in the context."""
+    found = Counter(re.findall(r"[^\W\d_]{4,}", sample.prompt.context_text))
+    return ", ".join(word for word, _ in found.most_common(20))
 
 
 def fixed(answer: str) -> Cheat:
@@ -83,6 +91,7 @@ OF_SUITE: dict[str, dict[str, Cheat]] = {
         "the empty set": fixed(answer_of(())),
         "all nodes": lambda sample: answer_of(all_nodes(sample)),
     },
+    "ruler": {"the most frequent words": frequent_words},
 }
 
 
@@ -102,8 +111,10 @@ def suites() -> Iterator[tuple[str, Benchmark]]:
     yield "BrowseComp-Plus, 50 documents", BrowseCompPlus(documents=(50,), queries=50)
     for length in (1024, 8192, 131072):
         yield f"MRCR, {_short(length)}", MRCR(lengths=(length,), samples=60)
-    for length in (512, 8192, 131072):
+    for length in (1024, 8192, 131072):
         yield f"GraphWalks, {_short(length)}", GraphWalks(lengths=(length,), samples=40)
+    for length in (1024, 8192, 65536):
+        yield f"RULER, {_short(length)}", Ruler(lengths=(length,), samples=4)
 
 
 async def measured(benchmark: Benchmark) -> dict[str, tuple[float, float]]:

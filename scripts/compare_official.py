@@ -4,7 +4,8 @@
     .venv/bin/python scripts/compare_official.py SUITE PATH [--answers N] [--python PYTHON]
 
 PATH holds the official code, which is not part of this project: for mrcr and graphwalks the README.md of the data set
-openai/mrcr or openai/graphwalks. The official functions run in another process of PYTHON, isolated from this project.
+openai/mrcr or openai/graphwalks, for ruler a checkout of NVIDIA/RULER. The official functions run in another process of
+PYTHON, isolated from this project.
 """
 
 from __future__ import annotations
@@ -89,7 +90,18 @@ def official_graphwalks(path: Path) -> Callable[[Case], float]:
     return score
 
 
-OFFICIAL = {"mrcr": official_mrcr, "graphwalks": official_graphwalks}
+def official_ruler(path: Path) -> Callable[[Case], float]:
+    share, part = functions(path / "scripts/eval/synthetic/constants.py", "string_match_all", "string_match_part")
+    (cleaned,) = functions(path / "scripts/eval/evaluate.py", "postprocess_pred")
+
+    def score(case: Case) -> float:
+        metric = part if case["any"] else share
+        return float(metric([cleaned(case["answer"], {})], [case["right"]]) / 100)
+
+    return score
+
+
+OFFICIAL = {"mrcr": official_mrcr, "graphwalks": official_graphwalks, "ruler": official_ruler}
 
 
 # --- our side
@@ -107,7 +119,14 @@ def ours_graphwalks(case: Case) -> float:
     return score_answer(tuple(case["nodes"]), case["answer"]).value
 
 
-OURS = {"mrcr": ours_mrcr, "graphwalks": ours_graphwalks}
+def ours_ruler(case: Case) -> float:
+    from benchmarks.suites.ruler.scorer import RulerTarget, score_answer
+
+    # RULER rounds its percentages to two digits.
+    return round(100 * score_answer(RulerTarget(tuple(case["right"]), case["any"]), case["answer"]).value, 2) / 100
+
+
+OURS = {"mrcr": ours_mrcr, "graphwalks": ours_graphwalks, "ruler": ours_ruler}
 
 
 def explained_graphwalks(case: Case) -> float:
@@ -158,7 +177,14 @@ def case_graphwalks(draws: random.Random) -> Case:
     return {"nodes": nodes, "answer": start + line + end}
 
 
-CASES = {"mrcr": case_mrcr, "graphwalks": case_graphwalks}
+def case_ruler(draws: random.Random) -> Case:
+    right = [draws.choice(["1234567", "Kite", "river", "the", "\u0130ris", "a b"]) for _ in range(draws.randint(1, 4))]
+    parts = draws.sample(right, draws.randrange(len(right) + 1)) + text(draws, 5).split(" ")
+    changed = [draws.choice([part, part.upper(), part.lower(), part[:-1], part.replace(" ", "\x01")]) for part in parts]
+    return {"right": right, "any": draws.random() < 0.5, "answer": draws.choice([" ", ", ", "\n", ""]).join(changed)}
+
+
+CASES = {"mrcr": case_mrcr, "graphwalks": case_graphwalks, "ruler": case_ruler}
 
 
 def main() -> int:

@@ -37,7 +37,7 @@ def generated_sample(
     haystack, kind = VARIANTS[variant]
     draws = Draws(seed, "sniah", variant, length, index)
     key = "-".join(draws.pick(words) for words in word_lists(FOLDER / "keys.txt").values())
-    value = _value(kind, draws)
+    value = magic_value(kind, draws)
     head, query = HEAD.format(kind=kind), QUERY.format(kind=kind, key=key)
     context = hide(
         material(haystack, seed, encoding),
@@ -62,7 +62,8 @@ def depth_percent(length: int, index: int, seed: int) -> int:
 _SPREAD = sorted(range(DEPTHS), key=lambda i: f"{i:06b}"[::-1])
 
 
-def _value(kind: str, draws: Draws) -> str:
+def magic_value(kind: str, draws: Draws) -> str:
+    """Draw the value of a needle, a `number` of seven digits or a `uuid`."""
     if kind == "number":
         return str(draws.between(1_000_000, 9_999_999))
     digits = "".join(f"{draws.below(1 << 32):08x}" for _ in range(4))

@@ -57,7 +57,7 @@ def hide(source: Material, needle: str, depth: int, draws: Draws, after: str, bu
     depth: the percentage of sentences before the needle. after: begins with a line end. If the budget has no
     room for sentences, the haystack is the needle alone.
     """
-    order = _order(source, draws, budget)
+    order = ordered(source, draws, budget)
     sums = np.concatenate([[0], np.cumsum(source.costs[order])])
     count = int(np.searchsorted(sums, budget, side="right")) - 1
     while True:
@@ -79,7 +79,7 @@ def hide(source: Material, needle: str, depth: int, draws: Draws, after: str, bu
     return "".join(pieces)
 
 
-def _order(source: Material, draws: Draws, budget: int) -> NDArray[np.int32]:
+def ordered(source: Material, draws: Draws, budget: int) -> NDArray[np.int32]:
     """Return indices of more units than the budget can hold: all paragraphs, repeatedly in new orders."""
     passes = max(budget, 0) // int(source.costs.sum()) + 1
     count = len(source.units) // source.paragraph

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
 from benchmarks.sample import Sample, SampleInfo
-from benchmarks.sources.files import DataError
+from benchmarks.sources.files import DataError, Row
 from benchmarks.sources.hub import ID, HubData, Source
 from benchmarks.suites.sniah.prompt import layout
 from rlm.prompt import CONTEXT_MARK, QUERY_MARK, Prompt
@@ -16,6 +16,34 @@ from rlm.prompt import CONTEXT_MARK, QUERY_MARK, Prompt
 _TYPES = {"index": ID, "input": str, "outputs": (list, str, int), "length": int}
 # The start of the answer, which RULER's client appends to the input. In older files it is part of the input or missing.
 _PREFIX = "answer_prefix"
+
+
+def ruler_source_rows(source: Source) -> Iterator[Row]:
+    """Yield the rows of a file in RULER's form. Raises DataError."""
+    return source.rows(tuple(_TYPES), types=_TYPES, optional=(_PREFIX,))
+
+
+def ruler_row(source: Source, row: Row) -> tuple[str, tuple[str, ...]]:
+    """Return the complete input of a row, and its answers. Raises DataError."""
+    values = row["outputs"] if isinstance(row["outputs"], list) else [row["outputs"]]
+    if not values or not all(isinstance(value, str | int) and str(value).strip() for value in values):
+        raise DataError(f"{source.origin}, row {row['index']}: outputs is {values!r:.60}: expected a list of answers")
+    prefix = row[_PREFIX] or ""
+    if not isinstance(prefix, str):
+        raise DataError(f"{source.origin}, row {row['index']}: {_PREFIX} is {prefix!r:.60}: expected a string")
+    return row["input"] + prefix, tuple(map(str, values))
+
+
+def split_needle(text: str) -> Prompt:
+    """Split an input into its first line, the haystack and its last line, which is the question."""
+    head, _, rest = text.partition("\n")
+    context, _, query = rest.rpartition("\n")
+    if not context:
+        return Prompt(text)
+    # A placeholder of the layout that occurs in the row's own text must not be filled in.
+    for mark in (CONTEXT_MARK, QUERY_MARK):
+        head = head.replace(mark, mark.strip("{}"))
+    return Prompt(context, query, layout(head))
 
 
 class RulerRows:
@@ -34,14 +62,7 @@ class RulerRows:
 
     def sample(self, sample_id: str) -> Sample:
         info, text, value = self._rows[sample_id]
-        head, _, rest = text.partition("\n")
-        context, _, query = rest.rpartition("\n")
-        if not context:
-            return Sample(info, Prompt(text), value)
-        # A placeholder of the layout that occurs in the row's own text must not be filled in.
-        for mark in (CONTEXT_MARK, QUERY_MARK):
-            head = head.replace(mark, mark.strip("{}"))
-        return Sample(info, Prompt(context, query, layout(head)), value)
+        return Sample(info, split_needle(text), value)
 
     def provenance(self) -> Mapping[str, Any]:
         return self.source.identity()
@@ -49,20 +70,16 @@ class RulerRows:
     @cached_property
     def _rows(self) -> dict[str, tuple[SampleInfo, str, str]]:
         rows: dict[str, tuple[SampleInfo, str, str]] = {}
-        for row in self.source.rows(tuple(_TYPES), types=_TYPES, optional=(_PREFIX,)):
-            values = row["outputs"] if isinstance(row["outputs"], list) else [row["outputs"]]
-            if len(values) != 1 or not isinstance(values[0], str | int) or not str(values[0]).strip():
+        for row in ruler_source_rows(self.source):
+            text, values = ruler_row(self.source, row)
+            if len(values) != 1:
                 raise DataError(
-                    f"{self.source.origin}, row {row['index']}: outputs is {values!r:.60}: expected one hidden value"
-                )
-            prefix = row[_PREFIX] or ""
-            if not isinstance(prefix, str):
-                raise DataError(
-                    f"{self.source.origin}, row {row['index']}: {_PREFIX} is {prefix!r:.60}: expected a string"
+                    f"{self.source.origin}, row {row['index']}: outputs is {list(values)!r:.60}: "
+                    "expected one hidden value"
                 )
             sample_id = f"ruler-{row['index']}"
             if sample_id in rows:
                 sample_id += f"-{len(rows)}"
             info = SampleInfo(sample_id, sample_id, "ruler", "constant", row["length"])
-            rows[sample_id] = (info, row["input"] + prefix, str(values[0]))
+            rows[sample_id] = (info, text, values[0])
         return rows

@@ -25,9 +25,10 @@ _THINK = re.compile(_LEAD + r"THINK[*_ ]{0,3}:", re.MULTILINE)
 _EMPHASIS = re.compile(r"[*_`]+(?=\w)")
 _ARGUMENT_NAME = re.compile(r"query\s*=\s*")
 # The form in which some questions ask for the answer, as in `Answer: X is more common than Y`.
-# `Exact Answer:` is a field of its own and not this form.
+# `Final Answer:` is a form too; `Exact Answer:` is a field of its own.
 _FORM = re.compile(r"(?P<label>\b[A-Z]\w* )?\b(?P<mark>[Aa]nswer:|ANSWER:)")
-_LABELLED = re.compile(r"\w+:")
+_FINAL = "Final "
+_LABELLED = re.compile(rf"(?:{_FINAL})?\w+:")
 _MAX_SEARCHES = 8
 
 
@@ -57,7 +58,8 @@ class Turn:
 
 def answer_form(question: str) -> str | None:
     """Return the mark that the question requires before the answer, such as `Answer:`, or None."""
-    return next((found["mark"] for found in _FORM.finditer(question) if not found["label"]), None)
+    found = ((found["label"] or "", found["mark"]) for found in _FORM.finditer(question))
+    return next((label + mark for label, mark in found if label in ("", _FINAL)), None)
 
 
 def read_turn(reply: str, *, truncated: bool = False, form: str | None = None, tool_code: str | None = None) -> Turn:
@@ -133,7 +135,8 @@ def _answers(text: str, form: str | None) -> list[str]:
     if not marks:
         marks = list(_LAX_ANSWER.finditer(text))[:1]
         # Without ANSWER, the mark belongs to the form in which the model writes the answer.
-        form = form or (answer_form(marks[0][0].replace("*", "")) if marks else None)
+        own = answer_form(marks[0][0].replace("*", "")) if marks else None
+        form = form or (None if own and own.startswith(_FINAL) else own)
     ends = [mark.start() for mark in marks[1:]] + [len(text)]
     bare = (
         _bare(_THINK.split(text[mark.end() : end])[0].strip(), mark[0]) for mark, end in zip(marks, ends, strict=False)

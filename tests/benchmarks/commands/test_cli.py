@@ -165,7 +165,9 @@ def test_score_takes_predictions_made_elsewhere(capsys, tmp_path):
     assert "target" not in scored[0]
 
 
-@pytest.mark.parametrize("name", ["sniah", "oolong", "oolong_pairs", "browsecomp_plus", "codeqa", "mrcr", "graphwalks"])
+@pytest.mark.parametrize(
+    "name", ["sniah", "oolong", "oolong_pairs", "browsecomp_plus", "codeqa", "mrcr", "graphwalks", "ruler"]
+)
 def test_rows_of_data_with_predictions_added_are_scored(name, capsys, tmp_path):
     words = {"browsecomp_plus": ["benchmark.browsecomp_plus.documents=[5]", "benchmark.browsecomp_plus.queries=2"]}
     words = words.get(name, [f"benchmark.{name}.lengths=[1024]", f"benchmark.{name}.samples=2"])

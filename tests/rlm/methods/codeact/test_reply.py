@@ -145,3 +145,4 @@ def test_the_form_of_a_question_is_its_own_mark_and_not_the_end_of_a_longer_labe
     assert answer_form("Give the result in the form 'Answer: X is more common than Y'.") == "Answer:"
     assert answer_form("Reply with these lines:\nExplanation: why\nExact Answer: the answer") is None
     assert answer_form("How many are there?") is None
+    assert answer_form("End with one line:\nFinal Answer: [node, node]") == "Final Answer:"
