@@ -176,7 +176,7 @@ def test_rows_of_data_with_predictions_added_are_scored(name, capsys, tmp_path):
     file = tmp_path / "predictions.jsonl"
     file.write_text("".join(json.dumps(row | {"prediction": "nothing of use"}) + "\n" for row in rows))
     assert main(["score", name, str(file), *words]) == 0
-    assert [json.loads(line)["score"] for line in capsys.readouterr().out.splitlines()] == [0.0, 0.0]
+    assert [json.loads(line)["score"] for line in capsys.readouterr().out.splitlines()] == [0.0] * len(rows)
 
 
 ROW = b'{"prediction": "Answer: 41", "target": "[42]", "answer_type": "NUMERIC"}'
