@@ -15,7 +15,7 @@ def main(argv: Sequence[str]) -> int:
     """Print a row for each benchmark and method. Raises ConfigError."""
     parser = Parser(
         prog="rlm-eval estimate",
-        description="Estimate calls, tokens and dollars of a run, by a plain model of each method's calls "
+        description="Estimate calls, tokens, dollars and time of a run, by a plain model of each method's calls "
         "(docs/reproducing.md states it). Of the paper's 60 costs, 15 are within a factor of two and 40 within five.",
     )
     parser.add_argument(
@@ -28,11 +28,13 @@ def main(argv: Sequence[str]) -> int:
     from benchmarks.report.tables.formats import markdown
     from benchmarks.running.busy import Busy
     from benchmarks.running.estimate import estimate
+    from benchmarks.running.estimate_time import in_words
 
     with Busy("estimating"):
         table = estimate(config, tell=lambda note: print(f"note: {note}", file=sys.stderr))
     for name in ("samples", "over_window", "calls", "prompt_tokens", "completion_tokens"):
         table[name] = table[name].fillna(0).round().astype(int).map("{:,}".format)
     table["usd"] = ["unknown" if value != value else f"{value:,.2f}" for value in table["usd"].astype(float)]
+    table["time"] = table.pop("hours").astype(float).map(in_words)
     print(markdown(table), end="")
     return 0

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.config.errors import ConfigError
 from benchmarks.config.schema import RunConfig
 from benchmarks.config.targets import Target
+from benchmarks.running.estimate_time import cell_hours, embedded_seconds
 from benchmarks.running.spread import spread_order
 from benchmarks.sources.hub import HUB, HubError
 from rlm.limits import Limits
@@ -50,8 +51,6 @@ MEASURED = 3
 # BrowseComp-Plus 6M to 11M (arXiv:2512.24601).
 CODEQA = [131_072] * 50
 DOCUMENT = 7_000
-# Tokens of the embedded model on two CPUs.
-EMBEDDED_READS_A_SECOND, EMBEDDED_WRITES_A_SECOND = 231, 121
 
 
 @dataclass(frozen=True)
@@ -130,10 +129,10 @@ def _rlm(tokens: int, piece: float, max_depth: int) -> list[Calls]:
 
 
 def estimate(config: RunConfig, tell: Callable[[str], None] = lambda note: None) -> pd.DataFrame:
-    """Return a row of samples, calls, tokens and dollars for each benchmark and method, and a last row with sums.
+    """Return a row of samples, calls, tokens, dollars and hours for each benchmark and method, and a row with sums.
 
-    usd is null if a price is unknown, and 0 if calls are free. `tell` is called with a line for each benchmark whose
-    sizes are assumed because the hub cannot be read. Raises ConfigError.
+    usd and hours are null if a price or a model's time is unknown; usd is 0 if calls are free. `tell` is called with a
+    line for each benchmark whose sizes are assumed because the hub cannot be read. Raises ConfigError.
     """
     import pandas as pd
 
@@ -179,17 +178,8 @@ def embedded_hours(config: RunConfig) -> float:
                 for calls in expected_calls(method, tokens, documents) or []:
                     model: Any = method.model if calls.role == "root" else method.sub_model
                     if isinstance(model, EmbeddedModel):
-                        seconds += count * _embedded_seconds(calls, model, config.limits)
+                        seconds += count * embedded_seconds(calls, model, config.limits)
     return seconds * config.epochs / 3600
-
-
-def _embedded_seconds(calls: Calls, model: Any, limits: Limits) -> float:
-    """Estimate the seconds of one sample's calls in one role."""
-    bounds = [limits.max_calls, limits.max_turns if calls.role == "root" else limits.max_sub_calls]
-    made = min([calls.calls, *(bound for bound in bounds if bound is not None)])
-    prompt = min(calls.prompt_tokens / max(calls.calls, 1), model.context_window)
-    reply = min(calls.completion_tokens / max(calls.calls, 1), model.sampling.max_output_tokens)
-    return made * (prompt / EMBEDDED_READS_A_SECOND + reply / EMBEDDED_WRITES_A_SECOND)
 
 
 def _benchmark_tokens(config: RunConfig, name: str, tell: Callable[[str], None]) -> tuple[list[int], int]:
@@ -255,6 +245,7 @@ def _sum(expected: Sequence[list[Calls] | None], method: Any, config: RunConfig)
         "prompt_tokens": epochs * sum(calls.prompt_tokens for calls in known),
         "completion_tokens": epochs * sum(calls.completion_tokens for calls in known),
         "usd": None if None in expected else _usd(known, method, config) * epochs,
+        "hours": None if None in expected else cell_hours([one or [] for one in expected], method, config),
     }
 
 

@@ -1,5 +1,8 @@
 """The estimate: known tokens and prices give known sums, what is not known is said to be so."""
 
+import math
+from dataclasses import replace
+
 import pytest
 
 from benchmarks.cli import main
@@ -7,7 +10,9 @@ from benchmarks.commands.run import MOST_HOURS
 from benchmarks.config.compose import compose
 from benchmarks.config.errors import ConfigError
 from benchmarks.config.plugins import conf_dir
-from benchmarks.running.estimate import embedded_hours, estimate, expected_calls
+from benchmarks.running.estimate import Calls, embedded_hours, estimate, expected_calls
+from benchmarks.running.estimate_time import cell_hours, in_words
+from benchmarks.running.model_set import ModelSet
 from rlm.limits import Limits
 from rlm.methods.base import BaseTruncated, PlainModel
 from rlm.methods.codeact.loop import CodeAct
@@ -157,3 +162,47 @@ def test_the_hours_of_the_embedded_model_are_estimated(words, refused):
     hours = embedded_hours(compose(words))
     assert (hours > MOST_HOURS) == refused
     assert (hours == 0) == (words == ["model=openai"])
+
+
+@pytest.fixture(scope="module")
+def hosted():
+    """The configuration of an endpoint, and its model."""
+    config = compose(WORDS)
+    return config, ModelSet(config, None).roles()["root"]
+
+
+@pytest.mark.parametrize(
+    ("samples_at_once", "epochs", "max_concurrency", "waits"),
+    [(1, 1, 64, 2), (8, 1, 64, 1), (8, 1, 1, 2), (1, 3, 64, 6)],
+)
+def test_the_time_of_calls_to_an_endpoint(hosted, monkeypatch, samples_at_once, epochs, max_concurrency, waits):
+    config, model = hosted
+    monkeypatch.setattr(model, "endpoint", replace(model.endpoint, max_concurrency=max_concurrency))
+    config = replace(config, epochs=epochs, concurrency=replace(config.concurrency, samples=samples_at_once))
+    samples = [[Calls("root", 1, 10_000, 600)]] * 2
+    hours = cell_hours(samples, PlainModel(model=model), config)
+    assert hours == pytest.approx(waits * (1 + 1 + 10) / 3600)
+
+
+@pytest.mark.parametrize(("depth", "waits"), [(1, 2), (2, 8)])
+def test_sub_calls_and_children_have_their_own_concurrency(hosted, depth, waits):
+    config, model = hosted
+    method = RLM(model=model, max_depth=depth, sub_call_concurrency=16, children_concurrency=4)
+    assert cell_hours([[Calls("sub", 32, 0, 0)]], method, config) == pytest.approx(waits / 3600)
+
+
+def test_the_time_of_another_model_is_unknown(tmp_path, capsys):
+    script = tmp_path / "script.jsonl"
+    script.write_text('{"match": "", "reply": "x"}\n')
+    words = ["benchmark=[sniah]", "benchmark.sniah.lengths=[512]", "method=[base]", "limit=1"]
+    assert main(["estimate", *words, "model=scripted", f"model.script={script}"]) == 0
+    assert "| unknown" in capsys.readouterr().out.splitlines()[-1]
+    assert main(["estimate", *words, "model=local"]) == 0
+    assert "| under a minute" in capsys.readouterr().out.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("hours", "text"), [(0.001, "under a minute"), (0.2, "12 min"), (3.4, "3 h"), (math.nan, "unknown")]
+)
+def test_hours_are_rounded_for_reading(hours, text):
+    assert in_words(hours) == text
