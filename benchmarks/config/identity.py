@@ -19,8 +19,8 @@ Plain = Mapping[str, Any]
 
 # Keys that affect the execution of a run but not its results. They may change when a run is resumed.
 OPERATIONAL = (
-    "name", "run_dir", "resume", "retry_errors", "fail_on_error", "stop_grace_s", "concurrency", "executor", "budget",
-    "cache", "report", "prices", "server",
+    "name", "run_dir", "resume", "retry_errors", "save_contexts", "fail_on_error", "stop_grace_s", "concurrency",
+    "executor", "budget", "cache", "report", "prices", "server",
 )  # fmt: skip
 OPERATIONAL_ENDPOINT = (
     "kind", "api_version", "headers", "stream", "max_concurrency", "connect_s", "read_timeout_s", "total_s",

@@ -92,6 +92,7 @@ class RunConfig:
     run_dir: PathText | None = None
     resume: bool = True
     retry_errors: bool = True
+    save_contexts: bool = True
     limit: Annotated[int, Ge(1)] | None = None
     epochs: Annotated[int, Interval(ge=1, le=MOST_EPOCHS)] = 1
     seed: Annotated[int, Ge(0)] = 0

@@ -15,6 +15,7 @@ from benchmarks.config.methods import build_methods
 from benchmarks.config.schema import RunConfig
 from benchmarks.running.budget import run_budget
 from benchmarks.running.contained import contained_await
+from benchmarks.running.contexts import ContextFiles
 from benchmarks.running.fill_rows import call_rows, failed_row, planned_columns, sample_row, with_judge_calls
 from benchmarks.running.journal import Record
 from benchmarks.running.model_set import ModelSet
@@ -77,6 +78,7 @@ class Harness:
         self.methods = build_methods(config, self.models)
         self._scorer = Scorer(self.judge, self.budget)
         self._samples = SampleCache(self.benchmarks, keep=config.concurrency.samples)
+        self._contexts = ContextFiles(store.parent) if config.save_contexts else None
 
     def plan(self) -> list[Key]:
         """Return a key for each sample, method and epoch of the run; the methods of a sample are adjacent."""
@@ -100,6 +102,14 @@ class Harness:
         except Exception as error:
             message = f"benchmark.{key.benchmark}: sample {key.sample_id} cannot be built: {one_line(error)}"
             return FinishedSample(Record(failed_row(planned, benchmark, message, started_at)))
+        if self._contexts:
+            await asyncio.to_thread(
+                self._contexts.write,
+                key.benchmark,
+                key.sample_id,
+                built.sample.prompt.context,
+                protected=benchmark.protected,
+            )
         completion = await self._complete(key, method, built.sample)
         if completion.stop_reason in UNFINISHED:
             return None

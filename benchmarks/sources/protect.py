@@ -19,6 +19,11 @@ def seal(text: str) -> str:
     return PREFIX + base64.b64encode(xor(text.encode("utf-8", "surrogatepass"), _KEY)).decode("ascii")
 
 
+def sealed_bytes(data: bytes) -> bytes:
+    """Return bytes in sealed form; of sealed bytes, the bytes themselves."""
+    return xor(data, _KEY)
+
+
 def unseal(text: str) -> str:
     """Return the text of a sealed form; other texts are returned unchanged.
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.config.errors import ConfigError
 from benchmarks.report.about import facts_of, warnings_of
+from benchmarks.report.page.contexts import CONTEXTS, context_names, write_contexts
 from benchmarks.report.runs import REFERENCE, Run, Runs
 from benchmarks.report.tables.formats import as_text
 from benchmarks.report.targets import target_text
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 
 PAGE = Path(__file__).parent
 SCRIPTS = (
-    "dom", "store", "python", "text", "overview", "list", "tree", "timeline", "trajectory", "find", "sample", "main",
+    "dom", "store", "python", "text", "overview", "list", "tree", "timeline", "trajectory", "find", "context", "sample",
+    "main",
 )  # fmt: skip
 STYLES = ("style", "trajectory")
 FOLDER = "report_trajectories"
@@ -70,6 +72,7 @@ def write_page(
             samples[name] = default
     hidden = samples["protected"].fillna(False).astype(bool) & ~samples["benchmark"].isin(reveal)
     packed = _Trajectories(runs, samples, hidden)
+    contexts = context_names(runs.runs, samples, hidden)
     details = [name for name in samples.columns if name not in SAMPLE_COLUMNS and name not in REPORT_COLUMNS]
     names = [run.name for run in runs.runs]
     data = {
@@ -78,16 +81,21 @@ def write_page(
         "runs": [_run(run) for run in runs.runs],
         "tables": [_table(title, table, (notes or {}).get(title, "")) for title, table in tables.items()],
         "figures": _figures(figures),
-        "samples": {"size": len(samples), "columns": _columns(samples, hidden, packed.numbers, details)},
+        "samples": {
+            "size": len(samples),
+            "columns": _columns(samples, hidden, packed.numbers, details) | {"context_file": {"values": contexts}},
+        },
         "details": details,
         "reference": list(REFERENCE),
         "live": live,
+        "contexts": CONTEXTS,
     }
     out.mkdir(parents=True, exist_ok=True)
     beside = out / FOLDER
     shutil.rmtree(beside, ignore_errors=True)
     inline: Iterable[tuple[int, str]] = ()
     written = [out / "report.html"]
+    write_contexts(runs.runs, contexts, out / CONTEXTS)
     if packed.size <= INLINE_BYTES:
         inline = packed
     else:

@@ -73,11 +73,12 @@ async function showSample(main, row, event = null) {
   const { events, view, notice } = await trajectoryOf(row);
   if (!body.isConnected) return;
   if (notice) {
-    body.replaceChildren(el("p", { class: "notice" }, notice), factList(row));
+    body.replaceChildren(el("p", { class: "notice" }, notice), factList(row), contextCard(row) || "");
     return;
   }
   const side = el("aside", { class: "side", "aria-label": "About this sample" }, findBar(view), outline(view));
-  body.replaceChildren(timeline(events, (event) => view.goTo(event)) || "", factList(row), el("div", { class: "columns" }, view.node, side));
+  body.replaceChildren(timeline(events, (event) => view.goTo(event)) || "", factList(row), contextCard(row) || "",
+    el("div", { class: "columns" }, view.node, side));
   opened = { row, view };
   if (event !== null) view.goToId(event);
 }

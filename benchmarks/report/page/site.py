@@ -6,14 +6,17 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from benchmarks.config.errors import ConfigError
 from benchmarks.report.page.asked import ENDS, is_finished, write_asked_page
+from benchmarks.report.page.contexts import piece_count, piece_script
 from benchmarks.report.page.html import PAGE, policy_hash, write_page
 from benchmarks.report.runs import in_use, load_calls, load_runs, refresh, with_replayed_time, without_reference
 from benchmarks.report.tables.formats import money
+from benchmarks.running.contexts import hides, read_context
 from benchmarks.running.manifest import find_manifest
 from benchmarks.running.run_folder import newer_than_journal
 
@@ -57,6 +60,17 @@ class Entry:
         with self._lock:
             wait = max(REBUILD_S, BUILDS_APART * self._took)
             return self._stamp if time.monotonic() - self._built_at < wait else self._current()
+
+    def context(self, name: str, piece: int) -> bytes | None:
+        """Return a piece of a context from its run folder; None if it is not there or protected."""
+        number, _, relative = name.partition("/")
+        if not number.isdecimal() or int(number) >= len(self.paths) or hides(relative, self._reveal):
+            return None
+        try:
+            text = _context_text(self.paths[int(number)], relative)
+        except ConfigError:
+            return None
+        return piece_script(name, text, piece) if piece < piece_count(text) else None
 
     def _current(self) -> str:
         if not any(map(_under_way, self.paths)):
@@ -135,6 +149,12 @@ def find_page(path: Path) -> Path:
     if found is None:
         raise ConfigError(f"{path} has no {PAGE_NAME}: `rlm-eval report {path}` writes it")
     return found
+
+
+@lru_cache(maxsize=2)
+def _context_text(run: Path, relative: str) -> str:
+    # A reader asks for the pieces of one context one after another.
+    return read_context(run, relative)
 
 
 def _check(path: Path) -> None:

@@ -109,6 +109,12 @@ function packedTrajectory(number) {
   return waiting.get(number).promise;
 }
 
+// The text of base64 of gzip.
+function unpack(packed) {
+  const bytes = Uint8Array.from(atob(packed), (character) => character.charCodeAt(0));
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
+}
+
 // The events of a sample's trajectory; an unreadable line becomes an event of kind `unreadable line`.
 async function trajectory(row) {
   const number = samples.value(row, "trajectory");
@@ -116,9 +122,7 @@ async function trajectory(row) {
   if (unpacked.has(number)) return unpacked.get(number);
   const packed = await packedTrajectory(number);
   waiting.delete(number);
-  const bytes = Uint8Array.from(atob(packed), (character) => character.charCodeAt(0));
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-  const text = await new Response(stream).text();
+  const text = await unpack(packed);
   const events = text.split("\n").filter(Boolean).map(parseEvent);
   // Keep a few for going back and forth.
   if (unpacked.size > 7) unpacked = new Map([...unpacked].slice(-4));

@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from benchmarks.config.errors import ConfigError
+from benchmarks.report.page.contexts import CONTEXTS
 from benchmarks.report.page.site import Entry, Site
 from benchmarks.running.run_folder import file_inside
 
@@ -103,6 +104,10 @@ class _Handler(BaseHTTPRequestHandler):
             return None
         if rest == STAMP:
             return f"rlmStamp({json.dumps(entry.stamp())});\n".encode(), _TYPES[".js"]
+        if (piece := re.fullmatch(rf"{CONTEXTS}/(.+)/(\d{{1,7}})\.js", rest)) and (
+            script := entry.context(piece[1], int(piece[2]))
+        ):
+            return script, _TYPES[".js"]
         page = entry.page()
         file = file_inside(page.resolve().parent, rest or page.name)
         if file is None:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import shutil
+import threading
 import time
 from pathlib import Path
 
@@ -498,11 +499,57 @@ class TestHostile:
         assert len(page.css("details.call")) < 600
 
 
+class TestContext:
+    def test_a_context_is_read_and_searched_in_pieces_from_files_and_from_the_run_folder(
+        self, page, tmp_path, monkeypatch
+    ):
+        from selenium.webdriver.common.keys import Keys
+
+        from benchmarks.report.page import contexts, site, view
+        from benchmarks.running.contexts import ContextFiles
+
+        monkeypatch.setattr(contexts, "PIECE_CHARS", 100)
+        run = page_run.write_run(tmp_path / "run", [row("sniah", "rlm", "s")], {})
+        text = "<b>start</b> Needle " + "x" * 75 + "border" + "y" * 150 + " needle, the end"
+        ContextFiles(run).write("sniah", "s", text, protected=False)
+
+        def search():
+            page.until(lambda: page.css(".context summary"))
+            page.css(".context summary")[0].click()
+            page.until(lambda: page.texts(".context pre")[0].startswith("<b>start</b>"))
+            assert page.texts(".context .meta") == ["267 characters · part 1 of 3"]
+            field = page.css(".context input")[0]
+            for wanted, part in (("needle", 1), ("needle", 3), ("needle", 1), ("border", 1)):
+                field.clear()
+                field.send_keys(wanted, Keys.ENTER)
+                page.until(lambda part=part: f"part {part} of 3" in page.texts(".context .meta")[0])
+                assert page.run("return CSS.highlights.get('found').size") == 1
+            field.clear()
+            field.send_keys("nowhere", Keys.ENTER)
+            page.until(lambda: page.texts(".context .meta") == ["no match"])
+            page.css(".context button[aria-label^=Next]")[1].click()
+            page.until(lambda: page.texts(".context .meta") == ["267 characters · part 2 of 3"])
+            assert len(page.texts(".context pre")[0]) <= 100 and page.complaints() == []
+
+        page.open(write_page(load_runs([run]), run / "report", {}, [])[0], "sample/0")
+        search()
+        shutil.rmtree(run / "report" / contexts.CONTEXTS)
+        server = view.bind(site.Site.of([run], tmp_path / "scratch"))
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            page.driver.get(f"{view.address(server)}#sample/0")
+            search()
+        finally:
+            server.shutdown()
+            server.server_close()
+            thread.join()
+
+
 class TestUnderWay:
     def test_the_page_of_a_run_follows_its_journal(self, page, tmp_path, monkeypatch):
         import asyncio
         import fcntl
-        import threading
 
         from benchmarks.report.page import site, view
         from benchmarks.running.journal import Journal, Record
@@ -539,8 +586,6 @@ class TestUnderWay:
 
 class TestLargeRun:
     def test_trajectories_beside_the_page_are_read_from_files_and_from_the_server(self, page, tmp_path, monkeypatch):
-        import threading
-
         from benchmarks.report.page import site, view
 
         monkeypatch.setattr(html, "INLINE_BYTES", 10)

@@ -24,6 +24,7 @@ from benchmarks.config.errors import ConfigError
 from benchmarks.report.page import html, site, view
 from benchmarks.report.page.html import json_for_html, write_page
 from benchmarks.report.runs import load_runs
+from benchmarks.running.contexts import ContextFiles, find_context, read_context
 
 
 def _load_page_run():
@@ -151,6 +152,24 @@ class TestProtected:
         assert column(data_of(page), "prediction") == column(data_of(page), "target") == [self.SECRET]
         packed = re.search(r'id="trajectory-0">(.*?)</script>', page.read_text(), re.DOTALL)[1]
         assert self.SECRET in gzip.decompress(base64.b64decode(packed)).decode()
+
+    def test_a_context_is_sealed_and_shown_only_to_who_asks_for_it(self, run, tmp_path):
+        ContextFiles(run).write("sniah", "s-1", ["first", self.SECRET], protected=True)
+        (file,) = (run / "contexts").rglob("*.sealed")
+        assert self.SECRET.encode() not in file.read_bytes() and not file.read_bytes().startswith(b"\x1f\x8b")
+        relative = find_context(run, "sniah", "s-1")
+        assert self.SECRET in read_context(run, relative)
+        page = write_page(load_runs([run]), tmp_path / "out", {}, [])[0]
+        assert column(data_of(page), "context_file") == [None] and not (tmp_path / "out" / "report_contexts").exists()
+        for reveal in (frozenset(), frozenset({"sniah"})):
+            (entry,) = site.Site.of([run], tmp_path / "scratch", reveal).entries
+            assert (entry.context(f"0/{relative}", 0) is not None) == bool(reveal)
+            assert entry.context(f"0/../../{relative}", 0) is entry.context(f"1/{relative}", 0) is None
+        write_page(load_runs([run]), tmp_path / "out", {}, [], reveal=frozenset({"sniah"}))
+        script = (tmp_path / "out" / "report_contexts" / "0" / relative / "0.js").read_text()
+        packed = json.loads(script[len("rlmContext(...") : -len(");\n")])[-1]
+        shown = gzip.decompress(base64.b64decode(packed)).decode()
+        assert shown == f"[document 1 of 2]\nfirst\n\n[document 2 of 2]\n{self.SECRET}"
 
     def test_a_benchmark_that_no_run_has_is_refused(self, run, tmp_path):
         with pytest.raises(ConfigError, match="--reveal is 'oolong': expected one of the benchmarks sniah"):

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.config.errors import ConfigError
+from benchmarks.running.contexts import find_context, read_context
 from benchmarks.sample import Score
 from benchmarks.suites.sniah.suite import SNIAH
 
@@ -188,6 +189,11 @@ def test_targets_are_in_the_tables_and_not_in_the_journal(go, server, in_folder)
     outcome = go(fake, *SMALL, "benchmark.sniah.samples=3")
     samples = samples_of(outcome)
     assert samples["target"].notna().all()
+    # The page reads the contexts of the samples, each stored once, from the run folder.
+    found = [find_context(outcome.path, "sniah", name) for name in samples["sample_id"]]
+    assert len(set(found)) == len(samples) == len(list((outcome.path / "contexts").rglob("*.*")))
+    for name, target in zip(found, samples["target"], strict=True):
+        assert json.loads(target) in read_context(outcome.path, name)
     journal = b"".join(path.read_bytes() for path in (outcome.path / "journal").iterdir())
     assert b'"target":' not in journal
     # A session that was killed leaves no tables; the next one builds the samples again for their targets.
@@ -196,6 +202,8 @@ def test_targets_are_in_the_tables_and_not_in_the_journal(go, server, in_folder)
     (outcome.path / "run.json").write_text(json.dumps(manifest | {"state": "running"}))
     assert samples_of(go(fake, *SMALL, "benchmark.sniah.samples=3"))["target"].equals(samples["target"])
     assert fake.paid().total() == 3
+    bare = go(fake, *SMALL, "benchmark.sniah.samples=3", "save_contexts=false", "run_dir=bare")
+    assert not (bare.path / "contexts").exists()
 
 
 def test_a_journal_line_of_another_shape_runs_its_sample_again(go, server, capsys):
