@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from benchmarks.config.schema import RunConfig
     from benchmarks.running.estimate import Calls
 
-EMBEDDED_READS_A_SECOND, EMBEDDED_WRITES_A_SECOND = 231, 121
 ENDPOINT_CALL_S, ENDPOINT_READS_A_SECOND, ENDPOINT_WRITES_A_SECOND = 1.0, 10_000, 60
 _SUB_CALLS_AT_ONCE = 16
 
@@ -60,7 +59,8 @@ def embedded_seconds(calls: Calls, model: Any, limits: Limits) -> float:
     made = min([calls.calls, *(bound for bound in bounds if bound is not None)])
     prompt = min(calls.prompt_tokens / max(calls.calls, 1), model.context_window)
     reply = min(calls.completion_tokens / max(calls.calls, 1), model.sampling.max_output_tokens)
-    return made * (prompt / EMBEDDED_READS_A_SECOND + reply / EMBEDDED_WRITES_A_SECOND)
+    reads, writes = model.settings.tokens_a_second
+    return made * (prompt / reads + reply / writes)
 
 
 def _endpoint_seconds(calls: Calls) -> float:

@@ -127,6 +127,7 @@ def manifest(
         "methods": {name: describe_method(method) for name, method in harness.methods.items()},
         "models": {
             role: {"name": model.name, "context_window": model.context_window, "sampling": repr(model.sampling)}
+            | _weights(model)
             for role, model in harness.models.items()
         },
         "judge": harness.judge.describe() if harness.judge else None,
@@ -135,6 +136,12 @@ def manifest(
         "seed": config.seed,
         **{key: before[key] for key in ("rescored",) if key in before},
     }
+
+
+def _weights(model: Any) -> dict[str, str]:
+    """Return the SHA-256 of an embedded model's known weights."""
+    found = getattr(getattr(model, "inner", model), "weights_sha256", None)
+    return {} if found is None else {"weights_sha256": found}
 
 
 def _provenance(name: str, benchmark: Any) -> dict[str, Any]:

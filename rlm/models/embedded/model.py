@@ -60,13 +60,21 @@ class ServerSettings:
     def name(self) -> str:
         return self.known.model if self.known else Path(self.weights).stem
 
+    @property
+    def tokens_a_second(self) -> tuple[int, int]:
+        """Tokens of prompts and of replies a second on two CPUs; those of the slowest known weights for other files."""
+        known = [self.known] if self.known else known_weights().values()
+        return min((one.reads, one.writes) for one in known)
+
 
 class EmbeddedModel:
     """A ChatModel on this machine's CPU, without a key or a network; see ServerSettings for its settings.
 
     The server starts with the first call. It is restarted if it dies, and ends when the last model that uses it is
-    closed or when this process ends. At temperature 0 a reply depends only on the messages and the machine, not on
-    cached prompts or concurrent calls. Raises SettingError for a setting that does not fit.
+    closed or when this process ends. At temperature 0 equal calls in the same order get equal replies. llama.cpp adds
+    numbers in another order for one token than for several, so the part of a prompt that it has cached, and with
+    several slots the calls beside it, can change the last bits of the logits and, rarely, a word. Raises ValueError
+    for a setting that does not fit.
     """
 
     def __init__(
@@ -94,6 +102,11 @@ class EmbeddedModel:
         # Recordings of the default weights were made under a key without the sum.
         file = "" if known is None or known.name == DEFAULT_WEIGHTS else f":{known.sha256[:16]}"
         return f"embedded:{self.name}{file}:{self.context_window}"
+
+    @property
+    def weights_sha256(self) -> str | None:
+        """The SHA-256 of known weights; None for another file."""
+        return self.settings.known.sha256 if self.settings.known else None
 
     async def complete(self, messages: Sequence[Mapping[str, str]], *, epoch: int = 0, occurrence: int = 0) -> Reply:
         """Answer. Raises ContextOverflow, FatalModelError (the server cannot be started) or ModelError."""

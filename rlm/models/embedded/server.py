@@ -56,8 +56,8 @@ def start(settings: dict[str, Any]) -> Any:
     # A prompt that does not fit must fail, and a reply must end at the end of the window.
     params.ctx_shift = False
     params.fit_params = False
-    # Flash attention sums in another order for a cached prompt than for a new one, which can change a word. Without it
-    # a reply is the same to the last bit, whatever is cached and whatever shares its batch.
+    # Flash attention sums in another order for a cached prompt than for a new one. For SmolLM2 only
+    # a prompt of which all but one token is cached then differs, in the last bits. In Q4_K any cached part can matter.
     params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
     params.cache_prompt = True
     params.cache_ram_mib = PROMPT_CACHE_MIB

