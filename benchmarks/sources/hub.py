@@ -108,7 +108,9 @@ class Source:
         types: Mapping[str, ColumnType] | None = None,
     ) -> Dataset:
         """Return the same rows as a memory-mapped `datasets.Dataset`, which gives any row in microseconds."""
-        contents = repr((self.identity(), list(columns), sorted(map(str, (match or {}).items())), str(types)))
+        # The files count: two tables of one revision may be read from different files.
+        identity = self.identity(), self.hub.files
+        contents = repr((identity, list(columns), sorted(map(str, (match or {}).items())), str(types)))
         return as_table(partial(self.rows, columns, match, count, types), contents, self.origin)
 
     @property

@@ -25,7 +25,8 @@ class Task:
 
 
 _QA = Task(32, any_answer=True)
-TASKS: dict[str, Task] = {name: Task() for name in NAMES} | {
+TASKS: dict[str, Task] = {
+    **dict.fromkeys(map(str, NAMES), Task()),
     "vt": Task(30), "cwe": Task(120, "linear"), "fwe": Task(50, "linear"), "qa_1": _QA, "qa_2": _QA,
 }  # fmt: skip
 SINGLE = {"niah_single_1": "single_1", "niah_single_2": "single_2", "niah_single_3": "single_3"}
