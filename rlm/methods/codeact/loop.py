@@ -20,7 +20,7 @@ from rlm.methods.thinking import written
 from rlm.models.chat import Reply
 from rlm.prompt import Prompt, add_user_message
 from rlm.prompts import PromptFile, load_prompt
-from rlm.repl.protocol import CellStatus, HostFunction, ReplSettings
+from rlm.repl.protocol import CellStatus, ReplSettings
 from rlm.tree import CallTree
 
 Action = Literal["python", "search", "llm_query"]
@@ -181,7 +181,7 @@ class _Loop:
     async def _open(self) -> MethodSession:
         if self._session is None:
             method, tree, paid = self._method, self._tree, PaidReplies(self._tree.meter)
-            functions: Mapping[str, HostFunction] = allowance.budget_function(tree.meter)
+            functions = dict(allowance.budget_function(tree.meter))
             if LLM_QUERY in self._actions:
                 calls = SubCalls(tree, method.sub_model, method.concurrency)
                 functions |= sub_call_functions(calls, paid, parent=lambda: self._turn)
