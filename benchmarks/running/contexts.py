@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gzip
 import uuid
 import zlib
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from benchmarks.config.errors import ConfigError
 from benchmarks.running.run_folder import file_inside, safe_name
 from benchmarks.sources.protect import sealed_bytes
+from rlm.unpacking import pack, unpack
 
 FOLDER = "contexts"
 _OPEN, _SEALED = ".txt.gz", ".sealed"
@@ -33,7 +33,7 @@ class ContextFiles:
         new = file.with_name(f"{uuid.uuid4().hex}.new")
         with contextlib.suppress(OSError):
             file.parent.mkdir(parents=True, exist_ok=True)
-            packed = gzip.compress(context_text(context).encode("utf-8", "surrogatepass"), compresslevel=1, mtime=0)
+            packed = pack(context_text(context))
             try:
                 new.write_bytes(sealed_bytes(packed) if protected else packed)
                 new.replace(file)
@@ -61,9 +61,7 @@ def read_context(run: Path, relative: str) -> str:
         raise ConfigError(f"{run / FOLDER / relative} does not exist")
     try:
         content = file.read_bytes()
-        return gzip.decompress(sealed_bytes(content) if relative.endswith(_SEALED) else content).decode(
-            "utf-8", "surrogatepass"
-        )
+        return unpack(sealed_bytes(content) if relative.endswith(_SEALED) else content).decode("utf-8", "surrogatepass")
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise ConfigError(f"{file} cannot be read: {error}") from error
 

@@ -266,7 +266,7 @@ def written_targets(path: Path) -> dict[str, str]:
     except (OSError, ValueError, pa.ArrowException):
         return {}
     pairs = zip(table["target_sha256"], table["target"], strict=True)
-    targets = {}
+    targets: dict[str, str] = {}
     for digest, target in pairs:
         # A target that cannot be read is built again.
         with contextlib.suppress(ValueError):

@@ -65,9 +65,9 @@ def _row(file: Path, events: Sequence[Mapping[str, Any]]) -> SampleRow:
         raise ConfigError(f"{file} has no events: expected a trajectory of `rlm-eval ask`")
     calls = [event for event in events if event["kind"] == "call"]
     roots = [call for call in calls if call.get("role") == "root" and not call.get("depth")]
-    start = next((event for event in events if event["kind"] == "completion"), {})
-    end = next((event for event in reversed(events) if event["kind"] == "answer"), {})
-    counts = {name: sum(_number(call.get(name)) for call in calls) for name in _TOKENS}
+    start: Mapping[str, Any] = next((event for event in events if event["kind"] == "completion"), {})
+    end: Mapping[str, Any] = next((event for event in reversed(events) if event["kind"] == "answer"), {})
+    counts: dict[str, Any] = {name: int(sum(_number(call.get(name)) for call in calls)) for name in _TOKENS}
     dollars = sum(float(_number(call.get("cost_usd"))) for call in calls)
     answer, error = end.get("answer"), end.get("error")
     return SampleRow(
@@ -82,7 +82,7 @@ def _row(file: Path, events: Sequence[Mapping[str, Any]]) -> SampleRow:
         error=None if error is None else str(error),
         cost_usd=dollars,
         cost_state=str(CostState.KNOWN if dollars else CostState.FREE),
-        **{name: int(value) for name, value in counts.items()},
+        **counts,
         root_calls=len(roots),
         sub_calls=len(calls) - len(roots),
         turns=sum(event["kind"] == "turn" for event in events),
