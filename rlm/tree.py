@@ -89,7 +89,11 @@ class CallTree:
         task = asyncio.ensure_future(work)
         self._in_flight.add(task)
         task.add_done_callback(self._in_flight.discard)
-        return await asyncio.shield(task)
+        try:
+            return await asyncio.shield(task)
+        finally:
+            # A failed task refers to this frame, and a cycle would keep its prompt until the next collection.
+            del task
 
     async def settle(self) -> None:
         """Admit no further call, not even from running tools, and await the calls in flight.

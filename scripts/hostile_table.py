@@ -56,11 +56,17 @@ async def play(
     """Run one cell of an RLM; returns its output and the reason why the completion stopped."""
     import rlm
     from rlm.methods.rlm import RLM, RLMBm25
-    from rlm.models.chat import ContextOverflow
+    from rlm.models.chat import ContextOverflow, Reply
     from rlm.models.scripted import ScriptedModel
 
+    class TooLong(ScriptedModel):
+        """Refuses every prompt. Unlike its base class, it does not keep them."""
+
+        async def complete(self, *_: Any, **__: Any) -> Reply:
+            raise ContextOverflow("the prompt is too long")
+
     root = ScriptedModel([f"```repl\n{code}\n```", "FINAL(done)"])
-    sub = ScriptedModel(lambda messages: ContextOverflow("too long"), context_window=window)
+    sub = TooLong([], context_window=window)
     method = {"RLM": RLM, "RLMBm25": RLMBm25}[kind](model=root, sub_model=sub)
     result = await method.acompletion(context, "q", limits=rlm.Limits(**limits))
     shown = " ".join(f"{cell['stdout']} {cell['error'] or ''}" for cell in result.trajectory.of_kind("cell"))
@@ -86,16 +92,18 @@ async def answer() -> str:
 
     words = [
         "benchmark=[oolong]", "benchmark.oolong.lengths=[1024]", "limit=1", "method=[rlm]", "model=scripted",
-        "model.script=script.jsonl", "run_dir=run",
+        "model.script=script.jsonl", "run_dir=run", "method.rlm.protocol=final_tags",
     ]  # fmt: skip
     if "max_answer_bytes" in Path(running.__file__).parents[2].joinpath("conf/config.yaml").read_text():
         words.append(f"limits.max_answer_bytes={200 * MB}")
-    Path("script.jsonl").write_text(json.dumps({"match": "", "reply": "```repl\nFINAL('\\0' * 100_000_000)\n```"}))
+    Path("script.jsonl").write_text(json.dumps({"match": "", "reply": "```repl\nFINAL(chr(0) * 100_000_000)\n```"}))
     config = compose(words)
     with running.RunFolder(config.folder, config) as folder:
         outcome = await running._run(config, folder, {})
     journal = sum(file.stat().st_size for file in Path("run/journal").iterdir())
-    return f"{outcome.state}; the journal has {journal / MB:,.1f} MB"
+    (row,) = [record.row for record in folder.records().values()]
+    said = f"{outcome.state}, {row.status}; the row has {len(row.prediction or ''):,} characters of the answer"
+    return f"{said}; the journal has {journal / MB:,.1f} MB"
 
 
 async def search() -> str:
@@ -140,9 +148,7 @@ async def served(attack: Callable[[int], Awaitable[str]]) -> str:
         async def health() -> None:
             nonlocal slowest
             while True:
-                before = time.perf_counter()
-                await asyncio.to_thread(_health, port)
-                slowest = max(slowest, time.perf_counter() - before)
+                slowest = max(slowest, await asyncio.to_thread(_health, port))
                 await asyncio.sleep(0.02)
 
         watching = asyncio.create_task(health())
@@ -157,12 +163,15 @@ async def served(attack: Callable[[int], Awaitable[str]]) -> str:
         server.wait()
 
 
-def _health(port: int) -> None:
+def _health(port: int) -> float:
+    """Return the seconds that an answer takes."""
+    before = time.perf_counter()
     with contextlib.suppress(OSError, http.client.HTTPException):
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         connection.request("GET", "/health")
         connection.getresponse().read()
         connection.close()
+    return time.perf_counter() - before
 
 
 async def half_headers(port: int) -> str:

@@ -175,15 +175,15 @@ def longest_row(name: str) -> int:
 
 
 def bounded_lines(name: str, file: IO[bytes], longest: int | None = None) -> Iterator[tuple[int, bytes]]:
-    """Yield the lines of a file with their numbers. Raises DataError for a long line, and for many blank ones."""
+    """Yield the lines of a file with their numbers. Raises TooLarge for a long line, and for many blank ones."""
     longest = longest or longest_row(name)
     blank = 0
     for number, line in enumerate(iter(lambda: file.readline(longest + 1), b""), 1):
         if len(line) > longest:
-            raise DataError(f"{name}, line {number} has more than {longest:,} bytes: expected shorter lines")
+            raise TooLarge(f"line {number} has more than {longest:,} bytes: expected shorter lines")
         blank = 0 if len(line) > 2 or line.strip() else blank + 1
         if blank > _MOST_BLANK:
-            raise DataError(f"{name}, line {number}: more than {_MOST_BLANK:,} blank lines follow each other")
+            raise TooLarge(f"more than {_MOST_BLANK:,} blank lines follow each other before line {number + 1}")
         yield number, line
 
 
@@ -267,7 +267,7 @@ class _Scanner:
 
     def _read(self) -> bool:
         if len(self._text) - self._at > self._longest:
-            raise self.error(f"a value has more than {self._longest:,} characters: expected shorter values")
+            raise TooLarge(f"line {self._line}: a value has more than {self._longest:,} characters")
         # Doubling the buffer keeps the work linear in the size of a value.
         waiting = self._text[self._at :]
         chunk = b"" if self._ended else self._file.read(max(_CHUNK, len(waiting)))

@@ -107,6 +107,8 @@ def _placed_csv(
                 raise DataError(f"{place}: {len(cells)} cells: expected {len(header)}, as in the header")
             yield place, {c: cell or None for c, cell in zip(header, cells, strict=True) if c in columns}
     except csv.Error as error:
+        if "field limit" in str(error):
+            raise TooLarge(f"line {start}: a cell has more than {longest_row(name):,} characters") from error
         raise DataError(f"{name}, line {start} is not CSV: {error}") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{name}, line {lines.line_num + 1} is not UTF-8: {error}") from error

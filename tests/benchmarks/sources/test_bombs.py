@@ -93,7 +93,7 @@ def test_packed_bombs_are_refused(bomb, ending):
         pytest.skip("white space between values of a json file is skipped a megabyte at a time")
     content = gzip.compress((b"a,b\n" if ending == "csv" else b"") + PACKED[bomb])
     assert len(content) < 12_000
-    with pytest.raises(DataError, match=r"refused|more than|blank|JSON|cells|CSV") as refused:
+    with pytest.raises(DataError, match=r"t\.(jsonl|json|csv)\.gz( is refused: |, line \d+)") as refused:
         for _ in placed_rows(f"t.{ending}.gz", lambda: io.BytesIO(content), ["a"]):
             pass
     assert "\n" not in str(refused.value)
