@@ -172,12 +172,18 @@ def check_prompts(before: Mapping[str, Any], described: Mapping[str, Any], names
     """Raise ConfigError if another text of its prompt made the samples of one of these methods."""
     for name in sorted(names):
         old, new = ((one.get("methods") or {}).get(name) or {} for one in (before, described))
-        hashes = [one.get("prompt_sha256") for one in (old, new)]
-        if all(hashes) and hashes[0] != hashes[1]:
-            raise ConfigError(
-                f"the run holds samples of method.{name} with another text of its prompt {old.get('prompt')} (sha256 "
-                f"{hashes[0][:12]}, now {hashes[1][:12]}): choose another name or run_dir, or restore the prompt"
-            )
+        prompt = old.get("prompt")
+        texts = {
+            "prompt_sha256": f"its prompt {prompt}",
+            "prompt_options_sha256": f"the options of its prompt {prompt}",
+        }
+        for key, what in texts.items():
+            found, wanted = (str(one.get(key) or "") for one in (old, new))
+            if found and wanted and found != wanted:
+                raise ConfigError(
+                    f"the run holds samples of method.{name} with another text of {what} (sha256 {found[:12]}, now "
+                    f"{wanted[:12]}): choose another name or run_dir, or restore the text"
+                )
 
 
 def ended(described: Mapping[str, Any], state: str, message: str) -> dict[str, Any]:

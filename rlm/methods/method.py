@@ -51,6 +51,8 @@ class Method:
 
     # The role in the model configuration whose model the runner passes as sub_model.
     sub_role: ClassVar[str] = SUB
+    # The bundled file with the words of options, for methods whose prompt file it completes.
+    prompt_options: ClassVar[str | None] = None
 
     if TYPE_CHECKING:
         model: _ModelField = _ModelField()
@@ -76,6 +78,11 @@ class Method:
             return load_prompt(name).sha256 if name else None
         except PromptError:
             return None
+
+    @property
+    def prompt_options_sha256(self) -> str | None:
+        """Return the hash of the bundled words of options; None for a method without them."""
+        return load_prompt(self.prompt_options).sha256 if self.prompt_options else None
 
     async def answer(self, prompt: Prompt, tree: CallTree) -> Answer:
         """Answer the prompt with calls through `tree`. An exception ends the completion with a stop_reason."""

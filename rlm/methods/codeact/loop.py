@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from annotated_types import Ge
 
@@ -40,6 +40,8 @@ class CodeAct(Method):
     sub-model's window. repl: settings of the session, see conf/repl. repeat_query: the question is repeated after each
     observation, as RLM has it.
     """
+
+    prompt_options: ClassVar[str] = "options/codeact-v1"
 
     actions: Sequence[Action] = (PYTHON, SEARCH)
     prompt: str = "codeact/default-v1"
@@ -232,7 +234,7 @@ class _Loop:
 
 def load_codeact_prompt(name: str) -> PromptFile:
     """Load a prompt file, and add the bundled parts of options that are missing. Raises PromptError."""
-    return load_prompt(name).completed("options/codeact-v1")
+    return load_prompt(name).completed(CodeAct.prompt_options)
 
 
 def _shown(hit: Hit, chars: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt
 
@@ -12,7 +12,7 @@ from rlm.methods.bm25 import DEFAULT_B, DEFAULT_K1, K1, B, PassageTokens, Search
 from rlm.methods.method import Answer, Method
 from rlm.methods.rlm.functions import check_names, check_tools, tool_notes
 from rlm.methods.rlm.loop import Loop
-from rlm.methods.rlm.prompt import LENGTHS, check_prompt, load_rlm_prompt, options_sha256
+from rlm.methods.rlm.prompt import LENGTHS, OPTIONS_FILE, check_prompt, load_rlm_prompt
 from rlm.methods.rlm.reply import AnswerProtocol
 from rlm.methods.subcalls import SubCalls
 from rlm.prompt import Prompt
@@ -46,6 +46,8 @@ class RLM(Method):
     authors; small models need it, because they guess.
     """
 
+    prompt_options: ClassVar[str] = OPTIONS_FILE
+
     max_depth: Annotated[int, Ge(0)] = 1
     protocol: AnswerProtocol = AnswerProtocol.FINAL_TAGS
     prompt: str = "recursive/default-v1"
@@ -77,11 +79,6 @@ class RLM(Method):
             "window_tokens": 1, "query": "question",
         }  # fmt: skip
         check_prompt(load_rlm_prompt(self.prompt), sample)
-
-    @property
-    def prompt_options_sha256(self) -> str:
-        """Return the hash of the bundled words of options, which a prompt file may replace."""
-        return options_sha256()
 
     async def answer(self, prompt: Prompt, tree: CallTree) -> Answer:
         calls = SubCalls(tree, self.sub_model, self.sub_call_concurrency)

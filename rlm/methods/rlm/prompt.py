@@ -25,7 +25,7 @@ PARTS = frozenset(
 # The parts that a prompt file may have: worked examples, and the texts of first_turn_guard, repeat_query and
 # output_before_answer.
 OPTION_PARTS = frozenset({"examples", "first_turn", "note_first_turn", "again", "note_no_output"})
-_OPTIONS_FILE = "options/recursive-v1"
+OPTIONS_FILE = "options/recursive-v1"
 _SHOWN_NAMES = 30
 # The number of characters of each end that are shown if the context holds the question, which is mostly at an end.
 END_CHARS = 500
@@ -35,12 +35,7 @@ LENGTHS = 12
 
 def load_rlm_prompt(name: str) -> PromptFile:
     """Load a prompt file, and add the bundled parts of options that are missing. Raises PromptError."""
-    return load_prompt(name).completed(_OPTIONS_FILE)
-
-
-def options_sha256() -> str:
-    """Return the hash of the bundled parts of options."""
-    return load_prompt(_OPTIONS_FILE).sha256
+    return load_prompt(name).completed(OPTIONS_FILE)
 
 
 def check_prompt(text: PromptFile, settings: Mapping[str, Any]) -> None:

@@ -117,10 +117,12 @@ def test_other_changes_are_refused_with_their_keys(runs, words, line):
 def test_a_prompt_with_another_text_is_refused(runs):
     folder = runs("grown", "limit=1", "method=[rlm]")
     manifest = json.loads((folder / "run.json").read_text())
-    manifest["methods"]["rlm"]["prompt_sha256"] = "0" * 64
-    (folder / "run.json").write_text(json.dumps(manifest))
-    with pytest.raises(ConfigError, match=r"samples of method\.rlm with another text of its prompt recursive/"):
-        runs("grown", "limit=2", "method=[rlm]")
+    described = manifest["methods"]["rlm"]
+    for key, what in (("prompt_sha256", "its prompt"), ("prompt_options_sha256", "the options of")):
+        manifest["methods"]["rlm"] = described | {key: "0" * 64}
+        (folder / "run.json").write_text(json.dumps(manifest))
+        with pytest.raises(ConfigError, match=rf"samples of method\.rlm with another text of {what} recursive/"):
+            runs("grown", "limit=2", "method=[rlm]")
 
 
 def test_a_folder_whose_limit_took_the_first_samples_keeps_them(runs):

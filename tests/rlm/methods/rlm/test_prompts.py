@@ -166,10 +166,12 @@ async def test_the_code_in_the_paper_prompt_runs() -> None:
             exec(code, {"context": context, "llm_query": lambda prompt: "0: praise", "question": "Which?"})
 
 
-def test_the_words_of_options_have_a_hash_too() -> None:
-    text = (FOLDER / "options" / "recursive-v1.md").read_bytes()
-    described = describe_method(RLM(model=ScriptedModel([])))
+@pytest.mark.parametrize(("kind", "name"), [(RLM, "recursive-v1"), (CodeAct, "codeact-v1")])
+def test_the_words_of_options_have_a_hash_too(kind: type[RLM] | type[CodeAct], name: str) -> None:
+    text = (FOLDER / "options" / f"{name}.md").read_bytes()
+    described = describe_method(kind(model=ScriptedModel([])))
     assert described["prompt_options_sha256"] == hashlib.sha256(text).hexdigest() != described["prompt_sha256"]
+    assert "prompt_options_sha256" not in describe_method(PlainModel(model=ScriptedModel([])))
 
 
 EXAMPLES = """{% extends "recursive/compact-v1.md" %}
