@@ -14,6 +14,7 @@ COMMANDS = {
     "run": "run a matrix of benchmarks and methods, print the table",
     "report": "rebuild tables and figures of runs, offline",
     "compare": "paired comparison of two runs, for CI",
+    "top": "leaderboard over run folders",
     "score": "score predictions made elsewhere",
     "rescore": "score a run again, without calling the method's models",
     "data": "the samples that a run would use",

@@ -22,10 +22,13 @@ NOTES = {
     ),
     "pairs": (
         "Percentage points, on the samples that both methods have, each the mean of its epochs. p (Holm) is corrected "
-        "for all tested rows of this table; better or worse needs p (Holm) below 0.05 and an interval without 0. "
-        "detectable: the smallest true difference that is found with 80% power at the corrected level. Solved: a score "
-        "of at least 0.5. unpaired: rows that only one method has.\n\n"
+        "for the comparisons of a family, over all benchmarks: methods against the baseline, pairs of models, runs "
+        "against the first run. Methods that made the same calls and gave the same answers are equal by construction "
+        "and not counted. Better or worse needs p (Holm) below 0.05 and an interval without 0. detectable: the "
+        "smallest true difference that is found with 80% power at the corrected level. unpaired: rows that only one "
+        "of the two has.\n\n"
     ),
+    "pairs_by_length": "As above; these comparisons are a family of their own.\n\n",
     "cost": (
         "All lengths of a benchmark together. n counts the rows with a known value; `unknown` is the share without a "
         "known price. A method that costs nothing has no rows of cost. Runtime includes the original time of replayed "

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from benchmarks.config.errors import ConfigError
 from benchmarks.report import ReportFiles
 from benchmarks.report.about import NOTES, about
-from benchmarks.report.figures.all import write_figures
+from benchmarks.report.figures.all import TITLES, write_figures
 from benchmarks.report.page.html import write_page
 from benchmarks.report.runs import Runs, load_calls, load_runs, pooled, with_replayed_time
 from benchmarks.report.tables.behaviour import behaviour_table, decomposition_table, stops_table
@@ -20,13 +20,14 @@ from benchmarks.report.tables.cost import cost_table
 from benchmarks.report.tables.details import details_display, details_table, judge_table
 from benchmarks.report.tables.display import tidy, without_common_model
 from benchmarks.report.tables.epochs import epoch_table
-from benchmarks.report.tables.formats import latex, markdown, markdown_cell, write_csv
+from benchmarks.report.tables.formats import markdown, markdown_cell, write_csv
 from benchmarks.report.tables.groups import group_table
-from benchmarks.report.tables.length import length_table
-from benchmarks.report.tables.pairs import choose_baseline, paired_table, pairs_display
+from benchmarks.report.tables.length import with_all_lengths
+from benchmarks.report.tables.matrix import latex_matrix, matrix_of
+from benchmarks.report.tables.pairs import BY_LENGTH, choose_baseline, paired_table, pairs_display
 from benchmarks.report.tables.reach import crossover_display, crossover_lengths, effective_display, effective_lengths
 from benchmarks.report.tables.scores import scores_display, scores_table
-from benchmarks.report.tables.terminal import compact
+from benchmarks.report.tables.terminal import compact, matrix_text
 from benchmarks.running.run_folder import write_whole
 
 if TYPE_CHECKING:
@@ -73,7 +74,8 @@ def build(
             file.unlink(missing_ok=True)
     tables = [table for table in tables if len(table.values) or table is scores]
     write_csv(scores.values, out / "table.csv")
-    write_whole(out / "table.tex", latex(scores.shown))
+    matrix = matrix_of(scores.values)
+    write_whole(out / "table.tex", latex_matrix(matrix))
     write_whole(out / "report.md", _markdown(runs, tables, figures, out))
     page, *_ = write_page(
         runs,
@@ -81,6 +83,7 @@ def build(
         {table.title: table.shown for table in tables},
         figures,
         notes={table.title: NOTES.get(table.name, "") for table in tables},
+        matrix=matrix.for_page(),
         reveal=reveal,
     )
     text = screen(runs, scores.values)
@@ -99,15 +102,19 @@ def screen(runs: Runs, scores: pd.DataFrame | None = None) -> str:
 
 def make_tables(samples: pd.DataFrame, calls: pd.DataFrame, baseline: str | None) -> list[Table]:
     """Return all tables, including those without rows; the scores come first."""
+    import pandas as pd
+
     pairs = paired_table(samples, baseline=baseline)
+    single = pd.Series([str(row).endswith(BY_LENGTH) for row in pairs.get("family", ())], index=pairs.index, dtype=bool)
     effective, crossover = effective_lengths(samples), crossover_lengths(samples, baseline=baseline or "")
     scores, details = scores_table(samples), details_table(pooled(samples))
     made = [
         Table("scores", "Scores", scores, scores_display(scores)),
-        Table("pairs", f"Paired differences against {baseline}", pairs, pairs_display(pairs)),
+        Table("pairs", f"Paired differences against {baseline}", pairs, pairs_display(pairs[~single])),
+        Table("pairs_by_length", "Paired differences by length", pairs[single], pairs_display(pairs[single])),
         _plain("cost", "Cost, tokens and runtime of a sample", cost_table(pooled(samples))),
         _plain("calls", "Model calls", calls_table(samples, calls)),
-        _plain("lengths", "Scores by input length, and where points were lost", length_table(samples)),
+        _plain("lengths", "Scores by input length, and where points were lost", with_all_lengths(samples)),
         Table("effective_lengths", "Effective context length", effective, effective_display(effective)),
         Table("crossover_lengths", "Crossover length", crossover, crossover_display(crossover)),
         _plain("groups", "Scores by task group and complexity", group_table(pooled(samples))),
@@ -126,7 +133,8 @@ def _plain(name: str, title: str, values: pd.DataFrame) -> Table:
 
 
 def _markdown(runs: Runs, tables: Sequence[Table], figures: Sequence[Path], out: Path) -> str:
-    parts = ["# Report\n", about(runs)]
+    scores = next(table.values for table in tables if table.name == "scores")
+    parts = ["# Report\n", matrix_text(scores), about(runs)]
     for table in tables:
         text = markdown(table.shown)
         if len(table.shown) > FOLDED_ROWS:
@@ -136,7 +144,7 @@ def _markdown(runs: Runs, tables: Sequence[Table], figures: Sequence[Path], out:
     if pictures:
         parts.append("## Figures\n")
         parts += [
-            f"![{path.stem.replace('_', ' ')}]({path.relative_to(out)})\n\n"
+            f"### {TITLES[path.stem]}\n\n![{TITLES[path.stem]}]({path.relative_to(out)})\n\n"
             f"Values: [{path.stem}.csv]({path.relative_to(out).with_suffix('.csv')})\n"
             for path in pictures
         ]

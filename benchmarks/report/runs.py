@@ -105,7 +105,7 @@ def load_runs(paths: Sequence[Path]) -> Runs:
     reference = together["method"].isin(REFERENCE)
     together = together[~(reference & together.duplicated([*SAMPLE_KEY, "target_sha256"]))]
     names = _names(together, runs)
-    return Runs(tuple(runs), _renamed(together, names), names)
+    return Runs(tuple(runs), _renamed(together.assign(own_method=together["method"]), names), names)
 
 
 def mixed_origins(samples: pd.DataFrame, calls: pd.DataFrame) -> Iterator[str]:
@@ -257,8 +257,10 @@ def without_reference(samples: pd.DataFrame) -> pd.DataFrame:
     return samples[~samples["method"].isin(REFERENCE)]
 
 
-# Values of columns that are missing in a table; the last four are columns of reports.
-_DEFAULTS = defaults(SampleRow) | {"run": 0, "max_depth": None, "documents": None, "as_published": True}
+# Values of columns that are missing in a table; the last five are columns of reports.
+_DEFAULTS = defaults(SampleRow) | {
+    "run": 0, "own_method": None, "max_depth": None, "documents": None, "as_published": True,
+}  # fmt: skip
 
 
 def _samples(path: Path) -> pd.DataFrame:

@@ -246,7 +246,7 @@ TIME_COLUMNS = tuple(name for name, one in columns(SampleRow).items() if one.tim
 CALL_TIME_COLUMNS = tuple(name for name, one in columns(CallRow).items() if one.time)
 COMPARED_COLUMNS = tuple(name for name, one in columns(SampleRow).items() if one.compared)
 # The names of columns that reports add to a table of samples.
-REPORT_COLUMNS = ("unscored", "failed", "bucket", "run", "max_depth", "documents", "as_published")
+REPORT_COLUMNS = ("unscored", "failed", "bucket", "run", "own_method", "max_depth", "documents", "as_published")
 
 
 def defaults(row: Any) -> dict[str, Any]:

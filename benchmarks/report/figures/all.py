@@ -9,17 +9,37 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.report.figures.curves import cost_by_length, score_and_cost_by_documents, score_by_length
 from benchmarks.report.figures.distributions import cost_histograms, cost_quantiles, runtime_quantiles
 from benchmarks.report.figures.outcomes import solved_by, subcalls_by_outcome
+from benchmarks.report.figures.reach import lengths_reached
 from benchmarks.report.figures.style import drawing, save
+from benchmarks.report.figures.tradeoff import score_by_cost, score_by_runtime
 from benchmarks.report.runs import prepare
 from benchmarks.report.tables.formats import write_csv
 
 if TYPE_CHECKING:
     import pandas as pd
 
+# Titles of the figures in the page and in report.md, by the name of the function.
+TITLES = {
+    "score_by_cost": "Score against cost",
+    "score_by_runtime": "Score against runtime",
+    "score_by_length": "Score against input length",
+    "cost_by_length": "Cost against input length",
+    "lengths_reached": "Effective context length and crossover length",
+    "score_and_cost_by_documents": "Score and cost against the number of documents",
+    "cost_quantiles": "Spread of the cost of a sample",
+    "runtime_quantiles": "Spread of the runtime of a sample",
+    "cost_histograms": "Distribution of the cost of a sample",
+    "solved_by": "Samples solved by one method, by both and by neither",
+    "subcalls_by_outcome": "Sub-calls of correct and incorrect answers",
+}
+
 # Functions of pyplot, prepared samples and a baseline that return a figure and its table, or None without data.
 FIGURES: tuple[Callable[[Any, Any, str | None], tuple[Any, Any] | None], ...] = (
+    score_by_cost,
+    score_by_runtime,
     score_by_length,
     cost_by_length,
+    lengths_reached,
     score_and_cost_by_documents,
     cost_quantiles,
     runtime_quantiles,

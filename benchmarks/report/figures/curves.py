@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.report.figures.style import (
@@ -11,12 +12,12 @@ from benchmarks.report.figures.style import (
     legend_below,
     length_axis,
     looks,
+    score_axis,
     values_axis,
     wrapped,
 )
 from benchmarks.report.runs import REFERENCE, pooled, without_reference
 from benchmarks.report.tables.cells import cells
-from benchmarks.report.tables.display import count_texts
 from benchmarks.report.tables.length import length_table
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+# The least ratio between the edge of a shade and a length beside it.
+_CLEAR = 1.15
 # Bands of more methods would cover each other.
 MAX_BANDS = 3
 
@@ -37,8 +40,8 @@ def score_by_length(plt: Any, samples: pd.DataFrame, baseline: str | None) -> tu
     for axes, (benchmark, group) in zip(panels, table.groupby("benchmark", sort=False), strict=True):
         _lines(axes, group, table, "length", "score")
         _bands(axes, group, table, "length")
-        length_axis(axes, list(group["length"].dropna()))
-        _score_axis(axes)
+        length_axis(axes, list(group["length"].dropna()), _counts(group))
+        score_axis(axes)
         _title(axes, benchmark, group, "length")
         _shade_window(axes, group)
     legend_below(figure, panels)
@@ -55,7 +58,7 @@ def cost_by_length(plt: Any, samples: pd.DataFrame, baseline: str | None) -> tup
     figure, panels = grid(plt, paid["benchmark"].nunique())
     for axes, (benchmark, group) in zip(panels, paid.groupby("benchmark", sort=False), strict=True):
         _lines(axes, group, paid, "length", "cost_mean_usd")
-        length_axis(axes, list(group["length"].dropna()))
+        length_axis(axes, list(group["length"].dropna()), _counts(group))
         _title(axes, benchmark, group, "length")
         dollar_axis(axes, "y")
         axes.set_ylabel("mean cost of a sample")
@@ -79,7 +82,7 @@ def score_and_cost_by_documents(
             _title(axes, benchmark, group, "documents")
         _lines(score, group, table, "documents", "score")
         _bands(score, group, table, "documents")
-        _score_axis(score)
+        score_axis(score)
         paid = group[group["cost_mean_usd"] > 0]
         _lines(cost, paid, table, "documents", "cost_mean_usd")
         cost.set_ylabel("mean cost of a sample")
@@ -110,16 +113,19 @@ def _several(table: pd.DataFrame, column: str) -> pd.DataFrame | None:
     return arm_names(table) if len(table) else None
 
 
+def _counts(group: pd.DataFrame) -> dict[float, str]:
+    """Return the n of the points at each length: `n=20`, or `n=18–20` if methods differ."""
+    by_length = group[group["length"].notna()].groupby("length")["n"].agg(["min", "max"])
+    return {
+        float(length): f"n={low}" if low == high else f"n={low}–{high}"
+        for length, low, high in zip(by_length.index, by_length["min"], by_length["max"], strict=True)
+    }
+
+
 def _title(axes: Any, benchmark: str, group: pd.DataFrame, column: str) -> None:
-    """Return the benchmark's name, the n of a point, and the number of samples without a place on the axis."""
-    placed = group[group[column].notna()]
-    counts = sorted(set(placed["n"]))
-    if len(counts) == 1 and len(texts := set(map(str, count_texts(placed)))) == 1:
-        about = f"n={texts.pop()} a point"
-    else:
-        about = f"n={counts[0]} to {counts[-1]} a point"
+    """Set the benchmark's name, and the number of samples without a place on the axis, as the title."""
     left_out = int(group.loc[group[column].isna(), "n"].sum())
-    lines = [wrapped(benchmark, 36), about] + ([f"{left_out} without {column} not shown"] if left_out else [])
+    lines = [wrapped(benchmark, 36)] + ([f"{left_out} without {column} not shown"] if left_out else [])
     axes.set_title("\n".join(lines), fontsize=9)
 
 
@@ -153,16 +159,22 @@ def _beside(group: pd.DataFrame, arm: Any) -> float:
     return float(1.035 ** (arms.index(arm) - (len(arms) - 1) / 2))
 
 
-def _score_axis(axes: Any) -> None:
-    axes.set_ylim(-4, 104)
-    axes.set_ylabel("score (%)")
-
-
 def _shade_window(axes: Any, group: pd.DataFrame) -> None:
+    """Shade the lengths past the smallest window; a length at which inputs did not fit lies inside the shade."""
     limits = group["context_limit"].dropna()
     left, right = axes.get_xlim()
-    if limits.empty or limits.min() >= right:
+    if limits.empty:
         return
-    window = max(float(limits.min()), left)
-    axes.axvspan(window, right, color="#000000", alpha=0.07, linewidth=0, label="past the model's window", zorder=0)
+    window = float(limits.min())
+    past = group[(group["overflow_share"] > 0) | (group["length"].astype(float) > window)]["length"].dropna()
+    if past.empty and window >= right:
+        return
+    if len(past):
+        first = float(past.min())
+        before = max((float(length) for length in group["length"].dropna() if length < first), default=left)
+        # Methods that share a length stand beside each other, see `_beside`.
+        window = window if before * _CLEAR <= window <= first / _CLEAR else math.sqrt(before * first)
+    axes.axvspan(
+        max(window, left), right, color="#000000", alpha=0.07, linewidth=0, label="past the model's window", zorder=0
+    )
     axes.set_xlim(left, right)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.report.figures.style import (
-    NAME_WIDTH,
     arm_names,
     dollar_axis,
     grid,
@@ -25,26 +24,17 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-# Its inputs, and therefore its costs, are a hundred times larger. The paper also omits it from its quantiles.
-OUTSIZED = "browsecomp_plus"
 _MARKS = {"p25": ("|", 9), "p50": ("o", 6), "p75": ("|", 9), "p95": ("D", 4)}
 
 
 def cost_quantiles(plt: Any, samples: pd.DataFrame, baseline: str | None) -> tuple[Figure, pd.DataFrame] | None:
-    """Draw the cost of a sample at p25, p50, p75 and p95 by method, over all benchmarks except BrowseComp-Plus."""
-    found = _quantiles(samples[samples["benchmark"] != OUTSIZED], "cost_usd")
-    if found is None:
-        return None
-    apart = f", {OUTSIZED} left out" if (samples["benchmark"] == OUTSIZED).any() else ""
-    return _quantile_figure(plt, found, f"cost of a sample{apart}", dollar_axis), found
+    """Draw the cost of a sample at p25, p50, p75 and p95 by method, one panel per benchmark, all lengths together."""
+    return _quantile_figure(plt, samples, "cost_usd", "cost of a sample", dollar_axis)
 
 
 def runtime_quantiles(plt: Any, samples: pd.DataFrame, baseline: str | None) -> tuple[Figure, pd.DataFrame] | None:
-    """Draw the runtime of a sample at p25, p50, p75 and p95 by method, over all benchmarks."""
-    found = _quantiles(samples, "wall_s")
-    if found is None:
-        return None
-    return _quantile_figure(plt, found, "runtime of a sample", second_axis), found
+    """Draw the figure of `cost_quantiles` with the runtime of a sample."""
+    return _quantile_figure(plt, samples, "wall_s", "runtime of a sample", second_axis)
 
 
 def cost_histograms(plt: Any, samples: pd.DataFrame, baseline: str | None) -> tuple[Figure, pd.DataFrame] | None:
@@ -92,48 +82,57 @@ def _positive(table: pd.DataFrame, column: str) -> pd.Series:
     return (table[column].astype(float) > 0) & known
 
 
-def _quantiles(samples: pd.DataFrame, column: str) -> pd.DataFrame | None:
-    """Return one row per method: quantiles over n rows; left_out counts the others."""
+def _quantiles(samples: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Return one row per benchmark and method: quantiles over n rows; left_out counts the others."""
     import pandas as pd
 
     table = arm_names(without_reference(samples))
     shown = _positive(table, column)
     rows = []
-    for method in methods_in_order(table):
-        for arm in dict.fromkeys(table.loc[table["method"] == method, "arm"]):
-            of = table["arm"] == arm
+    for benchmark in dict.fromkeys(table["benchmark"]):
+        for arm in _arms(table):
+            of = (table["arm"] == arm) & (table["benchmark"] == benchmark)
             values = table.loc[of & shown, column].astype(float)
             if len(values):
                 quantiles = {name: values.quantile(share) for name, share in QUANTILES.items()}
-                counts = Counts.of(_one_id(table[of & shown])).columns()
-                rows.append({"method": arm} | quantiles | counts | {"left_out": int(of.sum()) - len(values)})
-    return pd.DataFrame(rows) if rows else None
+                about = {"benchmark": benchmark, "method": arm} | quantiles | Counts.of(table[of & shown]).columns()
+                rows.append(about | {"left_out": int(of.sum()) - len(values)})
+    return pd.DataFrame(rows)
 
 
-def _one_id(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows with ids that differ between benchmarks."""
-    return rows.assign(sample_id=rows["benchmark"] + "/" + rows["sample_id"])
+def _arms(table: pd.DataFrame) -> list[str]:
+    in_order = {method: i for i, method in enumerate(methods_in_order(table))}
+    arms = table.drop_duplicates("arm")
+    return sorted(arms["arm"], key=dict(zip(arms["arm"], arms["method"].map(in_order), strict=True)).__getitem__)
 
 
-def _quantile_figure(plt: Any, found: pd.DataFrame, label: str, axis: Any) -> Figure:
-    figure, axes = plt.subplots(figsize=(6.2, 1.3 + 0.38 * len(found)))
-    styles = looks(list(found["method"]))
-    for i, row in enumerate(found.to_dict("records")):
-        colour = styles[row["method"]].colour
-        axes.plot([row["p25"], row["p75"]], [i, i], color=colour, linewidth=5, alpha=0.35, solid_capstyle="butt")
-        axes.plot([row["p75"], row["p95"]], [i, i], color=colour, linewidth=1.2, linestyle="--")
-        for name, (marker, size) in _MARKS.items():
-            axes.plot(row[name], i, marker=marker, markersize=size, color=colour, linestyle="none", zorder=3)
+def _quantile_figure(
+    plt: Any, samples: pd.DataFrame, column: str, label: str, axis: Any
+) -> tuple[Figure, pd.DataFrame] | None:
+    found = _quantiles(samples, column)
+    if found.empty:
+        return None
+    styles = looks(list(dict.fromkeys(found["method"])))
+    panels_of = list(found.groupby("benchmark", sort=False))
+    most = max(len(group) for _, group in panels_of)
+    figure, panels = grid(plt, len(panels_of), width=3.9, height=1.2 + 0.3 * most)
+    for axes, (benchmark, group) in zip(panels, panels_of, strict=True):
+        for i, row in enumerate(group.to_dict("records")):
+            colour = styles[row["method"]].colour
+            axes.plot([row["p25"], row["p75"]], [i, i], color=colour, linewidth=5, alpha=0.35, solid_capstyle="butt")
+            axes.plot([row["p75"], row["p95"]], [i, i], color=colour, linewidth=1.2, linestyle="--")
+            for name, (marker, size) in _MARKS.items():
+                axes.plot(row[name], i, marker=marker, markersize=size, color=colour, linestyle="none", zorder=3)
+        methods = zip(group["method"], count_texts(group), strict=True)
+        axes.set_yticks(range(len(group)), [wrapped(f"{method} (n={n})", 24) for method, n in methods])
+        axes.set_ylim(len(group) - 0.5, -0.5)
+        axes.grid(axis="y", visible=False)
+        axis(axes, "x")
+        axes.set_xlabel(label)
+        axes.set_title(wrapped(str(benchmark), 36), fontsize=9)
     for name, (marker, size) in _MARKS.items():
         if name != "p75":
-            axes.plot([], [], marker=marker, markersize=size, color="#444444", linestyle="none",
-                      label="p25, p75" if name == "p25" else name)  # fmt: skip
-    methods = zip(found["method"], count_texts(found), strict=True)
-    names = [wrapped(f"{method} (n={n})", NAME_WIDTH) for method, n in methods]
-    axes.set_yticks(range(len(found)), names)
-    axes.set_ylim(len(found) - 0.5, -0.5)
-    axes.grid(axis="y", visible=False)
-    axis(axes, "x")
-    axes.set_xlabel(label)
-    legend_below(figure, [axes])
-    return figure
+            panels[0].plot([], [], marker=marker, markersize=size, color="#444444", linestyle="none",
+                           label={"p25": "p25, p75", "p50": "median"}.get(name, name))  # fmt: skip
+    legend_below(figure, panels)
+    return figure, found

@@ -9,7 +9,7 @@ from benchmarks.report.runs import pooled, without_reference
 from benchmarks.report.tables.behaviour import behaviour_table
 from benchmarks.report.tables.cells import Counts
 from benchmarks.report.tables.display import count_texts, settings
-from benchmarks.report.tables.pairs import choose_baseline, paired_table
+from benchmarks.report.tables.pairs import METHODS, choose_baseline, paired_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +33,8 @@ def solved_by(plt: Any, samples: pd.DataFrame, baseline: str | None) -> tuple[Fi
     table = paired_table(pooled(samples), baseline=baseline)
     if table.empty:
         return None
-    table = table[(table["n"] > 0) & ~table["verdict"].str.startswith(("refused", "not comparable"))]
+    refused = table["verdict"].str.startswith(("refused", "not comparable"))
+    table = table[(table["family"] == METHODS) & (table["n"] > 0) & ~refused]
     if table.empty:
         return None
     models = table["model"].nunique() > 1

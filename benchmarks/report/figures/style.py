@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,9 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINES = ("-", "--", "-.", (0, (3, 1, 1, 1, 1, 1)), (0, (5, 1)), (0, (1, 1)), (0, (7, 2, 1, 2)))
 HATCHES = ("", "///", "...", "xx", "\\\\\\", "++", "oo")
 
+# Colour of texts and axes.
+INK = "#1b2330"
+
 # The maximum number of characters in a line of a name on an axis or in a legend.
 NAME_WIDTH = 44
 # In inches: the margin around a legend, and the minimum width and height of a panel.
@@ -36,6 +39,12 @@ _SECONDS = (0.001, 0.01, 0.1, 0.3, 1, 3, 10, 30, 60, 180, 600, 1800, 3600, 3 * 3
 _SETTINGS: Any = {
     "figure.dpi": 160,
     "font.size": 9,
+    # The page replaces these colours in the dark, see figures.js.
+    "text.color": INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
     "xtick.labelsize": 8,
     "ytick.labelsize": 8,
     "axes.titlesize": 10,
@@ -114,13 +123,22 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     return [png, svg]
 
 
-def length_axis(axes: Axes, lengths: Sequence[float]) -> None:
-    """Make a log2 axis of tokens with ticks at the tested lengths."""
+def length_axis(
+    axes: Axes, lengths: Sequence[float], counts: Mapping[float, str] | None = None, *, ticks: int = 8
+) -> None:
+    """Make a log2 axis of tokens with about `ticks` of the tested lengths; counts: the n of a point, below its tick."""
     shown = sorted(set(lengths))
     axes.set_xscale("log", base=2)
-    _ticks(axes.xaxis, shown[:: max(1, round(len(shown) / 8))], tokens)
+    marked = shown[:: max(1, round(len(shown) / ticks))]
+    _ticks(axes.xaxis, marked, lambda length: "\n".join(filter(None, [tokens(length), (counts or {}).get(length)])))
     axes.set_xlim(shown[0] / 2**0.4, shown[-1] * 2**0.4)
     axes.set_xlabel("input length (tokens)")
+
+
+def score_axis(axes: Axes) -> None:
+    """Make the y axis one of scores in percent."""
+    axes.set_ylim(-4, 104)
+    axes.set_ylabel("score (%)")
 
 
 def values_axis(axes: Axes, values: Sequence[float], label: str) -> None:
@@ -134,7 +152,9 @@ def dollar_axis(axes: Axes, which: str) -> None:
     """Make the axis `x` or `y` logarithmic with ticks in dollars; call it after drawing."""
     low, high = _log_limits(axes, which)
     decades = math.log10(high / low)
-    steps = (1, 2, 5) if decades < 1.5 else (1, 3) if decades < 2.5 else (1,)
+    steps = (
+        (1, 1.5, 2, 3, 4, 5, 7) if decades < 0.8 else (1, 2, 5) if decades < 1.5 else (1, 3) if decades < 2.5 else (1,)
+    )
     ticks = [step * 10.0**power for power in range(-7, 7) for step in steps]
     _ticks(getattr(axes, f"{which}axis"), _within(ticks, low, high), lambda dollars: f"${dollars:g}")
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.config.errors import ConfigError
 from benchmarks.report.about import facts_of, warnings_of
+from benchmarks.report.figures.all import TITLES
 from benchmarks.report.page.contexts import CONTEXTS, context_names, write_contexts
 from benchmarks.report.runs import REFERENCE, Run, Runs
 from benchmarks.report.tables.formats import as_text
@@ -28,10 +29,12 @@ if TYPE_CHECKING:
 
 PAGE = Path(__file__).parent
 SCRIPTS = (
-    "dom", "store", "python", "text", "overview", "list", "tree", "timeline", "trajectory", "find", "context", "sample",
-    "main",
+    "dom", "store", "python", "text", "matrix", "figures", "overview", "list", "tree", "timeline", "trajectory", "find",
+    "context", "sample", "main",
 )  # fmt: skip
-STYLES = ("style", "trajectory")
+STYLES = ("style", "matrix", "figures", "trajectory")
+# The figures on the first screen, of which a report has one.
+KEY_FIGURES = ("score_by_cost", "score_by_runtime")
 FOLDER = "report_trajectories"
 # The maximum bytes of compressed trajectories in the page. Larger runs have one file per trajectory next to it.
 INLINE_BYTES = 6_000_000
@@ -42,6 +45,7 @@ TEXTS = ("prediction", "extracted", "error", "target")
 # Columns that are not shown with a sample.
 LEFT_OUT = (
     "target_sha256", "started_at", "scorer", "protected", "max_depth", "as_published", "bucket", "documents",
+    "own_method",
 )  # fmt: skip
 
 
@@ -54,11 +58,13 @@ def write_page(
     notes: Mapping[str, str] | None = None,
     reveal: frozenset[str] = frozenset(),
     live: str = "",
+    matrix: Mapping[str, Any] | None = None,
 ) -> list[Path]:
     """Write `out`/report.html, and a folder of trajectories if they are too large for one file; return the page.
 
     tables: by title, in the order of display. figures: PNG, SVG and CSV files with the same stem belong together.
-    notes: texts below the tables, by title. reveal: protected benchmarks whose texts are shown.
+    notes: texts below the tables, by title. reveal: protected benchmarks whose texts are shown. matrix: methods by
+    benchmarks, see `Matrix.for_page`.
     live: the stamp of a run under way, which the page compares with that of its server; empty for a finished run.
     Raises ConfigError if `reveal` names a benchmark without samples.
     """
@@ -79,6 +85,7 @@ def write_page(
         "title": ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else ""),
         "folder": FOLDER,
         "runs": [_run(run) for run in runs.runs],
+        "matrix": matrix,
         "tables": [_table(title, table, (notes or {}).get(title, "")) for title, table in tables.items()],
         "figures": _figures(figures),
         "samples": {
@@ -248,11 +255,12 @@ def _figures(files: Sequence[Path]) -> list[dict[str, Any]]:
         picture = next((stem.with_suffix(end) for end in (".svg", ".png") if stem.with_suffix(end) in files), None)
         if picture is None:
             continue
-        title = stem.name.replace("_", " ").capitalize()
+        title = TITLES.get(stem.name, stem.name.replace("_", " ").capitalize())
         source = base64.b64encode(picture.read_bytes()).decode("ascii")
         behind = stem.with_suffix(".csv")
         table = _table(title, pd.read_csv(behind), "") if behind in files and behind.stat().st_size > 1 else None
-        figures.append({"title": title, "source": f"data:{kinds[picture.suffix]};base64,{source}", "table": table})
+        source = f"data:{kinds[picture.suffix]};base64,{source}"
+        figures.append({"title": title, "source": source, "table": table, "key": stem.name in KEY_FIGURES})
     return figures
 
 

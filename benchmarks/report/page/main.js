@@ -78,6 +78,7 @@ document.getElementById("theme").addEventListener("click", () => {
     ? document.documentElement.dataset.theme === "dark"
     : matchMedia("(prefers-color-scheme: dark)").matches;
   setTheme(dark ? "light" : "dark");
+  paintFigures();
   try {
     localStorage.setItem("rlm-eval-theme", dark ? "light" : "dark");
   } catch {

@@ -27,7 +27,7 @@ function sortableTable(table) {
       const text = table.rows[row][index];
       return index === 0
         ? el("th", { scope: "row" }, text)
-        : el("td", { class: column.numeric ? "number" : null }, text);
+        : el("td", { class: column.numeric ? "number" : column.name === "in words" ? "words" : null }, text);
     }))));
   }
 
@@ -72,9 +72,9 @@ function keyNumbers() {
     ...["benchmark", "method"].map((name) => plural(samples.words(name).length, name).split(" ")),
     [count(failed), "not ok"],
     [count(sum("prompt_tokens") + sum("completion_tokens")), "tokens"],
-    [money(sum("cost_usd"), state), "dollars"],
+    ...(state === "free" ? [] : [[money(sum("cost_usd"), state), "spent"]]),
   ];
-  return el("dl", { class: "key-numbers" }, shown.map(([value, name]) => el("div", {}, el("dd", {}, value), el("dt", {}, name))));
+  return el("dl", { class: "strip" }, shown.map(([value, name]) => el("div", {}, el("dd", {}, value), el("dt", {}, name))));
 }
 
 function showOverview(main) {
@@ -82,17 +82,9 @@ function showOverview(main) {
   main.append(
     el("h1", {}, DATA.title),
     keyNumbers(),
-    el("h2", {}, "Results"),
-    scores ? tableSection(scores) : el("p", { class: "notice" }, "No sample is finished yet."),
-    el("h2", {}, "Runs"), ...DATA.runs.map(runSection),
-    others.length ? el("h2", {}, "More tables") : "", ...others.map(tableSection));
-}
-
-function showFigures(main) {
-  main.append(el("h1", {}, "Figures"));
-  if (!DATA.figures.length) main.append(el("p", { class: "notice" }, "There are no figures yet."));
-  main.append(el("div", { class: "figures" }, DATA.figures.map((figure) => el("figure", { class: "card" },
-    el("figcaption", {}, el("h2", {}, figure.title)),
-    el("img", { src: figure.source, alt: `${figure.title}; the values are in the table below`, loading: "lazy" }),
-    figure.table ? fold("Values", () => sortableTable(figure.table), { kind: "long" }) : null))));
+    scores && DATA.matrix?.lines.length ? matrixSection(DATA.matrix) : "",
+    scores ? "" : el("p", { class: "notice" }, "No sample is finished yet."),
+    ...DATA.figures.filter((figure) => figure.key).map(figureCard),
+    el("h2", {}, "Tables"), ...[...others.slice(0, 1), scores, ...others.slice(1)].filter(Boolean).map(tableSection),
+    el("h2", {}, "Runs"), ...DATA.runs.map(runSection));
 }

@@ -188,6 +188,7 @@ def _page_under_way(paths: Sequence[Path], out: Path, stamp: str, reveal: frozen
     """Write the page of runs of which one is under way, without figures, which take longest."""
     from benchmarks.report.about import NOTES
     from benchmarks.report.build import make_tables
+    from benchmarks.report.tables.matrix import matrix_of
     from benchmarks.report.tables.pairs import choose_baseline
 
     runs = load_runs(paths)
@@ -200,7 +201,8 @@ def _page_under_way(paths: Sequence[Path], out: Path, stamp: str, reveal: frozen
     shown = {table.title: table.shown for table in tables}
     notes = {table.title: NOTES.get(table.name, "") for table in tables}
     known = reveal & set(runs.samples["benchmark"])
-    return write_page(runs, out, shown, [], notes=notes, reveal=known, live=stamp)[0]
+    matrix = matrix_of(tables[0].values).for_page() if tables else None
+    return write_page(runs, out, shown, [], notes=notes, reveal=known, live=stamp, matrix=matrix)[0]
 
 
 def _described(path: Path, address: str) -> dict[str, Any]:

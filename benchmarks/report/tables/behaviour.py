@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.report.runs import prepare, without_reference
 from benchmarks.report.tables.cells import cells
-from benchmarks.report.tables.pairs import SOLVED
+from benchmarks.report.tables.pairing import SOLVED
 
 if TYPE_CHECKING:
     import pandas as pd

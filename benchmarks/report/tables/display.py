@@ -11,7 +11,7 @@ from benchmarks.report.tables.formats import dagger, tokens, with_interval
 if TYPE_CHECKING:
     import pandas as pd
 
-NO_LENGTH = "no length"
+NO_LENGTH, ALL_LENGTHS = "no length", "all lengths"
 
 
 def missing(value: Any) -> bool:
@@ -31,13 +31,17 @@ def settings(table: pd.DataFrame) -> list[str]:
     if not len(table):
         return []
     several = set(table.loc[table["size"].notna(), "benchmark"])
+    together = table["all_lengths"] if "all_lengths" in table else [False] * len(table)
 
-    def setting(benchmark: str, size: float) -> str:
+    def setting(benchmark: str, size: float, all_of_them: bool) -> str:
         if missing(size):
+            if all_of_them:
+                return f"{benchmark} ({ALL_LENGTHS})"
             return f"{benchmark} ({NO_LENGTH})" if benchmark in several else benchmark
         return f"{benchmark} {tokens(size)}"
 
-    return [setting(str(benchmark), size) for benchmark, size in zip(table["benchmark"], table["size"], strict=True)]
+    rows = zip(table["benchmark"].astype(str), table["size"], together, strict=True)
+    return [setting(*row) for row in rows]
 
 
 def tidy(table: pd.DataFrame) -> pd.DataFrame:
@@ -50,6 +54,9 @@ def tidy(table: pd.DataFrame) -> pd.DataFrame:
             shown[name] = ["" if pd.isna(value) else tokens(value) for value in shown[name]]
     if "length" in shown:
         shown["length"] = shown["length"].replace("", NO_LENGTH)
+    if "all_lengths" in shown:
+        shown["length"] = shown["length"].mask(shown["all_lengths"].astype(bool), ALL_LENGTHS)
+        shown = shown.drop(columns=["all_lengths"])
     if {"score", "low", "high", "scope"} <= set(shown.columns):
         parts = (shown["score"], shown["low"], shown["high"], shown["scope"].map(dagger))
         texts = [with_interval(*values) for values in zip(*parts, strict=True)]

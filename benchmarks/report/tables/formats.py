@@ -37,25 +37,28 @@ def markdown(table: pd.DataFrame) -> str:
     return "\n".join([line(names), line(rule), *map(line, rows)]) + "\n"
 
 
-# Characters that pandas does not escape and LaTeX does not print literally.
 _LATEX = {
-    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "\"": r"\textquotedbl{}", "±": r"$\pm$",
-    "≥": r"$\geq$", "≤": r"$\leq$", "∞": r"$\infty$", "†": r"\textdagger{}",
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "%": r"\%", "#": r"\#", "_": r"\_",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "|": r"\textbar{}", '"': r"\textquotedbl{}", "`": r"\textasciigrave{}", "±": r"$\pm$", "≥": r"$\geq$",
+    "≤": r"$\leq$", "∞": r"$\infty$", "†": r"\textdagger{}", "‡": r"\textdaggerdbl{}",
 }  # fmt: skip
 
 
-def latex(table: pd.DataFrame) -> str:
-    """Format a LaTeX tabular with booktabs rules; special characters are escaped."""
-    if not len(table.columns):
-        return "% (no rows)\n"
-    shown = as_text(table).map(printable)
-    shown.columns = [printable(str(name)) for name in shown.columns]
-    layout = "".join("r" if _is_numeric(table[name]) else "l" for name in table.columns)
-    made = shown.to_latex(index=False, escape=True, column_format=layout)
-    made = "".join(_LATEX.get(character, character) for character in made)
-    # LaTeX would read a leading bracket or asterisk as an argument of the line break before it.
-    made = re.sub(r"^([\[*])", r"{\1}", made, flags=re.MULTILINE)
-    return "% needs \\usepackage[T1]{fontenc} and \\usepackage{booktabs}\n" + made
+# Latin letters that the T1 encoding lacks.
+_NOT_IN_FONTS = "ĈĉĊċĦħĴĵĸĿŀŉŦŧſ"
+
+
+def latex_text(text: str) -> str:
+    """Escape text for LaTeX; letters that its usual fonts lack are shown by their code point, such as `(U+4E2D)`."""
+    return "".join(_latex_character(character) for character in printable(text))
+
+
+def _latex_character(character: str) -> str:
+    if character in _LATEX:
+        return _LATEX[character]
+    latin = "\u00c0" <= character <= "\u017f" and character.isalpha() and character not in _NOT_IN_FONTS
+    return character if character.isascii() or latin else f"(U+{ord(character):04X})"
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> Path:
@@ -105,10 +108,27 @@ def number(value: Any, column: str = "") -> str:
 
 
 def money(dollars: float) -> str:
-    """Format dollars: two decimals from one cent on, two significant digits below."""
-    if dollars == 0:
-        return "$0"
-    return f"${dollars:,.2f}" if abs(dollars) >= 0.01 else f"${float(f'{dollars:.2g}'):f}".rstrip("0")
+    """Format dollars: whole cents, and below ten cents two significant digits."""
+    return "$0" if dollars == 0 else f"${dollars:,.{_decimals(dollars)}f}"
+
+
+def money_with_spread(mean: float, spread: float) -> str:
+    """Format a mean in dollars with its spread, both with the decimals of the mean: `$0.012 ± $0.004`."""
+    if math.isnan(spread):
+        return money(mean)
+    decimals = _decimals(mean)
+    return f"${mean:,.{decimals}f} ± ${spread:,.{decimals}f}"
+
+
+def seconds(value: float) -> str:
+    """Format seconds with a tenth of a second below ten; empty for NaN."""
+    if math.isnan(value):
+        return ""
+    return f"{value:,.0f} s" if value >= 10 else f"{value:.1f} s"
+
+
+def _decimals(dollars: float) -> int:
+    return 2 if dollars == 0 else max(2, 1 - math.floor(math.log10(abs(dollars))))
 
 
 def tokens(length: float) -> str:

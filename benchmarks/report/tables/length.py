@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.report.runs import pooled
 from benchmarks.report.tables.cells import Cell, cells
@@ -24,22 +24,50 @@ def length_table(samples: pd.DataFrame) -> pd.DataFrame:
     """
     import pandas as pd
 
-    rows = []
-    usual: dict[tuple[str, ...], float] = {}
+    rows, usual = [], _usual(samples)
     for cell in cells(with_length(samples), "length"):
-        arm = tuple(cell.arm.values())
-        usual.setdefault(arm, math.nan if cell.not_stated else _wrong_share(cell))
-        rows.append(cell.arm | {"length": cell.first["length"]} | cell.counts | cell.score() | {
-            **_lost(cell, usual[arm]),
-            "overflow_share": 100 * float((cell.rows["status"] == "context_overflow").mean()),
-            "truncated": 100 * float(cell.rows["truncated"].mean()),
-            "input_tokens": float(cell.rows["input_tokens"].mean()),
-            "context_limit": cell.first["context_limit"],
-            "cost_mean_usd": cell.costs.mean(),
-            "cost_unknown": 100 * float((cell.rows["cost_state"] == "unknown").mean()),
-        })  # fmt: skip
+        rows.append(_row(cell, usual[tuple(cell.arm.values())]) | {"length": cell.first["length"]})
     found = pd.DataFrame(rows)
     return found.astype({"length": "Int64"}) if len(found) else found
+
+
+def with_all_lengths(samples: pd.DataFrame) -> pd.DataFrame:
+    """Return `length_table`, and a row over all lengths before the rows of a method with several (all_lengths)."""
+    import pandas as pd
+
+    by_length = length_table(samples)
+    if by_length.empty:
+        return by_length
+    by_length = by_length.assign(all_lengths=False)
+    usual, parts = _usual(samples), dict(iter(by_length.groupby(["benchmark", "method", "model"], sort=False)))
+    tables = []
+    for cell in cells(with_length(samples)):
+        part = parts[tuple(cell.arm.values())]
+        if len(part) > 1:
+            together = _row(cell, usual[tuple(cell.arm.values())]) | {"length": None, "all_lengths": True}
+            tables.append(pd.DataFrame([together]).astype({"length": "Int64"})[list(by_length.columns)])
+        tables.append(part)
+    return pd.concat(tables, ignore_index=True)
+
+
+def _row(cell: Cell, usual: float) -> dict[str, Any]:
+    return cell.arm | {"length": None} | cell.counts | cell.score() | {
+        **_lost(cell, usual),
+        "overflow_share": 100 * float((cell.rows["status"] == "context_overflow").mean()),
+        "truncated": 100 * float(cell.rows["truncated"].mean()),
+        "input_tokens": float(cell.rows["input_tokens"].mean()),
+        "context_limit": cell.first["context_limit"],
+        "cost_mean_usd": cell.costs.mean(),
+        "cost_unknown": 100 * float((cell.rows["cost_state"] == "unknown").mean()),
+    }  # fmt: skip
+
+
+def _usual(samples: pd.DataFrame) -> dict[tuple[str, ...], float]:
+    """Return the share of points that the answers of each arm lose at its shortest length."""
+    usual: dict[tuple[str, ...], float] = {}
+    for cell in cells(with_length(samples), "length"):
+        usual.setdefault(tuple(cell.arm.values()), math.nan if cell.not_stated else _wrong_share(cell))
+    return usual
 
 
 def with_length(samples: pd.DataFrame) -> pd.DataFrame:

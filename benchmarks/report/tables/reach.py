@@ -13,7 +13,7 @@ from benchmarks.report.tables.cells import Cell, cells
 from benchmarks.report.tables.display import count_texts
 from benchmarks.report.tables.formats import tokens
 from benchmarks.report.tables.length import with_length
-from benchmarks.report.tables.pairs import paired_counts, paired_scores
+from benchmarks.report.tables.pairing import paired_counts, paired_scores
 from benchmarks.statistics import MIN_CLUSTERS, bootstrap_means, paired_difference
 
 if TYPE_CHECKING:

@@ -6,10 +6,11 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.report.published import compare_with_published, find_published
-from benchmarks.report.runs import MARKS, REFERENCE, prepare
+from benchmarks.report.runs import MARKS, REFERENCE, pooled, prepare
+from benchmarks.report.tables.best import best_arms
 from benchmarks.report.tables.cells import Cell, cells
 from benchmarks.report.tables.display import count_texts, missing, settings
-from benchmarks.report.tables.formats import dagger, money, with_interval
+from benchmarks.report.tables.formats import dagger, money, money_with_spread, with_interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,8 +26,10 @@ _PUBLISHED = ("published", "published_n", "published_hit_context_limit", "publis
 
 
 def scores_table(samples: pd.DataFrame) -> pd.DataFrame:
-    """Make one row for each benchmark, size and method.
+    """Make one row for each benchmark, size and method; before them, rows over all sizes of a benchmark with several.
 
+    all_lengths: the row is over all sizes, and its size is NaN. best: the method is shown to be better than every other
+    method of its model (see `best_arms`); null for one of several sizes. runtime_mean_s: mean seconds of a sample.
     Scores and intervals are in percent over all n rows. limit, context_overflow, error and unscored count rows by
     status; all except limit score 0. no_answer and wrong_format count answered rows; truncated, prompt_cut, answer_cut
     and untagged count all rows. hit_context_limit is the asterisk of the paper. Costs are those of rows with a known
@@ -34,7 +37,18 @@ def scores_table(samples: pd.DataFrame) -> pd.DataFrame:
     """
     import pandas as pd
 
-    return pd.DataFrame([_row(cell) for cell in cells(prepare(samples))])
+    samples = prepare(samples)
+    together = pooled(samples)
+    best = best_arms(together)
+    sized = set(samples.loc[samples["bucket"] > 0, "benchmark"])
+    by_benchmark: dict[str, list[dict[str, Any]]] = {}
+    for cell in cells(together):
+        benchmark = cell.arm["benchmark"]
+        about = {"all_lengths": benchmark in sized, "best": tuple(cell.arm.values()) in best}
+        by_benchmark.setdefault(benchmark, []).append(_row(cell) | about)
+    for cell in cells(samples[samples["benchmark"].isin(sized)]):
+        by_benchmark[cell.arm["benchmark"]].append(_row(cell) | {"all_lengths": False, "best": None})
+    return pd.DataFrame([row for rows in by_benchmark.values() for row in rows])
 
 
 def scores_display(scores: pd.DataFrame) -> pd.DataFrame:
@@ -55,7 +69,7 @@ def scores_display(scores: pd.DataFrame) -> pd.DataFrame:
             "windows": row["windows"],
             "failures": ", ".join(f"{row[kind]} {name}" for kind, name in KINDS.items() if row[kind]),
             "cost mean ± sd": _cost_text(row),
-            "paper": _paper_text(row),
+            "paper": paper_text(row),
             "verdict": verdict,
         })  # fmt: skip
     table = pd.DataFrame(rows)
@@ -68,12 +82,12 @@ def marks(row: dict[str, Any]) -> str:
 
 
 def _row(cell: Cell) -> dict[str, Any]:
-    group = cell.rows
+    first, group = cell.first, cell.rows
     status = group["status"].value_counts()
     answered = group[group["status"] == "ok"]
     states = set(group["cost_state"])
     score = cell.score()
-    return cell.names | {"metric": cell.first["metric"]} | cell.counts | {
+    return cell.names | {"metric": first["metric"]} | cell.counts | {
         "windows": group["cluster"].nunique(),
         **{name: score[name] for name in ("score", "low", "high")},
         "interval": cell.interval.kind,
@@ -89,6 +103,7 @@ def _row(cell: Cell) -> dict[str, Any]:
         "cost_mean_usd": cell.costs.mean(),
         "cost_sd_usd": cell.costs.std(),
         "cost_state": "unknown" if "unknown" in states else "known" if "known" in states else "free",
+        "runtime_mean_s": math.nan if first["method"] in REFERENCE else float(group["wall_s"].mean()),
         **_published(cell),
     }  # fmt: skip
 
@@ -100,7 +115,7 @@ def _published(cell: Cell) -> dict[str, Any]:
     if group["as_published"].all() and not by_match and not cell.not_stated:
         row = find_published(
             first["benchmark"], first["method"].split(" (")[0], first["model"], max_depth=_integer(first["max_depth"]),
-            sub_model=first["sub_model"], length=_integer(first["length"]), documents=_integer(first["documents"]),
+            sub_model=first["sub_model"], length=_only(group["length"]), documents=_only(group["documents"]),
         )  # fmt: skip
     if row is None:
         return dict.fromkeys((*_PUBLISHED, "samples_to_tell")) | {"verdict": ""}
@@ -127,17 +142,22 @@ def _cost_text(row: dict[str, Any]) -> str:
         return "" if row["method"] in REFERENCE else "free"
     if missing(row["cost_mean_usd"]):
         return "unknown"
-    spread = "" if missing(row["cost_sd_usd"]) else f" ± {money(row['cost_sd_usd']).lstrip('$')}"
-    return money(row["cost_mean_usd"]) + spread + (" (part unknown)" if row["cost_state"] == "unknown" else "")
+    amount = money_with_spread(row["cost_mean_usd"], row["cost_sd_usd"])
+    return amount + (" (part unknown)" if row["cost_state"] == "unknown" else "")
 
 
-def _paper_text(row: dict[str, Any]) -> str:
+def paper_text(row: dict[str, Any]) -> str:
     """Format the paper's figure with its asterisk, its n and its mean cost: `24.0* (n=50, $0.13)`."""
     if missing(row["published"]):
         return ""
     cost = "" if missing(row["published_cost_usd"]) else f", {money(row['published_cost_usd'])}"
     asterisk = "*" if row["published_hit_context_limit"] is True else ""
     return f"{row['published']:.1f}{asterisk} (n={row['published_n']:.0f}{cost})"
+
+
+def _only(values: pd.Series) -> int | None:
+    """Return the value that all rows share, None if there is none."""
+    return _integer(values.iloc[0]) if values.nunique(dropna=False) == 1 else None
 
 
 def _integer(value: float) -> int | None:

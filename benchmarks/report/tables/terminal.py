@@ -1,69 +1,87 @@
-"""Lays out the scores for the terminal: methods by benchmarks on one screen."""
+"""Lays out the scores as text: the matrix of methods by benchmarks, and a block for each benchmark with lengths."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.report.runs import REFERENCE
 from benchmarks.report.tables.cells import Counts
 from benchmarks.report.tables.display import NO_LENGTH, missing
-from benchmarks.report.tables.formats import markdown, money, tokens
-from benchmarks.report.tables.scores import KINDS, NOT_STATED, marks
+from benchmarks.report.tables.formats import markdown, markdown_cell, tokens
+from benchmarks.report.tables.matrix import Matrix, cost_text, heading, matrix_of, paper_line, plain
+from benchmarks.report.tables.scores import NOT_STATED, marks
 
 if TYPE_CHECKING:
     import pandas as pd
 
 # A column: its heading and its cells.
 Column = tuple[str, list[str]]
-_LEGEND = {
-    "*": "* hit the context limit",
-    "†": "† one or two context windows: the interval holds for these only",
-    "‡": "‡ a server cut prompts: the scores are of shorter inputs than those that were sent",
-}
 
 
 def compact(scores: pd.DataFrame, width: int = 100) -> str:
-    """Methods by benchmarks: `score* [interval] cost`, with n in the heading, or in the cell if it differs.
+    """Return the matrix, then a block with a column a length for each benchmark with several lengths, then notes.
 
-    A benchmark with several lengths, or numbers of documents, has a separate block with a column for each. Columns
-    that do not fit into `width` characters follow in further blocks. The closing lines explain marks and failures.
+    A cell is `score* [interval] cost seconds`, with n in the heading, or in the cell if it differs. Columns that do not
+    fit into `width` characters follow in further blocks. The closing lines explain marks and failures.
     """
-    import pandas as pd
-
     if scores.empty:
         return "(no samples)\n"
-    arms = list(dict.fromkeys(zip(scores["method"], scores["model"], strict=True)))
-    models = {model for _, model in arms if model}
-    labels = [f"{method}, {model}" if len(models) > 1 and model else method for method, model in arms]
-    beside: list[Column] = []
-    blocks: list[tuple[str, list[Column]]] = [("method", beside)]
-    for benchmark, group in scores.groupby("benchmark", sort=False):
-        if group["size"].isna().all():
-            beside.append(_column(str(benchmark), group, arms))
-        else:
-            counts = sorted({_counts(row) for row in group.to_dict("records")})
-            corner = f"{benchmark} (n={counts[0]} each)" if len(counts) == 1 else str(benchmark)
-            by_size = group.groupby("size", dropna=False)
-            blocks.append((corner, [_size_column(size, part, arms, len(counts) > 1) for size, part in by_size]))
-    shown = [
-        markdown(pd.DataFrame({corner: labels} | dict(part)))
-        for corner, columns in blocks
-        for part in _fitting(corner, labels, columns, width)
-    ]
-    return "\n".join(shown) + "\n".join(_notes(scores, models)) + "\n"
+    matrix = matrix_of(scores)
+    labels = matrix.labels()
+    blocks = _matrix_blocks(matrix, width)
+    by_size = scores[scores["best"].isna()]
+    arms = [(line.method, line.model) for line in matrix.lines]
+    for benchmark, group in by_size.groupby("benchmark", sort=False):
+        counts = sorted({_counts(row) for row in group.to_dict("records")})
+        corner = f"{benchmark} (n={counts[0]} each)" if len(counts) == 1 else str(benchmark)
+        sizes = group.groupby("size", dropna=False)
+        columns = [_size_column(size, part, arms, len(counts) > 1) for size, part in sizes]
+        blocks += _blocks(corner, labels, columns, width)
+    return "\n".join(blocks) + "\n".join(matrix.notes) + "\n"
 
 
-def _column(heading: str, group: pd.DataFrame, arms: Sequence[tuple[str, str]]) -> Column:
-    rows = group.to_dict("records")
-    counts = [_counts(row) for row in rows]
-    cells = {}
-    for row, n in zip(rows, counts, strict=True):
-        cost = {"free": "", "unknown": " $?", "known": f" {money(row['cost_mean_usd'])}"}[row["cost_state"]]
-        text = _score(row, 1) + cost + ("" if len(set(counts)) == 1 else f" n={n}")
-        cells[row["method"], row["model"]] = text
-    heading = f"{heading} (n={counts[0]})" if len(set(counts)) == 1 else heading
-    return heading, [cells.get(arm, "") for arm in arms]
+def matrix_text(scores: pd.DataFrame) -> str:
+    """Return the matrix as one Markdown table of any width, with its notes."""
+    if scores.empty:
+        return "(no samples)\n"
+    matrix = matrix_of(scores)
+    notes = "".join(f"- {markdown_cell(line)}\n" for line in matrix.notes).replace("- *", "- \\*")
+    return "\n".join(_matrix_blocks(matrix, 10_000)) + "\n" + notes
+
+
+def _matrix_blocks(matrix: Matrix, width: int) -> list[str]:
+    """Return the matrix in blocks; a method with a figure of the paper has a second row for it."""
+    with_paper = [any(paper_line(entry) for entry in line.entries) for line in matrix.lines]
+    labels = _with_second_rows(matrix.labels(), [""] * len(with_paper), with_paper)
+    columns = []
+    for number, (benchmark, n) in enumerate(zip(matrix.benchmarks, matrix.counts, strict=True)):
+        entries = matrix.column(number)
+        texts = [plain(entry, n) if entry else "" for entry in entries]
+        name = ", ".join(filter(None, (benchmark, matrix.lengths[number])))
+        columns.append((heading(name, n), _with_second_rows(texts, list(map(paper_line, entries)), with_paper)))
+    return _blocks("method", labels, columns, width)
+
+
+def _with_second_rows(first: Sequence[str], second: Sequence[str], wanted: Sequence[bool]) -> list[str]:
+    rows = zip(first, second, wanted, strict=True)
+    return [text for one, two, both in rows for text in ((one, two) if both else (one,))]
+
+
+def _blocks(corner: str, labels: Sequence[str], columns: Sequence[Column], width: int) -> list[str]:
+    """Return Markdown tables of the columns that fit into the width."""
+    import pandas as pd
+
+    parts: list[list[Column]] = []
+    start = max(map(len, [*labels, corner])) + 4
+    used = width + 1
+    for title, cells in columns:
+        size = max(map(len, [title, *cells])) + 3
+        if used + size > width:
+            parts.append([])
+            used = start
+        parts[-1].append((title, cells))
+        used += size
+    return [markdown(pd.DataFrame({corner: labels} | dict(part))) for part in parts]
 
 
 def _size_column(size: float, group: pd.DataFrame, arms: Sequence[tuple[str, str]], counted: bool) -> Column:
@@ -71,56 +89,19 @@ def _size_column(size: float, group: pd.DataFrame, arms: Sequence[tuple[str, str
     counts = [_counts(row) for row in rows]
     same = len(set(counts)) == 1
     cells = {
-        (row["method"], row["model"]): _score(row, 0) + ("" if same else f" n={n}")
+        (row["method"], row["model"]): _size_text(row) + ("" if same else f" n={n}")
         for row, n in zip(rows, counts, strict=True)
     }
     name = NO_LENGTH if missing(size) else tokens(size)
     return f"{name} (n={counts[0]})" if same and counted else name, [cells.get(arm, "") for arm in arms]
 
 
-def _score(row: dict[str, Any], digits: int) -> str:
+def _size_text(row: dict[str, Any]) -> str:
+    cost = f" {cost_text(row)}".rstrip()
     if row["not_stated"]:
-        return NOT_STATED
-    comma = ", " if digits else ","
-    return f"{row['score']:.{digits}f}{marks(row)} [{row['low']:.0f}{comma}{row['high']:.0f}]"
+        return NOT_STATED + cost
+    return f"{row['score']:.0f}{marks(row)} [{row['low']:.0f},{row['high']:.0f}]{cost}"
 
 
 def _counts(row: dict[str, Any]) -> str:
     return str(Counts(row["n"], row["samples"], row["epochs"]))
-
-
-def _fitting(corner: str, labels: Sequence[str], columns: Sequence[Column], width: int) -> list[list[Column]]:
-    """Return the columns in blocks that fit into the width."""
-    parts: list[list[Column]] = []
-    start = max(map(len, [*labels, corner])) + 4
-    used = width + 1
-    for heading, cells in columns:
-        size = max(map(len, [heading, *cells])) + 3
-        if used + size > width:
-            parts.append([])
-            used = start
-        parts[-1].append((heading, cells))
-        used += size
-    return parts
-
-
-def _notes(scores: pd.DataFrame, models: set[str]) -> list[str]:
-    paid = (scores["cost_state"] == "known").any() and scores["size"].isna().any()
-    notes = ["score in percent [95% interval]" + (", mean cost of a sample" if paid else "")]
-    if len(models) == 1:
-        notes.append(f"model: {next(iter(models))}")
-    counts = {name: int(scores[kind].sum()) for kind, name in KINDS.items()}
-    if any(counts.values()):
-        found = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-        notes.append(f"all samples count in n; among them: {found}")
-    texts = "".join(marks(row) for row in scores.to_dict("records") if not row["not_stated"])
-    notes += [legend for mark, legend in _LEGEND.items() if mark in texts]
-    failed = scores[scores["not_stated"] != ""]
-    if len(failed):
-        notes.append(f"{NOT_STATED}: more than a tenth of the samples of a cell ended in errors:")
-        for row in failed.to_dict("records"):
-            size = "" if missing(row["size"]) else f" {tokens(row['size'])}"
-            notes.append(f"  {row['benchmark']}{size}, {row['method']}: {row['not_stated']}")
-            if row["method"] in REFERENCE:
-                notes[-1] += " (a reference row: the scorer or its judge failed)"
-    return notes

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.report.tables.length import length_table
+from benchmarks.report.tables.display import tidy
+from benchmarks.report.tables.length import length_table, with_all_lengths
 from benchmarks.report.tables.reach import crossover_display, crossover_lengths, effective_display, effective_lengths
 
 LENGTHS = [2**k for k in range(13, 18)]
@@ -49,6 +50,19 @@ def test_context_rot_is_the_loss_of_answers_beyond_that_at_the_shortest_length(m
     assert list(found["over_window"]) == pytest.approx([0.0, 0.0, 50.0])
     none = length_table(make_rows("base", [0.0] * 2, length=[8192, 16384], status=["error", "ok"]))
     assert none["context_rot"].isna().all()
+
+
+def test_a_row_over_all_lengths_is_the_mean_of_its_lengths(make_rows):
+    scores, length = [1.0] * 3 + [0.0] + [0.5] * 2, [8192] * 4 + [16384] * 2
+    rows = pd.concat([make_rows("base", scores, length=length), make_rows("rlm", [1.0], length=[8192])])
+    table = with_all_lengths(rows)
+    assert list(zip(table["method"], table["all_lengths"], table["n"], strict=True)) == [
+        ("base", True, 6), ("base", False, 4), ("base", False, 2), ("rlm", False, 1)
+    ]  # fmt: skip
+    together, first, second = table.iloc[0], table.iloc[1], table.iloc[2]
+    for name in ("score", "answered_wrong", "context_rot"):
+        assert together[name] == pytest.approx((4 * first[name] + 2 * second[name]) / 6)
+    assert list(tidy(table)["length"]) == ["all lengths", "8K", "16K", "8K"]
 
 
 def test_a_limit_that_kept_some_points_lost_only_the_rest(make_rows):

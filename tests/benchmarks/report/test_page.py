@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from benchmarks.report import write_report
 from benchmarks.report.page import html
 from benchmarks.report.page.html import write_page
 from benchmarks.report.runs import load_runs
@@ -112,7 +113,7 @@ class TestOverview:
     def test_shows_numbers_tables_and_runs_without_a_complaint(self, page, demo):
         page.open(demo)
         assert page.texts("h1") == ["demo"]
-        assert "48" in page.texts(".key-numbers dd")
+        assert "48" in page.texts(".strip dd")
         assert "What n is." in page.css("main")[0].text
         assert page.complaints() == []
 
@@ -126,6 +127,20 @@ class TestOverview:
         assert page.texts("main tbody th") == ["compaction", "base", "rlm", "none"]
         page.css("main th button")[2].click()
         assert page.texts("main tbody th") == ["none", "compaction", "base", "rlm"]
+
+    def test_the_first_screen_is_the_matrix_and_score_against_cost_in_the_colours_of_the_theme(self, page, tmp_path):
+        run = page_run.demo(tmp_path / "run")
+        page.open(write_report([run], tmp_path / "report").page)
+        assert page.texts(".matrix tbody th") == ["base", "rlm", "compaction"]
+        assert len(page.css(".matrix .entry")) == 6
+        picture = page.css("figure img")[0]
+        light, _ = picture.get_attribute("src"), page.css("#theme")[0].click()
+        assert picture.size["width"] >= 900 and picture.get_attribute("src") != light
+        page.css(".picture")[0].click()
+        assert page.css("dialog.enlarged img")[0].size["width"] > picture.size["width"]
+        page.css("dialog button")[0].click()
+        page.css(".entry-score")[0].click()
+        page.until(lambda: "method=base" in page.run("return location.hash"))
 
     def test_figures_are_pictures_that_run_nothing(self, page, demo):
         page.open(demo, "figures")

@@ -117,7 +117,7 @@ class TestPage:
         assert shown["keys"][:2] == [[9.5, 56.0, None], [1.5, None, 0.001]]
         assert shown["keys"][3] is None
         assert [head["numeric"] for head in shown["columns"]] == [True, True, False, False]
-        assert shown["rows"][2][1] == "$0.001"
+        assert shown["rows"][2][1] == "$0.0010"
 
     def test_no_sample_and_no_run(self, tmp_path):
         page = write_page(load_runs([page_run.write_run(tmp_path / "run", [], {})]), tmp_path / "out", {}, [])[0]

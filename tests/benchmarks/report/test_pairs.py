@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.config.errors import ConfigError
+from benchmarks.report.runs import load_runs
 from benchmarks.report.tables.pairs import choose_baseline, paired_table, pairs_display
 from benchmarks.statistics import holm
 
@@ -82,14 +83,71 @@ def test_a_comparison_in_one_window_is_marked(make_rows):
     assert "†" in pairs_display(table)["difference [95% interval]"][0]
 
 
-def test_models_are_compared_within_themselves(make_rows):
+def test_methods_are_compared_within_a_model_and_models_within_a_method(make_rows):
     rows = [
         make_rows(method, [score] * 20, model=model)
         for model, base, rlm in (("gpt-5", 0.0, 1.0), ("qwen3-8b", 1.0, 0.0))
         for method, score in (("base", base), ("rlm", rlm))
     ]
     table = paired_table(pd.concat(rows))
-    assert list(zip(table["model"], table["difference"], strict=True)) == [("gpt-5", 100.0), ("qwen3-8b", -100.0)]
+    found = table[["family", "method", "model", "baseline", "baseline_model", "difference"]]
+    assert list(found.itertuples(index=False, name=None)) == [
+        ("methods", "rlm", "gpt-5", "base", "gpt-5", 100.0),
+        ("methods", "rlm", "qwen3-8b", "base", "qwen3-8b", -100.0),
+        ("models", "base", "qwen3-8b", "base", "gpt-5", 100.0),
+        ("models", "rlm", "qwen3-8b", "rlm", "gpt-5", -100.0),
+    ]
+    assert list(table["family_size"]) == [2] * 4
+    assert list(table["p_holm"]) == pytest.approx(2 * table["p"])
+    shown = pairs_display(table)
+    assert list(shown.columns[:3]) == ["benchmark", "comparison", "verdict"]
+    assert shown["comparison"].iloc[2] == "base (qwen3-8b) − base (gpt-5)"
+
+
+def test_runs_are_compared_with_the_first_and_methods_with_the_baseline_of_their_run(make_run, make_rows):
+    runs = [
+        make_run(name, [make_rows("base", base), make_rows("rlm", rlm), make_rows("oracle", [1.0] * 20)])
+        for name, base, rlm in (("a", [0.0] * 20, [1.0] * 20), ("b", [1.0] * 20, [0.0] * 20))
+    ]
+    table = paired_table(load_runs(runs).samples, baseline="base (a)")
+    found = table[["family", "method", "baseline", "verdict"]]
+    assert list(found.itertuples(index=False, name=None)) == [
+        ("methods", "rlm (a)", "base (a)", "better"),
+        ("methods", "rlm (b)", "base (b)", "worse"),
+        ("runs", "base (b)", "base (a)", "better"),
+        ("runs", "rlm (b)", "rlm (a)", "worse"),
+    ]
+
+
+def test_lengths_are_a_family_of_their_own_beside_the_row_over_all_of_them(make_rows):
+    length = [8192] * 20 + [16384] * 20
+    rows = [make_rows(name, scores, length=length) for name, scores in (("base", [0.0] * 40), ("rlm", [1.0] * 40))]
+    table = paired_table(pd.concat(rows))
+    assert list(table["family"]) == ["methods", "methods by length", "methods by length"]
+    assert list(table["family_size"]) == [1, 2, 2]
+    assert list(table["all_lengths"]) == [True, False, False]
+    assert list(pairs_display(table)["benchmark"]) == ["oolong (all lengths)", "oolong 8K", "oolong 16K"]
+
+
+def test_methods_that_are_equal_by_construction_do_not_count_in_the_correction(make_rows):
+    spent = {"prompt_tokens": range(100, 140), "prediction": [f"answer {i}" for i in range(40)]}
+    rows = [make_rows(name, [1.0, 0.0] * 20, **spent) for name in ("base", "base_truncated")]
+    table = paired_table(pd.concat([*rows, make_rows("rlm", [1.0] * 40)])).set_index("method")
+    assert set(table["family_size"]) == {1}
+    assert table.loc["rlm", "p_holm"] == table.loc["rlm", "p"]
+    sentence = table.loc["base_truncated", "sentence"]
+    assert sentence == "On oolong, base_truncated and base are not compared: same calls and answers."
+
+
+def test_a_sentence_states_the_comparison_in_words(make_rows):
+    rows = [make_rows(name, [float(i < right) for i in range(50)]) for name, right in (("base", 20), ("rlm", 45))]
+    rows.append(make_rows("compaction", [float(i < 21) for i in range(50)]))
+    table = paired_table(pd.concat(rows)).set_index("method")
+    assert table.loc["rlm", "sentence"].startswith("On oolong, rlm scores 50.0 points higher than base (95% interval ")
+    assert table.loc["rlm", "sentence"].endswith("p < 0.001 after Holm's correction for 2 comparisons, 50 samples).")
+    assert table.loc["compaction", "sentence"].startswith(
+        "On oolong, no difference between compaction and base is shown: +2.0 points (95% interval "
+    )
 
 
 def test_baseline_is_base_the_first_method_or_the_one_that_is_named(make_rows):

@@ -76,6 +76,11 @@ def check_tables(samples, calls, baseline):
     tables = {table.name: table.values for table in make_tables(samples, calls, baseline)}
     methods = samples[~samples["method"].isin(["oracle", "floor"])]
     with_lengths = samples if samples["length"].notna().any() else samples.iloc[:0]
+    pooled = tables["scores"]["all_lengths"].astype(bool) if len(tables["scores"]) else []
+    together, tables["scores"] = tables["scores"][pooled], tables["scores"][~pooled]
+    assert counted(together, "n") in ({}, total(samples))
+    if len(tables["lengths"]):
+        tables["lengths"] = tables["lengths"][~tables["lengths"]["all_lengths"]]
     expected = {"scores": total(samples), "lengths": total(with_lengths), "behaviour": total(methods)}
     for name, counts in expected.items():
         assert counted(tables[name], "n") == counts, name
@@ -98,10 +103,13 @@ def check_tables(samples, calls, baseline):
     assert counted(epochs, "n").keys() <= total(methods).keys()
     for name, columns in (("pairs", ["unpaired"]), ("crossover_lengths", ["unpaired", "no_length"])):
         pairs = tables[name]
+        if name == "pairs" and len(pairs):
+            pairs = pairs[pairs["family"] == "methods"]
         for (benchmark, model, one), group in pairs.groupby(["benchmark", "model", "method"]) if len(pairs) else ():
             found = 2 * group["n"].sum() + group[columns].to_numpy().sum()
-            both = [total(samples)[benchmark, which, model] for which in (one, baseline)]
-            assert found <= sum(both) if name == "pairs" else found == sum(both)
+            both = [total(samples)[benchmark, which, model]
+                    for which in (one, group["baseline"].iloc[0])]  # fmt: skip
+            assert found == sum(both), name
     assert (tables["calls"]["calls"].sum() if len(tables["calls"]) else 0) == len(calls)
     return tables
 
@@ -117,6 +125,9 @@ def check_figures(samples, baseline):
         if made is None:
             continue
         name, table = make.__name__, made[1]
+        if name == "lengths_reached":
+            assert all(row["n"] <= by_arm[row["arm"]] for row in table.to_dict("records"))
+            continue
         left_out = table.get("left_out", 0)
         found = table.assign(counted=table["n"] + left_out, arm=table.get("arm", table["method"]))
         if name == "cost_histograms":
@@ -156,6 +167,7 @@ def test_every_table_counts_every_sample_once(drawn):
         screen = compact(scores, width=70).split("\nscore in percent")[0].splitlines()
         cells = [cell for line in screen if line.startswith("|") for cell in line.split("|")[2:-1]]
         assert sum("[" in cell or "not stated" in cell for cell in cells) == len(scores)
+        assert scores["all_lengths"].sum() in (0, len(scores) - scores["best"].isna().sum())
 
 
 @settings(max_examples=6, deadline=None, phases=PHASES)
@@ -174,7 +186,7 @@ def test_lengths_that_round_to_the_same_number_keep_all_their_samples():
     screen = compact(scores_table(samples))
     assert [name in screen for name in ("39,000 (n=3)", "39,010 (n=3)", "no length (n=2)")] == [True] * 3
     assert list(scores_display(scores_table(samples))["benchmark"]) == [
-        "oolong (no length)", "oolong 39,000", "oolong 39,010"
+        "oolong (all lengths)", "oolong (no length)", "oolong 39,000", "oolong 39,010"
     ]  # fmt: skip
 
 

@@ -1,0 +1,126 @@
+"""A leaderboard over run folders: methods ranked within a benchmark, on the same samples only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.config.errors import ConfigError
+from benchmarks.report.runs import Runs, load_runs, pooled, without_reference
+from benchmarks.report.tables.cells import Cell, cells
+from benchmarks.report.tables.display import count_texts, missing
+from benchmarks.report.tables.formats import dagger, markdown, printable, seconds, with_interval
+from benchmarks.report.tables.matrix import cost_text
+from benchmarks.report.tables.pairing import paired_scores, refusal
+from benchmarks.running.manifest import find_manifest
+from benchmarks.statistics import PairedDifference, paired_difference
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def leaderboard(paths: Sequence[Path]) -> pd.DataFrame:
+    """Rank the methods of run folders; a path may also be a folder of run folders.
+
+    One row for each benchmark, method and model, all lengths together. Ranked are the methods of the largest group with
+    the same samples and targets: rank is 1 + the number of methods that are shown to be better (paired 95% interval
+    above zero). difference: percentage points behind the method with the highest score, with its interval. A row
+    without a rank has the reason in `reason`.
+    Raises ConfigError for a path that is not a run, and if no two of several methods have the same samples.
+    """
+    import pandas as pd
+
+    runs = load_runs([run for path in paths for run in _run_folders(Path(path))])
+    rows: list[dict[str, Any]] = []
+    for _, group in without_reference(pooled(runs.samples)).groupby("benchmark", sort=False):
+        rows += _ranked(list(cells(group)), runs)
+    if len(rows) > 1 and not any(row["rank"] and row["rivals"] for row in rows):
+        raise ConfigError("no two methods have the same samples of a benchmark: there is nothing to rank")
+    return pd.DataFrame([{name: value for name, value in row.items() if name != "rivals"} for row in rows])
+
+
+def leaderboard_text(board: pd.DataFrame) -> str:
+    """Format the leaderboard as one Markdown table for each benchmark."""
+    import pandas as pd
+
+    parts = []
+    for benchmark, group in board.groupby("benchmark", sort=False):
+        shown = [
+            {
+                "rank": "–" if missing(row["rank"]) else f"{row['rank']:.0f}",
+                "method": row["method"],
+                "model": row["model"],
+                "run": row["run"],
+                "score [95% interval]": with_interval(row["score"], row["low"], row["high"], dagger(row["scope"])),
+                "behind the first": with_interval(row["difference"], row["difference_low"], row["difference_high"]),
+                "cost": cost_text(row),
+                "runtime": seconds(row["runtime_mean_s"]),
+                "n": n,
+                "not ranked": row["reason"],
+            }
+            for row, n in zip(group.to_dict("records"), count_texts(group), strict=True)
+        ]
+        table = pd.DataFrame(shown)
+        empty = [name for name in ("model", "behind the first", "cost", "not ranked") if not table[name].any()]
+        parts.append(f"{printable(str(benchmark))}\n\n{markdown(table.drop(columns=empty))}")
+    parts.append("rank: 1 + the number of methods that are shown to be better (paired 95% interval above zero)\n")
+    return "\n".join(parts)
+
+
+def _run_folders(path: Path) -> list[Path]:
+    if find_manifest(path) is not None or not path.is_dir():
+        return [path]
+    return sorted(file.parent for file in path.glob("*/run.json")) or [path]
+
+
+def _ranked(arms: list[Cell], runs: Runs) -> list[dict[str, Any]]:
+    """Return the rows of a benchmark, ranked ones first."""
+    samples = [frozenset(zip(arm.rows["sample_id"], arm.rows["target_sha256"], strict=True)) for arm in arms]
+    same = max(samples, key=lambda one: (samples.count(one), len(one), -samples.index(one)))
+    ranked, others = [], []
+    for arm, has in zip(arms, samples, strict=True):
+        if arm.not_stated:
+            others.append((arm, arm.not_stated))
+        elif has != same:
+            others.append((arm, f"other samples: {len(has & same)} of {len(same)} in common"))
+        else:
+            ranked.append(arm)
+    ranked.sort(key=lambda arm: -float(arm.rows["score"].mean()))
+    first = ranked[0] if ranked else None
+    refused = {id(arm): refusal(arm.rows, first.rows) for arm in ranked[1:] if first}
+    others += [(arm, refused[id(arm)]) for arm in ranked[1:] if refused[id(arm)]]
+    ranked = [arm for arm in ranked if not refused.get(id(arm))]
+    rows = []
+    for arm in ranked:
+        rank = 1 + sum(_difference(arm, other).high < 0 for other in ranked if other is not arm)
+        behind = _difference(arm, ranked[0]) if arm is not ranked[0] else None
+        rows.append(_row(arm, runs) | _behind(behind) | {"rank": rank, "reason": "", "rivals": len(ranked) - 1})
+    rows.sort(key=lambda row: (row["rank"], -row["score"]))
+    return rows + [_row(arm, runs) | _behind(None) | {"rank": None, "reason": why, "rivals": 0} for arm, why in others]
+
+
+def _difference(arm: Cell, other: Cell) -> PairedDifference:
+    pairs = paired_scores(arm.rows, other.rows)
+    return paired_difference(pairs["first"], pairs["second"], pairs["cluster"])
+
+
+def _behind(found: PairedDifference | None) -> dict[str, float]:
+    values = (math.nan,) * 3 if found is None else (found.difference, found.low, found.high)
+    names = ("difference", "difference_low", "difference_high")
+    return {name: 100 * value for name, value in zip(names, values, strict=True)}
+
+
+def _row(arm: Cell, runs: Runs) -> dict[str, Any]:
+    states = set(arm.rows["cost_state"])
+    score = {name: value for name, value in arm.score().items() if name != "not_stated"}
+    return arm.arm | {
+        "rank": None,
+        "run": ", ".join(runs.runs[int(number)].name for number in sorted(set(arm.rows["run"]))),
+        **score,
+        **arm.counts,
+        "cost_mean_usd": arm.costs.mean(),
+        "cost_state": "unknown" if "unknown" in states else "known" if "known" in states else "free",
+        "runtime_mean_s": float(arm.rows["wall_s"].mean()),
+    }
