@@ -175,7 +175,7 @@ def check_prompts(before: Mapping[str, Any], described: Mapping[str, Any], names
         prompt = old.get("prompt")
         texts = {
             "prompt_sha256": f"its prompt {prompt}",
-            "prompt_options_sha256": f"the options of its prompt {prompt}",
+            "prompt_options_sha256": f"the options of {prompt}",
         }
         for key, what in texts.items():
             found, wanted = (str(one.get(key) or "") for one in (old, new))
