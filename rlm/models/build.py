@@ -50,6 +50,10 @@ PROVIDERS = {
     "ollama": Provider("http://127.0.0.1:11434/v1", None, "OLLAMA_BASE_URL", free=True),
 }
 
+# The weights of the model `local`, and its window.
+CODER = "qwen2.5-coder-1.5b"
+CODER_WINDOW = 8192
+
 
 def model_of_name(name: str) -> ChatModel:
     """Build the model with a name such as `openai/gpt-5`, `openrouter/qwen/qwen3-coder`, `local` or `local/WEIGHTS`.
@@ -57,7 +61,7 @@ def model_of_name(name: str) -> ChatModel:
     Raises ValueError for an unknown provider, FatalModelError for a key that is not set.
     """
     if name == "local":
-        return EmbeddedModel()
+        return EmbeddedModel(weights=CODER, context_window=CODER_WINDOW)
     prefix, _, model = name.partition("/")
     if prefix == "local" and model in known_weights():
         return EmbeddedModel(weights=model)
