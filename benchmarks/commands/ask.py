@@ -13,8 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.commands.parser import Parser
-from benchmarks.config.compose import compose
 from benchmarks.config.errors import ConfigError
+from benchmarks.config.outside_runs import compose_outside_runs
 from benchmarks.config.schema import RunConfig
 from rlm.documents import decode, headed, read_file, read_folder
 from rlm.terminal import printable, unguarded
@@ -44,8 +44,7 @@ def main(argv: Sequence[str]) -> int:
         raise ConfigError("ask needs at least one PATH: a file, a folder, or - for standard input")
     if not words.question.strip():
         raise ConfigError("QUESTION is empty: expected a question over the files")
-    chosen = any(word.startswith("method=") for word in overrides)
-    config = compose([*([] if chosen else ["method=[rlm]"]), "cache.mode=off", *overrides])
+    config = compose_outside_runs(overrides)
     if len(config.method) != 1:
         raise ConfigError(f"method is {list(config.method)}: expected one method, such as method=[rlm]")
     context = read_context(paths, quiet=words.quiet)

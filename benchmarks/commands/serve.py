@@ -10,9 +10,9 @@ import sys
 from collections.abc import Sequence
 
 from benchmarks.commands.parser import Parser
-from benchmarks.config.compose import compose
 from benchmarks.config.errors import ConfigError
 from benchmarks.config.identity import model_name
+from benchmarks.config.outside_runs import compose_outside_runs
 from benchmarks.config.schema import RunConfig, ServerSettings
 
 SERVER_LIMITS = ("max_body_bytes", "max_requests", "body_timeout_s")
@@ -29,8 +29,7 @@ def main(argv: Sequence[str]) -> int:
         "overrides", nargs="*", default=[], metavar="KEY=VALUE", help="configuration, as for `rlm-eval run`"
     )
     words = parser.parse_intermixed_args(argv)
-    chosen = any(word.startswith("method=") for word in words.overrides)
-    config = compose([*([] if chosen else ["method=[rlm]"]), "cache.mode=off", *words.overrides])
+    config = compose_outside_runs(words.overrides)
     key = api_key(config.server)
     bound = bind(config.server)
     # The server raises a signal again after it has ended. A supervisor's TERM then ends this process like Ctrl-C.

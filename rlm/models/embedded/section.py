@@ -50,9 +50,9 @@ class EmbeddedModels:
 
     def __post_init__(self) -> None:
         for role in ("root", "sub", "compactor"):
-            self._server(role)
+            self.server(role)
 
-    def _server(self, role: str) -> ServerSettings:
+    def server(self, role: str) -> ServerSettings:
         """Return the settings of the role's server. Raises ValueError, which begins with the key."""
         own = _given(getattr(self, role) or EmbeddedRole(), ServerSettings)
         with _named(role, own):
@@ -66,7 +66,7 @@ class EmbeddedModels:
         models = {}
         for role in ("root", "sub", "compactor"):
             settings = getattr(self, role) or EmbeddedRole()
-            server = self._server(role)
+            server = self.server(role)
             if not replay:
                 with _named(role, _given(settings, ServerSettings)):
                     find_weights(server.weights)

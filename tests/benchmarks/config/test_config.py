@@ -5,6 +5,7 @@ import pytest
 from benchmarks.config.compose import compose
 from benchmarks.config.errors import ConfigError
 from benchmarks.config.explain import explain
+from benchmarks.config.outside_runs import compose_outside_runs
 from benchmarks.running.run import run
 
 OPENAI = ["model=openai", "benchmark=[sniah]", "method=[base]", "judge=gpt_4_1"]
@@ -139,3 +140,24 @@ def test_null_is_no_limit_and_a_negative_limit_is_refused(key):
 def test_a_launcher_whose_package_is_missing_says_what_to_install():
     error = Exception("In 'hydra/launcher/slurm': Could not find 'hydra/launcher/submitit_slurm'\n\nAvailable options")
     assert "pip install 'rlm-eval[slurm]'" in str(explain(error))
+
+
+@pytest.mark.parametrize(
+    ("words", "prompts"),
+    [
+        (["model=local"], {"rlm": "recursive/small_coder-v1"}),
+        (["model=local", "method.rlm.prompt=recursive/paper-v1"], {"rlm": "recursive/paper-v1"}),
+        (["model=smollm2"], {"rlm": "recursive/default-v1"}),
+        (["model=smollm2", "model.root.weights=qwen2.5-coder-0.5b"], {"rlm": "recursive/small_coder-v1"}),
+        (["model=openai", "model.sub=local"], {"rlm": "recursive/default-v1"}),
+        (
+            ["model=local", "method=[base,rlm_bm25,codeact_subcalls]"],
+            {"rlm_bm25": "recursive/small_coder-v1", "codeact_subcalls": "codeact/small_coder-v1"},
+        ),
+    ],
+)
+def test_ask_and_serve_choose_the_prompts_of_embedded_weights(words, prompts):
+    methods = compose_outside_runs(words).method
+    assert {name: one.settings["prompt"] for name, one in methods.items() if "prompt" in one.settings} == prompts
+    repeats = {one.settings["repeat_query"] for name, one in methods.items() if name in prompts}
+    assert repeats == {words[0] == "model=local" or (len(words) == 2 and "weights" in words[1])}

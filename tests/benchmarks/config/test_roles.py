@@ -26,7 +26,7 @@ def hosted(*words):
 
 
 def test_a_role_is_taken_from_another_choice():
-    config = compose(["model=openai", "model.sub=local"])
+    config = compose(["model=openai", "model.sub=smollm2"])
     assert config.model.hosted.keys() == {"root", "compactor"}
     assert config.model.roles.local["sub"].context_window == 2048
     assert config.model.paid_for("sub") is None
