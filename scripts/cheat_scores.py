@@ -24,6 +24,8 @@ from benchmarks.suites.codeqa import CodeQA
 from benchmarks.suites.graphwalks import GraphWalks
 from benchmarks.suites.graphwalks.prompt import answer_of
 from benchmarks.suites.graphwalks.suite import all_nodes
+from benchmarks.suites.longbench_v2 import LongBenchV2
+from benchmarks.suites.longbench_v2.domains import KEYS
 from benchmarks.suites.mrcr import MRCR
 from benchmarks.suites.oolong import Oolong
 from benchmarks.suites.oolong.scorer import PHRASES
@@ -72,6 +74,7 @@ GENERAL: dict[str, Cheat] = {
     "the complete context": complete_context,
     "all numbers of the context": each_number,
 }
+EVERY_LETTER = "\n".join(f"The correct answer is ({letter})" for letter in "ABCD")
 OF_SUITE: dict[str, dict[str, Cheat]] = {
     "sniah": {},
     "oolong": {
@@ -84,7 +87,8 @@ OF_SUITE: dict[str, dict[str, Cheat]] = {
         "all users": each_user,
         "all pairs": lambda sample: all_pairs(sample.prompt.context_text),
     },
-    "codeqa": {"all letters": fixed("\n".join(f"The correct answer is ({letter})" for letter in "ABCD"))},
+    "codeqa": {"all letters": fixed(EVERY_LETTER)},
+    "longbench_v2": {"all letters": fixed(EVERY_LETTER)},
     "browsecomp_plus": {"all years": every_year, "all citations": every_document},
     "mrcr": {},
     "graphwalks": {
@@ -115,6 +119,9 @@ def suites() -> Iterator[tuple[str, Benchmark]]:
         yield f"GraphWalks, {_short(length)}", GraphWalks(lengths=(length,), samples=40)
     for length in (1024, 8192, 65536):
         yield f"RULER, {_short(length)}", Ruler(lengths=(length,), samples=4)
+    texts = tuple(key for key in KEYS if key != "code")
+    for length in (1024, 8192):
+        yield f"LongBench-v2, {_short(length)}", LongBenchV2(lengths=(length,), samples=100, domains=texts)
 
 
 async def measured(benchmark: Benchmark) -> dict[str, tuple[float, float]]:

@@ -4,8 +4,8 @@
     .venv/bin/python scripts/compare_official.py SUITE PATH [--answers N] [--python PYTHON]
 
 PATH holds the official code, which is not part of this project: for mrcr and graphwalks the README.md of the data set
-openai/mrcr or openai/graphwalks, for ruler a checkout of NVIDIA/RULER. The official functions run in another process of
-PYTHON, isolated from this project.
+openai/mrcr or openai/graphwalks, for ruler a checkout of NVIDIA/RULER, for longbench_v2 one of THUDM/LongBench. The
+official functions run in another process of PYTHON, isolated from this project.
 """
 
 from __future__ import annotations
@@ -101,7 +101,16 @@ def official_ruler(path: Path) -> Callable[[Case], float]:
     return score
 
 
-OFFICIAL = {"mrcr": official_mrcr, "graphwalks": official_graphwalks, "ruler": official_ruler}
+def official_longbench(path: Path) -> Callable[[Case], float]:
+    (extract,) = functions(path / "pred.py", "extract_answer")
+    # The official code strips an answer before it reads the letter.
+    return lambda case: float(extract(case["answer"].strip()) == case["letter"])
+
+
+OFFICIAL = {
+    "mrcr": official_mrcr, "graphwalks": official_graphwalks, "ruler": official_ruler,
+    "longbench_v2": official_longbench,
+}  # fmt: skip
 
 
 # --- our side
@@ -126,7 +135,13 @@ def ours_ruler(case: Case) -> float:
     return round(100 * score_answer(RulerTarget(tuple(case["right"]), case["any"]), case["answer"]).value, 2) / 100
 
 
-OURS = {"mrcr": ours_mrcr, "graphwalks": ours_graphwalks, "ruler": ours_ruler}
+def ours_longbench(case: Case) -> float:
+    from benchmarks.scoring.choice import score_choice
+
+    return score_choice(case["letter"], (), case["answer"]).value
+
+
+OURS = {"mrcr": ours_mrcr, "graphwalks": ours_graphwalks, "ruler": ours_ruler, "longbench_v2": ours_longbench}
 
 
 def explained_graphwalks(case: Case) -> float:
@@ -184,7 +199,20 @@ def case_ruler(draws: random.Random) -> Case:
     return {"right": right, "any": draws.random() < 0.5, "answer": draws.choice([" ", ", ", "\n", ""]).join(changed)}
 
 
-CASES = {"mrcr": case_mrcr, "graphwalks": case_graphwalks, "ruler": case_ruler}
+def case_longbench(draws: random.Random) -> Case:
+    marks = [
+        "The correct answer is (%s)",
+        "The correct answer is %s",
+        "**The correct** answer is **(%s)**",
+        "answer: %s",
+    ]
+    stated = [draws.choice(marks) % draws.choice("ABCDEb") for _ in range(draws.randrange(4))]
+    parts = stated + [text(draws, 6) for _ in range(draws.randrange(3))]
+    draws.shuffle(parts)
+    return {"letter": draws.choice("ABCD"), "answer": draws.choice([" ", "\n", ". "]).join(parts)}
+
+
+CASES = {"mrcr": case_mrcr, "graphwalks": case_graphwalks, "ruler": case_ruler, "longbench_v2": case_longbench}
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""Reads CodeQA samples from the rows of LongBench-v2, on the hub or in a local copy."""
+"""Reads CodeQA samples from the rows of LongBench-v2's code domain, on the hub or in a local copy."""
 
 from __future__ import annotations
 
@@ -57,13 +57,16 @@ class LongBenchRows:
     @cached_property
     def _table(self) -> Dataset:
         table = self._source.table(_COLUMNS, {"domain": _DOMAIN}, count=_DOMAIN_ROWS, types=_TYPES)
-        seen = set()
-        for row in table.select_columns(["_id", "answer"]):
-            if row["_id"] in seen:
-                raise DataError(f"{self._source.origin}: two rows have the _id {row['_id']!r}")
-            seen.add(row["_id"])
-            if row["answer"] not in tuple(LETTERS):
-                raise DataError(
-                    f"{self._source.origin}, row {row['_id']}: answer is {row['answer']!r}: expected A, B, C or D"
-                )
+        check_rows(self._source, table)
         return table
+
+
+def check_rows(source: Source, table: Dataset) -> None:
+    """Raise DataError if two rows have the same id, or if an answer is not a letter."""
+    seen = set()
+    for row in table.select_columns(["_id", "answer"]):
+        if row["_id"] in seen:
+            raise DataError(f"{source.origin}: two rows have the _id {row['_id']!r}")
+        seen.add(row["_id"])
+        if row["answer"] not in tuple(LETTERS):
+            raise DataError(f"{source.origin}, row {row['_id']}: answer is {row['answer']!r}: expected A, B, C or D")

@@ -25,9 +25,9 @@ _STARTS = (
     "Quin",
 )
 _MIDDLES = ("a", "e", "i", "o", "u", "ama", "eli", "ino", "oru", "ula")
-_ENDS = ("bert", "dell", "fold", "gate", "holm", "kirk", "lund", "mont", "rick", "stad", "vale", "wick")
-_TRADES = (
-    "bookbinder", "cartographer", "clockmaker", "dyer", "engraver", "gardener", "glassblower", "organist", "potter",
+NAME_ENDS = ("bert", "dell", "fold", "gate", "holm", "kirk", "lund", "mont", "rick", "stad", "vale", "wick")
+TRADES = (
+    "bookbinder", "cartographer", "clockmaker", "dyer", "locksmith", "gardener", "glassblower", "trumpeter", "potter",
     "surveyor", "typesetter", "weaver",
 )  # fmt: skip
 _HABITS = (
@@ -38,11 +38,11 @@ _HABITS = (
     "Nothing is known about the years of travel.",
     "The accounts were kept in a careful hand until the end.",
 )
-_COMPANY = (
+COMPANY = (
     "{company} was a workshop with {number} employees. It was founded in {year} in the town of {town}. {habit} Its "
     "best known product was a {thing}."
 )
-_PERSON = (
+PERSON = (
     "{name} was a {trade}, born in {year} in the town of {town}. {habit} After {number} years at home, {name} worked "
     "for {company} and never left it."
 )
@@ -76,10 +76,12 @@ def documents_task(task: str, draws: Draws, seed: int, encoding: str, budget: in
 
     def pair(number: int) -> tuple[str, str]:
         while len(pairs) <= number:
-            company = _facts(draws, taken) | {"company": f"{_name(draws, taken)} & {draws.pick(_ENDS).capitalize()}"}
-            person = _facts(draws, taken) | {"company": company["company"]}
+            company = new_facts(draws, taken) | {
+                "company": f"{new_name(draws, taken)} & {draws.pick(NAME_ENDS).capitalize()}"
+            }
+            person = new_facts(draws, taken) | {"company": company["company"]}
             facts.append((person, company))
-            documents = (person["name"], _PERSON, person), (company["company"], _COMPANY, company)
+            documents = (person["name"], PERSON, person), (company["company"], COMPANY, company)
             first, second = (f"{title}\n{text.format_map(known)}" for title, text, known in documents)
             pairs.append((first, second))
         return pairs[number]
@@ -99,17 +101,18 @@ def documents_task(task: str, draws: Draws, seed: int, encoding: str, budget: in
     return DOCUMENTS_HEAD, query, (right,), context, 80
 
 
-def _facts(draws: Draws, taken: set[str]) -> dict[str, str]:
+def new_facts(draws: Draws, taken: set[str]) -> dict[str, str]:
+    """Draw the facts of a person or a workshop. taken: names that exist; it grows."""
     return {
-        "name": f"{_name(draws, taken)} {_name(draws, taken)}", "town": _name(draws, taken),
-        "year": str(draws.between(1605, 1899)), "trade": draws.pick(_TRADES), "thing": draws.pick(_THINGS),
+        "name": f"{new_name(draws, taken)} {new_name(draws, taken)}", "town": new_name(draws, taken),
+        "year": str(draws.between(1605, 1899)), "trade": draws.pick(TRADES), "thing": draws.pick(_THINGS),
         "habit": draws.pick(_HABITS), "number": str(draws.between(3, 60)),
     }  # fmt: skip
 
 
-def _name(draws: Draws, taken: set[str]) -> str:
+def new_name(draws: Draws, taken: set[str]) -> str:
     """Draw a name; after many draws names get longer, so that there are always new ones."""
-    name = draws.pick(_STARTS) + draws.pick(_MIDDLES) + draws.pick(_ENDS)
+    name = draws.pick(_STARTS) + draws.pick(_MIDDLES) + draws.pick(NAME_ENDS)
     while name in taken:
         name = draws.pick(_STARTS) + draws.pick(_MIDDLES) + name.lower()
     taken.add(name)

@@ -50,17 +50,17 @@ def generated_sample(info: SampleInfo, length: int, task: str, index: int, seed:
     budget = length - spec.output_tokens
     draft = Draft(*_BUILDERS[task](task, draws, seed, encoding, budget))
     frame = count_tokens(f"{draft.head}\n\n{draft.query}", encoding)
-    context = _longest(draft, budget - frame, encoding)
+    context = longest_context(draft.context, draft.tokens_a_unit, budget - frame, encoding)
     prompt = Prompt(f"{draft.head}\n{context}", draft.query, LAYOUT)
     return Sample(info, prompt, RulerTarget(draft.answers, spec.any_answer))
 
 
-def _longest(draft: Draft, budget: int, encoding: str) -> str:
+def longest_context(context: Callable[[int], str], tokens_a_unit: int, budget: int, encoding: str) -> str:
     """Build the context from the largest number of units that fits; from none if not even one does."""
-    low, high, size = 0, 0, max(1, budget // draft.tokens_a_unit)
-    best = draft.context(0)
+    low, high, size = 0, 0, max(1, budget // tokens_a_unit)
+    best = context(0)
     while not high or high - low > 1:
-        text = draft.context(size)
+        text = context(size)
         tokens = count_tokens(text, encoding)
         if tokens <= budget:
             low, best = size, text

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[3]
 METHODS = sorted(path.stem for path in (ROOT / "conf" / "method").glob("*.yaml"))
 BENCHMARKS = sorted(path.stem for path in (ROOT / "conf" / "benchmark").glob("*.yaml"))
 # The suites whose small prompts end in the same ways as S-NIAH's are not run in a small window too.
-ROOMY = ["mrcr", "graphwalks", "ruler"]
+ROOMY = ["mrcr", "graphwalks", "ruler", "longbench_v2"]
 REFERENCES = ["reference_rlms", "reference_dspy"]
 AGENTS = [name for name in METHODS if name.startswith(("agent_cli", "claude", "codex", "opencode"))]
 SIZES = [
@@ -22,6 +22,7 @@ SIZES = [
     "benchmark.oolong.lengths=[1024]", "benchmark.oolong_pairs.lengths=[1024]", "benchmark.codeqa.lengths=[1024]",
     "benchmark.codeqa.samples=1", "benchmark.codeqa.packages=[packaging,anyio,click]",
     "benchmark.browsecomp_plus.documents=[5]", "benchmark.mrcr.lengths=[1024]", "benchmark.ruler.lengths=[1024]",
+    "benchmark.longbench_v2.lengths=[1024]", "benchmark.longbench_v2.packages=[packaging,anyio,click]",
     "benchmark.graphwalks.lengths=[1024]",
     "benchmark.browsecomp_plus.queries=1", "benchmark.browsecomp_plus.world_documents=50",
     "benchmark.browsecomp_plus.sentences=[8,16]", "method.rlm_depth3.prompt=recursive/compact-v1",

@@ -208,4 +208,4 @@ def test_invalid_settings_are_refused_with_their_key(settings, message):
         make(Ruler, settings, "benchmark.ruler")
 
 
-SHA256 = "db742cb9ec716b8a1e50f3ab44945eb68faa49f831e8e13e551dd13ca8e0a8ce"
+SHA256 = "a100e6e42fd7416f42bee5e1b2e2026293351ca3fb7a9f774b19d59fd138f619"
