@@ -90,7 +90,7 @@ class Weights:
             return installed
         if not self.path.is_file():
             raise WeightsError(
-                f"the weights {self.name} are not on this machine: run `rlm-eval models fetch {self.name}`"
+                f"weights is {self.name!r}, which is not on this machine: run `rlm-eval models fetch {self.name}`"
             )
         if not self._is_stamped():
             self.check(self.path)
