@@ -9,11 +9,6 @@ from rlm.limits import Limits, Meter
 from rlm.repl.protocol import HostFunction
 
 NAME = "budget"
-# The description of budget() in prompts.
-ABOUT = (
-    "returns what is left of the limits of this task, as a dict with the keys dollars, tokens, calls and seconds; a "
-    "value is None if there is no such limit. Plan large batches by it."
-)
 # Seconds between two answers in one session, so that a loop over budget() cannot keep the host busy.
 _PAUSE_S = 0.02
 
@@ -31,8 +26,9 @@ def budget_function(meter: Meter) -> Mapping[str, HostFunction]:
 
 
 def is_named(limits: Limits) -> bool:
-    """Return True if a prompt describes budget(): dollars, tokens or a shorter time than the default are limited.
+    """Return True if prompts describe budget(): dollars, tokens or a shorter time than the default are limited.
 
+    The words are the part `budget` of a prompt file, which may be empty.
     The default limits are far beyond what a completion uses, so prompts without other limits do not mention them.
     """
     default = Limits().max_wall_s

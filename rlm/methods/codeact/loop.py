@@ -223,7 +223,7 @@ class _Loop:
         limits = self._tree.meter.limits
         sub_chars = self._method.sub_context_chars or capacity(self._method.sub_model, limits)
         words = {"actions": self._actions, "sub_chars": sub_chars}
-        budget = allowance.ABOUT if allowance.is_named(limits) else ""
+        budget = self._text.render("budget") if allowance.is_named(limits) else ""
         system = self._text.render("system", **words, budget=budget)
         examples = self._text.turns("examples", **words)
         messages = prompt.messages(self._documents_note(prompt) if self._search else None)

@@ -38,9 +38,8 @@ class ToolNote:
     about: str
 
 
-# The functions that the option `show_vars` and limits add to a session, as prompts describe them.
+# The function that the option `show_vars` adds to a session, as prompts describe it.
 SHOW_VARS = ToolNote("SHOW_VARS()", "returns the names and types of the variables that your code has set.")
-BUDGET = ToolNote(f"{allowance.NAME}()", allowance.ABOUT)
 
 
 def check_names(names: Mapping[str, Any], key: str) -> None:

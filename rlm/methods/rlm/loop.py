@@ -13,7 +13,7 @@ from rlm.limits import LimitReached
 from rlm.methods import allowance
 from rlm.methods.method import Answer
 from rlm.methods.rlm.answer import Acceptance
-from rlm.methods.rlm.functions import BUDGET, SHOW_VARS, child_functions, host_tools, tool_notes
+from rlm.methods.rlm.functions import SHOW_VARS, ToolNote, child_functions, host_tools, tool_notes
 from rlm.methods.rlm.prompt import Conversation, bounded, describe, load_rlm_prompt
 from rlm.methods.rlm.reply import AnswerProtocol, Cells, Reason, Reminder, RootReply, Step, read_root_reply
 from rlm.methods.rlm.strategy import Strategy
@@ -22,7 +22,7 @@ from rlm.methods.subcalls import PaidReplies, SubCallFailed, SubCalls, capacity,
 from rlm.methods.thinking import written
 from rlm.models.chat import ChatModel, ContextOverflow, Reply
 from rlm.prompt import Prompt
-from rlm.prompts import load_prompt
+from rlm.prompts import PromptFile, load_prompt
 from rlm.repl.protocol import CellStatus, ReplError
 from rlm.tree import ROOT, SUB, CallTree
 
@@ -65,9 +65,10 @@ class Loop:
         self.strategy = Strategy()
         self.tools = rlm.tools_for(prompt)
         self.limits = bounded(tree.meter.limits, model)
+        text = load_rlm_prompt(rlm.prompt)
         self.talk = Conversation(
-            load_rlm_prompt(rlm.prompt),
-            self._settings(),
+            text,
+            self._settings(text),
             describe(prompt, rlm.prefix_chars, rlm.document_lengths),
             guard_first_turn=rlm.first_turn_guard,
             repeat_query=rlm.repeat_query,
@@ -286,11 +287,12 @@ class Loop:
     def _record(self, kind: str, **data: Any) -> None:
         self.tree.trajectory.record(kind, parent=self.turn, depth=self.depth, **data)
 
-    def _settings(self) -> dict[str, Any]:
+    def _settings(self, text: PromptFile) -> dict[str, Any]:
         """Return the variables that every part of the prompt file may use."""
         limits = self.tree.meter.limits
         own = [SHOW_VARS] if self.rlm.show_vars else []
-        own += [BUDGET] if allowance.is_named(limits) else []
+        about = text.render("budget") if allowance.is_named(limits) else ""
+        own += [ToolNote(f"{allowance.NAME}()", about)] if about else []
         return {
             "protocol": str(self.rlm.protocol),
             "sub_calls": self.rlm.max_depth > 0,

@@ -22,9 +22,9 @@ PARTS = frozenset(
     | {f"note_{what}" for what in ("invented_final", "failed_final", "cut", "repeated", "ready", "no_variable")}
     | {f"note_{what}" for what in ("no_value", "empty_answer", "word_or_variable", "plan")}
 )
-# The parts that a prompt file may have: worked examples, and the texts of first_turn_guard, repeat_query and
-# output_before_answer.
-OPTION_PARTS = frozenset({"examples", "first_turn", "note_first_turn", "again", "note_no_output"})
+# The parts that a prompt file may have: worked examples, the texts of first_turn_guard, repeat_query and
+# output_before_answer, and the description of budget(), which an empty part leaves out.
+OPTION_PARTS = frozenset({"examples", "first_turn", "note_first_turn", "again", "note_no_output", "budget"})
 OPTIONS_FILE = "options/recursive-v1"
 _SHOWN_NAMES = 30
 # The number of characters of each end that are shown if the context holds the question, which is mostly at an end.

@@ -80,6 +80,13 @@ async def test_prompts_describe_it_where_dollars_tokens_or_time_are_limited(
     assert ("`budget()`" in method.model.requests[0][0]["content"]) == named
 
 
+async def test_the_papers_prompts_do_not_describe_it() -> None:
+    for name in ("paper-v1", "paper_qwen3_coder-v1", "paper_small_window-v1"):
+        method = rlm(prompt=f"recursive/{name}", limits=Limits(max_cost_usd=1.0))
+        await method.acompletion("text", "?")
+        assert "budget()" not in str(method.model.requests[0])
+
+
 def test_what_is_left_is_never_negative() -> None:
     meter = Meter(Limits(max_cost_usd=1.0, max_tokens=10, max_calls=1, max_wall_s=0.0))
     meter.admit(sub=False, last=True)
