@@ -90,6 +90,15 @@ for t in threads: t.join()
 print('BREACH' if sum(counts) > 300 else counts)
 for f in kept: os.close(f)
 """,
+    "keeps descriptors in flight": """
+a, b = socket.socketpair()
+try_all(lambda: ('BREACH', a.sendmsg([b'x'], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack('i', 0))])))
+""",
+    "uses up the watches of epoll": """
+import select
+try_all(lambda: ('BREACH', select.epoll()))
+""",
+    "answers with control characters": "FINAL(chr(0) * (60 << 20))",
     "opens descriptors without end": """
 x = []
 while True: x.append(os.dup(4))

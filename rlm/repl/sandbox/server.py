@@ -130,7 +130,7 @@ def _warm_up(layout: confine.Layout) -> None:
             with contextlib.suppress(ImportError):
                 importlib.import_module(name)
     # Sessions may not use epoll, which is the default of asyncio.
-    selectors.DefaultSelector = selectors.PollSelector
+    vars(selectors)["DefaultSelector"] = selectors.PollSelector
 
 
 def _serve(control: socket.socket, plan: _Plan, number: int) -> None:
