@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Generic, Protocol, TypeVar
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 from benchmarks.sample import Sample, SampleInfo
 
 # What a generator needs to build one sample, such as a length and an index.
 Plan = TypeVar("Plan")
+Item = TypeVar("Item")
 
 
 class SuiteData(Protocol):
@@ -50,6 +52,13 @@ class Generated(Generic[Plan]):
 
     def provenance(self) -> Mapping[str, Any]:
         return self._made_of()
+
+
+def in_turns(groups: Iterable[Sequence[Item]]) -> list[Item]:
+    """Return the first items of all groups, then the second ones, and so on; short groups end earlier."""
+    missing = object()
+    turns = itertools.zip_longest(*groups, fillvalue=missing)
+    return [cast(Item, item) for turn in turns for item in turn if item is not missing]
 
 
 def always(answer: str) -> Callable[[object], str]:

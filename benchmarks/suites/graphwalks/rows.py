@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.sample import Sample, SampleInfo
 from benchmarks.sources.files import DataError
 from benchmarks.sources.hub import HubData, Source
+from benchmarks.suites.data import in_turns
 from benchmarks.suites.graphwalks.prompt import LAYOUT, OPERATION
 from rlm.prompt import Prompt
 
@@ -55,8 +55,8 @@ class GraphRows:
                 raise DataError(
                     f"{self._source(length).origin}: found no row with problem_type {' or '.join(self._problems)}"
                 )
-            of_length.append(_in_turns(list(found.values()))[: self._samples])
-        return {info.sample_id: info for info in _in_turns(of_length)}
+            of_length.append(in_turns(found.values())[: self._samples])
+        return {info.sample_id: info for info in in_turns(of_length)}
 
     def sample(self, sample_id: str) -> Sample:
         info = self.infos[sample_id]
@@ -82,7 +82,3 @@ class GraphRows:
             length: self._source(length).table(tuple(_TYPES), count=FILES[length][1], types=_TYPES)
             for length in self._lengths
         }
-
-
-def _in_turns(groups: Sequence[Sequence[SampleInfo]]) -> list[SampleInfo]:
-    return [info for turn in itertools.zip_longest(*groups) for info in turn if info is not None]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.sample import Sample, SampleInfo
 from benchmarks.sources.files import DataError
 from benchmarks.sources.hub import HubData, Source
+from benchmarks.suites.data import in_turns
 from benchmarks.suites.mrcr.scorer import MrcrTarget
 from rlm.models.tokens import DEFAULT_ENCODING, count_tokens
 from rlm.prompt import Prompt
@@ -62,10 +62,10 @@ class MrcrRows:
                     f"expected rows of each length; the data set's lengths are {', '.join(map(str, BINS))}"
                 )
         of_length = [
-            list(_in_turns([found.get((number, length), []) for number in self._needles]))[: self._samples]
+            in_turns([found.get((number, length), []) for number in self._needles])[: self._samples]
             for length in self._lengths
         ]
-        return {info.sample_id: info for info in _in_turns(of_length)}
+        return {info.sample_id: info for info in in_turns(of_length)}
 
     def sample(self, sample_id: str) -> Sample:
         info, row = self.infos[sample_id], self._table[self._places[sample_id]]
@@ -129,7 +129,3 @@ class MrcrRows:
 
 def _content(message: Mapping[str, str]) -> str:
     return message["content"]
-
-
-def _in_turns(groups: Sequence[Sequence[SampleInfo]]) -> list[SampleInfo]:
-    return [info for turn in itertools.zip_longest(*groups) for info in turn if info is not None]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from benchmarks.sample import Sample, SampleInfo
 from benchmarks.sources.files import DataError
 from benchmarks.sources.hub import HUB, ID, HubData, Source
+from benchmarks.suites.data import in_turns
 from benchmarks.suites.oolong.gold import Gold
 from benchmarks.suites.oolong.parse import parsed_question
 from benchmarks.suites.oolong.prompt import prompt_of
@@ -80,7 +80,7 @@ class OolongRows:
                 )
         planned: dict[str, tuple[SampleInfo, Mapping[str, Any]]] = {}
         columns = [_in_turns(rows)[: self._samples] for rows in by_length.values()]
-        for row in filter(None, itertools.chain.from_iterable(itertools.zip_longest(*columns))):
+        for row in in_turns(columns):
             sample_id, length = str(row["id"]), int(row["context_len"])
             if sample_id in planned:
                 raise DataError(f"{self.source.origin}: two rows have the id {sample_id!r}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from benchmarks.sample import Sample, SampleInfo
 from benchmarks.sources.files import DataError
 from benchmarks.sources.hub import HubData, Source
+from benchmarks.suites.data import in_turns
 from benchmarks.suites.ruler.prompt import LAYOUT, QUESTION
 from benchmarks.suites.ruler.scorer import RulerTarget
 from benchmarks.suites.ruler.tasks import TASKS
@@ -66,9 +66,8 @@ class RulerTaskRows:
                 sample_id = f"{task}-{len(rows):03d}"
                 info = SampleInfo(sample_id, sample_id, task, TASKS[task].complexity, row["length"])
                 rows[sample_id] = info, text, answers
-            of_task.append(rows.items())
-        turns = itertools.chain.from_iterable(itertools.zip_longest(*of_task))
-        return dict(filter(None, turns))
+            of_task.append(list(rows.items()))
+        return dict(in_turns(of_task))
 
 
 def _source(path: str, task: str) -> Source:
