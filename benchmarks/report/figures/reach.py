@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.report.figures.style import arm_names, grid, legend_below, length_axis, looks, wrapped
-from benchmarks.report.tables.length import length_table
+from benchmarks.report.tables.length import with_length
 from benchmarks.report.tables.reach import OWN_FRACTION, RULER_THRESHOLD, crossover_lengths, effective_lengths
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def lengths_reached(plt: Any, samples: pd.DataFrame, baseline: str | None) -> tu
     table = _table(samples, baseline)
     if table is None:
         return None
-    by_length = length_table(samples)
+    by_length = with_length(samples)
     benchmarks = list(dict.fromkeys(table["benchmark"]))
     most = int(table.groupby("benchmark")["arm"].nunique().max())
     figure, panels = grid(plt, len(benchmarks), width=3.9, height=1.5 + 0.42 * most)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.report.runs import pooled
@@ -24,10 +25,11 @@ def length_table(samples: pd.DataFrame) -> pd.DataFrame:
     """
     import pandas as pd
 
-    rows, usual = [], _usual(samples)
-    for cell in cells(with_length(samples), "length"):
-        rows.append(_row(cell, usual[tuple(cell.arm.values())]) | {"length": cell.first["length"]})
-    found = pd.DataFrame(rows)
+    by_length = list(cells(with_length(samples), "length"))
+    usual = _usual(by_length)
+    found = pd.DataFrame(
+        [_row(cell, usual[tuple(cell.arm.values())]) | {"length": cell.first["length"]} for cell in by_length]
+    )
     return found.astype({"length": "Int64"}) if len(found) else found
 
 
@@ -39,7 +41,8 @@ def with_all_lengths(samples: pd.DataFrame) -> pd.DataFrame:
     if by_length.empty:
         return by_length
     by_length = by_length.assign(all_lengths=False)
-    usual, parts = _usual(samples), dict(iter(by_length.groupby(["benchmark", "method", "model"], sort=False)))
+    usual = _usual(cells(with_length(samples), "length"))
+    parts = dict(iter(by_length.groupby(["benchmark", "method", "model"], sort=False)))
     tables = []
     for cell in cells(with_length(samples)):
         part = parts[tuple(cell.arm.values())]
@@ -62,11 +65,13 @@ def _row(cell: Cell, usual: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _usual(samples: pd.DataFrame) -> dict[tuple[str, ...], float]:
-    """Return the share of points that the answers of each arm lose at its shortest length."""
+def _usual(by_length: Iterable[Cell]) -> dict[tuple[str, ...], float]:
+    """Return the share of points that the answers of each arm lose at its shortest length, the first of its cells."""
     usual: dict[tuple[str, ...], float] = {}
-    for cell in cells(with_length(samples), "length"):
-        usual.setdefault(tuple(cell.arm.values()), math.nan if cell.not_stated else _wrong_share(cell))
+    for cell in by_length:
+        arm = tuple(cell.arm.values())
+        if arm not in usual:
+            usual[arm] = math.nan if cell.not_stated else _wrong_share(cell)
     return usual
 
 

@@ -61,8 +61,12 @@ def _effective(parts: Sequence[Cell], lengths: Sequence[float], failed: bool) ->
         blank = dict.fromkeys(("bar_score", "effective_length", "low", "high"), math.nan)
         return [{"bar": bar} | blank for bar in bars]
     draws = np.column_stack([_draws(part.rows[["score"]], part.rows, i)[:, 0] for i, part in enumerate(parts)])
-    ends = np.array([(part.interval.low, part.interval.high) for part in parts]).T
-    ends = np.where(_few([part.rows for part in parts]), ends, means)
+    few = _few([part.rows for part in parts])
+    # Only the intervals of short parts are computed, because they are slow.
+    ends = np.array([
+        (part.interval.low, part.interval.high) if short else (mean, mean)
+        for part, short, mean in zip(parts, few, means, strict=True)
+    ]).T  # fmt: skip
     drawn = {"threshold": np.full(len(draws), RULER_THRESHOLD), "own": OWN_FRACTION * draws[:, 0]}
     limits = {"threshold": np.full(2, RULER_THRESHOLD), "own": np.maximum(OWN_FRACTION * ends[:, 0], 1e-9)}
     rows = []
@@ -105,11 +109,11 @@ def _crossover(ours: pd.DataFrame, theirs: pd.DataFrame) -> dict[str, Any] | Non
     import pandas as pd
 
     known = [rows[rows["length"].notna()] for rows in (ours, theirs)]
-    by_length = {
-        length: paired_scores(*(rows[rows["length"] == length] for rows in known))
-        for length in sorted(set(known[0]["length"]) & set(known[1]["length"]))
-    }
-    by_length = {length: pairs for length, pairs in by_length.items() if len(pairs)}
+    pairs = paired_scores(*known)
+    own, other = (
+        rows.drop_duplicates("sample_id").set_index("sample_id")["length"].reindex(pairs.index) for rows in known
+    )
+    by_length = dict(iter(pairs.groupby(own.where(own == other))))
     lengths, parts = list(by_length), list(by_length.values())
     if len(lengths) < 2:
         return None
@@ -129,11 +133,18 @@ def _crossover(ours: pd.DataFrame, theirs: pd.DataFrame) -> dict[str, Any] | Non
     )
     found = _ahead_from(gaps[None, :], lengths)[0]
     low, high = _quantiles(_ahead_from(draws, lengths), found)
-    tests = [paired_difference(part["first"], part["second"], part["cluster"]) for part in parts]
-    ends = np.where(_few([part.reset_index() for part in parts]), np.array([(t.low, t.high) for t in tests]).T, gaps)
+    few = _few([part.reset_index() for part in parts])
+    ends = np.array([
+        _ends(part) if short else (gap, gap) for part, short, gap in zip(parts, few, gaps, strict=True)
+    ]).T  # fmt: skip
     low = min(low, _ahead_from(ends[1:], lengths)[0])
     high = max(high, _ahead_from(ends[:1], lengths)[0])
     return about | {"crossover": found, "low": low, "high": high, "ahead_at_shortest": bool(found == lengths[0])}
+
+
+def _ends(pairs: pd.DataFrame) -> tuple[float, float]:
+    found = paired_difference(pairs["first"], pairs["second"], pairs["cluster"])
+    return found.low, found.high
 
 
 def effective_display(lengths: pd.DataFrame) -> pd.DataFrame:
