@@ -1,7 +1,8 @@
 """Estimates how long a run takes, roughly, by the rates at which models read and write.
 
-- The embedded model computes all of its calls on two CPUs, so concurrency does not shorten it: 231 prompt tokens and
-  121 reply tokens a second, as measured. Calls are bounded by `limits`, prompts by the window, replies by the cap.
+- The embedded model computes all of its calls on two CPUs, so concurrency does not shorten it; its weights have
+  measured rates. Calls are bounded by `limits`, prompts by the window, replies by the cap. A root that takes turns
+  reads its conversation once, because llama.cpp keeps what it has read, and writes at most 120 tokens a turn.
 - An endpoint is assumed to take 1 s for a call, 1 s for each 10,000 prompt tokens and 1 s for each 60 reply tokens.
   The calls of a root follow each other, sub-calls run at the method's concurrency and samples at concurrency.samples;
   the endpoint's max_concurrency bounds all of them. Rate limits, retries and hidden reasoning make a run longer.
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 ENDPOINT_CALL_S, ENDPOINT_READS_A_SECOND, ENDPOINT_WRITES_A_SECOND = 1.0, 10_000, 60
 _SUB_CALLS_AT_ONCE = 16
+# The replies of Qwen2.5-Coder-1.5B as an RLM's root have 20 to 90 tokens.
+_EMBEDDED_TURN = 120
 
 
 def cell_hours(samples: Sequence[Sequence[Calls]], method: Any, config: RunConfig) -> float:
@@ -60,6 +63,9 @@ def embedded_seconds(calls: Calls, model: Any, limits: Limits) -> float:
     prompt = min(calls.prompt_tokens / max(calls.calls, 1), model.context_window)
     reply = min(calls.completion_tokens / max(calls.calls, 1), model.sampling.max_output_tokens)
     reads, writes = model.settings.tokens_a_second
+    if calls.role == "root" and calls.calls > 1:
+        # The last prompt of a growing conversation has about twice the tokens of the mean.
+        return min(2 * prompt, model.context_window) / reads + made * min(reply, _EMBEDDED_TURN) / writes
     return made * (prompt / reads + reply / writes)
 
 
