@@ -27,7 +27,7 @@ function sortableTable(table) {
       const text = table.rows[row][index];
       return index === 0
         ? el("th", { scope: "row" }, text)
-        : el("td", { class: column.numeric ? "number" : column.name === "in words" ? "words" : null }, text);
+        : el("td", { class: column.numeric ? "number" : WRAPPED[column.name] ?? null }, text);
     }))));
   }
 
@@ -36,6 +36,9 @@ function sortableTable(table) {
     el("table", {}, el("caption", { class: "hidden-text" }, table.title), el("thead", {}, el("tr", {}, heads)), body));
   return scroller;
 }
+
+// Columns whose texts are wrapped, and their classes.
+const WRAPPED = { "in words": "words", comparison: "wrapped" };
 
 // Missing values are last in both directions.
 function compareCells(a, b, sign) {

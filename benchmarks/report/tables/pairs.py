@@ -134,8 +134,10 @@ def _comparisons(arms: list[Arm], baseline: str | None) -> Iterator[tuple[str, A
         theirs = next(iter([*same_run, *named]), None)
         if theirs is not None and arm.own != known:
             yield METHODS, arm, theirs
-    for method in dict.fromkeys(arm.method for arm in arms):
-        for theirs, ours in combinations([arm for arm in arms if arm.method == method], 2):
+    for own in dict.fromkeys(arm.own for arm in arms):
+        # Of several runs of a model, the first is compared with other models.
+        by_model = {arm.model: arm for arm in reversed(arms) if arm.own == own}
+        for theirs, ours in combinations([arm for arm in arms if arm in by_model.values()], 2):
             yield MODELS, ours, theirs
     for own, model in dict.fromkeys((arm.own, arm.model) for arm in arms):
         first, *later = [arm for arm in arms if (arm.own, arm.model) == (own, model)]
@@ -196,9 +198,11 @@ def _verdict(row: dict[str, Any]) -> str:
 
 
 def _sides(row: dict[str, Any], several_models: bool) -> tuple[str, str]:
-    """Return the names of both arms, with their models if there are several."""
+    """Return the names of both arms, with their models if there are several; a common model is named once."""
     if not several_models:
         return row["method"], row["baseline"]
+    if row["model"] == row["baseline_model"]:
+        return row["method"], f"{row['baseline']} ({row['model']})"
     return f"{row['method']} ({row['model']})", f"{row['baseline']} ({row['baseline_model']})"
 
 

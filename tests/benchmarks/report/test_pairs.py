@@ -119,6 +119,23 @@ def test_runs_are_compared_with_the_first_and_methods_with_the_baseline_of_their
     ]
 
 
+def test_runs_of_other_models_are_compared_as_models(make_run, make_rows):
+    runs = [
+        make_run(name, make_rows("rlm", scores, model=model))
+        for name, model, scores in (
+            ("a", "gpt-5", [0.0] * 20),
+            ("b", "gpt-5", [1.0] * 20),
+            ("c", "qwen3-8b", [1.0] * 20),
+        )
+    ]
+    table = paired_table(load_runs(runs).samples)
+    found = table[["family", "method", "model", "baseline", "baseline_model"]]
+    assert list(found.itertuples(index=False, name=None)) == [
+        ("models", "rlm", "qwen3-8b", "rlm (a)", "gpt-5"), ("runs", "rlm (b)", "gpt-5", "rlm (a)", "gpt-5"),
+    ]  # fmt: skip
+    assert list(pairs_display(table)["comparison"]) == ["rlm (qwen3-8b) − rlm (a) (gpt-5)", "rlm (b) − rlm (a) (gpt-5)"]
+
+
 def test_lengths_are_a_family_of_their_own_beside_the_row_over_all_of_them(make_rows):
     length = [8192] * 20 + [16384] * 20
     rows = [make_rows(name, scores, length=length) for name, scores in (("base", [0.0] * 40), ("rlm", [1.0] * 40))]
