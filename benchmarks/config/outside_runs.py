@@ -28,7 +28,7 @@ def _prompts(config: RunConfig) -> Iterator[str]:
     from rlm.models.embedded.section import EmbeddedModels
     from rlm.models.embedded.weights import known_weights
 
-    models = config.model.roles.local.get("root")
+    models = getattr(config.model.roles, "local", {}).get("root")
     weights = known_weights().get(models.server("root").weights) if isinstance(models, EmbeddedModels) else None
     if weights is None or weights.prompts is None:
         return

@@ -80,12 +80,12 @@ class OolongRows:
                 )
         planned: dict[str, tuple[SampleInfo, Mapping[str, Any]]] = {}
         columns = [_in_turns(rows)[: self._samples] for rows in by_length.values()]
-        for row in in_turns(columns):
-            sample_id, length = str(row["id"]), int(row["context_len"])
+        for one in in_turns(columns):
+            sample_id, length = str(one["id"]), int(one["context_len"])
             if sample_id in planned:
                 raise DataError(f"{self.source.origin}: two rows have the id {sample_id!r}")
-            cluster = f"window-{row['context_window_id']}"
-            planned[sample_id] = SampleInfo(sample_id, cluster, str(row["task_group"]), "linear", length), row
+            cluster = f"window-{one['context_window_id']}"
+            planned[sample_id] = SampleInfo(sample_id, cluster, str(one["task_group"]), "linear", length), one
         return planned
 
     def _read_window(self, length: int, window_id: str | int) -> LabelledWindow:
