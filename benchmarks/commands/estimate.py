@@ -12,7 +12,7 @@ from benchmarks.config.schema import CacheSettings
 
 
 def main(argv: Sequence[str]) -> int:
-    """Print a row for each benchmark and method. Raises ConfigError."""
+    """Print a row for each benchmark, method and model. Raises ConfigError."""
     parser = Parser(
         prog="rlm-eval estimate",
         description="Estimate calls, tokens, dollars and time of a run, by a plain model of each method's calls "

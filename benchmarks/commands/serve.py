@@ -14,6 +14,7 @@ from benchmarks.config.errors import ConfigError
 from benchmarks.config.identity import model_name
 from benchmarks.config.outside_runs import compose_outside_runs
 from benchmarks.config.schema import RunConfig, ServerSettings
+from benchmarks.config.several import sections_of
 
 SERVER_LIMITS = ("max_body_bytes", "max_requests", "body_timeout_s")
 
@@ -78,10 +79,11 @@ async def _serve(config: RunConfig, bound: socket.socket, key: str | None) -> in
 
     models = ModelSet(config, None)
     try:
-        methods = build_methods(config, models.roles())
+        roles = models.all_roles()
         served = {
-            f"{name}/{model_name(config.plain)}": method
-            for name, method in methods.items()
+            f"{name}/{model_name({'model': section})}": method
+            for key, section in sections_of(config.plain["model"]).items()
+            for name, method in build_methods(config, roles[key]).items()
             if isinstance(method, Method)
         }
         if not served:

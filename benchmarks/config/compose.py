@@ -11,6 +11,7 @@ from benchmarks.config.plugins import conf_dir, conf_files, register
 from benchmarks.config.renamed import today_with_warning, with_targets, words_today
 from benchmarks.config.roles import role_words, with_roles, with_served
 from benchmarks.config.schema import RunConfig, read_config
+from benchmarks.config.several import with_sections
 from benchmarks.config.words import check_words
 from rlm.validation import shown, unknown
 
@@ -49,9 +50,9 @@ def resolve(composed: Any) -> RunConfig:
     if isinstance(cache, dict) and cache.get("mode") is False:
         # YAML reads `off` as false.
         cache["mode"] = "off"
-    plain["model"] = with_roles(plain.get("model"))
+    plain["model"] = with_sections(plain.get("model"), with_roles)
     if not (isinstance(cache, dict) and cache.get("mode") == "replay"):
-        plain["model"] = with_served(plain["model"])
+        plain["model"] = with_sections(plain["model"], with_served)
     _check_baseline(plain)
     return read_config(plain)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from benchmarks.config.errors import ConfigError
 from benchmarks.config.renamed import first, today, with_targets
+from benchmarks.config.several import sections_of, with_sections
 from benchmarks.config.targets import Target
 from rlm.models.build import ROLES
 from rlm.models.client.endpoint import RENAMED
@@ -34,12 +35,19 @@ OPERATIONAL_MODEL = ("slots", "threads")
 def identity(config: Plain) -> dict[str, Any]:
     """Return the part of a configuration that determines the results, with classes under their first names."""
     kept = {key: value for key, value in config.items() if key not in OPERATIONAL}
-    for section in ("model", "judge"):
-        if isinstance(models := kept.get(section), Mapping):
-            roles = {role: _model_identity(models[role]) for role in ROLES if isinstance(models.get(role), Mapping)}
-            kept[section] = _model_identity(models) | roles
+    if "model" in kept:
+        kept["model"] = with_sections(kept["model"], lambda section, _: _section_identity(section))
+    if "judge" in kept:
+        kept["judge"] = _section_identity(kept["judge"])
     renamed: dict[str, Any] = with_targets(kept, lambda _, name: first(name))
     return renamed
+
+
+def _section_identity(models: Any) -> Any:
+    if not isinstance(models, Mapping):
+        return models
+    roles = {role: _model_identity(models[role]) for role in ROLES if isinstance(models.get(role), Mapping)}
+    return _model_identity(models) | roles
 
 
 def _model_identity(settings: Plain) -> dict[str, Any]:
@@ -68,8 +76,11 @@ def run_name(config: Plain) -> str:
 
 
 def model_name(config: Plain) -> str:
-    """Return the name of the root model, as in tables."""
-    model = config.get("model") or {}
+    """Return the name of the root model, as in tables; those of several models are joined by +."""
+    return "+".join(map(_root_name, sections_of(config.get("model") or {}).values()))
+
+
+def _root_name(model: Plain) -> str:
     return str((model.get("root") or {}).get("name") or model.get("name") or model.get("kind") or "model")
 
 
@@ -79,7 +90,7 @@ def changes(before: Plain, after: Plain) -> dict[str, tuple[Any, Any]]:
     If only a newer version has a key, the other configuration counts as having its default.
     """
     stated = {key for one in (before, after) for key in flat(identity(one))}
-    old, new = (flat(_complete(identity(one))) for one in (before, after))
+    old, new = (flat(complete(one)) for one in (before, after))
     return {
         key: (old.get(key, "(absent)"), new.get(key, "(absent)"))
         for key in sorted(stated)
@@ -108,27 +119,26 @@ def flat(config: Any, prefix: str = "") -> dict[str, Any]:
     return joined
 
 
-def _complete(config: Plain) -> dict[str, Any]:
-    """Return a configuration with the defaults of missing keys, and with classes under their current names."""
+def complete(config: Plain) -> dict[str, Any]:
+    """Return the identity of a configuration with defaults for missing keys and the current names of classes."""
     from rlm.limits import Limits
     from rlm.models.client.endpoint import Endpoint
     from rlm.repl.protocol import ReplSettings
 
-    complete: dict[str, Any] = with_targets(config, lambda _, name: today(name))
+    filled: dict[str, Any] = with_targets(identity(config), lambda _, name: today(name))
     for group in ("benchmark", "method"):
-        for settings in (complete.get(group) or {}).values():
+        for settings in (filled.get(group) or {}).values():
             if isinstance(settings, dict):
                 _fill(settings, _target_defaults(settings))
     for name, kind in (("limits", Limits), ("repl", ReplSettings)):
-        if isinstance(section := complete.get(name), dict):
+        if isinstance(section := filled.get(name), dict):
             _fill(section, _defaults(kind))
     endpoint_defaults = {key: one for key, one in _defaults(Endpoint).items() if key not in OPERATIONAL_ENDPOINT}
-    for name in ("model", "judge"):
-        models = complete.get(name)
+    for models in [*sections_of(filled.get("model")).values(), filled.get("judge")]:
         for one in [models, *(models.get(role) for role in ROLES)] if isinstance(models, dict) else []:
             if isinstance(one, dict) and isinstance(endpoint := one.get("endpoint"), dict):
                 _fill(endpoint, endpoint_defaults)
-    return complete
+    return filled
 
 
 def _fill(settings: dict[str, Any], defaults: Mapping[str, Any]) -> None:

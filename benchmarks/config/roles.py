@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmarks.config.errors import ConfigError
 from benchmarks.config.plugins import conf_files
+from benchmarks.config.several import model_words
 from rlm.models.build import ROLES
 from rlm.validation import shown, unknown
 
@@ -17,7 +18,15 @@ _CHOICE = re.compile(rf"model\.({_ROLE})=([A-Za-z][\w,-]*)")
 
 
 def role_words(words: Sequence[str]) -> list[str]:
-    """Rewrite overrides of roles in the form that Hydra accepts.
+    """Rewrite overrides of models and their roles in the form that Hydra accepts. Raises ConfigError.
+
+    `model=[A,B]` chooses several models, whose keys are `model.A.KEY`; see `model_words`.
+    """
+    return model_words(words, _words_of_one)
+
+
+def _words_of_one(words: Sequence[str]) -> list[str]:
+    """Rewrite overrides of the roles of one model.
 
     `model.sub=NAME` takes a role from the choice NAME of `model`; keys of a role need no plus. `model.name=NAME` sets
     all roles. Another name for all roles, or another endpoint for one, drops the windows and the sampling that the
@@ -43,16 +52,16 @@ def role_words(words: Sequence[str]) -> list[str]:
     return written
 
 
-def with_roles(section: Any) -> Any:
-    """Return the section `model` with the keys of each role that names a choice or an endpoint. Raises ConfigError."""
+def with_roles(section: Any, where: str = "model") -> Any:
+    """Return a model's section with the keys of each role that names a choice or an endpoint. Raises ConfigError."""
     if not isinstance(section, Mapping):
         return section
-    roles = {role: _role(section[role], role) for role in ROLES if role in section}
+    roles = {role: _role(section[role], role, f"{where}.{role}") for role in ROLES if role in section}
     return {**section, **roles}
 
 
-def with_served(section: Any) -> Any:
-    """Return the section `model` with names and windows from servers, for roles that state none.
+def with_served(section: Any, where: str = "model") -> Any:
+    """Return a model's section with names and windows from servers, for roles that state none.
 
     The server is asked for a name if neither the role nor the section states one, and for a window if
     `endpoint.window_from` is set. Raises ConfigError.
@@ -65,12 +74,11 @@ def with_served(section: Any) -> Any:
         if settings is None and role == "root" and (section.get("kind") or "openai") == "openai":
             settings = {}
         if isinstance(settings, Mapping) and "_target_" not in settings:
-            completed[role] = _served(completed, role, settings)
+            completed[role] = _served(completed, role, settings, where)
     return completed
 
 
-def _role(settings: Any, role: str) -> Any:
-    where = f"model.{role}"
+def _role(settings: Any, role: str, where: str) -> Any:
     if isinstance(settings, str):
         settings = {"use": settings}
     if not isinstance(settings, Mapping):
@@ -114,9 +122,9 @@ def _choice(name: object, where: str) -> dict[str, Any]:
     return loaded
 
 
-def _served(section: Mapping[str, Any], role: str, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+def _served(section: Mapping[str, Any], role: str, settings: Mapping[str, Any], model: str) -> Mapping[str, Any]:
     own = settings.get("endpoint")
-    where = f"model.{role}.endpoint" if own is not None else "model.endpoint"
+    where = f"{model}.{role}.endpoint" if own is not None else f"{model}.endpoint"
     shared_kind = section.get("kind") or "openai"
     endpoint = own if own is not None else section.get("endpoint") if shared_kind == "openai" else None
     if (settings.get("kind") or "openai") != "openai" or not isinstance(endpoint, Mapping):
@@ -129,7 +137,7 @@ def _served(section: Mapping[str, Any], role: str, settings: Mapping[str, Any]) 
         name = root.get("name")
     if name is not None and (settings.get("context_window") is not None or endpoint.get("window_from") is None):
         return settings
-    return {**settings, **_ask(endpoint, where, f"model.{role}", name, settings.get("context_window"))}
+    return {**settings, **_ask(endpoint, where, f"{model}.{role}", name, settings.get("context_window"))}
 
 
 def _ask(settings: Mapping[str, Any], where: str, role: str, name: str | None, window: int | None) -> dict[str, Any]:

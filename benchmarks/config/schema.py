@@ -14,6 +14,7 @@ from benchmarks.config.errors import ConfigError
 from benchmarks.config.identity import config_hash, run_name
 from benchmarks.config.methods import check_method
 from benchmarks.config.models import JudgeSettings, ModelSection, read_judge, read_model_section
+from benchmarks.config.several import place, sections_of
 from benchmarks.config.targets import Target, targets_of
 from rlm.limits import Limits
 from rlm.models.prices import PriceSettings
@@ -77,13 +78,14 @@ class ServerSettings:
 class RunConfig:
     """The validated configuration of a run. conf/config.yaml describes each key.
 
-    plain: the configuration as plain data, for the manifest and the hash. judge: None for judge=none.
+    plain: the configuration as plain data, for the manifest and the hash. models: the sections by the name with which
+    they are chosen, '' for a single one. judge: None for judge=none.
     """
 
     plain: Mapping[str, Any] = field(repr=False, compare=False)
     benchmark: Mapping[str, Target]
     method: Mapping[str, Target]
-    model: ModelSection
+    models: Mapping[str, ModelSection]
     judge: JudgeSettings | None
     executor: Target
     repl: ReplSettings
@@ -106,9 +108,18 @@ class RunConfig:
     server: ServerSettings = ServerSettings()
 
     @property
+    def model(self) -> ModelSection:
+        """The section of the only model. Raises ConfigError if there are several."""
+        if len(self.models) > 1:
+            names = list(self.models)
+            raise ConfigError(f"model is [{', '.join(names)}]: expected one model, as in model={names[0]}")
+        (section,) = self.models.values()
+        return section
+
+    @property
     def model_sections(self) -> list[ModelSection]:
-        """The sections of the models that a run calls: `model`, and `judge` if there is one."""
-        return [self.model, *([self.judge.models] if self.judge else [])]
+        """The sections of the models that a run calls, and `judge` if there is one."""
+        return [*self.models.values(), *([self.judge.models] if self.judge else [])]
 
     @property
     def hash(self) -> str:
@@ -146,7 +157,7 @@ def read_recorded(plain: Mapping[str, Any]) -> RunConfig:
 
     Its classes are imported only when objects are built. Raises ConfigError.
     """
-    known = {one.name for one in fields(RunConfig)}
+    known = {"model", *(one.name for one in fields(RunConfig))}
     settings = {key: value for key, value in plain.items() if key in known}
     limits = dict(settings.get("limits") or {})
     if limits.get("max_consecutive_errors") == 0:
@@ -167,7 +178,10 @@ def _read(plain: Mapping[str, Any], recorded: Mapping[str, Any] | None = None) -
             plain=plain if recorded is None else recorded,
             benchmark=targets_of(plain.get("benchmark"), "benchmark"),
             method=targets_of(plain.get("method"), "method"),
-            model=read_model_section(plain.get("model"), replay=replay),
+            models={
+                name: read_model_section(section, place(name), replay=replay)
+                for name, section in sections_of(plain.get("model")).items()
+            },
             judge=read_judge(plain.get("judge"), replay=replay),
             executor=Target.of(plain.get("executor"), "executor"),
             repl=make(ReplSettings, plain["repl"], "repl", max_output_chars=limits.max_output_chars),
@@ -185,7 +199,7 @@ def _refuse_missing(section: type, settings: object, where: str = "") -> None:
         raise ConfigError(f"{where} is {shown(settings)}: expected a section of keys and values")
     for name, kind in setting_types(section).items():
         key = f"{where}.{name}" if where else name
-        if key in ("plain", "benchmark", "method", "repl.max_output_chars"):
+        if key in ("plain", "benchmark", "method", "models", "repl.max_output_chars"):
             continue
         if name not in settings:
             raise ConfigError(f"{key} is missing: set it, to null for instance, rather than delete it")

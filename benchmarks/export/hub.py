@@ -23,7 +23,7 @@ configs:
 
 # {title}
 
-Results of the run `{name}` of rlm-eval{state}. `samples` has a row for each benchmark, method, sample and epoch,
+Results of the run `{name}` of rlm-eval{state}. `samples` has a row for each benchmark, method, model, sample and epoch,
 `calls` one for each model call. run.json has the configuration, data revisions, prompt hashes and prices.
 
 ```python

@@ -42,14 +42,18 @@ def export_inspect(path: Path, out: Path) -> list[Path]:
     run = read_run(path)
     empty_folder(out)
     files = []
-    for (benchmark, method), rows in run.samples.groupby(["benchmark", "method"], sort=False):
-        file = out / f"{safe_name(f'{benchmark}_{method}')}.eval"
-        write_eval_log(_log(run, str(benchmark), str(method), rows), str(file))
+    several = run.samples["model"].nunique() > 1
+    for (benchmark, method, model), rows in run.samples.groupby(
+        ["benchmark", "method", "model"], sort=False, dropna=False
+    ):
+        part = f"_{model}" if several and _given(model) else ""
+        file = out / f"{safe_name(f'{benchmark}_{method}{part}')}.eval"
+        write_eval_log(_log(run, str(benchmark), str(method), rows, part), str(file))
         files.append(file)
     return files
 
 
-def _log(run: RunTables, benchmark: str, method: str, rows: pd.DataFrame) -> EvalLog:
+def _log(run: RunTables, benchmark: str, method: str, rows: pd.DataFrame, part: str) -> EvalLog:
     from inspect_ai.log import EvalConfig, EvalDataset, EvalLog, EvalPlan, EvalPlanStep, EvalSpec, EvalStats
 
     manifest = run.manifest
@@ -59,7 +63,7 @@ def _log(run: RunTables, benchmark: str, method: str, rows: pd.DataFrame) -> Eva
     model = next((name for name in rows["model"] if _given(name)), "none")
     started, ended = manifest.get("started_at") or rows["started_at"].min(), manifest.get("ended_at")
     samples = [_sample(run, row) for row in rows.to_dict("records")]
-    name = f"{manifest.get('name') or run.path.name}_{benchmark}_{method}"
+    name = f"{manifest.get('name') or run.path.name}_{benchmark}_{method}{part}"
     return EvalLog(
         status=_STATES.get(manifest.get("state", ""), "error"),
         eval=EvalSpec(
@@ -148,7 +152,9 @@ def _sample(run: RunTables, row: Mapping[str, Any]) -> EvalSample:
         completed_at=_time(started + float(row["wall_s"] or 0.0)).isoformat(),
         total_time=float(row["wall_s"] or 0.0),
         working_time=float(row["wall_s"] or 0.0),
-        uuid="/".join(str(row[key]) for key in ("benchmark", "method", "sample_id", "epoch")),
+        uuid="/".join(
+            str(row[key]) for key in ("benchmark", "method", "model", "sample_id", "epoch") if _given(row[key])
+        ),
         error=EvalError(message=error or reason, traceback="", traceback_ansi="") if row["status"] == "error" else None,
         limit=EvalSampleLimit(type=kind, limit=0, reason=reason) if limited else None,
     )

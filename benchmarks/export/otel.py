@@ -15,7 +15,17 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.trace import Span, Tracer
 
-_COLUMNS = ("benchmark", "sample_id", "status", "stop_reason", "cost_state", "cost_usd", "task_group", "length")
+_COLUMNS = (
+    "benchmark",
+    "model",
+    "sample_id",
+    "status",
+    "stop_reason",
+    "cost_state",
+    "cost_usd",
+    "task_group",
+    "length",
+)
 # Operation names in the conventions: model calls, cells and tools, methods and their children.
 _CHAT, _TOOL, _AGENT = "chat", "execute_tool", "invoke_agent"
 

@@ -109,6 +109,9 @@ def compare(
     for which, run in (("first", old_runs.runs[0]), ("second", new_runs.runs[0])):
         _refuse_unfinished(which, run, allow)
     old, young = _rows(old_runs), _rows(new_runs)
+    if any(rows["model"].nunique() > 1 for rows in (old, young)):
+        # A run of several models is compared model by model.
+        old, young = (rows.assign(method=rows["method"] + ", " + rows["model"]) for rows in (old, young))
     notes: list[str] = []
     matched = _matched(old, young, notes)
     for (benchmark, method), (ours, theirs) in matched.items():
@@ -131,7 +134,7 @@ def compare(
 
 def _rows(runs: Runs) -> pd.DataFrame:
     """Return rows of methods with the columns that a comparison reads; columns missing in an older table are empty."""
-    return without_reference(runs.samples).reindex(columns=[*COMPARED_COLUMNS, "failed", "prompt_cut"])
+    return without_reference(runs.samples).reindex(columns=[*COMPARED_COLUMNS, "model", "failed", "prompt_cut"])
 
 
 def what_changed(base: Run, new: Run) -> list[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.config.errors import ConfigError
+from benchmarks.config.several import sections_of
 from benchmarks.report.published import QUESTION_FORMS
 from benchmarks.running.journal import read_journal
 from benchmarks.running.manifest import read_manifest
@@ -32,7 +33,7 @@ SAMPLE_KEY = ("benchmark", "method", "sample_id", "epoch")
 _CALL_COLUMNS = (
     "call_id", "benchmark", "method", "sample_id", "epoch", "depth", "role", "model", "prompt_tokens", "cached_tokens",
     "completion_tokens", "reasoning_tokens", "cost_usd", "cost_state", "finish_reason", "latency_s", "retries",
-    "cache_hit",
+    "cache_hit", "sample_model",
 )  # fmt: skip
 
 
@@ -138,7 +139,14 @@ def load_calls(runs: Runs) -> pd.DataFrame:
 
     tables = [_calls(run.path, _CALL_COLUMNS).assign(run=number) for number, run in enumerate(runs.runs)]
     calls = pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
-    return _renamed(calls, runs.names)
+    return _renamed(_with_sample_model(calls, runs.samples), runs.names)
+
+
+def _with_sample_model(calls: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:
+    """Fill in the model of the sample in calls of runs before 0.2, which have one model."""
+    models = samples.groupby("run")["model"].agg(lambda names: next((name for name in names if name), ""))
+    given = calls["sample_model"].astype(object)
+    return calls.assign(sample_model=given.where(given.notna(), calls["run"].map(models)))
 
 
 def with_replayed_time(samples: pd.DataFrame, calls: pd.DataFrame) -> pd.DataFrame:
@@ -147,11 +155,12 @@ def with_replayed_time(samples: pd.DataFrame, calls: pd.DataFrame) -> pd.DataFra
     A call is replayed if another method or an earlier session made the same call. Without its time, the later method
     would appear faster than it is.
     """
-    key = [*SAMPLE_KEY, "run"]
+    key = [*SAMPLE_KEY, "model", "run"]
     replayed = calls[calls["cache_hit"].astype("boolean").fillna(False).astype(bool)]
     if replayed.empty:
         return samples
     texts = {name: replayed[name].astype(object) for name in SAMPLE_KEY if name != "epoch"}
+    texts["model"] = replayed["sample_model"].astype(object)
     spent = replayed.assign(**texts).groupby(key, as_index=False).agg(replayed_s=("latency_s", "sum"))
     added = samples[key].merge(spent, on=key, how="left")["replayed_s"].fillna(0.0)
     return samples.assign(wall_s=samples["wall_s"].to_numpy(float) + added.to_numpy(float))
@@ -325,11 +334,14 @@ def _with_settings(samples: pd.DataFrame, manifest: Mapping[str, Any]) -> pd.Dat
     }
     protocols = {name: (about or {}).get("answer_protocol") for name, about in (manifest.get("methods") or {}).items()}
     other_methods = {name for name, protocol in protocols.items() if protocol not in (None, "final_tags")}
-    root = (config.get("model") or {}).get("root") or {}
-    same_effort = root.get("reasoning_effort") in (None, "medium")
     table = samples.copy(deep=False)
     table["max_depth"] = table["method"].map({name: (about or {}).get("max_depth") for name, about in methods.items()})
     other = table["benchmark"].isin(other_data) | table["method"].isin(other_methods)
+    sections = sections_of(config.get("model") or {}).values()
+    efforts = [((section or {}).get("root") or {}).get("reasoning_effort") for section in sections]
+    labels = manifest.get("model_labels") or []
+    others = {label for label, effort in zip(labels, efforts, strict=False) if effort not in (None, "medium")}
+    same_effort = ~table["model"].isin(others) if len(labels) > 1 else efforts[0] in (None, "medium")
     table["as_published"] = ~other & same_effort
     return table
 

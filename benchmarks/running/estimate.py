@@ -26,7 +26,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.config.errors import ConfigError
+from benchmarks.config.models import ModelSection
 from benchmarks.config.schema import RunConfig
+from benchmarks.config.several import labels_of
 from benchmarks.config.targets import Target
 from benchmarks.running.estimate_time import cell_hours, embedded_seconds
 from benchmarks.running.spread import spread_order
@@ -129,7 +131,7 @@ def _rlm(tokens: int, piece: float, max_depth: int) -> list[Calls]:
 
 
 def estimate(config: RunConfig, tell: Callable[[str], None] = lambda note: None) -> pd.DataFrame:
-    """Return a row of samples, calls, tokens, dollars and hours for each benchmark and method, and a row with sums.
+    """Return a row of samples, calls, tokens, dollars and hours for each benchmark, method and model, and their sums.
 
     usd and hours are null if a price or a model's time is unknown; usd is 0 if calls are free. `tell` is called with a
     line for each benchmark whose sizes are assumed because the hub cannot be read. Raises ConfigError.
@@ -140,19 +142,26 @@ def estimate(config: RunConfig, tell: Callable[[str], None] = lambda note: None)
     from benchmarks.running.model_set import ModelSet
     from rlm.methods.method import Method
 
-    models = ModelSet(config, None).roles()
-    methods = {name: m for name, m in build_methods(config, models).items() if isinstance(m, Method)}
+    models = ModelSet(config, None).all_roles()
+    labels = labels_of({name: roles["root"].name for name, roles in models.items()})
+    built = {name: build_methods(config, roles) for name, roles in models.items()}
     rows = []
     for benchmark in config.benchmark:
         lengths, documents = _benchmark_tokens(config, benchmark, tell)
-        for name, method in methods.items():
-            expected = [expected_calls(method, tokens, documents) for tokens in lengths]
-            rows.append({"benchmark": benchmark, "method": name} | _sum(expected, method, config))
+        for model, methods in built.items():
+            for name, method in methods.items():
+                if not isinstance(method, Method):
+                    continue
+                expected = [expected_calls(method, tokens, documents) for tokens in lengths]
+                names = {"benchmark": benchmark, "method": name, "model": labels[model]}
+                rows.append(names | _sum(expected, method, config, config.models[model]))
     if not rows:
         raise ConfigError("method has only reference rows, which make no calls: choose a method to estimate")
     table = pd.DataFrame(rows)
     total = table.sum(numeric_only=True, min_count=len(table)).to_dict()
-    return pd.concat([table, pd.DataFrame([{"benchmark": "all", "method": ""} | total])], ignore_index=True)
+    return pd.concat(
+        [table, pd.DataFrame([{"benchmark": "all", "method": "", "model": ""} | total])], ignore_index=True
+    )
 
 
 def embedded_hours(config: RunConfig) -> float:
@@ -166,10 +175,10 @@ def embedded_hours(config: RunConfig) -> float:
     from rlm.models.embedded.model import EmbeddedModel
 
     quiet = replace(config, cache=replace(config.cache, mode="replay", path=None))
-    models = ModelSet(quiet, None).roles()
-    if not any(isinstance(model, EmbeddedModel) for model in models.values()):
+    models = ModelSet(quiet, None).all_roles().values()
+    if not any(isinstance(model, EmbeddedModel) for roles in models for model in roles.values()):
         return 0.0
-    methods = [one for one in build_methods(config, models).values() if isinstance(one, Method)]
+    methods = [one for roles in models for one in build_methods(config, roles).values() if isinstance(one, Method)]
     seconds = 0.0
     for benchmark in config.benchmark:
         lengths, documents = _benchmark_tokens(config, benchmark, lambda note: None)
@@ -234,7 +243,9 @@ def sample_tokens(benchmark: Benchmark, infos: Sequence[SampleInfo]) -> tuple[li
     return [info.length if info.length is not None else means[info.task_group] for info in infos], documents
 
 
-def _sum(expected: Sequence[list[Calls] | None], method: Any, config: RunConfig) -> dict[str, Any]:
+def _sum(
+    expected: Sequence[list[Calls] | None], method: Any, config: RunConfig, section: ModelSection
+) -> dict[str, Any]:
     epochs = config.epochs
     known = [calls for sample in expected if sample is not None for calls in sample]
     overflow = sum(sample == [] for sample in expected)
@@ -244,18 +255,18 @@ def _sum(expected: Sequence[list[Calls] | None], method: Any, config: RunConfig)
         "calls": epochs * sum(calls.calls for calls in known),
         "prompt_tokens": epochs * sum(calls.prompt_tokens for calls in known),
         "completion_tokens": epochs * sum(calls.completion_tokens for calls in known),
-        "usd": None if None in expected else _usd(known, method, config) * epochs,
+        "usd": None if None in expected else _usd(known, method, config, section) * epochs,
         "hours": None if None in expected else cell_hours([one or [] for one in expected], method, config),
     }
 
 
-def _usd(calls: Sequence[Calls], method: Any, config: RunConfig) -> float:
+def _usd(calls: Sequence[Calls], method: Any, config: RunConfig, section: ModelSection) -> float:
     from rlm.models.chat import CostState, TokenUsage
     from rlm.models.prices import PriceTable
 
     table, total = PriceTable(config.prices), 0.0
     for call in calls:
-        paid = config.model.paid_for(call.role if call.role == "root" else method.sub_role)
+        paid = section.paid_for(call.role if call.role == "root" else method.sub_role)
         if paid is None:
             continue
         # Some prices depend on the length of the prompt, so each call is priced separately.

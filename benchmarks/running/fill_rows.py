@@ -24,7 +24,6 @@ def planned_columns(key: Key, benchmark: Benchmark, method: Any, info: SampleInf
     is_method = isinstance(method, Method)
     return {
         **key._asdict(),
-        "model": method.model.name if is_method else None,
         "sub_model": method.sub_model.name if is_method else None,
         "cluster": info.cluster,
         "task_group": info.task_group,
@@ -108,7 +107,7 @@ def with_judge_calls(rows: Sequence[CallRow], key: Key, judge_calls: Sequence[Ca
 
 def _call_row(key: Key, call: CallRecord, call_id: int, parent_id: int | None) -> CallRow:
     return CallRow(
-        **key._asdict(),
+        **key.of_calls(),
         call_id=call_id,
         parent_id=parent_id,
         depth=call.depth,

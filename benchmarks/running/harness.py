@@ -13,13 +13,14 @@ from typing import Any
 from benchmarks.config.errors import ConfigError
 from benchmarks.config.methods import build_methods
 from benchmarks.config.schema import RunConfig
+from benchmarks.config.several import labels_of
 from benchmarks.running.budget import run_budget
 from benchmarks.running.contained import contained_await
 from benchmarks.running.contexts import ContextFiles
 from benchmarks.running.fill_rows import call_rows, failed_row, planned_columns, sample_row, with_judge_calls
 from benchmarks.running.journal import Record
 from benchmarks.running.model_set import ModelSet
-from benchmarks.running.rows import Key
+from benchmarks.running.rows import Key, arms_of
 from benchmarks.running.samples import SampleCache, check_judge, load_benchmarks
 from benchmarks.running.scoring import RUN_BUDGET, BudgetSpent, Scored, Scorer, ScorerFault
 from benchmarks.sample import LONGEST_ANSWER, Benchmark, Sample, Score
@@ -69,25 +70,33 @@ class Harness:
         self.store = store
         self.budget = budget or run_budget(config)
         self.benchmarks, self.infos = load_benchmarks(config, before)
-        planned = len(config.method) * config.epochs * sum(map(len, self.infos.values()))
+        planned = len(config.models) * len(config.method) * config.epochs * sum(map(len, self.infos.values()))
         if planned > MAX_PLANNED:
-            raise ConfigError(f"the plan has {planned:,} samples over all methods and epochs: expected {MAX_PLANNED:,}")
+            raise ConfigError(
+                f"the plan has {planned:,} samples over all methods, models and epochs: expected {MAX_PLANNED:,}"
+            )
         self._model_set = ModelSet(config, store, read_also)
-        self.models, self.judge = self._model_set.roles(), self._model_set.judge()
+        self.models, self.judge = self._model_set.all_roles(), self._model_set.judge()
         check_judge(self.benchmarks, self.judge)
-        self.methods = build_methods(config, self.models)
+        self.labels = labels_of({name: roles["root"].name for name, roles in self.models.items()})
+        self._free = {self.labels[name]: not section.paid for name, section in config.models.items()}
+        self._by_model = {self.labels[name]: build_methods(config, roles) for name, roles in self.models.items()}
+        # Reference rows have no model, so those of the first are used.
+        self.methods = next(iter(self._by_model.values()))
         self._scorer = Scorer(self.judge, self.budget)
         self._samples = SampleCache(self.benchmarks, keep=config.concurrency.samples)
         self._contexts = ContextFiles(store.parent) if config.save_contexts else None
 
     def plan(self) -> list[Key]:
-        """Return a key for each sample, method and epoch of the run; the methods of a sample are adjacent."""
+        """Return a key for each sample, model, method and epoch of the run; the arms of a sample are adjacent."""
+        reference = {name for name, method in self.methods.items() if not isinstance(method, Method)}
+        arms = arms_of(self.methods, reference, list(self._by_model))
         return [
-            Key(benchmark, method, sample_id, epoch)
+            Key(benchmark, method, sample_id, epoch, model)
             for benchmark, infos in self.infos.items()
             for epoch in range(self.config.epochs)
             for sample_id in infos
-            for method in self.methods
+            for method, model in arms
         ]
 
     async def run_sample(self, key: Key) -> FinishedSample | None:
@@ -95,7 +104,8 @@ class Harness:
         # A spent budget admits no call, so the context is not built.
         if self.budget.spent:
             return None
-        benchmark, method, started_at = self.benchmarks[key.benchmark], self.methods[key.method], time.time()
+        benchmark, started_at = self.benchmarks[key.benchmark], time.time()
+        method = self.methods[key.method] if key.model is None else self._by_model[key.model][key.method]
         planned = planned_columns(key, benchmark, method, self.infos[key.benchmark][key.sample_id])
         try:
             built = await self._samples.get(key.benchmark, key.sample_id)
@@ -123,7 +133,11 @@ class Harness:
             answer = await asyncio.to_thread(_packed_text, benchmark, completion.answer)
             completion = replace(completion, answer=completion.answer[:LONGEST_ANSWER])
         row = sample_row(planned, benchmark, built, completion, scored, scoring_error, started_at)
-        if completion.calls and all(call.error for call in completion.calls) and not self._is_free:
+        if (
+            completion.calls
+            and all(call.error for call in completion.calls)
+            and not self._free.get(key.model or "", True)
+        ):
             # The endpoint may have billed calls that failed.
             row.cost_state = str(CostState.UNKNOWN)
         calls = with_judge_calls(call_rows(key, completion.calls), key, scored.judge_calls)
@@ -132,10 +146,6 @@ class Harness:
 
     async def aclose(self) -> None:
         await self._model_set.aclose()
-
-    @property
-    def _is_free(self) -> bool:
-        return not self.config.model.paid
 
     async def _complete(self, key: Key, method: Any, sample: Sample) -> Completion:
         """Run a method or reference row. An exception becomes the completion's error."""

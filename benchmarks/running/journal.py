@@ -11,12 +11,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from benchmarks.running.rows import CallRow, Key, RowError, SampleRow
-
-# Columns of a call that are also in its sample's row.
-_OWNER = Key._fields
+from benchmarks.running.rows import OWNER, CallRow, Key, RowError, SampleRow
 
 
 @dataclass(slots=True)
@@ -31,7 +27,7 @@ class Record:
         """Return the journal line. Targets are not journaled."""
         row = self.row.values()
         del row["target"]
-        calls = [{name: value for name, value in call.values().items() if name not in _OWNER} for call in self.calls]
+        calls = [{name: value for name, value in call.values().items() if name not in OWNER} for call in self.calls]
         return json.dumps({"at": self.at, "row": row, "calls": calls}, separators=(",", ":"))
 
     @classmethod
@@ -46,7 +42,7 @@ class Record:
             raise RowError("calls are not a list of objects")
         if isinstance(at, bool) or not isinstance(at, int | float):
             raise RowError("at is not a number")
-        owner: dict[str, Any] = row.key._asdict()
+        owner = row.key.of_calls()
         return cls(row, [CallRow.read(call, **owner) for call in calls], at)
 
 

@@ -125,11 +125,18 @@ def manifest(
             for name, benchmark in harness.benchmarks.items()
         },
         "methods": {name: describe_method(method) for name, method in harness.methods.items()},
+        # With several models, their roles are named NAME.root and so on.
         "models": {
-            role: {"name": model.name, "context_window": model.context_window, "sampling": repr(model.sampling)}
+            f"{name}.{role}" if name else role: {
+                "name": model.name,
+                "context_window": model.context_window,
+                "sampling": repr(model.sampling),
+            }
             | _weights(model)
-            for role, model in harness.models.items()
+            for name, roles in harness.models.items()
+            for role, model in roles.items()
         },
+        "model_labels": list(harness.labels.values()),
         "judge": harness.judge.describe() if harness.judge else None,
         "prices": price_snapshot(config),
         "repl": config.repl.confinement,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.config.errors import ConfigError
+from benchmarks.config.models import ModelSection
 from benchmarks.config.plugins import conf_dir
 from benchmarks.config.schema import RunConfig
 from rlm.models.chat import ChatModel, FatalModelError
@@ -31,9 +32,12 @@ class ModelSet:
         self._bare: list[ChatModel] = []
 
     def roles(self) -> dict[str, ChatModel]:
-        """Build the models of the section `model` by role: root, sub, compactor. Raises ConfigError."""
-        bare = self._config.model.build(self._config.prices, replay=self._replay)
-        return {role: self._behind_store(model) for role, model in bare.items()}
+        """Build the only model by role: root, sub, compactor. Raises ConfigError, also if there are several models."""
+        return self._built(self._config.model)
+
+    def all_roles(self) -> dict[str, dict[str, ChatModel]]:
+        """Build the models by the names of their sections, and by role. Raises ConfigError."""
+        return {name: self._built(section) for name, section in self._config.models.items()}
 
     def judge(self) -> LlmJudge | None:
         """Build the judge of the section `judge`; None for judge=none. Raises ConfigError."""
@@ -44,20 +48,26 @@ class ModelSet:
             judge.model = self._behind_store(judge.model)
         return judge
 
+    def _built(self, section: ModelSection) -> dict[str, ChatModel]:
+        bare = section.build(self._config.prices, replay=self._replay)
+        # One of several models gets no replies of another one that has the same name.
+        part = section.where if len(self._config.models) > 1 else ""
+        return {role: self._behind_store(model, part) for role, model in bare.items()}
+
     async def aclose(self) -> None:
         for model in self._bare:
             await model.aclose()
         if self._store is not None:
             self._store.close()
 
-    def _behind_store(self, model: ChatModel) -> ChatModel:
+    def _behind_store(self, model: ChatModel, part: str = "") -> ChatModel:
         from rlm.models.cache.model import CachedModel
 
         if id(model) not in self._wrapped:
             self._bare.append(model)
             # A new store is false, since it has no calls yet.
             if self._store is not None:
-                self._wrapped[id(model)] = CachedModel(model, self._store, self._config.cache.mode)
+                self._wrapped[id(model)] = CachedModel(model, self._store, self._config.cache.mode, part)
             else:
                 self._wrapped[id(model)] = model
         return self._wrapped[id(model)]

@@ -36,7 +36,8 @@ class Tally:
     """Counts of finished samples by benchmark and method, with tokens, dollars, failures and the remaining time."""
 
     def __init__(self, planned: Sequence[Key], finished: Sequence[Record]) -> None:
-        self.planned = Counter(key[:2] for key in planned)
+        self._several = len({key.model for key in planned if key.model}) > 1
+        self.planned = Counter(map(self._arm, planned))
         self.done: Counter[tuple[str, str]] = Counter()
         self.failures: Counter[tuple[str, str]] = Counter()
         self.score: defaultdict[tuple[str, str], float] = defaultdict(float)
@@ -49,13 +50,17 @@ class Tally:
         self._started = time.monotonic()
 
     def add(self, record: Record) -> None:
-        row, group = record.row, record.row.key[:2]
+        row, group = record.row, self._arm(record.row.key)
         self.done[group] += 1
         self.failures[group] += row.status != "ok"
         self.score[group] += row.score
         self.tokens += row.prompt_tokens + row.completion_tokens
         self.cost_usd += row.cost_usd + row.judge_cost_usd
         self.unknown_cost |= row.cost_state == "unknown"
+
+    def _arm(self, key: Key) -> tuple[str, str]:
+        """Return benchmark and method, with the model if there are several."""
+        return key.benchmark, f"{key.method}, {key.model}" if self._several and key.model else key.method
 
     @property
     def elapsed_s(self) -> float:

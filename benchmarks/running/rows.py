@@ -10,7 +10,7 @@ import dataclasses
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple, Self
 
@@ -32,12 +32,33 @@ class RowError(ValueError):
 
 
 class Key(NamedTuple):
-    """The identity of a sample's row within a run."""
+    """The identity of a sample's row within a run. model: None for reference rows."""
 
     benchmark: str
     method: str
     sample_id: str
     epoch: int
+    model: str | None = None
+
+    def of_calls(self) -> dict[str, Any]:
+        """Return the columns of the sample's calls that name the sample."""
+        *own, model = self
+        return dict(zip(OWNER, [*own, model], strict=True))
+
+
+def arms_of(methods: Iterable[str], reference: Container[str], models: Sequence[str]) -> list[tuple[str, str | None]]:
+    """Return method and model of each arm in the order of a plan. Reference rows have no model and come once."""
+    names = list(methods)
+    return [
+        (method, None if method in reference else model)
+        for model in models
+        for method in names
+        if method not in reference or model == models[0]
+    ]
+
+
+# The columns of a call that name its sample, in the order of a Key.
+OWNER = ("benchmark", "method", "sample_id", "epoch", "sample_model")
 
 
 def column(description: str, default: Any = dataclasses.MISSING, *, compared: bool = False, time: bool = False) -> Any:
@@ -72,7 +93,10 @@ class SampleRow(_Row):
 
     benchmark: str = column("Name of the benchmark.", compared=True)
     method: str = column("Name of the method or reference row.", compared=True)
-    model: str | None = column("Root model; null for reference rows.", None)
+    model: str | None = column(
+        "Root model, with the name of its choice if two models of a run have equal roots; null for reference rows.",
+        None,
+    )
     sub_model: str | None = column("Model of sub-calls; null for reference rows.", None)
     sample_id: str = column("Id of the sample within its benchmark.", compared=True)
     epoch: int = column("Repetition of the sample, counted from 0.", 0, compared=True)
@@ -133,7 +157,7 @@ class SampleRow(_Row):
 
     @property
     def key(self) -> Key:
-        return Key(self.benchmark, self.method, self.sample_id, self.epoch)
+        return Key(self.benchmark, self.method, self.sample_id, self.epoch, self.model)
 
     @property
     def failed(self) -> bool:
@@ -191,6 +215,7 @@ class CallRow(_Row):
     returned_model: str | None = column("Model name that the endpoint returned.", None)
     prompt_cut: bool | None = column("The endpoint reported far fewer prompt tokens than were sent.", None)
     output_cap: int | None = column("Cap on output tokens that replaced the configured one for lack of room.", None)
+    sample_model: str | None = column("Model in the row of the call's sample; null in older runs.", None)
 
     def values(self) -> dict[str, Any]:
         """Return the row as a flat mapping."""

@@ -174,22 +174,24 @@ def _is_stale(harness: Harness, added_at: Mapping[str, float], added: Mapping[st
 
 
 def unscored_cells(records: Sequence[Record]) -> tuple[str, ...]:
-    """Return a line for each benchmark, method and length without a score because too many samples failed."""
+    """Return a line for each benchmark, method, model and length without a score because too many samples failed."""
     lines = []
     rows = [record.row for record in records]
     cells = sorted(rows, key=_cell)
-    for (benchmark, method, length), group in groupby(cells, key=_cell):
+    several = len({row.model for row in rows if row.model}) > 1
+    for (benchmark, method, model, length), group in groupby(cells, key=_cell):
         found = list(group)
         errors = [row.error or "" for row in found if row.failed]
         if too_many_failed(len(errors), len(found)):
-            where = f"{benchmark}, {method}" + (f", length {length}" if length else "")
+            where = f"{benchmark}, {method}" + (f", {model}" if several and model else "")
+            where += f", length {length}" if length else ""
             example = " ".join(max(errors, key=errors.count).split())[:200]
             lines.append(f"no score for {where}: {failed_words(len(errors), len(found))}: {example}")
     return tuple(lines)
 
 
-def _cell(row: Any) -> tuple[str, str, int]:
-    return row.benchmark, row.method, row.length or 0
+def _cell(row: Any) -> tuple[str, str, str, int]:
+    return row.benchmark, row.method, row.model or "", row.length or 0
 
 
 def _add_missing_targets(harness: Harness, records: Sequence[Record]) -> None:

@@ -21,7 +21,7 @@ from benchmarks.config.growth import growth
 from benchmarks.config.schema import RunConfig
 from benchmarks.running.journal import Journal, Record, read_journal
 from benchmarks.running.manifest import find_manifest, read_manifest
-from benchmarks.running.rows import CALL_COLUMNS, SAMPLE_COLUMNS, Key
+from benchmarks.running.rows import CALL_COLUMNS, SAMPLE_COLUMNS, Key, arms_of
 from benchmarks.sources.parquet import check_table
 from benchmarks.sources.protect import seal, unseal
 from rlm.unpacking import unpack
@@ -107,10 +107,9 @@ class RunFolder:
         record.row.trajectory = None
         if not packed:
             return
-        benchmark, method, sample_id, epoch = record.row.key
-        relative = Path(
-            "trajectories", *map(safe_name, (benchmark, method)), f"{safe_name(sample_id)}-{epoch}.jsonl.gz"
-        )
+        benchmark, method, sample_id, epoch, model = record.row.key
+        folders = map(safe_name, (benchmark, method, model or "none"))
+        relative = Path("trajectories", *folders, f"{safe_name(sample_id)}-{epoch}.jsonl.gz")
         path = self.path / relative
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, packed)
@@ -245,8 +244,15 @@ def refresh_tables(path: Path, targets: Mapping[str, str] | None = None) -> None
         for place, sample_id in enumerate(described["sample_ids"])
     }
     benchmarks, methods = list(manifest["benchmarks"]), list(manifest["methods"])
-    planned = [key for key in records if (key[0], key[2]) in order and key[1] in methods]
-    planned.sort(key=lambda key: (benchmarks.index(key[0]), key[3], order[key[0], key[2]], methods.index(key[1])))
+    # Runs before 0.2 have one model.
+    labels = manifest.get("model_labels") or list(dict.fromkeys(key.model for key in records if key.model)) or [""]
+    arms = arms_of(methods, {key.method for key in records if key.model is None}, labels)
+    planned = [key for key in records if (key[0], key[2]) in order and (key.method, key.model) in arms]
+    planned.sort(
+        key=lambda key: (
+            benchmarks.index(key[0]), key.epoch, order[key[0], key[2]], arms.index((key.method, key.model))
+        )
+    )  # fmt: skip
     ordered = [records[key] for key in planned]
     add_targets(ordered, written_targets(path) | dict(targets or {}))
     try:

@@ -39,8 +39,11 @@ def _joined(first: pd.DataFrame, second: pd.DataFrame, columns: tuple[str, ...])
 
 
 def refusal(ours: pd.DataFrame, theirs: pd.DataFrame) -> str:
-    """Return the reason why two methods cannot be compared, or an empty text."""
-    for column, what in (("max_output_tokens", "output caps"), ("scorer", "scorers")):
+    """Return the reason why two arms cannot be compared, or an empty text. A cap belongs to its model."""
+    alike = {"scorer": "scorers"}
+    if "model" not in ours or set(ours["model"]) == set(theirs["model"]):
+        alike = {"max_output_tokens": "output caps"} | alike
+    for column, what in alike.items():
         if column in ours and set(ours[column].dropna()) != set(theirs[column].dropna()):
             return f"refused: different {what}"
     if "target_sha256" in ours:

@@ -250,4 +250,5 @@ def _keys(config: RunConfig) -> dict[str, str]:
 def _share(config: RunConfig, workers: int) -> RunConfig:
     """Return the configuration of one worker, with its share of the endpoints' concurrency."""
     judge = config.judge and replace(config.judge, models=config.judge.models.shared(workers))
-    return replace(config, model=config.model.shared(workers), judge=judge)
+    models = {name: section.shared(workers) for name, section in config.models.items()}
+    return replace(config, models=models, judge=judge)

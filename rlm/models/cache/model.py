@@ -34,16 +34,17 @@ class CachedModel:
 
     A call is identified by the model's name and the request (see call_key). The address of the endpoint, the attribute
     `address` of the inner model, is part of the key only if two endpoints that use one store serve models of the same
-    name. An attribute `identity` of the inner model is always part of the key.
+    name. An attribute `identity` of the inner model is always part of the key. part: further text of the address, for
+    one of several models that may differ in more than their names, such as in their windows.
     """
 
-    def __init__(self, inner: ChatModel, store: CallStore, mode: Mode = "read_write") -> None:
+    def __init__(self, inner: ChatModel, store: CallStore, mode: Mode = "read_write", part: str = "") -> None:
         if mode not in get_args(Mode):
             raise ValueError(f"cache.mode is {mode!r}: expected {', '.join(get_args(Mode))}")
         self.inner = inner
         self.store = store
         self.mode = mode
-        self._address = str(getattr(inner, "address", ""))
+        self._address = " ".join(filter(None, (str(getattr(inner, "address", "")), part)))
         self._flights: dict[tuple[asyncio.AbstractEventLoop, bytes], _Flight] = {}
         endpoints = store.endpoints.setdefault(inner.name, [])
         if self._address not in endpoints:

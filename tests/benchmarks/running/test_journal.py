@@ -26,7 +26,7 @@ async def test_records_come_back_by_key(tmp_path):
     await asyncio.gather(*(journal.append(record(f"s{i}", turns=i)) for i in range(100)))
     journal.close()
     records = read_journal(tmp_path)
-    assert [records["b", "m", f"s{i}", 0].row.turns for i in range(100)] == list(range(100))
+    assert [records["b", "m", f"s{i}", 0, None].row.turns for i in range(100)] == list(range(100))
 
 
 async def test_the_newest_record_of_a_sample_wins_but_an_error_never_hides_a_result(tmp_path):
@@ -34,7 +34,7 @@ async def test_the_newest_record_of_a_sample_wins_but_an_error_never_hides_a_res
     for entry in (record(status="error"), record(status="ok", score=1), record(status="error")):
         await journal.append(entry)
     journal.close()
-    assert read_journal(tmp_path)["b", "m", "s1", 0].row.score == 1
+    assert read_journal(tmp_path)["b", "m", "s1", 0, None].row.score == 1
 
 
 @given(cut=st.integers(min_value=0, max_value=400))
