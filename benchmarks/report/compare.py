@@ -223,8 +223,6 @@ def _refuse_unfinished(which: str, run: Run, allow: frozenset[str]) -> None:
 
 
 def _refuse_missing(benchmark: str, method: str, old: pd.DataFrame, young: pd.DataFrame, allow: frozenset[str]) -> None:
-    if old.duplicated(KEY).any() or young.duplicated(KEY).any():
-        raise NotComparable(f"not comparable: {benchmark}, {method}: a run has samples of several models")
     before, after = (set(zip(frame["sample_id"], frame["epoch"], strict=True)) for frame in (old, young))
     if not before & after:
         raise NotComparable(f"not comparable: {benchmark}, {method}: no sample is in both runs")
