@@ -202,7 +202,7 @@ const LIST_WIDTHS = {
   status: "minmax(6.3rem, 0.5fr)", score: "3.9rem", prediction: "minmax(6.5rem, 2fr)", target: "minmax(4.5rem, 1.2fr)",
   cost_usd: "4.2rem", total_tokens: "4.6rem", sub_calls: "4.7rem", turns: "2.9rem", wall_s: "5rem",
 };
-const FEW_WIDTHS = { method: "minmax(4rem, 1fr)", sample_id: "minmax(4rem, 1.1fr)", status: "0.8rem", score: "3.6rem", wall_s: "4.8rem" };
+const FEW_WIDTHS = { method: "minmax(4rem, 1fr)", sample_id: "minmax(4rem, 1.1fr)", status: "0.8rem", score: "3.9rem", wall_s: "4.6rem" };
 
 function filterForm(change) {
   const form = el("form", { class: "filters", role: "search", "aria-label": "Filter samples" });
