@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.report.figures.style import NAME_WIDTH, arm_names, grid, legend_below, wrapped
+from benchmarks.report.figures.style import INK, NAME_WIDTH, arm_names, grid, legend_below, wrapped
 from benchmarks.report.runs import pooled, without_reference
 from benchmarks.report.tables.behaviour import behaviour_table
 from benchmarks.report.tables.cells import Counts
@@ -48,7 +48,7 @@ def solved_by(plt: Any, samples: pd.DataFrame, baseline: str | None) -> tuple[Fi
             if share >= 6:
                 dark = colour in ("#0072B2", "#D55E00")
                 axes.text(start + share / 2, i, f"{row[name]}", ha="center", va="center", fontsize=7.5,
-                          color="white" if dark else "black",
+                          color="white" if dark else INK if name == "neither" else "black",
                           bbox={"facecolor": colour, "edgecolor": "none", "pad": 1})  # fmt: skip
             start += share
     labels = [

@@ -19,14 +19,13 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
+# Colour of texts and axes. Black itself is not written to SVG files, so that the page could not replace it in the dark.
+INK = "#1b2330"
 # Palette of Okabe & Ito (2008) without yellow, ordered so that neighbours differ in lightness.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", INK, "#56B4E9", "#E69F00")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINES = ("-", "--", "-.", (0, (3, 1, 1, 1, 1, 1)), (0, (5, 1)), (0, (1, 1)), (0, (7, 2, 1, 2)))
 HATCHES = ("", "///", "...", "xx", "\\\\\\", "++", "oo")
-
-# Colour of texts and axes.
-INK = "#1b2330"
 
 # The maximum number of characters in a line of a name on an axis or in a legend.
 NAME_WIDTH = 44
