@@ -48,7 +48,10 @@ NOTES = {
     "groups": "All lengths of a benchmark together. † as in the scores.\n\n",
     "details": "All lengths of a benchmark together; a value over fewer rows than n states its n.\n\n",
     "epochs": (
-        "Percentage points. sd epochs: of one sample that runs again. sd samples: of the samples' true means.\n\n"
+        "Percent and percentage points. sd epochs: of one sample that runs again. sd samples: of the samples' true "
+        "means. pass@k: at least one of k epochs is correct (a score of at least 0.5), estimated without bias from all "
+        "epochs. majority: the score of the answer that most epochs give. Both are over the samples that ran in "
+        "several epochs (repeated).\n\n"
     ),
     "behaviour": "All lengths of a benchmark together; correct is a score of at least 0.5.\n\n",
 }

@@ -118,7 +118,7 @@ def make_tables(samples: pd.DataFrame, calls: pd.DataFrame, baseline: str | None
         Table("effective_lengths", "Effective context length", effective, effective_display(effective)),
         Table("crossover_lengths", "Crossover length", crossover, crossover_display(crossover)),
         _plain("groups", "Scores by task group and complexity", group_table(pooled(samples))),
-        _plain("epochs", "Spread between epochs", epoch_table(samples)),
+        _plain("epochs", "Epochs: spread, pass@k and majority", epoch_table(samples)),
         Table("details", "Details of the score", details, details_display(details)),
         _plain("judge", "Judge against match", judge_table(samples)),
         _plain("behaviour", "Behaviour by outcome", behaviour_table(pooled(samples))),

@@ -17,6 +17,7 @@ from benchmarks.report.tables.groups import group_table
 from benchmarks.report.tables.length import length_table
 from benchmarks.report.tables.scores import scores_display, scores_table
 from benchmarks.report.tables.terminal import compact
+from benchmarks.sources.protect import seal
 from benchmarks.statistics import mean_interval
 
 
@@ -177,6 +178,34 @@ def test_spread_between_epochs_and_between_samples_is_separated(make_rows):
     assert row["sd_samples"] == pytest.approx(100 * 0.4 / math.sqrt(12), abs=0.8)
     assert row["lowest"] <= row["score"] <= row["highest"]
     assert epoch_table(make_rows("rlm", [1.0, 0.0])).empty
+
+
+def test_epochs_have_pass_at_k_and_the_majority(make_rows):
+    def epochs(method, scores, answers, n, **columns):
+        names = [f"s{i // n}" for i in range(len(scores))]
+        return make_rows(
+            method, scores, sample_id=names, prediction=answers, epoch=[i % n for i in range(len(scores))], **columns
+        )
+
+    # The first sample has one correct answer of three, but two epochs agree on a wrong one; the second is the reverse.
+    rlm = epochs("rlm", [1.0, 0.0, 0.0, 1.0, 1.0, 0.0], ["A", "sealed:?", "sealed:?", "A", "A", "B"], 3)
+    sealed = [seal(answer) for answer in ("A", " a", "B", "b")]
+    base = epochs("base", [1.0, 1.0, 0.0, 0.0], sealed, 2, protected=True)
+    lost = epochs("codeact", [1.0, 0.0], ["A", "B"], 2, status="error")
+    table = epoch_table(pd.concat([rlm, base, lost]))
+    assert list(table.columns)[-5:] == ["pass@1", "pass@2", "pass@3", "majority", "not_stated"]
+    row = only(table, method="rlm")
+    assert [row[f"pass@{k}"] for k in (1, 2, 3)] == pytest.approx([50, 100 * (2 / 3 + 1) / 2, 100])
+    assert row["majority"] == 50
+    row = only(table, method="base")
+    assert (row["pass@1"], row["pass@2"], row["majority"]) == (50, 50, 50) and math.isnan(row["pass@3"])
+    assert math.isnan(only(table, method="codeact")["pass@1"]) and only(table, method="codeact")["not_stated"]
+
+
+def test_pass_at_k_counts_only_samples_that_have_several_epochs(make_rows):
+    table = make_rows("rlm", [1.0, 0.0, 0.0], sample_id=["a", "a", "b"], epoch=[0, 1, 0])
+    row = only(epoch_table(table))
+    assert (row["repeated"], row["pass@1"], row["pass@2"]) == (1, 50, 100)
 
 
 def test_details_of_scores_are_averaged(make_rows):
