@@ -44,7 +44,9 @@ NOTES = {
         "The largest tested length up to which the score stays at or above the bar: RULER's 85.6, or 85% of the "
         "method's own score at the shortest length.\n\n"
     ),
-    "crossover_lengths": "The smallest tested length from which on a method stays ahead of the baseline.\n\n",
+    "crossover_lengths": (
+        "The smallest tested length from which on a method stays ahead of the baseline of its model and run.\n\n"
+    ),
     "groups": "All lengths of a benchmark together. † as in the scores.\n\n",
     "details": "All lengths of a benchmark together; a value over fewer rows than n states its n.\n\n",
     "epochs": (

@@ -64,14 +64,14 @@ def paired_table(samples: pd.DataFrame, *, baseline: str | None = None) -> pd.Da
 
     table = without_reference(prepare(samples))
     baseline = choose_baseline(table, baseline)
-    arms = _arms(table)
+    arms = arms_of(table)
     cells = dict(iter(table.groupby(["benchmark", "bucket", "method", "model"], sort=False)))
     whole = dict(iter(table.groupby(["benchmark", "method", "model"], sort=False)))
     sizes = {name: sorted(rows["bucket"].unique()) for name, rows in table.groupby("benchmark", sort=False)}
     rows = []
     for benchmark, buckets in sizes.items():
         several = any(buckets)
-        for family, ours, theirs in _comparisons(arms, baseline):
+        for family, ours, theirs in comparisons(arms, baseline):
             names = {
                 "benchmark": benchmark, "size": math.nan, "model": ours.model, "method": ours.method,
                 "baseline": theirs.method, "baseline_model": theirs.model, "all_lengths": several,
@@ -112,8 +112,8 @@ def pairs_display(pairs: pd.DataFrame) -> pd.DataFrame:
     return shown if shown.empty or shown["unpaired"].any() else shown.drop(columns=["unpaired"])
 
 
-def _arms(table: pd.DataFrame) -> list[Arm]:
-    """Return the arms in the order of the tables."""
+def arms_of(table: pd.DataFrame) -> list[Arm]:
+    """Return the arms of prepared samples in the order of the tables."""
     order = {method: i for i, method in enumerate(methods_in_order(table))}
     found = table[["method", "model", "own_method", "run"]].drop_duplicates(["method", "model"])
     own = found["own_method"].where(found["own_method"].notna(), found["method"])
@@ -124,8 +124,8 @@ def _arms(table: pd.DataFrame) -> list[Arm]:
     return sorted(arms, key=lambda arm: order[arm.method])
 
 
-def _comparisons(arms: list[Arm], baseline: str | None) -> Iterator[tuple[str, Arm, Arm]]:
-    """Yield family, method and baseline of each comparison."""
+def comparisons(arms: list[Arm], baseline: str | None) -> Iterator[tuple[str, Arm, Arm]]:
+    """Yield family, arm, and the arm that it is compared with: of several baselines that of its own run."""
     known = next((arm.own for arm in arms if arm.method == baseline), baseline)
     for arm in arms:
         bases = [other for other in arms if other.model == arm.model and other.own == known]

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.report.runs import REFERENCE, methods_in_order, without_reference
+from benchmarks.report.runs import REFERENCE, without_reference
 from benchmarks.report.tables.cells import Cell, cells
 from benchmarks.report.tables.display import count_texts
 from benchmarks.report.tables.formats import tokens
 from benchmarks.report.tables.length import with_length
-from benchmarks.report.tables.pairing import paired_counts, paired_scores
+from benchmarks.report.tables.pairing import paired_counts, paired_scores, refusal
+from benchmarks.report.tables.pairs import METHODS, arms_of, comparisons
 from benchmarks.statistics import MIN_CLUSTERS, bootstrap_means, paired_difference
 
 if TYPE_CHECKING:
@@ -87,20 +88,22 @@ def _effective(parts: Sequence[Cell], lengths: Sequence[float], failed: bool) ->
 def crossover_lengths(samples: pd.DataFrame, *, baseline: str = "base") -> pd.DataFrame:
     """Return the smallest tested length from which on a method stays ahead of the baseline, on common samples.
 
+    The comparisons are those of the family `methods` of `paired_table`, with the same refusals.
     Infinite if it is not ahead at the longest length. ahead_at_shortest: it is ahead at every tested length, so the
     crossover may lie below the shortest. The interval is that of `effective_lengths`, with both methods drawn together.
     unpaired counts rows that only one method has, no_length rows without a length.
     """
     import pandas as pd
 
-    rows = []
     table = without_reference(with_length(samples))
-    for (benchmark, model), group in table.groupby(["benchmark", "model"], sort=False):
-        theirs = group[group["method"] == baseline]
-        for method in methods_in_order(group) if len(theirs) else ():
-            ours = group[group["method"] == method]
-            row = {"benchmark": benchmark, "method": method, "model": model, "baseline": baseline}
-            found = _crossover(ours, theirs) if method != baseline else None
+    asked = [both for family, *both in comparisons(arms_of(table), baseline) if family == METHODS]
+    rows = []
+    for benchmark, group in table.groupby("benchmark", sort=False):
+        parts = dict(iter(group.groupby(["method", "model"], sort=False)))
+        for ours, theirs in asked:
+            both = [parts.get((arm.method, arm.model)) for arm in (ours, theirs)]
+            found = None if any(part is None for part in both) else _crossover(*both)
+            row = {"benchmark": benchmark, "method": ours.method, "model": ours.model, "baseline": theirs.method}
             rows += [row | found] if found else []
     return pd.DataFrame(rows)
 
@@ -123,7 +126,7 @@ def _crossover(ours: pd.DataFrame, theirs: pd.DataFrame) -> dict[str, Any] | Non
         "unpaired": sum(map(len, known)) - 2 * counts["n"],
         "no_length": len(ours) + len(theirs) - sum(map(len, known)),
         "shortest": lengths[0], "longest": lengths[-1],
-        "not_stated": next((cell.not_stated for cell in cells_of_both if cell.not_stated), ""),
+        "not_stated": next((cell.not_stated for cell in cells_of_both if cell.not_stated), refusal(*known)),
     }  # fmt: skip
     if about["not_stated"]:
         return about | dict.fromkeys(("crossover", "low", "high"), math.nan) | {"ahead_at_shortest": False}
@@ -167,10 +170,11 @@ def crossover_display(lengths: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     rows = []
+    one = len(lengths) and lengths["baseline"].nunique() == 1
     for row, n in zip(lengths.to_dict("records"), count_texts(lengths), strict=True):
-        cell = {name: row[name] for name in ("benchmark", "method", "model")}
-        crossed = _length_text(row, "crossover")
-        rows.append(cell | {f"overtakes {row['baseline']} at [95% interval]": crossed, "n": n})
+        cell = {name: row[name] for name in ("benchmark", "method", "model", *(() if one else ("baseline",)))}
+        column = f"overtakes {row['baseline'] if one else 'the baseline'} at [95% interval]"
+        rows.append(cell | {column: _length_text(row, "crossover"), "n": n})
     return pd.DataFrame(rows)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.report.runs import load_runs
 from benchmarks.report.tables.display import tidy
 from benchmarks.report.tables.length import length_table, with_all_lengths
 from benchmarks.report.tables.reach import crossover_display, crossover_lengths, effective_display, effective_lengths
@@ -150,6 +151,33 @@ def test_crossover_uses_only_samples_that_both_have(curve):
     assert crossover_lengths(pd.concat([base, half]))["n"].iloc[0] == 50
     assert crossover_lengths(rlm).empty
     assert crossover_lengths(pd.concat([base, rlm]), baseline="compaction").empty
+
+
+def test_crossover_of_several_runs_is_against_the_baseline_of_the_same_run_and_model(curve, make_run):
+    runs = [
+        make_run(name, [curve("base", base, model=model), curve("rlm", [10] * 5, model=model)])
+        for name, model, base in (
+            ("a", "gpt-5", [20, 18, 12, 6, 0]),
+            ("b", "gpt-5", [0] * 5),
+            ("c", "qwen3-8b", [20, 5, 5, 5, 5]),
+        )
+    ]
+    found = crossover_lengths(load_runs(runs).samples, baseline="base (a)")
+    columns = found[["method", "model", "baseline", "crossover"]]
+    assert list(columns.itertuples(index=False, name=None)) == [
+        ("rlm (a)", "gpt-5", "base (a)", 65536),
+        ("rlm (b)", "gpt-5", "base (b)", 8192),
+        ("rlm", "qwen3-8b", "base", 16384),
+    ]
+    shown = crossover_display(found)
+    assert list(shown["baseline"]) == ["base (a)", "base (b)", "base"]
+    assert shown["overtakes the baseline at [95% interval]"].notna().all()
+
+
+def test_crossover_is_not_stated_where_the_comparison_is_refused(curve):
+    rows = [curve("base", [20, 18, 12, 6, 0], scorer="one@1"), curve("rlm", [17] * 5, scorer="one@2")]
+    row = crossover_lengths(pd.concat(rows)).iloc[0]
+    assert (row["not_stated"], math.isnan(row["crossover"])) == ("refused: different scorers", True)
 
 
 def test_paired_draws_narrow_the_crossover(curve):
