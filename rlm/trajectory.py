@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 import threading
 import time
 from collections import defaultdict
@@ -24,6 +25,7 @@ _appending = threading.Lock()
 # after that, only short ones are complete.
 _TEXT_CHARS, _ALL_CHARS, _SHORT_CHARS = 1 << 20, 128 << 20, 2_000
 _HASHED_CHARS = 1 << 20
+_SHORTENED = re.compile(r"\n\[\.\.\. cut: \d+ characters, SHA-256 [0-9a-f]{64} \.\.\.\]\Z")
 
 Event = dict[str, Any]
 OnEvent = Callable[[Event], None]
@@ -156,6 +158,11 @@ def shortened(text: str) -> str:
     for start in range(0, len(text), _HASHED_CHARS):
         digest.update(text[start : start + _HASHED_CHARS].encode("utf-8", "surrogatepass"))
     return f"{text[:_SHORT_CHARS]}\n[... cut: {len(text)} characters, SHA-256 {digest.hexdigest()} ...]"
+
+
+def is_shortened(text: str) -> bool:
+    """True if a text of a trajectory is only the head of the original."""
+    return _SHORTENED.search(text) is not None
 
 
 def _as_begun(siblings: Sequence[Event]) -> list[Event]:

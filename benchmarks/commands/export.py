@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.commands.parser import Parser
 from benchmarks.config.errors import ConfigError
+from benchmarks.export.filters import Filters
 
 FORMS = {
     "calls": "the recorded responses as a .jsonl.gz file, for cache.mode=replay cache.path=OUT",
     "hf": "a data set folder that `datasets` loads",
     "inspect": "a folder of .eval logs for `inspect view` (extra inspect)",
     "otel": "OpenTelemetry traces, sent to an OTLP endpoint such as http://127.0.0.1:4318/v1/traces (extra otel)",
+    "sft": "turns of successful samples in chat format, as .jsonl and .parquet, for supervised fine-tuning",
 }
+_FILTERS = {"min_score": float, "min_turns": int, "max_chars": int}
 
 
 def main(argv: Sequence[str]) -> int:
@@ -23,8 +26,30 @@ def main(argv: Sequence[str]) -> int:
         "form", choices=FORMS, metavar="FORM", help="; ".join(f"{name}: {about}" for name, about in FORMS.items())
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="run folder")
-    parser.add_argument("out", metavar="OUT", help="file or new folder to write, or URL to send to")
+    parser.add_argument(
+        "out",
+        metavar="OUT",
+        nargs="?",
+        help="file or new folder to write, or URL to send to; for sft RUN/sft if left out",
+    )
+    defaults = Filters()
+    about = {
+        "min_score": f"sft: lowest score of a sample, from 0 to 1 (default {defaults.min_score})",
+        "min_turns": f"sft: fewest turns of a sample's root (default {defaults.min_turns})",
+        "max_chars": f"sft: most characters of prompt and completion of a turn (default {defaults.max_chars})",
+    }
+    for name, kind in _FILTERS.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar="X", help=about[name])
     words = parser.parse_args(argv)
+    given = {name: value for name in _FILTERS if (value := getattr(words, name)) is not None}
+    if words.form == "sft":
+        return _sft(words.run, Path(words.out or words.run / "sft"), Filters(**given))
+    if given:
+        raise ConfigError(
+            f"--{next(iter(given)).replace('_', '-')} was given for {words.form}: expected it only for sft"
+        )
+    if words.out is None:
+        raise ConfigError(f"OUT is missing: expected a file, folder or URL after the run folder for {words.form}")
     if words.form == "otel":
         from benchmarks.export.otel import export_otel
 
@@ -41,6 +66,27 @@ def main(argv: Sequence[str]) -> int:
     for file in export(words.run, out):
         print(f"wrote: {file}")
     return 0
+
+
+def _sft(run: Path, out: Path, filters: Filters) -> int:
+    from benchmarks.export.sft import FILES, export_sft
+
+    if not 0 <= filters.min_score <= 1:
+        raise ConfigError(f"--min-score is {filters.min_score}: expected a number from 0 to 1")
+    if low := next((name for name in ("min_turns", "max_chars") if getattr(filters, name) < 1), None):
+        raise ConfigError(f"--{low.replace('_', '-')} is {getattr(filters, low)}: expected at least 1")
+    counts = export_sft(run, out, filters)
+    print(f"samples: {_counted(counts['samples'])}")
+    for name in FILES:
+        print(f"{name}: {_counted(counts[name]['turns'])}; repaired: {_counted(counts[name]['repairs'])}")
+    for name in FILES:
+        print(f"wrote: {out / name}.jsonl, {out / name}.parquet")
+    return 0
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    kept = [f"{counts['kept']} kept"] if "kept" in counts else []
+    return ", ".join([*kept, *(f"{n} {reason}" for reason, n in counts.items() if reason != "kept")]) or "none"
 
 
 def export_calls(run: Path, out: Path) -> int:
