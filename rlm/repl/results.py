@@ -46,7 +46,8 @@ def cut(head: str, tail: str, chars: int, limit: int, kept: OutputCut = "head_ta
     A line states how many characters are missing. kept: `head_tail` gives equal shares to both ends, `head` gives all
     to the beginning.
     """
-    head, tail = well_formed(head), well_formed(tail)
+    # Shortened first, because a hostile session can send much more than `limit` characters.
+    head, tail = well_formed(head[:limit]), well_formed(tail[max(0, len(tail) - limit) :])
     if chars <= limit:
         return head[:limit]
     tail = tail or head

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from rlm.server.requests import RequestError
+from rlm.structure import parsed_json
 
 MAX_BODY_BYTES = 256 << 20
 BODY_TIMEOUT_S = 60.0
 # The maximum total size of the bodies of all requests in progress, as a multiple of the longest single body.
 TOTAL_FACTOR = 2
-MAX_DEPTH = 50
-MAX_VALUES = 1_000_000
 # Seconds in which a client with a refused request may continue to send, so that it then reads the answer.
 _DRAIN_S = 5.0
-
-_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
-# The content of a string, matched in windows so that other threads can run.
-_INSIDE = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
-_WINDOW_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -92,7 +84,7 @@ class Bodies:
     async def _parsed(self, body: bytearray) -> dict[str, Any]:
         try:
             async with self._parsing:
-                parsed = await asyncio.to_thread(_parse, body)
+                parsed = await asyncio.to_thread(parsed_json, body)
         except (ValueError, RecursionError) as error:
             raise RequestError(400, f"the body cannot be read as JSON: {error}") from error
         if not isinstance(parsed, dict):
@@ -107,44 +99,3 @@ async def _drain(pieces: AsyncIterator[bytes]) -> None:
                 pass
     except TimeoutError:
         pass
-
-
-def _parse(body: bytearray) -> Any:
-    check_structure(body)
-    return json.loads(body)
-
-
-def check_structure(body: bytearray | bytes) -> None:
-    """Raise ValueError for JSON that is nested too deep or has too many values.
-
-    The length of strings is not limited.
-    """
-    at, depth, values = 0, 0, 0
-    while at < len(body):
-        quote = body.find(b'"', at)
-        gap = body[at : len(body) if quote < 0 else quote]
-        values += gap.count(b",") + gap.count(b"[") + gap.count(b"{")
-        if values > MAX_VALUES:
-            raise ValueError(f"it has more than {MAX_VALUES:,} values")
-        for bracket in gap.translate(None, _NOT_BRACKETS):
-            depth += 1 if bracket in b"[{" else -1
-            if depth > MAX_DEPTH:
-                raise ValueError(f"it is nested deeper than {MAX_DEPTH}")
-        if quote < 0:
-            return
-        at = _end_of_string(body, quote + 1)
-
-
-def _end_of_string(body: bytearray | bytes, at: int) -> int:
-    while at < len(body):
-        inside = _INSIDE.match(body, at, at + _WINDOW_BYTES)
-        # The pattern also matches an empty text.
-        assert inside is not None
-        end = inside.end()
-        if body[end : end + 1] == b'"':
-            return end + 1
-        if end == at:
-            # A lone backslash at the end: json.loads reports it.
-            return len(body)
-        at = end
-    return at

@@ -11,7 +11,7 @@ from rlm.models.client.usage import reported_usage
 
 _START = re.compile(rb"\s*(?:data|event|id|retry)?:(?!//)")
 # Before the body, OpenRouter sends comments that keep the connection open.
-_COMMENTS = re.compile(rb"(?:\s*:[^\r\n]*[\r\n]+)+\s*(?=[{\[])")
+_COMMENTS = re.compile(rb"(?:\s*+:[^\r\n]*+[\r\n])++\s*+(?=[{\[])")
 
 
 def is_stream(content: bytes, content_type: str = "") -> bool:

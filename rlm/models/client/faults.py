@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -32,8 +31,11 @@ from rlm.models.client.wordings import (
     TIMED_OUT,
     TOO_LARGE_CAP,
 )
+from rlm.structure import parsed_json
 
 MAX_MESSAGE = 300
+# Values in the JSON of a response. A reply has a few hundred, besides its texts.
+MAX_VALUES = 100_000
 
 
 class Action(Enum):
@@ -93,7 +95,7 @@ class Fault(Exception):
 def status_fault(status: int, headers: Mapping[str, str], body: bytes) -> Fault:
     """Return the fault of an error response."""
     try:
-        return error_fault(status, headers, json.loads(body))
+        return error_fault(status, headers, parsed_json(body, MAX_VALUES))
     except (ValueError, RecursionError):
         return error_fault(status, headers, body[:MAX_TEXT].decode("utf-8", "replace"))
 

@@ -6,7 +6,7 @@ import asyncio
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from rlm.models.chat import (
@@ -35,6 +35,7 @@ from rlm.models.tokens import count_tokens
 
 # A text longer than this is counted in a thread.
 _LONG = 20_000
+_LONG_BODY = 200_000
 _STREAM_HINT = "; gateways end requests that are silent for long: set model.endpoint.stream=true"
 
 
@@ -149,9 +150,9 @@ class _Call:
         try:
             # The body is made this late because thousands of calls may wait, each with a prompt of many megabytes.
             status, headers, received = await self.connection.post(self.endpoint, self._request())
-            if not 200 <= status < 300:
-                raise status_fault(status, headers, received)
-            body, fault = read_response(received, headers)
+            # A long body is read in a thread, so that the loop goes on.
+            read = partial(_response, status, headers, received)
+            body, fault = await asyncio.to_thread(read) if len(received) > _LONG_BODY else read()
             if fault is not None:
                 # A reply that cannot be used may have been billed.
                 if body.usage is not None:
@@ -324,6 +325,13 @@ def _result(fault: Fault) -> RequestResult:
     if fault.kind == "rate_limit" and fault.action is Action.LATER:
         return RequestResult.REFUSED
     return RequestResult.FAILED if fault.action in (Action.RETRY, Action.LATER) else RequestResult.ANSWERED
+
+
+def _response(status: int, headers: Mapping[str, str], received: bytes) -> tuple[ResponseBody, Fault | None]:
+    """Read a response. Raises the Fault of a status without success."""
+    if not 200 <= status < 300:
+        raise status_fault(status, headers, received)
+    return read_response(received, headers)
 
 
 def _failed(fault: Fault, wait_s: float) -> FailedAttempt:

@@ -11,8 +11,9 @@ from typing import Any
 from rlm.models.chat import TokenUsage, ToolCall
 from rlm.models.client.error_body import read_error
 from rlm.models.client.event_stream import first_choice, is_stream, whole_reply, without_comments
-from rlm.models.client.faults import Action, Fault, error_fault
+from rlm.models.client.faults import MAX_VALUES, Action, Fault, error_fault
 from rlm.models.client.usage import provider_cost, token_usage
+from rlm.structure import parsed_json
 
 _FINISH = {
     "length": (
@@ -73,7 +74,7 @@ def read_response(content: bytes, headers: Mapping[str, str]) -> tuple[ResponseB
     else:
         try:
             # Some servers write control characters into strings.
-            body = json.loads(content, strict=False)
+            body = parsed_json(content, MAX_VALUES, strict=False)
         except (ValueError, RecursionError) as error:
             return ResponseBody(), Fault("bad_json", f"response is not JSON ({error}): {_start(content)}", Action.RETRY)
     if isinstance(body, list) and len(body) == 1:

@@ -1,5 +1,7 @@
 """Messages of a session are of the right types, bounded and fit for any file, or they are refused."""
 
+import time
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,6 +26,15 @@ FIELDS = {
     "stderr": OUTPUT,
 }
 WRONG = st.dictionaries(st.sampled_from([*FIELDS]), ANYTHING, max_size=1)
+
+
+def test_a_forged_output_is_shortened_before_its_surrogates_are_replaced():
+    forged = ["\ud800" * 2_000_000, "\udfff" * 2_000_000, 4_000_000]
+    message = {"status": "ok", "final": False, "variables": {}, "stdout": forged, "stderr": forged}
+    before = time.process_time()
+    result = cell_result(message, LIMIT)
+    assert len(result["stdout"]) == LIMIT and "characters cut" in result["stdout"]
+    assert time.process_time() - before < 0.5
 
 
 @settings(max_examples=150, deadline=None)

@@ -7,9 +7,9 @@ import time
 
 import pytest
 
+import rlm.structure
 from rlm.methods.base import PlainModel
-from rlm.server import bodies
-from rlm.server.bodies import check_structure
+from rlm.structure import check_structure, parsed_json
 from tests.rlm.server.test_server import USER, Echo, client, never, served
 
 
@@ -87,11 +87,21 @@ def test_the_structure_of_a_body_is_bounded_and_its_strings_are_not(text, error)
 
 
 def test_a_string_is_skipped_across_windows(monkeypatch):
-    monkeypatch.setattr(bodies, "_WINDOW_BYTES", 3)
+    monkeypatch.setattr(rlm.structure, "_WINDOW_BYTES", 3)
     for inside in ('a"b', "\\\\", 'x\\"', "[" * 99, '"' * 7, "é\u2028"):
         check_structure(json.dumps([inside, {"k": inside}]).encode())
     with pytest.raises(ValueError, match="nested"):
         check_structure(b'["a\\"b' + b'",' + b"[" * 60)
+
+
+def test_lists_hidden_by_utf_16_and_strings_without_commas_are_refused():
+    # The second byte of U+2200 in UTF-16 is that of a quotation mark, behind which nothing would be counted.
+    hidden = '{"x": "\u2200", "messages": [' + "[]," * 100 + "[]]}"
+    with pytest.raises(ValueError, match="Expecting property name"):
+        parsed_json(hidden.encode("utf-16-le"), 50)
+    with pytest.raises(ValueError, match="more than 50 values"):
+        parsed_json(b'["a"' + b'"a"' * 200, 50)
+    assert parsed_json(b'\xef\xbb\xbf["a"]', 2) == ["a"]
 
 
 def test_a_body_that_is_nested_too_deep_is_refused_with_400():

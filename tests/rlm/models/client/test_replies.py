@@ -2,13 +2,16 @@
 
 import gzip
 import json
+import time
 import zlib
 
 import pytest
 
 from rlm.models.chat import TokenUsage
 from rlm.models.client.endpoint import Endpoint
+from rlm.models.client.faults import status_fault
 from rlm.models.client.model import OpenAIModel
+from rlm.models.client.replies import read_response
 
 
 @pytest.fixture
@@ -78,6 +81,25 @@ async def test_a_decompression_bomb_is_cut_off(ask, monkeypatch):
     monkeypatch.setattr("rlm.models.client.bounded.MAX_BODY_BYTES", 100_000)
     reply, _ = await ask(compressed(b" " * 10_000_000), compressed(b" " * 10_000_000, "deflate"))
     assert [failure.kind for failure in reply.failures] == ["oversized", "oversized"]
+
+
+@pytest.mark.parametrize(
+    "status, body, kind",
+    [
+        (200, b": x" + b"\n" * 50_000 + b"y", "half_body"),
+        (200, b": x\n" * 20_000 + b" " * 50_000 + b"y", "half_body"),
+        (200, b'{"choices": [' + b"[]," * 1_000_000 + b"[]]}", "bad_json"),
+        (200, b"[" * 100_000, "bad_json"),
+        (500, b'{"error": [' + b"[]," * 1_000_000 + b"[]]}", "server_error"),
+    ],
+    ids=["blank-lines", "comments", "lists", "depth", "error-of-lists"],
+)
+def test_a_hostile_body_is_refused_in_a_moment(status, body, kind):
+    before = time.process_time()
+    fault = status_fault(status, {}, body) if status != 200 else read_response(body, {})[1]
+    assert fault.kind == kind
+    # Twenty seconds with a pattern that tries every division of the blank lines.
+    assert time.process_time() - before < 0.5
 
 
 async def test_a_body_that_cannot_be_decompressed_is_retried(ask):

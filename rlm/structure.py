@@ -1,0 +1,63 @@
+"""Bounds the structure of JSON before it is parsed: a megabyte of brackets would take 25 MB and stop the loop."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+MAX_DEPTH = 50
+MAX_VALUES = 1_000_000
+
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+# The content of a string, matched in windows so that other threads can run.
+_INSIDE = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
+_WINDOW_BYTES = 1 << 20
+
+
+def parsed_json(body: bytes | bytearray, max_values: int = MAX_VALUES, *, strict: bool = True) -> Any:
+    """Parse JSON in UTF-8 within the bounds of `check_structure`. strict: refuse control characters in strings.
+
+    Other encodings, which `json.loads` would detect, are refused, because their bytes cannot be checked. Raises
+    ValueError and RecursionError.
+    """
+    check_structure(body, max_values)
+    return json.loads(body.decode("utf-8-sig", "surrogatepass"), strict=strict)
+
+
+def check_structure(body: bytearray | bytes, max_values: int = MAX_VALUES) -> None:
+    """Raise ValueError for JSON in UTF-8 that is nested too deep or has too many values.
+
+    The length of strings is not limited.
+    """
+    at, depth, values, strings = 0, 0, 0, 0
+    while at < len(body):
+        quote = body.find(b'"', at)
+        gap = body[at : len(body) if quote < 0 else quote]
+        values += gap.count(b",") + gap.count(b"[") + gap.count(b"{")
+        # Every value has at most one string as its key.
+        strings += 1
+        if values > max_values or strings > 2 * max_values + 2:
+            raise ValueError(f"it has more than {max_values:,} values")
+        for bracket in gap.translate(None, _NOT_BRACKETS):
+            depth += 1 if bracket in b"[{" else -1
+            if depth > MAX_DEPTH:
+                raise ValueError(f"it is nested deeper than {MAX_DEPTH}")
+        if quote < 0:
+            return
+        at = _end_of_string(body, quote + 1)
+
+
+def _end_of_string(body: bytearray | bytes, at: int) -> int:
+    while at < len(body):
+        inside = _INSIDE.match(body, at, at + _WINDOW_BYTES)
+        # The pattern also matches an empty text.
+        assert inside is not None
+        end = inside.end()
+        if body[end : end + 1] == b'"':
+            return end + 1
+        if end == at:
+            # A lone backslash at the end: json.loads reports it.
+            return len(body)
+        at = end
+    return at
