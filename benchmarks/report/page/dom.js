@@ -29,7 +29,7 @@ const plural = (number, noun) => `${count(number)} ${noun}${number === 1 ? "" : 
 function money(dollars, state) {
   if (state === "free") return "free";
   if (!isNumber(dollars)) return state === "unknown" ? "unknown" : "–";
-  const digits = dollars === 0 || dollars >= 0.01 ? 2 : Math.min(8, 1 - Math.floor(Math.log10(dollars)));
+  const digits = dollars > 0 ? Math.min(8, Math.max(2, 1 - Math.floor(Math.log10(dollars)))) : 2;
   return `${state === "unknown" ? "≥ " : ""}$${dollars.toFixed(digits)}`;
 }
 

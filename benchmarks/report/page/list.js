@@ -198,8 +198,8 @@ function showList(main, query) {
 }
 
 const LIST_WIDTHS = {
-  benchmark: "minmax(5.6rem, 0.9fr)", method: "minmax(6rem, 1.3fr)", sample_id: "minmax(6rem, 1.9fr)", input_tokens: "4.2rem",
-  status: "minmax(6.3rem, 0.5fr)", score: "3.9rem", prediction: "minmax(6.5rem, 2fr)", target: "minmax(4.5rem, 1.2fr)",
+  benchmark: "minmax(5.6rem, 0.9fr)", method: "minmax(6rem, 1.3fr)", sample_id: "minmax(6rem, 1.9fr)", input_tokens: "4.7rem",
+  status: "minmax(7rem, 0.5fr)", score: "3.9rem", prediction: "minmax(5.9rem, 2fr)", target: "minmax(4.5rem, 1.2fr)",
   cost_usd: "4.2rem", total_tokens: "4.6rem", sub_calls: "4.7rem", turns: "2.9rem", wall_s: "5rem",
 };
 const FEW_WIDTHS = { method: "minmax(4rem, 1fr)", sample_id: "minmax(4rem, 1.1fr)", status: "0.8rem", score: "3.9rem", wall_s: "4.6rem" };

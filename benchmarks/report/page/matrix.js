@@ -30,7 +30,7 @@ function matrixCell(entry, benchmark, line, n) {
 }
 
 function matrixTable(matrix) {
-  const heads = matrix.benchmarks.map((name, i) => el("th", { scope: "col" }, name,
+  const heads = matrix.benchmarks.map((name, i) => el("th", { scope: "col" }, el("div", { class: "arm-name" }, name),
     el("div", { class: "meta" }, [matrix.lengths[i], matrix.counts[i] ? `n=${matrix.counts[i]}` : ""].filter(Boolean).join(", "))));
   let model = null;
   const rows = matrix.lines.flatMap((line) => {
@@ -38,7 +38,7 @@ function matrixTable(matrix) {
       ? [el("tr", { class: "group" }, el("th", { colspan: matrix.benchmarks.length + 1, scope: "rowgroup" }, line.model || "reference"))]
       : [];
     model = line.model;
-    return [...group, el("tr", { class: line.model ? null : "reference" }, el("th", { scope: "row" }, line.method),
+    return [...group, el("tr", { class: line.model ? null : "reference" }, el("th", { scope: "row" }, el("div", { class: "arm-name" }, line.method)),
       line.entries.map((entry, i) => matrixCell(entry, matrix.benchmarks[i], line, matrix.counts[i])))];
   });
   return el("div", { class: "scroller", tabindex: "0", role: "region", "aria-label": "Methods by benchmarks" },
@@ -47,6 +47,7 @@ function matrixTable(matrix) {
 }
 
 function matrixSection(matrix) {
-  return el("section", { class: "card first" }, matrixTable(matrix),
-    el("p", { class: "note" }, matrix.notes.map((note) => `${note[0].toUpperCase()}${note.slice(1)}`).join(". "), "."));
+  // Indented notes continue the one before them, which ends with a colon.
+  const sentences = matrix.notes.map((note) => `${note[0].toUpperCase()}${note.slice(1)}`.trim()).join(". ").replace(":. ", ": ");
+  return el("section", { class: "card first" }, matrixTable(matrix), el("p", { class: "note" }, sentences, "."));
 }

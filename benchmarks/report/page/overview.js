@@ -38,7 +38,7 @@ function sortableTable(table) {
 }
 
 // Columns whose texts are wrapped, and their classes.
-const WRAPPED = { "in words": "words", comparison: "wrapped" };
+const WRAPPED = { "in words": "words", comparison: "wrapped", failures: "wrapped", verdict: "wrapped" };
 
 // Missing values are last in both directions.
 function compareCells(a, b, sign) {

@@ -90,11 +90,12 @@ class Matrix:
 
 
 def matrix_of(scores: pd.DataFrame) -> Matrix:
-    """Make the matrix from the table of scores: each benchmark with all its lengths together."""
+    """Make the matrix from the table of scores: each benchmark with all its lengths together, the methods by model."""
     rows = [row for row in scores.to_dict("records") if not missing(row["best"])]
     benchmarks = list(dict.fromkeys(row["benchmark"] for row in rows))
     arms = list(dict.fromkeys((row["method"], row["model"]) for row in rows))
-    arms = [arm for arm in arms if arm[0] not in REFERENCE] + [arm for arm in arms if arm[0] in REFERENCE]
+    models = list(dict.fromkeys(model for _, model in arms))
+    arms.sort(key=lambda arm: (arm[0] in REFERENCE, models.index(arm[1])))
     found = {(row["method"], row["model"], row["benchmark"]): _entry(row) for row in rows}
     counts = [{entry.n for key, entry in found.items() if key[2] == name} for name in benchmarks]
     sized = {row["benchmark"] for row in rows if row["all_lengths"]}
@@ -103,7 +104,7 @@ def matrix_of(scores: pd.DataFrame) -> Matrix:
         tuple(ALL_LENGTHS if name in sized else "" for name in benchmarks),
         tuple(n.pop() if len(n) == 1 else "" for n in counts),
         tuple(Line(*arm, tuple(found.get((*arm, name)) for name in benchmarks)) for arm in arms),
-        tuple(_notes(scores, list(found.values()))),
+        tuple(notes_on(scores[scores["best"].notna()]) if rows else ()),
     )
 
 
@@ -206,16 +207,19 @@ def cost_text(row: dict[str, Any]) -> str:
     return "$?" if row["cost_state"] == "unknown" else money(row["cost_mean_usd"])
 
 
-def _notes(scores: pd.DataFrame, entries: Sequence[Entry]) -> list[str]:
-    if not entries:
+def notes_on(scores: pd.DataFrame) -> list[str]:
+    """Return what the figures and marks of these rows of the table of scores mean; with `best`, those of the matrix."""
+    if scores.empty:
         return []
     once = scores[scores["best"].notna()]
-    spent = "mean cost and seconds" if any(entry.cost for entry in entries) else "mean seconds"
-    notes = [f"score in percent [95% interval], {spent} of a sample"]
+    rows = once.to_dict("records")
+    spent = [("cost", any(map(cost_text, rows))), ("seconds", bool(once["runtime_mean_s"].notna().any()))]
+    means = " and ".join(name for name, shown in spent if shown)
+    notes = ["score in percent [95% interval]" + (f", mean {means} of a sample" if means else "")]
     models = set(scores["model"]) - {""}
     if len(models) == 1:
         notes.append(f"model: {printable(next(iter(models)))}")
-    if any(entry.best for entry in entries):
+    if once["best"].any():
         notes.append(_BEST)
     counts = {name: int(once[kind].sum()) for kind, name in KINDS.items()}
     if any(counts.values()):

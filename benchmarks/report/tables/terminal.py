@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.report.tables.cells import Counts
 from benchmarks.report.tables.display import NO_LENGTH, missing
 from benchmarks.report.tables.formats import markdown, markdown_cell, tokens
-from benchmarks.report.tables.matrix import Matrix, cost_text, heading, matrix_of, paper_line, plain
+from benchmarks.report.tables.matrix import Matrix, cost_text, heading, matrix_of, notes_on, paper_line, plain
 from benchmarks.report.tables.scores import NOT_STATED, marks
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def compact(scores: pd.DataFrame, width: int = 100) -> str:
         sizes = group.groupby("size", dropna=False)
         columns = [_size_column(size, part, arms, len(counts) > 1) for size, part in sizes]
         blocks += _blocks(corner, labels, columns, width)
-    return "\n".join(blocks) + "\n".join(matrix.notes) + "\n"
+    return "\n".join(blocks) + "\n".join(notes_on(scores)) + "\n"
 
 
 def matrix_text(scores: pd.DataFrame) -> str:

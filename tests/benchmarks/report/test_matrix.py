@@ -58,6 +58,32 @@ def test_each_model_has_its_own_best_method():
     assert best_arms(pd.concat(rows)) == {("oolong", "rlm", "gpt-5"), ("oolong", "base", "qwen3-8b")}
 
 
+def test_methods_are_grouped_by_model():
+    rows = [make_rows(method, [1.0, 0.0], model=model) for method in ("base", "rlm") for model in ("gpt-5", "qwen3-8b")]
+    matrix = matrix_of(scores_table(pd.concat([make_rows("oracle", [1.0, 1.0], model=""), *rows])))
+    arms = [(line.method, line.model) for line in matrix.lines]
+    assert arms == [
+        ("base", "gpt-5"), ("rlm", "gpt-5"), ("base", "qwen3-8b"), ("rlm", "qwen3-8b"), ("oracle", "")
+    ]  # fmt: skip
+    assert [latex_matrix(matrix).count(rf"\textit{{{title}}}") for title in ("gpt-5", "qwen3-8b", "reference")] == [
+        1
+    ] * 3
+
+
+def test_notes_of_the_matrix_explain_only_its_own_marks_and_those_of_the_terminal_also_the_lengths():
+    length = [8192] * 10 + [16384] * 10
+    rows = make_rows("rlm", [1.0, 0.0] * 10, length=length, cluster=[f"w{i // 5}" for i in range(20)])
+    failed = make_rows("base", [1.0] * 20, length=length, status=["error"] * 2 + ["ok"] * 18)
+    scores = scores_table(pd.concat([rows, failed]))
+    notes = "\n".join(matrix_of(scores).notes)
+    assert "†" not in notes
+    assert "not stated" not in notes
+    assert "† one or two context windows" in compact(scores)
+    assert "oolong 8K, base: 2 of 10 samples ended in errors" in compact(scores)
+    reference = matrix_of(scores_table(make_rows("oracle", [1.0, 1.0])))
+    assert reference.notes[0] == "score in percent [95% interval]"
+
+
 def test_a_cell_has_score_interval_mark_cost_and_seconds_over_all_lengths():
     length, status = [8192] * 10 + [16384] * 10, ["ok"] * 15 + ["context_overflow"] * 5
     rows = [

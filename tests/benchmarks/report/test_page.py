@@ -178,7 +178,7 @@ class TestSample:
     def test_sub_calls_are_a_tree_with_tokens_and_dollars(self, sample):
         (calls,) = sample.css("details.sub-calls")
         summary = sample.css("summary", calls)[0]
-        assert "7 sub-calls" in summary.text and "$0.01" in summary.text and "tokens" in summary.text
+        assert "7 sub-calls" in summary.text and "$0.015" in summary.text and "tokens" in summary.text
         summary.click()
         sample.until(lambda: len(sample.css("details.call.sub", calls)) == 6)
         inner = sample.css("details.call.sub", calls)

@@ -204,7 +204,7 @@ class TestUnderWay:
             thread.start()
             try:
                 page.driver.get(f"{view.address(server)}#samples?method=rlm")
-                page.until(lambda: page.texts(".tally") == ["1 of 1 sample · mean score 100.0 · $0.01"])
+                page.until(lambda: page.texts(".tally") == ["1 of 1 sample · mean score 100.0 · $0.012"])
                 assert page.texts(".brand .tag") == ["under way"]
                 add("b")
                 page.until(lambda: page.texts(".tally") and page.texts(".tally")[0].startswith("2 of 2 samples"))
