@@ -6,7 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.report.figures.curves import cost_by_length, score_and_cost_by_documents, score_by_length
+from benchmarks.report.figures.curves import (
+    cost_by_length,
+    runtime_by_length,
+    score_and_cost_by_documents,
+    score_by_length,
+)
 from benchmarks.report.figures.distributions import cost_histograms, cost_quantiles, runtime_quantiles
 from benchmarks.report.figures.outcomes import solved_by, subcalls_by_outcome
 from benchmarks.report.figures.reach import lengths_reached
@@ -24,6 +29,7 @@ TITLES = {
     "score_by_runtime": "Score against runtime",
     "score_by_length": "Score against input length",
     "cost_by_length": "Cost against input length",
+    "runtime_by_length": "Runtime against input length",
     "lengths_reached": "Effective context length and crossover length",
     "score_and_cost_by_documents": "Score and cost against the number of documents",
     "cost_quantiles": "Spread of the cost of a sample",
@@ -39,6 +45,7 @@ FIGURES: tuple[Callable[[Any, Any, str | None], tuple[Any, Any] | None], ...] = 
     score_by_runtime,
     score_by_length,
     cost_by_length,
+    runtime_by_length,
     lengths_reached,
     score_and_cost_by_documents,
     cost_quantiles,

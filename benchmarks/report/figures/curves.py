@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.report.figures.style import (
@@ -13,6 +14,7 @@ from benchmarks.report.figures.style import (
     length_axis,
     looks,
     score_axis,
+    second_axis,
     values_axis,
     wrapped,
 )
@@ -50,18 +52,31 @@ def score_by_length(plt: Any, samples: pd.DataFrame, baseline: str | None) -> tu
 
 def cost_by_length(plt: Any, samples: pd.DataFrame, baseline: str | None) -> tuple[Figure, pd.DataFrame] | None:
     """Draw the mean cost of a sample against input length, with both axes logarithmic."""
-    table = _several(length_table(without_reference(samples)), "length")
-    paid = None if table is None else _several(table[table["cost_mean_usd"] > 0], "length")
-    if table is None or paid is None:
+    return _spent_by_length(plt, samples, "cost_mean_usd", dollar_axis, "mean cost of a sample")
+
+
+def runtime_by_length(plt: Any, samples: pd.DataFrame, baseline: str | None) -> tuple[Figure, pd.DataFrame] | None:
+    """Draw the mean runtime of a sample against input length, with both axes logarithmic, if no sample has a cost."""
+    if (samples["cost_usd"] > 0).any():
         return None
-    table = table[table["benchmark"].isin(set(paid["benchmark"]))]
-    figure, panels = grid(plt, paid["benchmark"].nunique())
-    for axes, (benchmark, group) in zip(panels, paid.groupby("benchmark", sort=False), strict=True):
-        _lines(axes, group, paid, "length", "cost_mean_usd")
+    return _spent_by_length(plt, samples, "runtime_mean_s", second_axis, "mean runtime of a sample")
+
+
+def _spent_by_length(
+    plt: Any, samples: pd.DataFrame, column: str, spent_axis: Callable[[Any, str], None], label: str
+) -> tuple[Figure, pd.DataFrame] | None:
+    table = _several(length_table(without_reference(samples)), "length")
+    spent = None if table is None else _several(table[table[column] > 0], "length")
+    if table is None or spent is None:
+        return None
+    table = table[table["benchmark"].isin(set(spent["benchmark"]))]
+    figure, panels = grid(plt, spent["benchmark"].nunique())
+    for axes, (benchmark, group) in zip(panels, spent.groupby("benchmark", sort=False), strict=True):
+        _lines(axes, group, spent, "length", column)
         length_axis(axes, list(group["length"].dropna()), _counts(group))
         _title(axes, benchmark, group, "length")
-        dollar_axis(axes, "y")
-        axes.set_ylabel("mean cost of a sample")
+        spent_axis(axes, "y")
+        axes.set_ylabel(label)
         _shade_window(axes, group)
     legend_below(figure, panels)
     return figure, table

@@ -16,7 +16,8 @@ _LOST = {"over_window": "context_overflow", "limit": "limit", "error": "error"}
 
 
 def length_table(samples: pd.DataFrame) -> pd.DataFrame:
-    """Make one row for each benchmark, method and length: score with interval, cost and lost points, in percent.
+    """Make one row for each benchmark, method and length: score with interval, cost, runtime and lost
+    points, in percent.
 
     score + over_window + limit + error + answered_wrong = 100. over_window: the input did not fit. answered_wrong: the
     method answered and lost points. context_rot: the part of answered_wrong above what the method loses of its answers
@@ -62,6 +63,7 @@ def _row(cell: Cell, usual: float) -> dict[str, Any]:
         "context_limit": cell.first["context_limit"],
         "cost_mean_usd": cell.costs.mean(),
         "cost_unknown": 100 * float((cell.rows["cost_state"] == "unknown").mean()),
+        "runtime_mean_s": float(cell.rows["wall_s"].mean()),
     }  # fmt: skip
 
 

@@ -214,6 +214,10 @@ def test_figures_are_drawn_where_there_are_data_with_the_table_behind_each(sampl
 def test_figures_of_samples_without_lengths_costs_or_calls(make_rows, tmp_path):
     rows = [make_rows(method, [1.0, 0.0], cost_usd=0.0, cost_state="free") for method in ("base", "map_reduce")]
     assert {path.stem for path in write_figures(pd.concat(rows), tmp_path)} == {"solved_by"}
+    free = [each.assign(length=[1024, 4096], wall_s=[1.5, 6.0]) for each in rows]
+    assert "runtime_by_length" in {path.stem for path in write_figures(pd.concat(free), tmp_path / "free")}
+    table = pd.read_csv(tmp_path / "free" / "runtime_by_length.csv")
+    assert list(table["runtime_mean_s"]) == [1.5, 6.0, 1.5, 6.0]
     assert write_figures(make_rows("rlm", [1.0]).iloc[:0], tmp_path) == []
     assert not (tmp_path / "solved_by.png").exists()
 
