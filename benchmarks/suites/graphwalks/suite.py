@@ -41,6 +41,7 @@ class GraphWalks:
     protected = False
     # No limit: the answer is in the last line, and precision bounds the gain of a flood.
     max_answer_tokens = None
+    grows_by = ("lengths", "samples")
 
     def __init__(
         self,

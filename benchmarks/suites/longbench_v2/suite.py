@@ -43,6 +43,7 @@ class LongBenchV2:
     protected = False
     # No limit: a cut would remove the choice at the end of an answer, and a flood gains nothing, as one letter counts.
     max_answer_tokens = None
+    grows_by = ("lengths", "samples")
 
     def __init__(
         self,

@@ -40,6 +40,7 @@ class MRCR:
     scorer = "mrcr-ratio-1"
     protected = False
     max_answer_tokens = MAX_ANSWER_TOKENS
+    grows_by = ("lengths", "samples")
 
     def __init__(
         self,

@@ -39,6 +39,7 @@ class Ruler:
     scorer = "ruler-substring-1"
     protected = False
     max_answer_tokens = MAX_ANSWER_TOKENS
+    grows_by = ("lengths", "samples", "tasks")
 
     def __init__(
         self,
