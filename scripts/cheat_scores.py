@@ -32,6 +32,8 @@ from benchmarks.suites.oolong.scorer import PHRASES
 from benchmarks.suites.oolong.windows import LABELS, written_users
 from benchmarks.suites.oolong_pairs import OolongPairs
 from benchmarks.suites.oolong_pairs.suite import all_pairs
+from benchmarks.suites.oolong_real import OolongReal
+from benchmarks.suites.oolong_real.suite import all_names
 from benchmarks.suites.ruler import Ruler
 from benchmarks.suites.sniah import SNIAH
 
@@ -91,6 +93,7 @@ OF_SUITE: dict[str, dict[str, Cheat]] = {
     "longbench_v2": {"all letters": fixed(EVERY_LETTER)},
     "browsecomp_plus": {"all years": every_year, "all citations": every_document},
     "mrcr": {},
+    "oolong_real": {"all names": all_names},
     "graphwalks": {
         "the empty set": fixed(answer_of(())),
         "all nodes": lambda sample: answer_of(all_nodes(sample)),
@@ -113,6 +116,8 @@ def suites() -> Iterator[tuple[str, Benchmark]]:
     for length in (1024, 8192):
         yield f"CodeQA, {_short(length)}", CodeQA(lengths=(length,), samples=20, packages=packages)
     yield "BrowseComp-Plus, 50 documents", BrowseCompPlus(documents=(50,), queries=50)
+    for length in (2048, 16384, 131072):
+        yield f"OOLONG-real, {_short(length)}", OolongReal(lengths=(length,), samples=64)
     for length in (1024, 8192, 131072):
         yield f"MRCR, {_short(length)}", MRCR(lengths=(length,), samples=60)
     for length in (1024, 8192, 131072):

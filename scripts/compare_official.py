@@ -4,20 +4,24 @@
     .venv/bin/python scripts/compare_official.py SUITE PATH [--answers N] [--python PYTHON]
 
 PATH holds the official code, which is not part of this project: for mrcr and graphwalks the README.md of the data set
-openai/mrcr or openai/graphwalks, for ruler a checkout of NVIDIA/RULER, for longbench_v2 one of THUDM/LongBench. The
-official functions run in another process of PYTHON, isolated from this project.
+openai/mrcr or openai/graphwalks, for ruler a checkout of NVIDIA/RULER, for longbench_v2 one of THUDM/LongBench, for
+oolong and oolong_real one of abertsch72/oolong. The official functions run in another process of PYTHON, isolated from
+this project; oolong needs dateutil there.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
+import importlib
 import json
 import random
 import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
@@ -59,7 +63,10 @@ def python_of(path: Path) -> Iterator[ast.Module]:
 
 def functions(path: Path, *names: str) -> list[Callable[..., Any]]:
     """Compile functions of a file by name, without running the rest of the file."""
-    found: dict[str, Any] = {"re": re, "SequenceMatcher": SequenceMatcher}
+    found: dict[str, Any] = {"re": re, "ast": ast, "datetime": datetime, "SequenceMatcher": SequenceMatcher}
+    # Only the code of OOLONG uses it.
+    with contextlib.suppress(ImportError):
+        found["dateutil"] = importlib.import_module("dateutil.parser") and importlib.import_module("dateutil")
     for module in python_of(path):
         for node in module.body:
             if isinstance(node, ast.FunctionDef) and node.name in names:
@@ -107,9 +114,21 @@ def official_longbench(path: Path) -> Callable[[Case], float]:
     return lambda case: float(extract(case["answer"].strip()) == case["letter"])
 
 
+def official_oolong(path: Path) -> Callable[[Case], float]:
+    names = ("synth_attempt_answer_parse", "synth_process_response")
+    _, process = functions(path / "src/eval/eval_helpers.py", *names)
+    return lambda case: float(process(case, case["prediction"], "")["score"])
+
+
+def official_oolong_real(path: Path) -> Callable[[Case], float]:
+    names = ("dnd_parse_answer", "dnd_parse_response", "dnd_process_response")
+    *_, process = functions(path / "src/eval/eval_helpers.py", *names)
+    return lambda case: float(process(case, case["prediction"], "")["score"])
+
+
 OFFICIAL = {
     "mrcr": official_mrcr, "graphwalks": official_graphwalks, "ruler": official_ruler,
-    "longbench_v2": official_longbench,
+    "longbench_v2": official_longbench, "oolong": official_oolong, "oolong_real": official_oolong_real,
 }  # fmt: skip
 
 
@@ -141,7 +160,23 @@ def ours_longbench(case: Case) -> float:
     return score_choice(case["letter"], (), case["answer"]).value
 
 
-OURS = {"mrcr": ours_mrcr, "graphwalks": ours_graphwalks, "ruler": ours_ruler, "longbench_v2": ours_longbench}
+def ours_oolong(case: Case) -> float:
+    from benchmarks.suites.oolong.gold import Gold
+    from benchmarks.suites.oolong.scorer import official_score
+
+    return official_score(Gold.of(case["answer"], case["answer_type"]), case["prediction"])
+
+
+def ours_oolong_real(case: Case) -> float:
+    from benchmarks.suites.oolong_real.scorer import score_answer
+
+    return score_answer(case["answer"], case["prediction"]).value
+
+
+OURS = {
+    "mrcr": ours_mrcr, "graphwalks": ours_graphwalks, "ruler": ours_ruler, "longbench_v2": ours_longbench,
+    "oolong": ours_oolong, "oolong_real": ours_oolong_real,
+}  # fmt: skip
 
 
 def explained_graphwalks(case: Case) -> float:
@@ -212,7 +247,53 @@ def case_longbench(draws: random.Random) -> Case:
     return {"letter": draws.choice("ABCD"), "answer": draws.choice([" ", "\n", ". "]).join(parts)}
 
 
-CASES = {"mrcr": case_mrcr, "graphwalks": case_graphwalks, "ruler": case_ruler, "longbench_v2": case_longbench}
+ROW = {"id": 1, "context_window_id": 1, "dataset": ""}
+
+
+def case_oolong(draws: random.Random) -> Case:
+    label = draws.choice(["entity", "Sci/Tech", "True", "incorrect", "Science & Mathematics", "October 2022"])
+    number, day = draws.randrange(60), draws.randrange(1, 29)
+    kind, answer, said = draws.choice(
+        [
+            ("LABEL", f"['{label}']", label), ("NUMERIC", f"[{number}]", str(number)),
+            ("COMPARISON", "['less common than']", "less common than"), ("MONTH_YEAR", f"['{label}']", label),
+            ("DATE", f"[datetime.date(2024, 3, {day})]", f"03/{day:02d}/2024"), ("USER", f"[{number}]", str(number)),
+        ]
+    )  # fmt: skip
+    near = [
+        said,
+        said,
+        said.lower(),
+        f"[{said}]",
+        f"**{said}**",
+        f"{said}.",
+        str(number + draws.randrange(4)),
+        text(draws, 3),
+    ]
+    near += [f"the entity is {said} the rest", f"March {day}, 2024", "same frequency as", "more common"]
+    start = draws.choice(["Answer: ", "Label: ", "Date: ", "User: ", "", text(draws) + "\nAnswer: ", "so:\n", "12: "])
+    prediction = start + draws.choice(near) + draws.choice(["", "", "\n", " ok", ": no"])
+    # The official code fails on an answer without any word.
+    prediction = prediction if prediction.strip() else "none"
+    return ROW | {"answer": answer, "answer_type": f"ANSWER_TYPE.{kind}", "prediction": prediction}
+
+
+def case_oolong_real(draws: random.Random) -> Case:
+    items = [draws.choice(["Bless", "Fire Bolt", "fire bolt", "20", "1", "Hex"]) for _ in range(draws.randint(2, 4))]
+    number = str(draws.randrange(90))
+    answer = draws.choice([number, "Fire Bolt", ", ".join(items)])
+    near = [answer, answer, answer.lower(), ",".join(reversed(items)), items[0], str(int(number) + draws.randrange(3))]
+    said = draws.choice([*near, f" {answer} ", f"{answer}.", f"{{{answer}}}", text(draws, 4), "-3", "1_0", ","])
+    box = draws.choice(
+        ["\\boxed{%s}", "\\boxed{\\text{%s}}", "\\boxed{{%s}}", "boxed{%s}", "%s", "\\boxed{%s} or \\boxed{9}"]
+    )
+    return ROW | {"answer": answer, "prediction": text(draws, 3) + draws.choice(["", " "]) + box.replace("%s", said)}
+
+
+CASES = {
+    "mrcr": case_mrcr, "graphwalks": case_graphwalks, "ruler": case_ruler, "longbench_v2": case_longbench,
+    "oolong": case_oolong, "oolong_real": case_oolong_real,
+}  # fmt: skip
 
 
 def main() -> int:

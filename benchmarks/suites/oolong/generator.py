@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from benchmarks.sources.draws import Draws
 from benchmarks.sources.units import token_costs
 from benchmarks.suites.oolong.instances import question_bank
-from benchmarks.suites.oolong.windows import LABELS, LabelledWindow, Lines, written_date
+from benchmarks.suites.oolong.subsets import TREC_COARSE, Subset
+from benchmarks.suites.oolong.windows import LabelledWindow, Lines, written_date
 from rlm.models.tokens import count_tokens
 
 # Version 2: no question is repeated within a window.
@@ -27,12 +28,14 @@ _FIRST_DAY = datetime.date(2022, 1, 1).toordinal()
 _DAYS = datetime.date(2025, 6, 30).toordinal() - _FIRST_DAY + 1
 
 _TOKENS_A_LINE = 26
+# The tokens of date and user.
+_TOKENS_BEFORE_TEXT = 16
 _FEWEST_TOKENS_A_LINE = 20
 
 _PREAMBLE = (
-    "Below are {n} lines. Each has a date, the ID of a user and a general-knowledge question that the user asked. The "
-    "answer to each question falls into one of 6 categories: {labels}. The categories are not written in the lines: "
-    "they follow from the questions. What is asked concerns all {n} lines; work it out exactly, do not estimate.\n\n"
+    "Below are {n} lines. Each has a date, the ID of a user and {line}. {classified} one of {count} categories: "
+    "{labels}. The categories are not written in the lines: they follow from the {items}. What is asked concerns all "
+    "{n} lines; work it out exactly, do not estimate.\n\n"
 )
 
 
@@ -41,31 +44,36 @@ def room_of(length: int) -> int:
     return _ROOM_OF_SHORT if length < _SHORT else _ROOM
 
 
-def generated_window(length: int, index: int, seed: int, encoding: str, room: int) -> LabelledWindow:
+def generated_window(
+    length: int, index: int, seed: int, encoding: str, room: int, subset: Subset = TREC_COARSE
+) -> LabelledWindow:
     """Generate a window of `length` tokens minus `room` tokens for the question and the instruction.
 
     index: the number of the window among those of its length. Raises ValueError if fewer than four lines fit.
     """
-    draws = Draws(seed, "window", length, index)
-    order = "', '".join(draws.shuffled(LABELS))
-    drafted, units = _drafted(draws, length - room), _units(encoding)
+    draws = Draws(seed, "window", *((subset.prefix,) if subset.prefix else ()), length, index)
+    order = draws.shuffled(subset.labels)
+    units = _units(encoding, subset.name)
+    drafted = _drafted(draws, length - room, subset, units)
     user_texts = [f" || User: {user} || Instance:" for user in drafted.ids.tolist()]
     sums = _token_sums(drafted, units, token_costs(user_texts, encoding))
-    fits = _fitting(sums, lambda lines: count_tokens(_preamble(lines, order), encoding), length - room)
+    fits = _fitting(sums, lambda lines: count_tokens(_preamble(lines, order, subset), encoding), length - room)
     if fits < 4:
         raise ValueError(
             f"a window of {length} tokens has room for {fits} lines: expected at least 4; increase lengths"
         )
     days, users, labels = drafted.days[:fits], drafted.users[:fits], drafted.labels[:fits]
-    lines = Lines(days.astype(np.int64) + _FIRST_DAY, drafted.ids[users], labels.astype(np.int64))
+    lines = Lines(days.astype(np.int64) + _FIRST_DAY, drafted.ids[users], labels.astype(np.int64), subset.labels)
     parts: list[str] = [""] * (3 * fits)
     parts[0::3] = units.dates[days].tolist()
     parts[1::3] = map(user_texts.__getitem__, users)
     parts[2::3] = units.questions[drafted.questions[:fits]].tolist()
-    parts[0] = _preamble(fits, order) + parts[0]
+    parts[0] = _preamble(fits, order, subset) + parts[0]
     # Freed before the text is joined, so that peak memory is about twice the size of a long window.
     del drafted, sums, user_texts, days, users, labels
-    return LabelledWindow(f"generated-{length}-{index}", "".join(parts), lines)
+    return LabelledWindow(
+        "-".join(filter(None, ("generated", subset.prefix, f"{length}-{index}"))), "".join(parts), lines
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,15 +87,15 @@ class _Drafted:
     questions: NDArray[np.int32]
 
 
-def _drafted(draws: Draws, budget: int) -> _Drafted:
-    bank = question_bank()
+def _drafted(draws: Draws, budget: int, subset: Subset, units: _Units) -> _Drafted:
+    bank = question_bank(subset.name)
     count = max(budget, 0) // _FEWEST_TOKENS_A_LINE + 1
-    labels = draws.weighted([draws.between(3, 8) for _ in LABELS], count).astype(np.int32)
+    labels = draws.weighted([draws.between(3, 8) for _ in subset.labels], count).astype(np.int32)
     templates = _scaled(draws, np.diff(bank.first)[labels]) + bank.first[labels]
     questions = (_scaled(draws, bank.size[templates]) + bank.offset[templates]).astype(np.int32)
     del templates
     days = draws.many_below(_DAYS, count).astype(np.int32)
-    ids = _user_ids(draws, max(budget // _TOKENS_A_LINE, 1))
+    ids = _user_ids(draws, max(budget // _tokens_a_line(subset, units), 1))
     # One third of the users have most of the lines, as in OOLONG's windows.
     heavy = len(ids) if len(ids) <= 6 else len(ids) // 3
     users = draws.weighted([8] * heavy + [1] * (len(ids) - heavy), count).astype(np.int32)
@@ -122,9 +130,9 @@ class _Units:
 
 
 @lru_cache(maxsize=4)
-def _units(encoding: str) -> _Units:
+def _units(encoding: str, name: str) -> _Units:
     dates = [f"Date: {written_date(_FIRST_DAY + day)}" for day in range(_DAYS)]
-    questions = [f" {question}\n" for question in question_bank().questions]
+    questions = [f" {question}\n" for question in question_bank(name).questions]
     return _Units(
         np.array(dates, dtype=object),
         token_costs(dates, encoding),
@@ -133,8 +141,21 @@ def _units(encoding: str) -> _Units:
     )
 
 
-def _preamble(lines: int, labels: str) -> str:
-    return _PREAMBLE.format(n=lines, labels=f"'{labels}'")
+def _tokens_a_line(subset: Subset, units: _Units) -> int:
+    if subset is TREC_COARSE:
+        return _TOKENS_A_LINE
+    return _TOKENS_BEFORE_TEXT + int(units.question_costs.sum()) // len(units.question_costs)
+
+
+def _preamble(lines: int, labels: Sequence[str], subset: Subset) -> str:
+    return _PREAMBLE.format(
+        n=lines,
+        line=subset.line,
+        classified=subset.classified,
+        count=len(labels),
+        labels=", ".join(f"'{label}'" for label in labels),
+        items=subset.items,
+    )
 
 
 def _scaled(draws: Draws, sizes: NDArray[np.int64]) -> NDArray[np.int64]:

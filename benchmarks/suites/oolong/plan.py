@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Container, Hashable
 from dataclasses import dataclass, replace
 
@@ -9,9 +10,11 @@ import numpy as np
 
 from benchmarks.sources.draws import Draws
 from benchmarks.suites.oolong.questions import COUNTING, TIMELINE, USERS, WindowQuestion
-from benchmarks.suites.oolong.windows import LABELS, Lines
+from benchmarks.suites.oolong.subsets import TREC_COARSE, Subset
+from benchmarks.suites.oolong.windows import Lines
 
 _TRIES = 40
+_TRIES_OF_COUNTS = 1000
 
 
 @dataclass(frozen=True)
@@ -22,11 +25,17 @@ class PlannedQuestion:
     draw: Callable[[Draws, Lines], WindowQuestion]
 
 
-def planned_questions(seed: int, length: int, number: int, lines: Lines) -> tuple[WindowQuestion, ...]:
-    """Draw the questions about the number-th window of a length, in the order of the plan, without repetition."""
+def planned_questions(
+    seed: int, length: int, number: int, lines: Lines, subset: Subset = TREC_COARSE
+) -> tuple[WindowQuestion, ...]:
+    """Draw the questions about the number-th window of a length, in the order of the plan, without repetition.
+
+    Raises ValueError if the window has too few lines for so many different questions.
+    """
     asked: dict[Hashable, WindowQuestion] = {}
-    for place, slot in enumerate(PLAN):
-        question = _question(slot, Draws(seed, "oolong", length, number, place), lines, asked)
+    keys = (subset.prefix,) if subset.prefix else ()
+    for place, slot in enumerate(plan_of(subset)):
+        question = _question(slot, Draws(seed, "oolong", *keys, length, number, place), lines, asked)
         asked[_asks(question)] = question
     return tuple(asked.values())
 
@@ -37,14 +46,20 @@ def _question(slot: PlannedQuestion, draws: Draws, lines: Lines, asked: Containe
         question = slot.draw(draws, lines)
         if _asks(question) not in asked and len(question.scope(lines)) and question.answer(lines) is not None:
             return question
-    # Each group has more possible counts than places in the plan.
-    while _asks(count := _count(slot.group, draws, lines)) in asked:
-        pass
-    return count
+    # Each group has more possible counts and comparisons than places in the plan.
+    for _ in range(_TRIES_OF_COUNTS):
+        count = _count(slot.group, draws, lines)
+        if _asks(count) not in asked:
+            return count
+    for labels in itertools.combinations(range(len(lines.names)), 2):
+        comparison = WindowQuestion("comparison", labels, **_subset(slot.group, draws, lines))
+        if _asks(comparison) not in asked:
+            return comparison
+    raise ValueError(f"a window of {len(lines)} lines is too short for {len(PLAN)} questions; increase lengths")
 
 
 def _count(group: str, draws: Draws, lines: Lines) -> WindowQuestion:
-    return WindowQuestion("count", _labels(draws, 1), **_subset(group, draws, lines))
+    return WindowQuestion("count", _labels(draws, lines, 1), **_subset(group, draws, lines))
 
 
 def _asks(question: WindowQuestion) -> Hashable:
@@ -52,15 +67,15 @@ def _asks(question: WindowQuestion) -> Hashable:
     return replace(question, labels=tuple(sorted(question.labels)), users=tuple(sorted(question.users)))
 
 
-def _labels(draws: Draws, number: int) -> tuple[int, ...]:
-    return tuple(draws.some(range(len(LABELS)), number))
+def _labels(draws: Draws, lines: Lines, number: int) -> tuple[int, ...]:
+    return tuple(draws.some(range(len(lines.names)), number))
 
 
 def _asked(kind: str, number: int = 0, subset: str = COUNTING) -> Callable[[Draws, Lines], WindowQuestion]:
     """Return a function that draws questions of a kind with `number` labels, over all lines or a subset."""
 
     def draw(draws: Draws, lines: Lines) -> WindowQuestion:
-        return WindowQuestion(kind, _labels(draws, number), **_subset(subset, draws, lines))
+        return WindowQuestion(kind, _labels(draws, lines, number), **_subset(subset, draws, lines))
 
     return draw
 
@@ -87,13 +102,13 @@ def _users(draws: Draws, lines: Lines) -> tuple[int, ...]:
 
 def _two_users(draws: Draws, lines: Lines) -> WindowQuestion:
     known = np.unique(lines.users).tolist()
-    return WindowQuestion("top_user_of_label", _labels(draws, 1), users=tuple(draws.some(known, 2)))
+    return WindowQuestion("top_user_of_label", _labels(draws, lines, 1), users=tuple(draws.some(known, 2)))
 
 
 def _before_after(draws: Draws, lines: Lines) -> WindowQuestion:
     # The day is far enough from both ends, so there are lines to compare.
     days = np.sort(lines.days)[len(lines) // 6 : -(len(lines) // 6) or None]
-    return WindowQuestion("before_after", _labels(draws, 1), day=int(draws.pick(days.tolist())))
+    return WindowQuestion("before_after", _labels(draws, lines, 1), day=int(draws.pick(days.tolist())))
 
 
 def _top_date(draws: Draws, lines: Lines) -> WindowQuestion:
@@ -134,3 +149,19 @@ PLAN: tuple[PlannedQuestion, ...] = (
     PlannedQuestion(TIMELINE, _before_after),
     PlannedQuestion(USERS, _asked("count", 1, USERS)),
 )
+
+
+def plan_of(subset: Subset) -> tuple[PlannedQuestion, ...]:
+    """Return the plan for a subset. With few labels, counts over some users or days replace questions over all lines.
+
+    Over all lines, k labels have k counts and k (k - 1) / 2 comparisons that always have an answer.
+    """
+    labels = len(subset.labels)
+    room = labels + labels * (labels - 1) // 2
+    plan: list[PlannedQuestion] = []
+    for slot in PLAN:
+        if slot.group == COUNTING:
+            room -= 1
+        group = (USERS, TIMELINE)[len(plan) % 2]
+        plan.append(PlannedQuestion(group, _asked("count", 1, group)) if slot.group == COUNTING and room < 0 else slot)
+    return tuple(plan)

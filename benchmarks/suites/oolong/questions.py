@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.suites.oolong.gold import COMPARISON, DATE, LABEL, NUMERIC, USER
-from benchmarks.suites.oolong.windows import LABELS, Lines, written_date
+from benchmarks.suites.oolong.subsets import TREC_COARSE, Subset
+from benchmarks.suites.oolong.windows import Lines, written_date
 
 COUNTING, USERS, TIMELINE = "counting", "user", "timeline"
 MONTHS = (
@@ -23,9 +24,9 @@ MONTHS = (
 class WindowQuestion:
     """A question about a window as data.
 
-    kind: a key of KINDS. labels: the labels in the question, as indices into LABELS. users, month, days: a restriction
-    to the lines of these users, of this month (1-12) of any year, or from the first to the last of two days. number,
-    day: further arguments of some kinds.
+    kind: a key of KINDS. labels: the labels in the question, as indices into those of the subset. users, month, days: a
+    restriction to the lines of these users, of this month (1-12) of any year, or from the first to the last of two
+    days. number, day: further arguments of some kinds.
     """
 
     kind: str
@@ -50,13 +51,13 @@ class WindowQuestion:
         """Compute the answer for a window's lines; None if it is not unique, as when labels tie."""
         return KINDS[self.kind].answer(self, self.scope(lines))
 
-    def words(self) -> str:
+    def words(self, subset: Subset = TREC_COARSE) -> str:
         """Return the text of the question, with the form of its answer."""
         kind = KINDS[self.kind]
-        named = {key: LABELS[label] for key, label in zip("ab", self.labels, strict=False)}
+        named = {key: subset.labels[label] for key, label in zip("ab", self.labels, strict=False)}
         day = written_date(self.day) if self.day is not None else ""
-        asked = kind.asks.format(scope=_scope_words(self), n=self.number, day=day, **named)
-        form = kind.form.format(labels=", ".join(LABELS), day=day, **named)
+        asked = kind.asks.format(scope=_scope_words(self), items=subset.items, n=self.number, day=day, **named)
+        form = kind.form.format(labels=", ".join(subset.labels), day=day, **named)
         return f"{asked} End your reply with a line of the form '{form}."
 
 
@@ -88,7 +89,7 @@ def _date(day: int) -> datetime.date:
 
 
 def _label_counts(lines: Lines) -> NDArray[np.int64]:
-    return np.bincount(lines.labels, minlength=len(LABELS))
+    return np.bincount(lines.labels, minlength=len(lines.names))
 
 
 def _compared(first: int, second: int) -> int:
@@ -97,13 +98,13 @@ def _compared(first: int, second: int) -> int:
 
 def _most_common(question: WindowQuestion, lines: Lines) -> str | None:
     counts = _label_counts(lines)
-    return LABELS[counts.argmax()] if (counts == counts.max()).sum() == 1 else None
+    return lines.names[counts.argmax()] if (counts == counts.max()).sum() == 1 else None
 
 
 def _least_common(question: WindowQuestion, lines: Lines) -> str | None:
     counts = _label_counts(lines)
     # A window without any line of some label has no answer, because an absent label is not clearly the least common.
-    return LABELS[counts.argmin()] if counts.min() > 0 and (counts == counts.min()).sum() == 1 else None
+    return lines.names[counts.argmin()] if counts.min() > 0 and (counts == counts.min()).sum() == 1 else None
 
 
 def _count(question: WindowQuestion, lines: Lines) -> int:
@@ -169,15 +170,15 @@ _USER_FORM = "User: N', where N is the ID of the user"
 
 KINDS: dict[str, QuestionKind] = {
     "most_common": QuestionKind(
-        "MOST_FREQ", LABEL, "{scope} which category has the most questions?",
+        "MOST_FREQ", LABEL, "{scope} which category has the most {items}?",
         "Label: X', where X is one of the categories: {labels}", _most_common,
     ),
     "least_common": QuestionKind(
-        "LEAST_FREQ", LABEL, "{scope} which category has the fewest questions?",
+        "LEAST_FREQ", LABEL, "{scope} which category has the fewest {items}?",
         "Label: X', where X is one of the categories: {labels}", _least_common,
     ),
     "count": QuestionKind(
-        "NUMERIC_ONE_CLASS", NUMERIC, "{scope} how many questions belong to the category '{a}'?", _NUMBER_FORM, _count,
+        "NUMERIC_ONE_CLASS", NUMERIC, "{scope} how many {items} belong to the category '{a}'?", _NUMBER_FORM, _count,
     ),
     "comparison": QuestionKind(
         "RELATIVE_FREQ", COMPARISON,
@@ -196,7 +197,7 @@ KINDS: dict[str, QuestionKind] = {
         "SECOND_MOST_FREQ", USER, "{scope} which user has the second most lines?", _USER_FORM, _second_user,
     ),
     "top_user_of_label": QuestionKind(
-        "MOST_FREQ", USER, "{scope} which user has the most questions of the category '{a}'?", _USER_FORM,
+        "MOST_FREQ", USER, "{scope} which user has the most {items} of the category '{a}'?", _USER_FORM,
         _top_user_of_label,
     ),
     "top_date": QuestionKind(
@@ -209,6 +210,6 @@ KINDS: dict[str, QuestionKind] = {
     "months_more": QuestionKind(
         "RELATIVE_FREQ", NUMERIC,
         "{scope} in how many months, each month of each year taken by itself, does the category '{a}' have more "
-        "questions than '{b}'?", _NUMBER_FORM, _months_more,
+        "{items} than '{b}'?", _NUMBER_FORM, _months_more,
     ),
 }  # fmt: skip

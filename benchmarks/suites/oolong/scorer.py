@@ -59,7 +59,8 @@ def score_answer(target: OolongTarget, answer: str | None) -> Score:
     official = official_score(gold, text)
     last = re.sub(r"[*\[\]`]", "", text.strip().splitlines()[-1]).strip()
     format_ok = re.fullmatch(_FORMS.get(gold.answer_type, r"\w+: *\S.*"), last) is not None
-    return Score(official, max(official, lenient_score(gold, text)), format_ok, extract(text)[:200], details)
+    names = LABELS if target.lines is None else target.lines.names
+    return Score(official, max(official, lenient_score(gold, text, names)), format_ok, extract(text)[:200], details)
 
 
 def extract(answer: str) -> str:
@@ -91,8 +92,11 @@ def official_score(gold: Gold, answer: str) -> float:
     return 0.0
 
 
-def lenient_score(gold: Gold, answer: str) -> float:
-    """Score while ignoring letter case, full stops, thousands separators and words around the value."""
+def lenient_score(gold: Gold, answer: str, names: Sequence[str] = LABELS) -> float:
+    """Score while ignoring letter case, full stops, thousands separators and words around the value.
+
+    names: the labels of the subset.
+    """
     value, text = gold.value, final_answer(answer)
     if isinstance(value, datetime.datetime):
         date = read_date(text.rstrip("."))
@@ -105,8 +109,8 @@ def lenient_score(gold: Gold, answer: str) -> float:
             return 0.0
         read = number.group().replace(",", "")
         return _closeness(value, read) if gold.answer_type == NUMERIC else float(read == str(value))
-    if str(value) in LABELS:
-        return float(_only(LABELS, text) == value)
+    if str(value) in names:
+        return float(_only(names, text) == str(value))
     return float(_words(text) == _words(str(value)))
 
 
@@ -128,7 +132,7 @@ def label_accuracy(predicted: Sequence[str | None], target: OolongTarget) -> flo
     predicted: one label for each line, in order. Raises ValueError for a target without labelled lines.
     """
     lines = _labelled(target)
-    right = sum(LABELS[label] == guess for label, guess in zip(lines.labels.tolist(), predicted, strict=False))
+    right = sum(lines.names[label] == guess for label, guess in zip(lines.labels.tolist(), predicted, strict=False))
     return right / len(lines)
 
 
@@ -141,10 +145,10 @@ def score_of_labels(predicted: Sequence[str | None], target: OolongTarget) -> fl
     lines = _labelled(target)
     if target.question is None:
         raise ValueError("this target has no parsed question")
-    labels = np.array([LABELS.index(guess) if guess in LABELS else -1 for guess in predicted], dtype=np.int64)
+    labels = np.array([lines.names.index(guess) if guess in lines.names else -1 for guess in predicted], dtype=np.int64)
     count = min(len(labels), len(lines))
     kept = labels[:count] >= 0
-    seen = Lines(lines.days[:count][kept], lines.users[:count][kept], labels[:count][kept])
+    seen = Lines(lines.days[:count][kept], lines.users[:count][kept], labels[:count][kept], lines.names)
     answer = target.question.answer(seen) if len(seen) else None
     if answer is None:
         return 0.0
@@ -166,7 +170,8 @@ def _closeness(value: Any, prediction: str) -> float:
 
 def _only(choices: Sequence[str], text: str) -> str | None:
     """Return the only choice that a text contains; None if it contains none or several."""
-    found = [choice for choice in choices if choice.lower() in text.lower()]
+    # `correct` is in `incorrect`, so a choice begins at the start of a word.
+    found = [one for one in choices if re.search(rf"(?<!\w){re.escape(one.lower())}", text.lower())]
     return found[0] if len(found) == 1 else None
 
 

@@ -1,16 +1,17 @@
-"""Context windows of OOLONG (trec_coarse): lines of date, user and question, with labels that only scorers see."""
+"""Context windows of OOLONG: lines of date, user and text, with labels that only scorers see."""
 
 from __future__ import annotations
 
 import datetime
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.sources.files import DataError
 
+# The labels of trec_coarse.
 LABELS = (
     "description and abstract concept",
     "entity",
@@ -21,7 +22,7 @@ LABELS = (
 )
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_LINE = re.compile(r"^Date: (\w{3}) (\d{1,2}), (\d{4}) \|\| User: (\d{1,18}) \|\| Instance: (.*)$", re.MULTILINE)
+_LINE = re.compile(r"^Date: (\w{3}) (\d{1,2}), (\d{4}) \|\| User: (\d{1,18}) \|\| Instance:", re.MULTILINE)
 _LABEL_MARK = " || Label: "
 _LABEL = re.compile(r" \|\| Label: [^\n]*")
 
@@ -30,19 +31,21 @@ _LABEL = re.compile(r" \|\| Label: [^\n]*")
 class Lines:
     """The dates, users and labels of a window's lines, as arrays with one entry per line, in order.
 
-    days: days since 0001-01-01, as `datetime.date.toordinal`. users: user ids. labels: indices into LABELS.
+    days: days since 0001-01-01, as `datetime.date.toordinal`. users: user ids. labels: indices into `names`, the labels
+    of the subset.
     """
 
     days: NDArray[np.int64]
     users: NDArray[np.int64]
     labels: NDArray[np.int64]
+    names: tuple[str, ...] = LABELS
 
     def __len__(self) -> int:
         return len(self.users)
 
     def where(self, chosen: NDArray[np.bool_]) -> Lines:
         """Return the lines that a mask selects."""
-        return Lines(self.days[chosen], self.users[chosen], self.labels[chosen])
+        return replace(self, days=self.days[chosen], users=self.users[chosen], labels=self.labels[chosen])
 
 
 @dataclass(frozen=True)
@@ -54,21 +57,29 @@ class LabelledWindow:
     lines: Lines
 
 
-def labelled_window(window_id: str, text: str) -> LabelledWindow:
-    """Parse a window from its labelled text. Raises DataError for a line without a known label."""
+def labelled_window(window_id: str, text: str, names: tuple[str, ...] = LABELS) -> LabelledWindow:
+    """Parse a window from its labelled text. Raises DataError for a line without a label of `names`.
+
+    The text of an entry may have line ends, as reviews have.
+    """
     days: list[int] = []
     users: list[int] = []
     labels: list[int] = []
-    for month, day, year, user, rest in _LINE.findall(text):
-        label = rest.rpartition(_LABEL_MARK)[2].strip()
-        if _LABEL_MARK not in rest or label not in LABELS:
+    starts = list(_LINE.finditer(text))
+    for match, end in zip(starts, [*(start.start() for start in starts[1:]), len(text)], strict=False):
+        month, day, year, user = match.groups()
+        entry, mark, rest = text[match.end() : end].rpartition(_LABEL_MARK)
+        label = rest.partition("\n")[0].strip()
+        if not mark or label not in names:
+            shown = (entry + mark + rest.partition("\n")[0])[-60:]
             raise DataError(
-                f"window {window_id}: line {len(days) + 1} ends in {rest[-60:]!r}: expected '|| Label: ' and a label"
+                f"window {window_id}: line {len(days) + 1} ends in {shown!r}: expected '|| Label: ' and a label of "
+                f"{', '.join(names)}"
             )
         days.append(_day(month, day, year))
         users.append(int(user))
-        labels.append(LABELS.index(label))
-    lines = Lines(*(np.array(column, dtype=np.int64) for column in (days, users, labels)))
+        labels.append(names.index(label))
+    lines = Lines(*(np.array(column, dtype=np.int64) for column in (days, users, labels)), names)
     stated = re.search(r"\b(\d{1,18})\b", text[: text.find("Date: ")])
     if not len(lines) or (stated and int(stated[1]) != len(lines)):
         raise DataError(

@@ -167,7 +167,18 @@ def test_score_takes_predictions_made_elsewhere(capsys, tmp_path):
 
 @pytest.mark.parametrize(
     "name",
-    ["sniah", "oolong", "oolong_pairs", "browsecomp_plus", "codeqa", "mrcr", "graphwalks", "ruler", "longbench_v2"],
+    [
+        "sniah",
+        "oolong",
+        "oolong_pairs",
+        "browsecomp_plus",
+        "codeqa",
+        "mrcr",
+        "graphwalks",
+        "ruler",
+        "longbench_v2",
+        "oolong_real",
+    ],
 )
 def test_rows_of_data_with_predictions_added_are_scored(name, capsys, tmp_path):
     words = {"browsecomp_plus": ["benchmark.browsecomp_plus.documents=[5]", "benchmark.browsecomp_plus.queries=2"]}

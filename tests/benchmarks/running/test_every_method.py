@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[3]
 METHODS = sorted(path.stem for path in (ROOT / "conf" / "method").glob("*.yaml"))
 BENCHMARKS = sorted(path.stem for path in (ROOT / "conf" / "benchmark").glob("*.yaml"))
 # The suites whose small prompts end in the same ways as S-NIAH's are not run in a small window too.
-ROOMY = ["mrcr", "graphwalks", "ruler", "longbench_v2"]
+ROOMY = ["oolong_real", "mrcr", "graphwalks", "ruler", "longbench_v2"]
 REFERENCES = ["reference_rlms", "reference_dspy"]
 AGENTS = [name for name in METHODS if name.startswith(("agent_cli", "claude", "codex", "opencode"))]
 SIZES = [
@@ -23,7 +23,7 @@ SIZES = [
     "benchmark.codeqa.samples=1", "benchmark.codeqa.packages=[packaging,anyio,click]",
     "benchmark.browsecomp_plus.documents=[5]", "benchmark.mrcr.lengths=[1024]", "benchmark.ruler.lengths=[1024]",
     "benchmark.longbench_v2.lengths=[1024]", "benchmark.longbench_v2.packages=[packaging,anyio,click]",
-    "benchmark.graphwalks.lengths=[1024]",
+    "benchmark.graphwalks.lengths=[1024]", "benchmark.oolong_real.lengths=[1024]",
     "benchmark.browsecomp_plus.queries=1", "benchmark.browsecomp_plus.world_documents=50",
     "benchmark.browsecomp_plus.sentences=[8,16]", "method.rlm_depth3.prompt=recursive/compact-v1",
     "method.rlm_depth2.prompt=recursive/compact-v1", "method.rlm.prompt=recursive/compact-v1",

@@ -62,7 +62,11 @@ def test_a_limit_is_a_prefix_of_a_larger_one_and_covers_the_curve():
     ("suite", "small", "large"),
     [
         ("sniah", ["lengths=[512]", "samples=2"], ["lengths=[300,512]", "samples=4"]),
-        ("oolong", ["lengths=[512]", "samples=2"], ["lengths=[512,1024]", "samples=4"]),
+        (
+            "oolong",
+            ["lengths=[1024]", "samples=2", "subsets=[trec_coarse]"],
+            ["lengths=[512,1024]", "samples=3", "subsets=[spam,trec_coarse]"],
+        ),
         ("oolong_pairs", ["lengths=[512]", "samples=2"], ["lengths=[512,1024]", "samples=4"]),
         ("codeqa", ["lengths=[512]", "samples=2"], ["lengths=[512,1024]", "samples=4"]),
         ("browsecomp_plus", ["documents=[5]", "queries=2"], ["documents=[3,5]", "queries=4"]),
