@@ -69,7 +69,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _sft(run: Path, out: Path, filters: Filters) -> int:
-    from benchmarks.export.sft import FILES, export_sft
+    from benchmarks.export.sft import FILES, export_sft, written
 
     if not 0 <= filters.min_score <= 1:
         raise ConfigError(f"--min-score is {filters.min_score}: expected a number from 0 to 1")
@@ -79,7 +79,7 @@ def _sft(run: Path, out: Path, filters: Filters) -> int:
     print(f"samples: {_counted(counts['samples'])}")
     for name in FILES:
         print(f"{name}: {_counted(counts[name]['turns'])}; repaired: {_counted(counts[name]['repairs'])}")
-    for name in FILES:
+    for name in written(counts):
         print(f"wrote: {out / name}.jsonl, {out / name}.parquet")
     return 0
 

@@ -24,13 +24,7 @@ from rlm.tree import ROOT
 
 FILES = ("root", "sub")
 _CARD = """---
-configs:
-- config_name: root
-  data_files: root.parquet
-  default: true
-- config_name: sub
-  data_files: sub.parquet
-tags:
+{configs}tags:
 - recursive-language-models
 ---
 
@@ -56,7 +50,7 @@ class _Turn:
 
 
 def export_sft(path: Path, out: Path, filters: Filters) -> dict[str, Any]:
-    """Write root and sub as .jsonl and .parquet, counts.json and a card, and return the counts.
+    """Write root and sub as .jsonl and .parquet, if they have rows, counts.json and a card, and return the counts.
 
     Each row has the columns prompt and completion (lists of messages with role and content), benchmark, method, model,
     sample_id, epoch, depth, role, turn, score and repairs. Protected samples and targets are never exported. Raises
@@ -80,10 +74,26 @@ def export_sft(path: Path, out: Path, filters: Filters) -> dict[str, Any]:
         )
     counts: dict[str, Any] = {"filters": asdict(filters), "samples": dict(sorted(samples.items()))}
     counts |= _write(run, kept, empty_folder(out), filters)
+    parts = written(counts)
+    # `datasets` cannot load a part without rows.
+    for name in set(FILES) - set(parts):
+        for end in ("jsonl", "parquet"):
+            (out / f"{name}.{end}").unlink()
+    configs = "".join(
+        f"- config_name: {name}\n  data_files: {name}.parquet\n" + ("  default: true\n" if name == parts[0] else "")
+        for name in parts
+    )
     (out / "counts.json").write_text(json.dumps(counts, indent=2) + "\n", encoding="utf-8")
     name = " ".join(str(run.manifest.get("name") or path.name).split())
-    (out / "README.md").write_text(_CARD.format(name=name), encoding="utf-8")
+    (out / "README.md").write_text(
+        _CARD.format(name=name, configs=f"configs:\n{configs}" if parts else ""), encoding="utf-8"
+    )
     return counts
+
+
+def written(counts: Mapping[str, Any]) -> list[str]:
+    """Return the parts that have rows."""
+    return [name for name in FILES if counts[name]["turns"].get("kept")]
 
 
 def _write(run: RunTables, rows: Sequence[Mapping[str, Any]], out: Path, filters: Filters) -> dict[str, Any]:

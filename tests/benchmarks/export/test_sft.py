@@ -99,6 +99,18 @@ def test_datasets_loads_both_parts_in_the_format_of_trl(run, tmp_path, capsys):
             assert row["completion"][0]["content"].strip()
 
 
+def test_a_part_without_rows_has_no_files(run, tmp_path, capsys):
+    out = tmp_path / "out"
+    code, printed, _ = export(capsys, run, out, "--max-chars=10")
+    assert code == 0 and "wrote:" not in printed
+    assert sorted(path.name for path in out.iterdir()) == ["README.md", "counts.json"]
+    assert "config_name" not in (out / "README.md").read_text()
+    out = tmp_path / "some"
+    export(capsys, run, out, "--max-chars=100")
+    assert not (out / "root.jsonl").exists() and (out / "sub.parquet").is_file()
+    assert (out / "README.md").read_text().count("config_name") == 1
+
+
 def test_long_turns_and_short_samples_are_dropped(run, tmp_path, capsys):
     export(capsys, run, tmp_path / "short", "--max-chars=100")
     counts = json.loads((tmp_path / "short" / "counts.json").read_text())
