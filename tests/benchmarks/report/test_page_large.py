@@ -155,7 +155,7 @@ class TestContext:
                 field.clear()
                 field.send_keys(wanted, Keys.ENTER)
                 page.until(lambda part=part: f"part {part} of 3" in page.texts(".context .meta")[0])
-                assert page.run("return CSS.highlights.get('found').size") == 1
+                page.until(lambda: page.run("return CSS.highlights.get('found')?.size") == 1)
             field.clear()
             field.send_keys("nowhere", Keys.ENTER)
             page.until(lambda: page.texts(".context .meta") == ["no match"])
