@@ -22,6 +22,13 @@ def explain(error: Exception, overrides: Sequence[str] = ()) -> ConfigError:
         group, choice = match.groups()
         if choice == "submitit_slurm":
             return ConfigError("hydra/launcher=slurm needs Submitit: pip install 'rlm-eval[slurm]'")
+        if group.split("/")[0] == "model":
+            vendor, known = group.removeprefix("model").lstrip("/"), conf_files("model")
+            server = vendor if vendor in known else "openai"
+            return ConfigError(
+                f"{unknown('model', f'{vendor}/{choice}'.lstrip('/'), known)}; the name of a server's model is set as "
+                f"model={server} model.name={choice}"
+            )
         return ConfigError(unknown(group, choice, conf_files(group)))
     match = re.search(r"is not in struct\s+full_key: (\S+)", f"{message}\n{error.__cause__}")
     match = match or re.search(r"Could not override '([^']+)'", message)

@@ -15,6 +15,8 @@ from rlm.validation import shown, unknown
 
 _ROLE = "|".join(ROLES)
 _CHOICE = re.compile(rf"model\.({_ROLE})=([A-Za-z][\w,-]*)")
+_ENDPOINT = re.compile(rf"\+*model\.({_ROLE})\.endpoint=([^{{\s].*)")
+_WORDS = ("null", "true", "false")
 
 
 def role_words(words: Sequence[str]) -> list[str]:
@@ -40,16 +42,22 @@ def _words_of_one(words: Sequence[str]) -> list[str]:
         for word in plain
         if word.startswith(tuple(start.format(role) for start in starts)) and word != "model.name=null"
     }
+    # The keys of a role and of its endpoint are set after what they add to, in whatever order they are written.
     written = [f"++model.{role}=null" for role in ROLES if role in reset]
+    endpoints: list[str] = []
+    others: list[str] = []
     for word in words:
-        found = _CHOICE.fullmatch(word)
-        if found and found[2] not in ("null", "true", "false"):
+        found, endpoint = _CHOICE.fullmatch(word), _ENDPOINT.fullmatch(word)
+        if found and found[2] not in _WORDS:
             written += [f"++model.{found[1]}=null", f"++model.{found[1]}.use={found[2]}"]
+        elif endpoint and endpoint[2] not in _WORDS:
+            place = f"++model.{endpoint[1]}.endpoint"
+            endpoints += [f"{place}=null", f"{place}.use={endpoint[2]}"]
         elif re.match(rf"model\.(?:name=|(?:{_ROLE})(?:\.[\w.]+)?=)", word):
-            written.append(f"++{word}")
+            others.append(f"++{word}")
         else:
-            written.append(word)
-    return written
+            others.append(word)
+    return [*written, *endpoints, *others]
 
 
 def with_roles(section: Any, where: str = "model") -> Any:
@@ -87,17 +95,22 @@ def _role(settings: Any, role: str, where: str) -> Any:
     if (name := settings.get("use")) is not None:
         taken = _from_choice(name, role, where)
         before, after = taken.get("endpoint"), own.get("endpoint")
-        if isinstance(before, Mapping) and isinstance(after, Mapping):
+        if isinstance(before, Mapping) and isinstance(after, Mapping) and "use" not in after:
             own["endpoint"] = {**before, **after}
         own = taken | own
-    if isinstance(endpoint := own.get("endpoint"), str):
-        is_address = endpoint.startswith(("http://", "https://"))
-        own["endpoint"] = (
-            {"base_url": endpoint} if is_address else _choice(endpoint, f"{where}.endpoint").get("endpoint")
-        )
-        if own["endpoint"] is None:
-            raise ConfigError(f"{where}.endpoint is {endpoint!r}: model={endpoint} has no endpoint")
+    if isinstance(endpoint := own.get("endpoint"), str) or (isinstance(endpoint, Mapping) and "use" in endpoint):
+        own["endpoint"] = _endpoint(endpoint, f"{where}.endpoint")
     return own
+
+
+def _endpoint(given: str | Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return the keys of an endpoint that is given as an address or a choice, with further keys beside `use`."""
+    named, keys = (given, {}) if isinstance(given, str) else (given["use"], given)
+    is_address = isinstance(named, str) and named.startswith(("http://", "https://"))
+    found = {"base_url": named} if is_address else _choice(named, where).get("endpoint")
+    if found is None:
+        raise ConfigError(f"{where} is {named!r}: model={named} has no endpoint")
+    return {**found, **{key: value for key, value in keys.items() if key != "use"}}
 
 
 def _from_choice(name: object, role: str, where: str) -> dict[str, Any]:

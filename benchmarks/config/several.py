@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -40,9 +39,14 @@ def place(name: str) -> str:
 
 
 def labels_of(roots: Mapping[str, str]) -> dict[str, str]:
-    """Return what tables call each model: the name of its root, with the name of the choice if two roots are equal."""
-    counts = Counter(roots.values())
-    return {name: root if counts[root] == 1 else f"{root} ({name})" for name, root in roots.items()}
+    """Return what tables call each model: the name of its root, with the name of the choice if an earlier one has it.
+
+    A model that is added to a run therefore changes no label of the models that the run has.
+    """
+    labels: dict[str, str] = {}
+    for name, root in roots.items():
+        labels[name] = f"{root} ({name})" if root in labels.values() else root
+    return labels
 
 
 def model_words(words: Sequence[str], of_one: Callable[[Sequence[str]], list[str]]) -> list[str]:
@@ -50,13 +54,13 @@ def model_words(words: Sequence[str], of_one: Callable[[Sequence[str]], list[str
 
     of_one: rewrites overrides of one model, `model.KEY=VALUE`. Raises ConfigError for a key without a model's name.
     """
-    chosen = [found for word in words if (found := re.fullmatch(r"model=\[([\w\s,-]*)\]", word))]
+    chosen = [found for word in words if (found := re.fullmatch(r"\+?model=\[([\w\s,.'\"-]*)\]", word))]
     if not chosen:
         return of_one(words)
-    names = [name.strip() for name in chosen[-1][1].split(",") if name.strip()]
-    if not names or len(set(names)) < len(names):
+    names = [name.strip(" \t'\"") for name in chosen[-1][1].split(",") if name.strip()]
+    if not all(re.fullmatch(r"[\w-]+", name) for name in names) or not names or len(set(names)) < len(names):
         raise ConfigError(f"{chosen[-1][0]}: expected the names of models, each once; see `rlm-eval list`")
-    others = [word for word in words if not re.match(r"model=", word)]
+    others = [word for word in words if not re.match(r"\+?model=", word)]
     if len(names) == 1:
         return of_one([f"model={names[0]}", *others])
     written = ["~model", *(f"+model@model.{name}={name}" for name in names)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchmarks.config.errors import ConfigError
+from benchmarks.config.plugins import conf_files
 
 # The flags of a Hydra application, with the number of words that follow each.
 _FLAGS = {
@@ -25,12 +26,29 @@ def check_words(words: Sequence[str]) -> None:
         if key.startswith("-"):
             if key not in _FLAGS:
                 raise ConfigError(unknown_flag(key, value if equals else next(iter(words[place + 1 :]), "")))
+        elif not equals and not key.startswith("~"):
+            raise ConfigError(_bare_word(word, next(iter(words[place + 1 :]), "")))
         elif key == "experiment":
             raise ConfigError(f"{word}: an experiment is added with a plus: +experiment={value or 'NAME'}")
         elif equals and not _balanced(value):
             raise ConfigError(
                 f"{word}: the brackets do not match; write a list as '{key.lstrip('+~')}=[a,b]', in quotes"
             )
+
+
+def _bare_word(word: str, after: str) -> str:
+    """Return one line for a word that is no override, with the override that was probably meant."""
+    name = word.lstrip("+")
+    if name == "experiment" or name in conf_files("experiment"):
+        chosen = name if name != "experiment" else after if after and "=" not in after else "NAME"
+        return f"{word}: an experiment is added as +experiment={chosen}"
+    group = next((group for group in ("benchmark", "method", "model") if name in conf_files(group)), None)
+    if group:
+        meant = f"{group}={name}" if group == "model" else f"'{group}=[{name}]'"
+    else:
+        is_key = name.replace(".", "").replace("_", "").isalnum() and after and "=" not in after
+        meant = f"{name}={after}" if is_key else "limit=5"
+    return f"{word}: settings are written KEY=VALUE without spaces, such as {meant}"
 
 
 def unknown_flag(flag: str, value: str) -> str:

@@ -13,7 +13,7 @@ def target_text(target: str) -> str:
     """
     try:
         value = json.loads(target)
-    except ValueError:
+    except (ValueError, RecursionError):
         return target
     if not isinstance(value, dict):
         return _shown(value)

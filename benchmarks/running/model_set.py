@@ -95,4 +95,5 @@ def _open_store(config: RunConfig, store: Path | None, read_also: Sequence[Path]
 
 def recording(path: str) -> Path:
     """Resolve the path of a recording: relative to the current folder, or else a bundled recording."""
-    return Path(path) if Path(path).is_absolute() or Path(path).exists() else conf_dir().parent / path
+    bundled = conf_dir().parent / path
+    return bundled if bundled.exists() and not Path(path).exists() else Path(path)

@@ -94,7 +94,7 @@ class SampleRow(_Row):
     benchmark: str = column("Name of the benchmark.", compared=True)
     method: str = column("Name of the method or reference row.", compared=True)
     model: str | None = column(
-        "Root model, with the name of its choice if two models of a run have equal roots; null for reference rows.",
+        "Root model, with the name of its choice if an earlier model has that root; null for reference rows.",
         None,
     )
     sub_model: str | None = column("Model of sub-calls; null for reference rows.", None)

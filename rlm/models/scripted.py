@@ -210,7 +210,7 @@ def build(config: Mapping[str, Any]) -> dict[str, ScriptedModel]:
 def _rule(line: str, where: str) -> ScriptRule:
     try:
         row = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SettingError(f"{where} is not JSON: {error}") from None
     rule: ScriptRule = make(ScriptRule, row, where)
     return rule

@@ -56,19 +56,25 @@ def served_window(endpoint: Endpoint, name: str) -> int | None:
 
 
 def read_models_list(body: object) -> list[ServedModel]:
-    """Read the models in the body of `/models`. Raises NotServed for a body of another form."""
+    """Read the models in the body of `/models`, each name once with its smallest window.
+
+    Raises NotServed for a body of another form.
+    """
     entries = body.get("data") if isinstance(body, Mapping) else body
     if not isinstance(entries, list):
         raise NotServed("/models has no list of models")
-    found = []
+    found: dict[str, ServedModel] = {}
     for entry in entries:
         if isinstance(entry, Mapping) and isinstance(name := entry.get("id"), str) and name:
             places = (entry, _mapping(entry.get("top_provider")))
             stated = [_count(place.get(key)) for place in places for key in _WINDOW_KEYS]
             stated.append(_count(_mapping(entry.get("meta")).get("n_ctx")))
             windows = [window for window in stated if window]
-            found.append(ServedModel(name, min(windows) if windows else None))
-    return found
+            # Gateways list a model once for each of its servers.
+            if name in found:
+                windows += [window for window in [found[name].context_window] if window]
+            found[name] = ServedModel(name, min(windows) if windows else None)
+    return list(found.values())
 
 
 def read_props(body: object) -> int | None:
@@ -129,7 +135,7 @@ def _json(client: Any, verb: str, url: str, body: Any = None, timeout_s: float =
         raise NotServed(f"{url} answers with status {response.status_code}: {text}")
     try:
         return response.json()
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise NotServed(f"{url} does not answer with JSON") from error
 
 

@@ -17,6 +17,7 @@ from benchmarks.sources.hub import HUB, HubData, Source, as_table, pinned
 from benchmarks.sources.tables import TABLE_ENDINGS
 from benchmarks.suites.custom.columns import Columns, RowCells, found
 from benchmarks.suites.custom.contexts import context_key, context_of, files_sha256, read_files
+from rlm.validation import shown
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -121,7 +122,8 @@ class CustomRows:
             made = self._made(cells, number)
             first = ids.setdefault(made["sample_id"], place)
             if first != place:
-                raise cells.error("id", f"each id once; {first} has the same")
+                sample_id = made["sample_id"]
+                raise cells.error("id", f"each id once; {first} has the same, {shown(sample_id)}")
             yield made
         if not number:
             raise DataError(f"{self._source.origin} has no rows: expected at least one")

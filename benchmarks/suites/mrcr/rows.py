@@ -110,7 +110,7 @@ class MrcrRows:
         """Return the messages of a row, after a check of the row."""
         try:
             messages = json.loads(row["prompt"])
-        except ValueError:
+        except (ValueError, RecursionError):
             messages = None
         if (
             not isinstance(messages, list)

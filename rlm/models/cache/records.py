@@ -82,7 +82,7 @@ def decode(record: Record) -> StoredResult:
         raise ValueError("its checksum does not match")
     try:
         result = _decode(json.loads(record.outcome))
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
         raise ValueError(f"it cannot be read: {error!r}") from error
     if not is_final(result):
         raise ValueError("it holds a temporary failure, not a result")

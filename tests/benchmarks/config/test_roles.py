@@ -62,6 +62,21 @@ def test_a_role_has_an_endpoint_of_its_own_and_none_of_the_others_sampling(words
     assert config.model.hosted["root"].endpoint.base_url == "https://api.openai.com/v1"
 
 
+@pytest.mark.parametrize("turn", [1, -1])
+@pytest.mark.parametrize("sub", [[], ["model.sub=openai"]])
+def test_keys_of_an_endpoint_complete_an_address_in_any_order(turn, sub):
+    words = [*sub, "model.sub.endpoint=http://127.0.0.1:9/v1", "model.sub.endpoint.max_retries=2", "model.sub.name=q"]
+    endpoint = compose(["model=openai", *words[::turn]]).model.hosted["sub"].endpoint
+    assert (endpoint.base_url, endpoint.max_retries) == ("http://127.0.0.1:9/v1", 2)
+    assert endpoint.api_key_env is None, "no key goes to another address"
+
+
+def test_keys_of_an_endpoint_complete_a_choice():
+    words = ["model.sub.endpoint.api_key_env=MINE", "model.sub.endpoint=qwen3_8b", "model.sub.name=q"]
+    endpoint = compose(["model=openai", *words]).model.hosted["sub"].endpoint
+    assert (endpoint.base_url, endpoint.api_key_env) == ("http://127.0.0.1:8000/v1", "MINE")
+
+
 def test_an_endpoint_is_taken_from_a_choice_by_name():
     sub = compose(
         ["model=openai", "model.sub.endpoint=qwen3_8b", "model.sub={name: q, context_window: 9}"]
@@ -76,6 +91,9 @@ def test_an_endpoint_is_taken_from_a_choice_by_name():
         (["model.sub.nmae=x"], "there is no key 'model.sub.nmae'; did you mean 'model.sub.name'?"),
         (["model.sub.endpoint=local"], "model.sub.endpoint is 'local': model=local has no endpoint"),
         (["model.sub.endpoint=olama"], "did you mean 'ollama'?"),
+        (["model=gpt-5"], "the name of a server's model is set as model=openai model.name=gpt-5"),
+        (["model=anthropic/claude"], "there is no model 'anthropic/claude'"),
+        (["model=anthropic/claude"], "is set as model=anthropic model.name=claude"),
         (["model.sub.endpoint.base_ulr=x"], "did you mean 'model.sub.endpoint.base_url'?"),
         (["model.sub.endpoint.connect_s=3"], "model.sub.endpoint.base_url is missing"),
         (["model.sub=local", "model.sub.name=x"], "there is no key 'model.sub.name'"),

@@ -13,6 +13,11 @@ from benchmarks.config.words import check_words
     ("words", "meant"),
     [
         (["experiment=quickstart"], "+experiment=quickstart"),
+        (["quickstart"], "+experiment=quickstart"),
+        (["experiment", "quickstart"], "+experiment=quickstart"),
+        (["sniah"], "'benchmark=[sniah]'"),
+        (["limit", "5"], "such as limit=5"),
+        (["“limit=5”"], "cannot be read"),
         (["--limit", "5"], "limit=5"),
         (["--limit=5"], "limit=5"),
         (["-e", "quickstart"], "+experiment=quickstart"),

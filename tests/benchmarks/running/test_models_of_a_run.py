@@ -78,6 +78,15 @@ def test_a_run_of_several_models_has_their_rows_calls_and_pairs(models):
     assert (folder / "samples.parquet").read_bytes() == before, "the journal alone gives the same table"
 
 
+def test_a_model_with_the_root_of_another_one_leaves_finished_samples_alone(models):
+    before = pd.read_parquet(go(models, "grown", "model=one") / "samples.parquet")
+    grown = go(models, "grown", "model=[one,copy]")
+    samples = pd.read_parquet(grown / "samples.parquet")
+    kept = samples[samples["model"].isna() | (samples["model"] == "model-1")]
+    assert list(kept["started_at"]) == list(before["started_at"])
+    assert without_times(grown) == without_times(go(models, "at_once", "model=[one,copy]"))
+
+
 def test_a_run_grown_by_a_model_equals_the_run_made_at_once(models):
     go(models, "grown", "model=one")
     grown = go(models, "grown", "model=[one,two]")
@@ -96,7 +105,7 @@ def test_a_run_grown_by_a_model_equals_the_run_made_at_once(models):
 
 def test_models_of_one_name_keep_their_own_replies(models):
     folder = go(models, "same", "model=[one,copy]")
-    assert answers(folder) == {"model-1 (one)": ["Answer: yes"], "model-1 (copy)": ["Answer: perhaps"]}
+    assert answers(folder) == {"model-1": ["Answer: yes"], "model-1 (copy)": ["Answer: perhaps"]}
 
 
 def test_runs_of_several_models_are_compared_model_by_model(models):
@@ -120,6 +129,8 @@ def test_an_estimate_names_each_model(models):
     [
         (["model=[openai,opanai]"], "there is no model 'opanai'; did you mean 'openai'?"),
         (["model=[openai,openai]"], "expected the names of models, each once"),
+        (["model=[gpt-4.1,openai]"], "expected the names of models, each once"),
+        (["+model=['openai',\"opanai\"]"], "there is no model 'opanai'; did you mean 'openai'?"),
         (["model=[openai,local]", "model.root.temperature=0"], "a key of one of the models, as in model.openai.KEY"),
         (["model=[openai,local]", "model.openai.root.temprature=0"], "model.openai.root.temprature"),
         (["model=[openai,local]", "model.openai.sub=lcal"], "model.openai.sub is 'lcal': there is no model 'lcal'"),
