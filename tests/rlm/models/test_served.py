@@ -75,6 +75,11 @@ def test_the_field_of_the_window_differs_by_server(entry, window):
     assert read_models_list([entry]) == [ServedModel("m", window)]
 
 
+def test_a_model_that_is_listed_twice_is_one_with_its_smallest_window():
+    entries = [{"id": "m", "max_model_len": 9}, {"id": "m", "max_model_len": 5}, {"id": "m"}]
+    assert read_models_list({"data": entries}) == [ServedModel("m", 5)]
+
+
 def test_a_key_and_further_headers_are_sent(json_servers, monkeypatch):
     monkeypatch.setenv("TEST_KEY", "sk-1")
     with json_servers.json_server(json_servers.VLLM) as server:
