@@ -66,7 +66,8 @@ def _spent_by_length(
     plt: Any, samples: pd.DataFrame, column: str, spent_axis: Callable[[Any, str], None], label: str
 ) -> tuple[Figure, pd.DataFrame] | None:
     table = _several(length_table(without_reference(samples)), "length")
-    spent = None if table is None else _several(table[table[column] > 0], "length")
+    # A method whose inputs are all too long makes no call.
+    spent = None if table is None else _several(table[(table[column] > 0) & (table["overflow_share"] < 100)], "length")
     if table is None or spent is None:
         return None
     table = table[table["benchmark"].isin(set(spent["benchmark"]))]
