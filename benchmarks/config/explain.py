@@ -35,12 +35,12 @@ def explain(error: Exception, overrides: Sequence[str] = ()) -> ConfigError:
     if match:
         bad, written = match.group(1), [word.lstrip("+~").partition("=")[0] for word in overrides]
         full = next((key for key in written if key.startswith(f"{bad}.")), bad)
-        if full in (known := _all_keys()):
+        if full in (keys := _all_keys()):
             return ConfigError(f"{full} cannot be set: {'.'.join(full.split('.')[:2])} is not chosen")
-        return ConfigError(unknown("key", full, known))
+        return ConfigError(unknown("key", full, keys))
     text = with_cause(error).replace("LexerNoViableAltException: ", "cannot be read: ")
-    keys = [word.lstrip("+~").partition("=")[0] for word in overrides]
-    named = any(key and key in text for key in keys)
+    given = [word.lstrip("+~").partition("=")[0] for word in overrides]
+    named = any(key and key in text for key in given)
     return ConfigError(text if named else f"{text} (in: {' '.join(overrides)[:200]})")
 
 

@@ -79,7 +79,8 @@ def labelled_window(window_id: str, text: str, names: tuple[str, ...] = LABELS) 
         days.append(_day(month, day, year))
         users.append(int(user))
         labels.append(names.index(label))
-    lines = Lines(*(np.array(column, dtype=np.int64) for column in (days, users, labels)), names)
+    arrays = [np.array(column, dtype=np.int64) for column in (days, users, labels)]
+    lines = Lines(arrays[0], arrays[1], arrays[2], names)
     stated = re.search(r"\b(\d{1,18})\b", text[: text.find("Date: ")])
     if not len(lines) or (stated and int(stated[1]) != len(lines)):
         raise DataError(

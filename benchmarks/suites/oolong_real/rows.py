@@ -60,12 +60,12 @@ class RealRows:
                 raise DataError(f"{self._source.origin}: found no row with {number} episodes; change episodes")
         columns = [in_turns(groups.values())[: self._samples] for groups in found.values()]
         planned: dict[str, tuple[SampleInfo, Mapping[str, Any]]] = {}
-        for row in in_turns(columns):
-            sample_id = str(row["id"])
+        for one in in_turns(columns):
+            sample_id = str(one["id"])
             if sample_id in planned:
                 raise DataError(f"{self._source.origin}: two rows have the id {sample_id!r}")
-            cluster = f"window-{row['context_window_id']}"
-            planned[sample_id] = SampleInfo(sample_id, cluster, row["question_type"], "linear"), row
+            cluster = f"window-{one['context_window_id']}"
+            planned[sample_id] = SampleInfo(sample_id, cluster, one["question_type"], "linear"), one
         return planned
 
     def _read_text(self, window_id: str | int) -> str:
