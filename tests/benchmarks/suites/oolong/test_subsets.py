@@ -12,6 +12,7 @@ from benchmarks.sources.files import DataError
 from benchmarks.suites.oolong import Oolong
 from benchmarks.suites.oolong.instances import question_bank
 from benchmarks.suites.oolong.prompt import leaks
+from benchmarks.suites.oolong.scorer import score_answer
 from benchmarks.suites.oolong.subsets import NAMES, SUBSETS, subset_of
 from rlm.models.tokens import count_tokens
 from rlm.validation import SettingError, make
@@ -60,12 +61,12 @@ def test_generated_windows_of_each_subset():
         assert [subset.labels[label] for label in sample.target.lines.labels] == [
             labels(subset)[text] for text in texts
         ]
-        score = asyncio.run(benchmark.score(sample.target, benchmark.oracle(sample.target)))
+        score = score_answer(sample.target, benchmark.oracle(sample.target))
         assert (score.value, score.lenient, score.format_ok) == (1, 1, True)
         digest.update(repr(sample.prompt.messages()).encode() + benchmark.target_bytes(sample.target))
     assert digest.hexdigest() == SHA256
     means = [
-        sum(asyncio.run(benchmark.score(one.target, constant(one))).value for one in made) / len(made)
+        sum(score_answer(one.target, constant(one)).value for one in made) / len(made)
         for constant in benchmark.constants([])[::12]
     ]
     assert 0.1 < max(means) < 0.6
