@@ -34,7 +34,7 @@ def test_the_library_example_finds_the_password(run_example):
 
 def test_the_own_method_example_compares_its_method_with_base(run_example, tmp_path):
     printed = run_example("own_method.py", f"run_dir={tmp_path / 'run'}")
-    assert "| two_looks | 0.0 [0, 84] |" in printed
+    assert "| two_looks | 0.0 [0, 84] " in printed
     # One call a sample for base, two for the method.
     calls = pd.read_parquet(tmp_path / "run" / "calls.parquet")
     assert calls.groupby("method").size().to_dict() == {"base": 2, "two_looks": 4}

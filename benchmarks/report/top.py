@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from benchmarks.report.tables.cells import Cell, cells
 from benchmarks.report.tables.display import count_texts, missing
 from benchmarks.report.tables.formats import dagger, markdown, printable, seconds, with_interval
 from benchmarks.report.tables.matrix import cost_text
-from benchmarks.report.tables.pairing import paired_scores, refusal
+from benchmarks.report.tables.pairing import refusal
 from benchmarks.running.manifest import find_manifest
 from benchmarks.statistics import PairedDifference, paired_difference
 
@@ -93,17 +93,35 @@ def _ranked(arms: list[Cell], runs: Runs) -> list[dict[str, Any]]:
     others += [(arm, refused[id(arm)]) for arm in ranked[1:] if refused[id(arm)]]
     ranked = [arm for arm in ranked if not refused.get(id(arm))]
     rows = []
-    for arm in ranked:
-        rank = 1 + sum(_difference(arm, other).high < 0 for other in ranked if other is not arm)
-        behind = _difference(arm, ranked[0]) if arm is not ranked[0] else None
+    difference = _differences(ranked)
+    for place, arm in enumerate(ranked):
+        # Only a method with a higher score can be shown to be better.
+        rank = 1 + sum(difference(place, other).high < 0 for other in range(place))
+        behind = difference(place, 0) if place else None
         rows.append(_row(arm, runs) | _behind(behind) | {"rank": rank, "reason": "", "rivals": len(ranked) - 1})
     rows.sort(key=lambda row: (row["rank"], -row["score"]))
     return rows + [_row(arm, runs) | _behind(None) | {"rank": None, "reason": why, "rivals": 0} for arm, why in others]
 
 
-def _difference(arm: Cell, other: Cell) -> PairedDifference:
-    pairs = paired_scores(arm.rows, other.rows)
-    return paired_difference(pairs["first"], pairs["second"], pairs["cluster"])
+def _differences(arms: Sequence[Cell]) -> Callable[[int, int], PairedDifference]:
+    """Return a function of two places in `arms`, which have the same samples, that compares their scores.
+
+    A sample's score is the mean over the epochs that both have.
+    """
+    import pandas as pd
+
+    key = ["sample_id", "epoch"]
+    scores = [arm.rows.set_index(key)["score"] for arm in arms]
+    table = pd.concat(scores, axis=1, keys=range(len(arms))).sort_index() if arms else pd.DataFrame()
+    clusters = arms[0].rows.drop_duplicates("sample_id").set_index("sample_id")["cluster"] if arms else pd.Series()
+    several = len(table) > len(clusters)
+
+    def difference(first: int, second: int) -> PairedDifference:
+        pairs = table[[first, second]].dropna()
+        pairs = pairs.groupby(level="sample_id").mean() if several else pairs.droplevel("epoch")
+        return paired_difference(pairs[first], pairs[second], clusters.loc[pairs.index])
+
+    return difference
 
 
 def _behind(found: PairedDifference | None) -> dict[str, float]:

@@ -5,6 +5,7 @@ import pytest
 from matplotlib.text import Text
 
 from benchmarks.report.figures.all import FIGURES
+from benchmarks.report.figures.curves import runtime_by_length
 from benchmarks.report.figures.style import drawing, settle
 from benchmarks.report.figures.tradeoff import score_by_runtime
 from benchmarks.report.runs import prepare
@@ -61,7 +62,7 @@ def cut_off(figure):
 def test_no_text_is_cut_off(make, benchmarks, methods, make_rows):
     with drawing() as plt:
         samples = samples_of(make_rows, benchmarks, methods)
-        if make is score_by_runtime:
+        if make in (score_by_runtime, runtime_by_length):
             samples = samples.assign(cost_state="free", cost_usd=0.0)
         figure, _ = make(plt, samples, "base")
         settle(figure)

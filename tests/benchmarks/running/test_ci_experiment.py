@@ -70,5 +70,8 @@ def test_the_gate_tells_a_regression_and_runs_that_cannot_be_compared(tmp_path, 
 def test_a_changed_prompt_stops_the_replay_and_says_what_to_run(replay):
     outcome = replay("changed", "method=[rlm]", "method.rlm.prompt=recursive/default-v1")
     assert outcome.state == "failed" and "\n" not in outcome.message
-    assert outcome.message.startswith("recorded response missing: SmolLM2") and "scripts/record_ci" in outcome.message
+    assert (
+        outcome.message.startswith("recorded response missing: Qwen2.5-Coder-1.5B")
+        and "scripts/record_ci" in outcome.message
+    )
     assert "ci.jsonl.gz: the nearest recorded request differs in message 0 (system), character" in outcome.message
