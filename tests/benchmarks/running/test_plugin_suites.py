@@ -120,6 +120,5 @@ def test_a_sample_may_have_any_id(with_suites):
     samples = pd.read_parquet(outcome.path / "samples.parquet")
     files = samples.loc[samples["method"] == "base", "trajectory"]
     assert len(samples) == 45 and files.nunique() == 15
-    print(files.tolist()[:3])
-    assert all(len(Path(file).name.encode()) < 230 and len(Path(file).parts) == 4 for file in files)
+    assert all(len(Path(file).name.encode()) < 230 and len(Path(file).parts) == 5 for file in files)
     assert all(read_trajectory(outcome.path, file) for file in files)
