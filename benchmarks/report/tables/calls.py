@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from benchmarks.report.runs import methods_in_order, prepare, without_reference
@@ -42,7 +43,8 @@ def calls_table(samples: pd.DataFrame, calls: pd.DataFrame) -> pd.DataFrame:
     samples_of = counts.to_dict()
     arms = table[arm].astype(str).itertuples(index=False, name=None)
     per_sample = [
-        n / samples_of[names if len(arm) > 1 else names[0]] for n, names in zip(table["calls"], arms, strict=True)
+        n / samples_of.get(names if len(arm) > 1 else names[0], math.nan)
+        for n, names in zip(table["calls"], arms, strict=True)
     ]
     table.insert(table.columns.get_loc("calls") + 1, "calls_per_sample", per_sample)
     return table.sort_values("method", key=lambda names: names.map(order), kind="stable")
