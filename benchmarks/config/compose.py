@@ -25,7 +25,8 @@ def compose(overrides: Sequence[str]) -> RunConfig:
     register()
     try:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-            composed = hydra_compose("config", overrides=words_today(role_words(overrides)))
+            words = words_today(role_words(overrides))
+            composed = hydra_compose("config", overrides=words, return_hydra_config=True)
     except ConfigError:
         raise
     except Exception as error:
@@ -35,14 +36,20 @@ def compose(overrides: Sequence[str]) -> RunConfig:
 
 def resolve(composed: Any) -> RunConfig:
     """Resolve Hydra's composed configuration. Raises ConfigError."""
+    from hydra.core.hydra_config import HydraConfig
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    # Hydra's own application keeps its section apart.
+    choices = OmegaConf.select(composed, "hydra.runtime.choices") or HydraConfig.get().runtime.choices
+    if not any(group.partition("@")[0] == "model" for group in choices):
+        # Hydra names no choice for a list, whose files it merges into one section.
+        raise ConfigError("model is a list in a configuration file: give it on the command line, as 'model=[A,B]'")
+    own = OmegaConf.masked_copy(composed, [key for key in composed if key != "hydra"])
     try:
-        plain: Any = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+        plain: Any = OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         raise ConfigError(with_cause(error)) from error
-    plain.pop("hydra", None)
     plain = with_targets(plain, today_with_warning)
     for group in ("benchmark", "method"):
         _drop_left_over(plain, group)

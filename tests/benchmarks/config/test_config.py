@@ -2,6 +2,7 @@
 
 import pytest
 
+from benchmarks.cli import main
 from benchmarks.config.compose import compose
 from benchmarks.config.errors import ConfigError
 from benchmarks.config.explain import explain
@@ -161,3 +162,15 @@ def test_ask_and_serve_choose_the_prompts_of_embedded_weights(words, prompts):
     assert {name: one.settings["prompt"] for name, one in methods.items() if "prompt" in one.settings} == prompts
     repeats = {one.settings["repeat_query"] for name, one in methods.items() if name in prompts}
     assert repeats == {words[0] == "model=local" or (len(words) == 2 and "weights" in words[1])}
+
+
+def test_a_list_of_models_in_an_experiment_file_is_refused(tmp_path, capsys):
+    """Hydra would merge the two files into one section without a word."""
+    folder = tmp_path / "experiment"
+    folder.mkdir()
+    (folder / "two.yaml").write_text("# @package _global_\ndefaults:\n  - override /model: [openai, anthropic]\n")
+    words = [f"hydra.searchpath=[file://{tmp_path}]", "+experiment=two", "limit=1"]
+    with pytest.raises(ConfigError, match=r"model is a list in a configuration file: .* as 'model=\[A,B\]'"):
+        compose(words)
+    assert main(["run", *words]) == 2
+    assert "model is a list in a configuration file" in capsys.readouterr().err
