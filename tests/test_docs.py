@@ -174,7 +174,7 @@ def once(word: str) -> str:
 
 def flags_of(command: str) -> set[str]:
     if command == "run":
-        return {"--help", "--cfg", "--multirun", "--config-dir"}
+        return {"--help", "--cfg", "--multirun", "--config-dir", "--yes"}
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
         main([command, "--help"])

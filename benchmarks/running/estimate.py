@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from benchmarks.sample import Benchmark, SampleInfo
+    from rlm.models.chat import ChatModel
 
 ANSWER, TURN = 500, 600
 UNKNOWN_WINDOW = 128_000
@@ -139,10 +140,9 @@ def estimate(config: RunConfig, tell: Callable[[str], None] = lambda note: None)
     import pandas as pd
 
     from benchmarks.config.methods import build_methods
-    from benchmarks.running.model_set import ModelSet
     from rlm.methods.method import Method
 
-    models = ModelSet(config, None).all_roles()
+    models = _models(config)
     labels = labels_of({name: roles["root"].name for name, roles in models.items()})
     built = {name: build_methods(config, roles) for name, roles in models.items()}
     rows = []
@@ -164,18 +164,24 @@ def estimate(config: RunConfig, tell: Callable[[str], None] = lambda note: None)
     )
 
 
+def _models(config: RunConfig) -> dict[str, dict[str, ChatModel]]:
+    """Build the models of each section as for a replay, which needs neither weights nor keys."""
+    from benchmarks.running.model_set import ModelSet
+
+    quiet = replace(config, cache=replace(config.cache, mode="replay", path=None))
+    return ModelSet(quiet, None).all_roles()
+
+
 def embedded_hours(config: RunConfig) -> float:
     """Estimate the hours that the embedded model would compute, over all of its roles.
 
     Calls are bounded by `limits`, prompts by the model's window and replies by its cap. Raises ConfigError.
     """
     from benchmarks.config.methods import build_methods
-    from benchmarks.running.model_set import ModelSet
     from rlm.methods.method import Method
     from rlm.models.embedded.model import EmbeddedModel
 
-    quiet = replace(config, cache=replace(config.cache, mode="replay", path=None))
-    models = ModelSet(quiet, None).all_roles().values()
+    models = _models(config).values()
     if not any(isinstance(model, EmbeddedModel) for roles in models for model in roles.values()):
         return 0.0
     methods = [one for roles in models for one in build_methods(config, roles).values() if isinstance(one, Method)]
