@@ -77,7 +77,7 @@ def test_parquet_gives_equal_rows_for_any_row_groups(rows, group, ids, compressi
         ("rows.json", b"[" * 100_000, "nested too deeply"),
         ("rows.json", b'[{"id": 1, "text": "\xff"}]', "rows.json cannot be read"),
         ("rows.json.gz", b"not gzip", "rows.json.gz cannot be read"),
-        ("rows.jsonl.gz", gzip.compress(b'{"id": 1, "text": "a"}\n' * 9000, mtime=0)[:60], "rows.jsonl.gz cannot be read"),
+        ("rows.jsonl.gz", gzip.compress(b'{"id": 1}\n' * 9000, mtime=0)[:60], "rows.jsonl.gz cannot be read"),
         ("rows.parquet", b"PAR1 and then something else PAR1", "rows.parquet is not a valid parquet file"),
     ],
 )
