@@ -20,6 +20,9 @@ async def test_a_process_follows_a_script_file_and_logs_each_request(fake_openai
         model = OpenAIModel("m", Endpoint(base_url, backoff_s=0.01, free=True))
         replies = [await model.complete([{"role": "user", "content": "one two"}]) for _ in range(2)]
         await model.aclose()
+        # The reply arrives before its line is written.
+        while len(log.read_text().splitlines()) < 6:
+            await asyncio.sleep(0.01)
     finally:
         process.terminate()
         await process.wait()

@@ -71,7 +71,8 @@ async def test_memory_beyond_the_limit_is_a_memory_error(repl):
 async def test_memory_taken_bit_by_bit_ends_in_an_error_or_a_new_session(repl):
     result = await repl.run("x = []\nwhile True: x.append(bytearray(1 << 20))")
     assert result.status in (CellStatus.MEMORY, CellStatus.KILLED)
-    assert (await repl.run("context")).stdout == "'the context'\n"
+    # The list still holds nearly all of the memory if the session goes on.
+    assert (await repl.run("x = None\ncontext")).stdout == "'the context'\n"
 
 
 async def test_files_beyond_the_limits_are_an_os_error(repl):
