@@ -54,6 +54,24 @@ class Generated(Generic[Plan]):
         return self._made_of()
 
 
+class DataSuite:
+    """A suite whose samples come from `_data`, which its constructor sets."""
+
+    _data: SuiteData
+
+    def infos(self) -> Sequence[SampleInfo]:
+        """Return the properties of the samples, in their order. Raises DataError."""
+        return list(self._data.infos.values())
+
+    def sample(self, sample_id: str) -> Sample:
+        """Build one sample. Raises KeyError for an unknown id."""
+        return self._data.sample(sample_id)
+
+    def provenance(self) -> Mapping[str, Any]:
+        """Return the identity of the data, for the manifest of a run."""
+        return self._data.provenance()
+
+
 def in_turns(groups: Iterable[Sequence[Item]]) -> list[Item]:
     """Return the first items of all groups, then the second ones, and so on; short groups end earlier."""
     missing = object()

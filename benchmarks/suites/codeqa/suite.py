@@ -19,14 +19,14 @@ from benchmarks.suites.codeqa.number_scorer import score_number
 from benchmarks.suites.codeqa.prompt import NUMBERS, AnswerForm, answer_of
 from benchmarks.suites.codeqa.rows import REVISION, LongBenchRows
 from benchmarks.suites.codeqa.scorer import CodeTarget, score_answer
-from benchmarks.suites.data import Generated, SuiteData, always
+from benchmarks.suites.data import DataSuite, Generated, SuiteData, always
 from benchmarks.suites.settings import EACH_ONCE, LONGEST, Encoding, SampleCount
 from rlm.models.tokens import DEFAULT_ENCODING
 
 Lengths = Annotated[tuple[Annotated[int, Ge(SHORTEST), Le(LONGEST)], ...], MinLen(1), EACH_ONCE]
 
 
-class CodeQA:
+class CodeQA(DataSuite):
     """LongBench-v2's questions on code repositories, or generated ones in the same form. A target is a CodeTarget.
 
     source: `generated`, `hub`, or the path of LongBench-v2 rows. lengths, samples, seed, packages, encoding: settings
@@ -75,12 +75,6 @@ class CodeQA:
             LongBenchRows(source, revision, answer_form) if rows else Generated(planned, build, made)
         )
 
-    def infos(self) -> Sequence[SampleInfo]:
-        return list(self._data.infos.values())
-
-    def sample(self, sample_id: str) -> Sample:
-        return self._data.sample(sample_id)
-
     async def score(self, target: CodeTarget, answer: str | None, judge: Judge | None = None) -> Score:
         return await asyncio.to_thread(score_answer if self._form == "letters" else score_number, target, answer)
 
@@ -105,4 +99,4 @@ class CodeQA:
         return json.dumps(target.letter if self._form == "letters" else LETTERS.index(target.letter)).encode()
 
     def provenance(self) -> Mapping[str, Any]:
-        return {**self._data.provenance(), "answer_form": self._form}
+        return {**super().provenance(), "answer_form": self._form}

@@ -13,7 +13,7 @@ from annotated_types import Ge, Le, MinLen
 
 from benchmarks.sample import Constant, Judge, Sample, SampleInfo, Score, UnlabelledSample
 from benchmarks.sources.hub import GENERATED
-from benchmarks.suites.data import Generated, SuiteData, always
+from benchmarks.suites.data import DataSuite, Generated, SuiteData, always
 from benchmarks.suites.graphwalks.generator import DEEPEST, GENERATOR, SHORTEST, generated_sample
 from benchmarks.suites.graphwalks.prompt import answer_of
 from benchmarks.suites.graphwalks.rows import REVISION, GraphRows
@@ -27,7 +27,7 @@ Lengths = Annotated[tuple[Annotated[int, Ge(SHORTEST), Le(LONGEST)], ...], MinLe
 _NODE = re.compile(r"^(\w+) -> (\w+)$", re.MULTILINE)
 
 
-class GraphWalks:
+class GraphWalks(DataSuite):
     """Operations on a graph. A target is the sorted tuple of the resulting nodes.
 
     source: `generated`, `hub`, or the path of a folder with the files of openai/graphwalks. problems: in turn. lengths:
@@ -74,12 +74,6 @@ class GraphWalks:
             else Generated(planned, build, made)
         )
 
-    def infos(self) -> Sequence[SampleInfo]:
-        return list(self._data.infos.values())
-
-    def sample(self, sample_id: str) -> Sample:
-        return self._data.sample(sample_id)
-
     async def score(self, target: tuple[str, ...], answer: str | None, judge: Judge | None = None) -> Score:
         return await asyncio.to_thread(score_answer, target, answer)
 
@@ -98,9 +92,6 @@ class GraphWalks:
 
     def target_bytes(self, target: tuple[str, ...]) -> bytes:
         return json.dumps(list(target)).encode()
-
-    def provenance(self) -> Mapping[str, Any]:
-        return self._data.provenance()
 
 
 def all_nodes(sample: UnlabelledSample) -> tuple[str, ...]:

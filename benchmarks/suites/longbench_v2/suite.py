@@ -17,7 +17,7 @@ from benchmarks.sources.hub import GENERATED
 from benchmarks.suites.codeqa.corpus import CodeCorpus
 from benchmarks.suites.codeqa.generator import generated_sample as code_sample
 from benchmarks.suites.codeqa.rows import REVISION
-from benchmarks.suites.data import Generated, SuiteData, always
+from benchmarks.suites.data import DataSuite, Generated, SuiteData, always
 from benchmarks.suites.longbench_v2.domains import CLASSES, KEYS, ChoiceTarget, DomainKey, LengthClass
 from benchmarks.suites.longbench_v2.generator import GENERATOR, SHORTEST, generated_sample
 from benchmarks.suites.longbench_v2.rows import DomainRows
@@ -29,7 +29,7 @@ Classes = Annotated[tuple[LengthClass, ...], MinLen(1)]
 Lengths = Annotated[tuple[Annotated[int, Ge(SHORTEST), Le(LONGEST)], ...], MinLen(1), EACH_ONCE]
 
 
-class LongBenchV2:
+class LongBenchV2(DataSuite):
     """LongBench-v2's questions, or generated ones in the same form. A target is a ChoiceTarget.
 
     source: `generated`, `hub`, or the path of rows. domains: of the questions; generated ones in turn. classes: the
@@ -80,12 +80,6 @@ class LongBenchV2:
             DomainRows(source, revision, domains, classes) if source != GENERATED else Generated(planned, build, made)
         )
 
-    def infos(self) -> Sequence[SampleInfo]:
-        return list(self._data.infos.values())
-
-    def sample(self, sample_id: str) -> Sample:
-        return self._data.sample(sample_id)
-
     async def score(self, target: ChoiceTarget, answer: str | None, judge: Judge | None = None) -> Score:
         score = await asyncio.to_thread(score_choice, target.letter, target.choices, answer)
         return replace(score, details={"difficulty": target.difficulty, "length_class": target.length_class})
@@ -106,6 +100,3 @@ class LongBenchV2:
 
     def target_bytes(self, target: ChoiceTarget) -> bytes:
         return json.dumps(target.letter).encode()
-
-    def provenance(self) -> Mapping[str, Any]:
-        return self._data.provenance()

@@ -14,7 +14,7 @@ from annotated_types import Ge, Le, MinLen
 from benchmarks.sample import Constant, Judge, Sample, SampleInfo, Score, UnlabelledSample
 from benchmarks.sources.hub import GENERATED
 from benchmarks.sources.wordlists import made_of
-from benchmarks.suites.data import Generated, SuiteData
+from benchmarks.suites.data import DataSuite, Generated, SuiteData
 from benchmarks.suites.mrcr.generator import FOLDER, GENERATOR, SHORTEST, generated_sample
 from benchmarks.suites.mrcr.rows import BINS, REVISION, MrcrRows
 from benchmarks.suites.mrcr.scorer import MAX_ANSWER_TOKENS, MrcrTarget, score_answer
@@ -27,7 +27,7 @@ Lengths = Annotated[tuple[Annotated[int, Ge(SHORTEST), Le(LONGEST)], ...], MinLe
 _PREFIX = re.compile(r"(?:[Pp]repend|[Bb]egin your reply with) (\w+)")
 
 
-class MRCR:
+class MRCR(DataSuite):
     """Pieces at equal requests in a conversation. A target is an MrcrTarget.
 
     source: `generated`, `hub`, or the path of rows of openai/mrcr. needles: numbers of equal requests, in turn.
@@ -68,12 +68,6 @@ class MRCR:
             else Generated(planned, build, lambda: made_of(FOLDER, GENERATOR, seed, encoding))
         )
 
-    def infos(self) -> Sequence[SampleInfo]:
-        return list(self._data.infos.values())
-
-    def sample(self, sample_id: str) -> Sample:
-        return self._data.sample(sample_id)
-
     async def score(self, target: MrcrTarget, answer: str | None, judge: Judge | None = None) -> Score:
         return await asyncio.to_thread(score_answer, target, answer)
 
@@ -95,9 +89,6 @@ class MRCR:
 
     def target_bytes(self, target: MrcrTarget) -> bytes:
         return json.dumps({"answer": target.answer, "prefix": target.prefix}).encode()
-
-    def provenance(self) -> Mapping[str, Any]:
-        return self._data.provenance()
 
 
 def _first_piece(sample: UnlabelledSample) -> str:

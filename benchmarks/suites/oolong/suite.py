@@ -14,7 +14,7 @@ from annotated_types import Ge, Le, MinLen
 from benchmarks.sample import Constant, Judge, Sample, SampleInfo, Score, UnlabelledSample
 from benchmarks.sources.hub import GENERATED
 from benchmarks.sources.wordlists import made_of
-from benchmarks.suites.data import Generated, SuiteData, always
+from benchmarks.suites.data import DataSuite, Generated, SuiteData, always
 from benchmarks.suites.oolong.generator import GENERATOR, SHORTEST, generated_window, room_of
 from benchmarks.suites.oolong.gold import Gold
 from benchmarks.suites.oolong.instances import FOLDER, SUBSET_FOLDER
@@ -32,7 +32,7 @@ Subsets = Annotated[tuple[SubsetName, ...], MinLen(1), EACH_ONCE]
 Lengths = Annotated[tuple[Annotated[int, Ge(SHORTEST), Le(LONGEST)], ...], MinLen(1), EACH_ONCE]
 
 
-class Oolong:
+class Oolong(DataSuite):
     """Questions about the label statistics of a window. A target is an OolongTarget.
 
     source: `generated`, `hub`, or the path of rows of oolong-synth. subsets: of oolong-synth; in turn. lengths: the
@@ -84,12 +84,6 @@ class Oolong:
             else Generated(planned, self._build, self._made_of)
         )
 
-    def infos(self) -> Sequence[SampleInfo]:
-        return list(self._data.infos.values())
-
-    def sample(self, sample_id: str) -> Sample:
-        return self._data.sample(sample_id)
-
     def _made_of(self) -> Mapping[str, Any]:
         made = made_of(FOLDER, GENERATOR, self._seed, self._encoding)
         if self._subsets == (TREC_COARSE.name,):
@@ -132,7 +126,7 @@ class Oolong:
 
     def provenance(self) -> Mapping[str, Any]:
         subsets = {} if self._subsets == (TREC_COARSE.name,) else {"subsets": list(self._subsets)}
-        return {**self._data.provenance(), **subsets, "query_frame": self._query_frame}
+        return {**super().provenance(), **subsets, "query_frame": self._query_frame}
 
     def _generate(self, name: str, length: int, number: int) -> tuple[LabelledWindow, tuple[WindowQuestion, ...]]:
         room = room_of(length) + count_tokens(self._frame, self._encoding)

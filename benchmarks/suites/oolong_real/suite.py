@@ -15,7 +15,7 @@ from annotated_types import Ge, Le, MinLen
 from benchmarks.sample import Constant, Judge, Sample, SampleInfo, Score, UnlabelledSample
 from benchmarks.sources.hub import GENERATED
 from benchmarks.sources.wordlists import made_of
-from benchmarks.suites.data import Generated, SuiteData, always
+from benchmarks.suites.data import DataSuite, Generated, SuiteData, always
 from benchmarks.suites.oolong.prompt import LAYOUT
 from benchmarks.suites.oolong_real.generator import EPISODES, FOLDER, GENERATOR, SHORTEST, Table, generated_table
 from benchmarks.suites.oolong_real.prompt import query_of
@@ -33,7 +33,7 @@ _CAST = re.compile(r"\b(?:casts?|Then) (?:an? |the )?([A-Z][\w']*(?: [A-Z][\w']*
 _CHECK = re.compile(r"\b(?:an? )?(\w+) (?:check|roll)\b", re.IGNORECASE)
 
 
-class OolongReal:
+class OolongReal(DataSuite):
     """Questions about dice rolls and spells in transcripts. A target is a text, such as `3` or `a, b`.
 
     source: `generated`, `hub`, or the path of rows of oolong-real. config, split, episodes: of the rows; `episodes` are
@@ -87,12 +87,6 @@ class OolongReal:
             else Generated(planned, build, lambda: made_of(FOLDER, GENERATOR, seed, encoding))
         )
 
-    def infos(self) -> Sequence[SampleInfo]:
-        return list(self._data.infos.values())
-
-    def sample(self, sample_id: str) -> Sample:
-        return self._data.sample(sample_id)
-
     async def score(self, target: str, answer: str | None, judge: Judge | None = None) -> Score:
         return await asyncio.to_thread(score_answer, target, answer)
 
@@ -112,9 +106,6 @@ class OolongReal:
 
     def target_bytes(self, target: str) -> bytes:
         return json.dumps(target).encode()
-
-    def provenance(self) -> Mapping[str, Any]:
-        return self._data.provenance()
 
 
 _VALUES = ", ".join(map(str, range(1, 21)))

@@ -13,7 +13,7 @@ from annotated_types import Ge, Le, MinLen
 from benchmarks.sample import Constant, Judge, Sample, SampleInfo, Score, UnlabelledSample
 from benchmarks.sources.hub import GENERATED, HUB
 from benchmarks.sources.wordlists import made_of
-from benchmarks.suites.data import Generated, SuiteData, always
+from benchmarks.suites.data import DataSuite, Generated, SuiteData, always
 from benchmarks.suites.ruler.generator import GENERATOR, SHORTEST, generated_sample
 from benchmarks.suites.ruler.rows import RulerTaskRows
 from benchmarks.suites.ruler.scorer import MAX_ANSWER_TOKENS, RulerTarget, score_answer
@@ -26,7 +26,7 @@ Tasks = Annotated[tuple[TaskName, ...], MinLen(1)]
 Lengths = Annotated[tuple[Annotated[int, Ge(SHORTEST), Le(LONGEST)], ...], MinLen(1), EACH_ONCE]
 
 
-class Ruler:
+class Ruler(DataSuite):
     """RULER's tasks. A target is a RulerTarget.
 
     source: `generated`, or the path of RULER's output. tasks: used in turn. lengths: the tokens of prompt and output
@@ -69,12 +69,6 @@ class Ruler:
             else Generated(planned, build, lambda: made_of(FOLDER, GENERATOR, seed, encoding))
         )
 
-    def infos(self) -> Sequence[SampleInfo]:
-        return list(self._data.infos.values())
-
-    def sample(self, sample_id: str) -> Sample:
-        return self._data.sample(sample_id)
-
     async def score(self, target: RulerTarget, answer: str | None, judge: Judge | None = None) -> Score:
         return await asyncio.to_thread(score_answer, target, answer)
 
@@ -97,6 +91,3 @@ class Ruler:
 
     def target_bytes(self, target: RulerTarget) -> bytes:
         return json.dumps({"answers": list(target.answers), "any_answer": target.any_answer}).encode()
-
-    def provenance(self) -> Mapping[str, Any]:
-        return self._data.provenance()

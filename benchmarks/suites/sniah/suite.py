@@ -13,7 +13,7 @@ from annotated_types import Ge, Le, MinLen
 from benchmarks.sample import Constant, Judge, Sample, SampleInfo, Score, UnlabelledSample
 from benchmarks.sources.hub import GENERATED, HUB
 from benchmarks.sources.wordlists import made_of
-from benchmarks.suites.data import Generated, SuiteData, always
+from benchmarks.suites.data import DataSuite, Generated, SuiteData, always
 from benchmarks.suites.settings import EACH_ONCE, LONGEST, Encoding, SampleCount
 from benchmarks.suites.sniah.generator import FOLDER, GENERATOR, SHORTEST, generated_sample
 from benchmarks.suites.sniah.rows import RulerRows
@@ -24,7 +24,7 @@ Variants = Annotated[tuple[Literal["single_1", "single_2", "single_3", "noise_uu
 Lengths = Annotated[tuple[Annotated[int, Ge(SHORTEST), Le(LONGEST)], ...], MinLen(1), EACH_ONCE]
 
 
-class SNIAH:
+class SNIAH(DataSuite):
     """A single needle in a haystack. A target is the hidden value, a string.
 
     source: `generated`, or the path of RULER rows. variants: used in turn. lengths: the tokens of prompt and output
@@ -67,12 +67,6 @@ class SNIAH:
 
         self._data: SuiteData = RulerRows(source) if source != GENERATED else Generated(planned, build, made)
 
-    def infos(self) -> Sequence[SampleInfo]:
-        return list(self._data.infos.values())
-
-    def sample(self, sample_id: str) -> Sample:
-        return self._data.sample(sample_id)
-
     async def score(self, target: str, answer: str | None, judge: Judge | None = None) -> Score:
         return await asyncio.to_thread(score_answer, target, answer)
 
@@ -94,6 +88,3 @@ class SNIAH:
 
     def target_bytes(self, target: str) -> bytes:
         return json.dumps(target).encode()
-
-    def provenance(self) -> Mapping[str, Any]:
-        return self._data.provenance()
