@@ -1,25 +1,14 @@
 """Fixtures for the page in real Chromium."""
 
-import importlib.util
 import shutil
 import time
-from pathlib import Path
 
+import page_run
 import pandas as pd
 import pytest
 
 from benchmarks.report.page.html import write_page
 from benchmarks.report.runs import load_runs
-
-
-def _load_page_run():
-    spec = importlib.util.spec_from_file_location("page_run", Path(__file__).with_name("page_run.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-page_run = _load_page_run()
 
 
 class Page:

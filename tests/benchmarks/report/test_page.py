@@ -1,8 +1,6 @@
 """The page in real Chromium: shown, clicked, filtered, sorted."""
 
-import importlib.util
-from pathlib import Path
-
+import page_run
 import pytest
 
 from benchmarks.report import write_report
@@ -11,15 +9,6 @@ from benchmarks.report.runs import load_runs
 
 pytestmark = pytest.mark.browser
 
-
-def _load_page_run():
-    spec = importlib.util.spec_from_file_location("page_run", Path(__file__).with_name("page_run.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-page_run = _load_page_run()
 row, trajectory = page_run.row, page_run.trajectory
 
 

@@ -4,7 +4,6 @@ import base64
 import contextlib
 import gzip
 import http.client
-import importlib.util
 import json
 import os
 import re
@@ -15,8 +14,8 @@ import threading
 import urllib.request
 import zlib
 from html import unescape
-from pathlib import Path
 
+import page_run
 import pandas as pd
 import pytest
 
@@ -26,15 +25,6 @@ from benchmarks.report.page.html import json_for_html, write_page
 from benchmarks.report.runs import load_runs
 from benchmarks.running.contexts import ContextFiles, find_context, read_context
 
-
-def _load_page_run():
-    spec = importlib.util.spec_from_file_location("page_run", Path(__file__).with_name("page_run.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-page_run = _load_page_run()
 row, jsonl, trajectory = page_run.row, page_run.jsonl, page_run.trajectory
 
 

@@ -1,11 +1,10 @@
 """The page in real Chromium: hostile and large texts, contexts, runs under way, files beside the page."""
 
-import importlib.util
 import shutil
 import threading
 import time
-from pathlib import Path
 
+import page_run
 import pandas as pd
 import pytest
 
@@ -15,15 +14,6 @@ from benchmarks.report.runs import load_runs
 
 pytestmark = pytest.mark.browser
 
-
-def _load_page_run():
-    spec = importlib.util.spec_from_file_location("page_run", Path(__file__).with_name("page_run.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-page_run = _load_page_run()
 row, trajectory = page_run.row, page_run.trajectory
 
 
