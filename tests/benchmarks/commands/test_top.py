@@ -32,6 +32,15 @@ def test_methods_of_several_runs_are_ranked_by_paired_comparison(runs, tmp_path,
     assert board.loc[("rlm", "qwen3-8b"), ["run", "runtime_mean_s"]].tolist() == ["second", 2.0]
 
 
+def test_epochs_of_a_sample_count_as_one_in_a_comparison(make_run, make_rows):
+    once = {method: make_rows(method, scores(right)) for method, right in (("base", 20), ("rlm", 55))}
+    twice = {method: [rows, rows.assign(epoch=1)] for method, rows in once.items()}
+    single = leaderboard([make_run("single", list(once.values()))]).set_index("method")
+    double = leaderboard([make_run("double", [*twice["base"], *twice["rlm"]])]).set_index("method")
+    columns = ["rank", "difference", "difference_low", "difference_high"]
+    pd.testing.assert_frame_equal(single[columns], double[columns])
+
+
 def test_a_folder_of_runs_stands_for_its_runs(runs):
     pd.testing.assert_frame_equal(leaderboard([runs[0].parent]), leaderboard(runs))
 

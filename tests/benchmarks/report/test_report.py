@@ -12,7 +12,9 @@ from benchmarks.config.errors import ConfigError
 from benchmarks.report import write_report
 from benchmarks.report.build import screen
 from benchmarks.report.figures.all import write_figures
-from benchmarks.report.runs import load_calls, load_runs, refresh
+from benchmarks.report.figures.curves import runtime_by_length
+from benchmarks.report.figures.style import drawing
+from benchmarks.report.runs import load_calls, load_runs, prepare, refresh
 from benchmarks.running.journal import Record
 from benchmarks.running.run_folder import calls_table, write_tables
 
@@ -218,6 +220,11 @@ def test_figures_of_samples_without_lengths_costs_or_calls(make_rows, tmp_path):
     assert "runtime_by_length" in {path.stem for path in write_figures(pd.concat(free), tmp_path / "free")}
     table = pd.read_csv(tmp_path / "free" / "runtime_by_length.csv")
     assert list(table["runtime_mean_s"]) == [1.5, 6.0, 1.5, 6.0]
+    over = [free[0].assign(status=["ok", "context_overflow"], context_limit=2048), *free[1:]]
+    with drawing() as plt:
+        figure, _ = runtime_by_length(plt, prepare(pd.concat(over)), None)
+        drawn = {tuple(line.get_ydata()) for line in figure.axes[0].get_lines() if len(line.get_ydata()) < 3}
+    assert (1.5, 6.0) in drawn and (1.5,) in drawn, "no call was made for the input that is too long"
     assert write_figures(make_rows("rlm", [1.0]).iloc[:0], tmp_path) == []
     assert not (tmp_path / "solved_by.png").exists()
 

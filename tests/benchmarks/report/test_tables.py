@@ -288,6 +288,11 @@ def test_calls_are_counted_by_role_with_replayed_cut_and_retried_ones(make_rows,
     assert calls_table(make_rows("rlm", [1.0]), calls.iloc[:0]).empty
 
 
+def test_calls_beside_a_reference_row_have_no_number_of_samples(make_rows, make_calls):
+    found = calls_table(make_rows("floor", [1.0]), make_calls(2, method="floor"))
+    assert found["calls"].sum() == 2 and found["calls_per_sample"].isna().all()
+
+
 def test_first_decompositions_are_counted_for_methods_that_report_them(make_rows):
     rlm = make_rows("rlm", [1.0, 0.0, 1.0, 0.0], decomposition=["per_line", "per_line", "whole", None])
     found = decomposition_table(pd.concat([rlm, make_rows("base", [1.0] * 4)]))

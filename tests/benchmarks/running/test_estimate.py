@@ -146,6 +146,13 @@ def test_data_of_a_folder_that_cannot_be_read_are_not_guessed(tmp_path):
         estimate(compose(["benchmark=[codeqa]", f"benchmark.codeqa.source={tmp_path}", "model=local"]))
 
 
+def test_an_estimate_needs_no_weights(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    config = compose(["model=local", "benchmark=[sniah]", "benchmark.sniah.lengths=[512]", "method=[base]", "limit=2"])
+    assert list(estimate(config)["calls"]) == [2, 2]
+    assert embedded_hours(config) > 0
+
+
 @pytest.mark.parametrize(
     ("words", "refused"),
     [

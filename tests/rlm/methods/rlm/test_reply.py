@@ -205,6 +205,9 @@ FINALS = {
     "quotes around an apostrophe": ("FINAL('It's five (5)')", "It's five (5)"),
     "two quotations": ('FINAL("a" and "b")', '"a" and "b"'),
     "text that names a string": ('FINAL_VAR("long text, no name")', "long text, no name"),
+    "number as a variable": ("FINAL_VAR(2327998)", "2327998"),
+    "number with signs as a variable": ("FINAL_VAR(-1,234.5)", "-1,234.5"),
+    "uuid as a variable": ("FINAL_VAR(6ff92962-486d-4991-90d3-55c59307de0b)", "6ff92962-486d-4991-90d3-55c59307de0b"),
 }
 
 
