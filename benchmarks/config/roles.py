@@ -42,7 +42,7 @@ def _words_of_one(words: Sequence[str]) -> list[str]:
         for word in plain
         if word.startswith(tuple(start.format(role) for start in starts)) and word != "model.name=null"
     }
-    # The keys of a role and of its endpoint are set after what they add to, in whatever order they are written.
+    # The order on the command line does not matter: a choice or an address is set first, then the keys of the role.
     written = [f"++model.{role}=null" for role in ROLES if role in reset]
     endpoints: list[str] = []
     others: list[str] = []

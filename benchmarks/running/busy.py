@@ -1,4 +1,4 @@
-"""Shows what a command is doing while it has nothing else to print."""
+"""Prints the current step of a command at regular intervals during steps that print nothing."""
 
 from __future__ import annotations
 

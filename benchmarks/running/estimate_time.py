@@ -1,8 +1,8 @@
 """Estimates how long a run takes, roughly, by the rates at which models read and write.
 
 - The embedded model computes all of its calls on two CPUs, so concurrency does not shorten it; its weights have
-  measured rates. Calls are bounded by `limits`, prompts by the window, replies by the cap. A root that takes turns
-  reads its conversation once, because llama.cpp keeps what it has read, and writes at most 120 tokens a turn.
+  measured rates. Calls are bounded by `limits`, prompts by the window, replies by the cap. llama.cpp keeps the
+  part of a conversation that it has read, so the turns of a root read it once; each writes at most 120 tokens.
 - An endpoint is assumed to take 1 s for a call, 1 s for each 10,000 prompt tokens and 1 s for each 60 reply tokens.
   The calls of a root follow each other, sub-calls run at the method's concurrency and samples at concurrency.samples;
   the endpoint's max_concurrency bounds all of them. Rate limits, retries and hidden reasoning make a run longer.

@@ -24,7 +24,7 @@ _TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".md": "text/plain; charset=utf-8",
 }
-# The script that a page of a run under way loads again and again, to learn whether there is more.
+# The page of a running run loads this script every few seconds and reloads itself when the script changes.
 STAMP = "stamp.js"
 
 
