@@ -19,18 +19,6 @@ settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 
-# Files of tests that take longest, so that no worker begins one of them when the others are done.
-LONGEST = (
-    "test_docs.py", "test_attacks.py", "test_page_large.py", "test_page.py", "test_kills.py", "test_interrupts.py",
-    "test_run.py", "test_report.py", "test_sums.py", "test_hub_rows.py", "test_custom.py", "test_embedded.py",
-)  # fmt: skip
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    places = {name: place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: places.get(item.path.name, len(LONGEST)))
-
-
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Real rows that lie beside the project on some machines; the tests that read them are skipped elsewhere."""
