@@ -10,13 +10,16 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).parent.parent
 
 # No test is timed: on a busy machine any example can be slow.
 settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
+# The same examples each time, so that a run of CI can be repeated; random runs look for new ones.
+settings.register_profile("repeatable", deadline=None, derandomize=True)
+settings.register_profile("thorough", deadline=None, max_examples=5000, suppress_health_check=list(HealthCheck))
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "untimed"))
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from benchmarks.sources.files import DataError
 from benchmarks.sources.hub import ID, HubData, Source
 from benchmarks.suites.data import in_turns
 from benchmarks.suites.oolong.prompt import LAYOUT
+from benchmarks.suites.oolong_real.scorer import is_empty
 from rlm.prompt import Prompt
 
 REPO, REVISION = "oolongbench/oolong-real", "6bc9ef04866fcf005c9749b70649be69dd37fffb"
@@ -53,6 +54,10 @@ class RealRows:
         for row in self._source.rows(_COLUMNS, types=_TYPES):
             number = len(row["episodes"])
             if number in found:
+                if is_empty(row["answer"]):
+                    raise DataError(
+                        f"{self._source.origin}, row {row['id']}: answer is {row['answer']!r}: expected text"
+                    )
                 key = str(row["context_window_id"]), row["question_type"]
                 found[number].setdefault(key, []).append(row)
         for number, groups in found.items():

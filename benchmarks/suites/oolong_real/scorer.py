@@ -24,6 +24,12 @@ def read_value(text: str) -> Value:
     return [item.strip() for item in text.split(",") if item.strip()] if "," in text else text
 
 
+def is_empty(target: str) -> bool:
+    """True for a target that no answer can reach: a blank text, or a list without an item."""
+    value = read_value(target)
+    return not value.strip() if isinstance(value, str) else value == []
+
+
 def boxed(answer: str) -> str | None:
     r"""Return the content of the first `\boxed{...}`, a `\text` inside removed; None without a box."""
     found = _TEXT_BOX.search(answer) or _BOX.search(answer)
@@ -57,8 +63,8 @@ def score_answer(target: str, answer: str | None) -> Score:
     official, last = official_score(gold, text), _last(text)
     details: dict[str, float | str | bool | None] = {"answer_kind": _kind(gold), "precision": None}
     if isinstance(gold, list):
-        items = {_plain(item) for item in last.split(",")} - {""}
-        details["precision"] = len(items & set(map(_plain, gold))) / len(items) if items else 0.0
+        items = _items(last.split(","))
+        details["precision"] = len(items & _items(gold)) / len(items) if items else 0.0
     lenient = max(official, _lenient(gold, last)) if text.strip() else 0.0
     content = boxed(text)
     shown = text if content is None else content
@@ -76,8 +82,12 @@ def _lenient(gold: Value, text: str) -> float:
         return _closeness(gold, read_value(number.group())) if number else 0.0
     if isinstance(gold, str):
         return float(_plain(text) == _plain(gold))
-    wanted = set(map(_plain, gold))
-    return len(wanted & {_plain(item) for item in text.split(",")}) / len(wanted)
+    wanted = _items(gold)
+    return len(wanted & _items(text.split(","))) / len(wanted) if wanted else 0.0
+
+
+def _items(texts: list[str]) -> set[str]:
+    return set(map(_plain, texts)) - {""}
 
 
 def _kind(gold: Value) -> str:

@@ -21,7 +21,7 @@ from benchmarks.suites.oolong_real.generator import EPISODES, FOLDER, GENERATOR,
 from benchmarks.suites.oolong_real.prompt import query_of
 from benchmarks.suites.oolong_real.questions import PLAN, asked_questions
 from benchmarks.suites.oolong_real.rows import REVISION, RealRows
-from benchmarks.suites.oolong_real.scorer import score_answer
+from benchmarks.suites.oolong_real.scorer import is_empty, score_answer
 from benchmarks.suites.settings import EACH_ONCE, LONGEST, Encoding, SampleCount
 from rlm.models.tokens import DEFAULT_ENCODING
 from rlm.prompt import Prompt
@@ -100,7 +100,7 @@ class OolongReal(DataSuite):
     def target_of(self, row: Mapping[str, Any]) -> str:
         target = row.get("target")
         text = ", ".join(map(str, target)) if isinstance(target, list) else target
-        if isinstance(text, bool) or not isinstance(text, str | int) or not str(text).strip():
+        if isinstance(text, bool) or not isinstance(text, str | int) or is_empty(str(text)):
             raise ValueError(f"target is {target!r:.80}: expected a number, a text, or a list of texts")
         return str(text)
 

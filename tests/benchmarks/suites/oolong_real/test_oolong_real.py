@@ -80,6 +80,9 @@ def test_answers_follow_from_the_transcripts():
         ("a, b", r"\boxed{A, b}", 0.5, 1),
         ("a, b", r"\boxed{b}", 0, 0.5),
         ("a, a", r"\boxed{a, a}", 0.5, 1),
+        (",", "0", 0, 0),
+        (",", r"\boxed{,}", 0, 0),
+        ("?, !", r"\boxed{?!, a}", 0, 0),
         ("84", "", 0, 0),
         ("84", r"\boxed{" + "9" * 5000 + "}", 0, 0),
         ("84", r"\boxed{" + "9" * 4000 + "}", 0, 0),
@@ -142,6 +145,7 @@ def test_rows_are_read_with_windows_and_types_in_turn(tmp_path):
         ([row(episodes=[1, 2])], "no row with 1 episodes; change episodes"),
         ([row(), row()], "two rows have the id 'a'"),
         ([row(answer=" ")], "column answer is ' ': expected text"),
+        ([row(answer=" , ")], "row a: answer is ' , ': expected text"),
         ([{k: v for k, v in row().items() if k != "episodes"}], "no column episodes"),
     ],
 )
@@ -153,7 +157,7 @@ def test_malformed_rows_are_refused(tmp_path, rows, message):
 def test_rows_to_score_carry_their_target():
     for target, text in ((3, "3"), ("Bless", "Bless"), (["a", "b"], "a, b")):
         assert BENCHMARK.target_of({"target": target}) == text
-    for wrong in ({}, {"target": ""}, {"target": True}, {"target": {}}):
+    for wrong in ({}, {"target": ""}, {"target": ","}, {"target": []}, {"target": True}, {"target": {}}):
         with pytest.raises(ValueError, match="expected a number, a text, or a list"):
             BENCHMARK.target_of(wrong)
 
