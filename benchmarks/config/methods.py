@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 def check_method(target: Target) -> None:
     """Check the settings of a method or reference row. Raises ConfigError."""
-    target.check(("model", "sub_model", "limits", "repl") if _is_method(target) else ())
+    method: Any = target.target
+    target.check((*method.model_fields, "limits", "repl") if _is_method(target) else ())
 
 
 def build_methods(config: RunConfig, models: Mapping[str, ChatModel]) -> dict[str, Any]:
@@ -31,7 +32,8 @@ def _build(config: RunConfig, models: Mapping[str, ChatModel], target: Target) -
     if not _is_method(target):
         return target.build()
     method: Any = target.target
-    given = {"model": models["root"], "sub_model": models[method.sub_role], "limits": config.limits}
+    given: dict[str, Any] = {name: models[name] for name in method.model_fields if name in models}
+    given |= {"model": models["root"], "sub_model": models[method.sub_role], "limits": config.limits}
     if "repl" in {field.name for field in dataclasses.fields(method)}:
         _refuse_unconfined(config, target.where)
         given["repl"] = config.repl

@@ -10,6 +10,7 @@ Let T be the tokens of a sample's prompt, W the root's window and S the sub-mode
 - rlm: 8 turns over a prompt of 2,500 tokens and a history that grows by 1,500 a turn; its code reads T once by
   sub-calls of at most S / 4 tokens that each write 400. Without sub-calls (max_depth 0) there are 12 turns. With
   max_depth 2 and more, sub-calls are children of 4 turns.
+- rlm_compacted: as rlm; when the history would exceed its share of W, the compactor reads it and writes 1,500 tokens.
 - map_reduce: one sub-call for each window of S / 2 tokens that writes 150, and a root call over the notes.
 
 The prompts of sub-calls are also bounded by limits.max_sub_prompt_tokens.
@@ -30,7 +31,7 @@ from benchmarks.config.models import ModelSection
 from benchmarks.config.schema import RunConfig
 from benchmarks.config.several import labels_of
 from benchmarks.config.targets import Target
-from benchmarks.running.estimate_time import cell_hours, embedded_seconds
+from benchmarks.running.estimate_time import cell_hours, embedded_seconds, model_of
 from benchmarks.running.spread import spread_order
 from benchmarks.sources.hub import HUB, HubError
 from rlm.limits import Limits
@@ -38,7 +39,8 @@ from rlm.methods.base import BaseBm25, BaseTruncated, PlainModel
 from rlm.methods.codeact.loop import CodeAct
 from rlm.methods.compaction import Compaction
 from rlm.methods.map_reduce import MapReduce
-from rlm.methods.rlm.method import RLM
+from rlm.methods.rlm import RLM, RLMCompacted
+from rlm.tree import COMPACTOR
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,7 +93,8 @@ def expected_calls(method: Any, tokens: int, documents: int = 0) -> list[Calls] 
         reads = Calls("sub", windows, tokens * 1.1, windows * 150)
         return [reads, Calls("root", 1, min(windows * 150 + 300, 0.9 * root), ANSWER)]
     if isinstance(method, RLM):
-        return _rlm(tokens, _bounded(sub / 4, method.limits), method.max_depth)
+        calls = _rlm(tokens, _bounded(sub / 4, method.limits), method.max_depth)
+        return _compacted(calls, method.compact_at * root) if isinstance(method, RLMCompacted) else calls
     return None
 
 
@@ -129,6 +132,18 @@ def _rlm(tokens: int, piece: float, max_depth: int) -> list[Calls]:
     child_turns = 4
     prompt = reads * (2500 * child_turns + 1500 * sum(range(child_turns))) + tokens
     return [root, Calls("sub", reads * (child_turns + 1), prompt, reads * (child_turns * TURN + 400))]
+
+
+def _compacted(calls: list[Calls], room: float) -> list[Calls]:
+    """Return the calls of an RLM whose root compacts its history at `room` tokens; a summary of a quarter is kept."""
+    root, *others = calls
+    longest = 2500 + 1500 * (root.calls - 1)
+    if longest <= room:
+        return calls
+    times = math.ceil((longest - room) / max(1500.0, 0.75 * (room - 2500)))
+    prompts = min(root.prompt_tokens, root.calls * max(room, 4000))
+    compactor = Calls("compactor", times, times * min(longest, max(room, 2500)), times * 1500)
+    return [replace(root, prompt_tokens=prompts), *others, compactor]
 
 
 def estimate(config: RunConfig, tell: Callable[[str], None] = lambda note: None) -> pd.DataFrame:
@@ -191,7 +206,7 @@ def embedded_hours(config: RunConfig) -> float:
         for method in methods:
             for tokens, count in Counter(lengths).items():
                 for calls in expected_calls(method, tokens, documents) or []:
-                    model: Any = method.model if calls.role == "root" else method.sub_model
+                    model = model_of(method, calls)
                     if isinstance(model, EmbeddedModel):
                         seconds += count * embedded_seconds(calls, model, config.limits)
     return seconds * config.epochs / 3600
@@ -272,7 +287,7 @@ def _usd(calls: Sequence[Calls], method: Any, config: RunConfig, section: ModelS
 
     table, total = PriceTable(config.prices), 0.0
     for call in calls:
-        paid = section.paid_for(call.role if call.role == "root" else method.sub_role)
+        paid = section.paid_for(call.role if call.role in ("root", COMPACTOR) else method.sub_role)
         if paid is None:
             continue
         # Some prices depend on the length of the prompt, so each call is priced separately.

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rlm.limits import Limits
+from rlm.tree import COMPACTOR
 
 if TYPE_CHECKING:
     from benchmarks.config.schema import RunConfig
@@ -35,7 +36,7 @@ def cell_hours(samples: Sequence[Sequence[Calls]], method: Any, config: RunConfi
     computed = longest = total = 0.0
     most, at_once = math.inf, getattr(method, _concurrency_key(method), _SUB_CALLS_AT_ONCE)
     for calls in (calls for sample in samples for calls in sample):
-        model: Any = method.model if calls.role == "root" else method.sub_model
+        model = model_of(method, calls)
         if isinstance(model, EmbeddedModel):
             computed += embedded_seconds(calls, model, config.limits)
         elif isinstance(model, OpenAIModel):
@@ -54,6 +55,13 @@ def _concurrency_key(method: Any) -> str:
     if not hasattr(method, "children_concurrency"):
         return "concurrency"
     return "children_concurrency" if method.max_depth > 1 else "sub_call_concurrency"
+
+
+def model_of(method: Any, calls: Calls) -> Any:
+    """Return the model that makes these calls of a method."""
+    if calls.role == "root":
+        return method.model
+    return getattr(method, COMPACTOR, method.sub_model) if calls.role == COMPACTOR else method.sub_model
 
 
 def embedded_seconds(calls: Calls, model: Any, limits: Limits) -> float:

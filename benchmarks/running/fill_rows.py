@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from rlm.completion import Completion, Status
 from rlm.methods.method import Method
 from rlm.models.chat import CostState
 from rlm.trajectory import CallRecord, Trajectory
+from rlm.tree import COMPACTOR
 
 _TOKENS = ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens")
 _COUNTS = ("root_calls", "sub_calls", "max_depth_reached", "turns", "cells", "syntax_errors", "model_s")
@@ -84,6 +86,7 @@ def sample_row(
         wall_s=completion.wall_s,
         started_at=started_at,
         **_strategy(completion.trajectory),
+        **_compactions(completion),
     )
 
 
@@ -92,6 +95,15 @@ def _strategy(trajectory: Trajectory) -> dict[str, Any]:
     roots = [event for event in trajectory.of_kind("summary") if event["depth"] == 0]
     summary = roots[-1] if roots else {}
     return {name: summary.get(name) for name in _STRATEGY}
+
+
+def _compactions(completion: Completion) -> dict[str, Any]:
+    """Return the compactions of all loops of a tree and their cost; nothing for methods that keep their history."""
+    counts = [loop["compactions"] for loop in completion.trajectory.of_kind("summary") if "compactions" in loop]
+    if not counts:
+        return {}
+    cost = math.fsum(call.cost.usd for call in completion.calls if call.role == COMPACTOR)
+    return {"compactions": sum(counts), "compaction_cost_usd": cost}
 
 
 def call_rows(key: Key, calls: Sequence[CallRecord]) -> list[CallRow]:

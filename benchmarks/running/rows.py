@@ -152,6 +152,10 @@ class SampleRow(_Row):
     untagged: bool | None = column("The answer was a last reply without answer tags.", None)
     answer_cut: bool | None = column("The answer was longer than the suite allows; only its start was scored.", None)
     prompt_cut: bool | None = column("The endpoint read less of a prompt than was sent.", None)
+    compactions: int | None = column(
+        "Number of times that an RLM's history was replaced by a summary; null for methods that keep it.", None
+    )
+    compaction_cost_usd: float | None = column("Dollars of these summaries, which cost_usd includes.", None)
     # Further columns that the scorer reports besides the score, by name.
     details: dict[str, Detail] = dataclasses.field(default_factory=dict)
 

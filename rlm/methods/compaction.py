@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from annotated_types import Ge
 
@@ -11,10 +12,10 @@ from rlm.limits import LimitReached
 from rlm.methods.base import last_answer, read_answer
 from rlm.methods.method import Answer, Method
 from rlm.methods.window import Reader, Window, fit
-from rlm.models.chat import ContextOverflow, Reply
+from rlm.models.chat import ChatModel, ContextOverflow, Reply
 from rlm.models.tokens import count_tokens
 from rlm.prompt import Prompt
-from rlm.prompts import load_prompt
+from rlm.prompts import PromptFile, load_prompt
 from rlm.tree import COMPACTOR, CallTree
 
 _FEWEST_TOKENS = 32
@@ -44,7 +45,12 @@ class Compaction(Method):
 
     async def answer(self, prompt: Prompt, tree: CallTree) -> Answer:
         root = Window(self.model, self.output_tokens)
-        compactor = Compactor(self, prompt, tree)
+        context = "" if prompt.query else prompt.context_text
+        words = {"query": prompt.question, "head": context[:_EXCERPT_CHARS], "tail": context[-_EXCERPT_CHARS:]}
+        compactor = Compactor(
+            self.sub_model, load_prompt(self.prompt), words, tree, output_tokens=self.output_tokens,
+            summary_tokens=self.summary_tokens or longest_summary(self.model, self.sub_model),
+        )  # fmt: skip
         reader, summary = Reader(prompt.context), ""
         try:
             while True:
@@ -69,23 +75,37 @@ class Compaction(Method):
 
 
 class Compactor:
-    """Makes the successive summaries with sub_model. skipped: a piece was not summarised."""
+    """Makes successive summaries with a model.
 
-    def __init__(self, method: Compaction, prompt: Prompt, tree: CallTree) -> None:
-        self._model = method.sub_model
-        self._text = load_prompt(method.prompt)
-        self._query = prompt.question
-        context = "" if prompt.query else prompt.context_text
-        self._head, self._tail = context[:_EXCERPT_CHARS], context[-_EXCERPT_CHARS:]
+    text, words: a prompt file and the variables of its part `compact`, besides summary, piece and words. output_tokens:
+    the number of tokens of the window reserved for the reply. summary_tokens: the maximum length of a summary. depth:
+    the depth of its calls. skipped: a piece was not summarised.
+    """
+
+    def __init__(
+        self,
+        model: ChatModel,
+        text: PromptFile,
+        words: Mapping[str, Any],
+        tree: CallTree,
+        *,
+        summary_tokens: int,
+        output_tokens: int | None = None,
+        depth: int = 1,
+    ) -> None:
+        self._model = model
+        self._text = text
+        self.words = words
         self._tree = tree
-        self._window = Window(self._model, method.output_tokens)
-        self._longest = method.summary_tokens or _summary_tokens(method)
+        self._window = Window(model, output_tokens)
+        self._longest = summary_tokens
+        self._depth = depth
         self.skipped = False
 
-    async def compact(self, reader: Reader, summary: str) -> str:
+    async def compact(self, reader: Reader, summary: str, parent: int | None = None) -> str:
         """Return a summary that replaces `summary` and covers the next piece, which is as long as the window allows.
 
-        Raises ContextOverflow if not even a short piece fits.
+        parent: the event to which the calls belong. Raises ContextOverflow if not even a short piece fits.
         """
         start = reader.position
         while True:
@@ -97,35 +117,38 @@ class Compactor:
             reader.position = start
             messages = self._messages(summary, reader.take(room))
             try:
-                reply = await self._tree.call(self._model, messages, role=COMPACTOR, depth=1)
+                reply = await self._tree.call(self._model, messages, role=COMPACTOR, depth=self._depth, parent=parent)
             except ContextOverflow:
                 self._window.refused(messages)
             else:
-                return self._kept(reply) or summary
+                return self._kept(reply, parent) or summary
 
-    def _kept(self, reply: Reply) -> str | None:
+    def _kept(self, reply: Reply, parent: int | None) -> str | None:
         """Return the summary in a reply, cut to its maximum length. If there is none, record this and return None."""
         text = read_answer(reply).text
         if text is None:
             self.skipped = True
-            self._tree.trajectory.record("truncation", what="piece", depth=1, finish_reason=reply.finish_reason)
+            self._record("piece", parent, finish_reason=reply.finish_reason)
             return None
         kept = text[: fit(text, 0, self._longest)]
         if reply.truncated or len(kept) < len(text):
             tokens = count_tokens(text)
             cut = tokens - count_tokens(kept)
-            self._tree.trajectory.record("truncation", what="summary", depth=1, tokens=tokens, cut_tokens=cut)
+            self._record("summary", parent, tokens=tokens, cut_tokens=cut)
         return kept
+
+    def _record(self, what: str, parent: int | None, **data: Any) -> None:
+        self._tree.trajectory.record("truncation", parent=parent, depth=self._depth, what=what, **data)
 
     def _messages(self, summary: str, piece: str) -> list[dict[str, str]]:
         text = self._text.render(
-            "compact", query=self._query, head=self._head, tail=self._tail, summary=summary, piece=piece,
-            words=self._longest * 2 // 3,
-        )  # fmt: skip
+            "compact", **{**self.words, "summary": summary, "piece": piece, "words": self._longest * 2 // 3}
+        )
         return [{"role": "user", "content": text}]
 
 
-def _summary_tokens(method: Compaction) -> int:
-    windows = [model.context_window for model in (method.model, method.sub_model) if model.context_window]
+def longest_summary(reader: ChatModel, compactor: ChatModel) -> int:
+    """Return the default length of a summary in tokens: a quarter of the smaller window, or the compactor's cap."""
+    windows = [model.context_window for model in (reader, compactor) if model.context_window]
     quarter = min(windows) // 4 if windows else 4096
-    return min(quarter, method.sub_model.sampling.max_output_tokens or quarter)
+    return min(quarter, compactor.sampling.max_output_tokens or quarter)

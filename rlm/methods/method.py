@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import math
 import traceback
 from dataclasses import dataclass, field, replace
@@ -33,7 +34,7 @@ class Answer:
 
 if TYPE_CHECKING:
 
-    class _ModelField:
+    class ModelField:
         """Descriptor of a field that accepts a model or its name and holds the model."""
 
         def __get__(self, method: object, owner: object) -> ChatModel: ...
@@ -51,12 +52,14 @@ class Method:
 
     # The role in the model configuration whose model the runner passes as sub_model.
     sub_role: ClassVar[str] = SUB
+    # The fields that hold a model. The runner passes a further one the model of the role that has its name.
+    model_fields: ClassVar[tuple[str, ...]] = ("model", "sub_model")
     # The bundled file with the words of options, for methods whose prompt file it completes.
     prompt_options: ClassVar[str | None] = None
 
     if TYPE_CHECKING:
-        model: _ModelField = _ModelField()
-        sub_model: _ModelField = _ModelField()
+        model: ModelField = ModelField()
+        sub_model: ModelField = ModelField()
     else:
         model: ChatModel | str
         sub_model: ChatModel | str | None = None
@@ -64,7 +67,7 @@ class Method:
 
     def __post_init__(self) -> None:
         kind: Any = type(self)
-        settings = {name: getattr(self, name) for name in setting_types(kind) if name not in ("model", "sub_model")}
+        settings = {name: getattr(self, name) for name in setting_types(kind) if name not in self.model_fields}
         for name, value in validate(kind, settings).items():
             setattr(self, name, value)
         self.model = load_model(self.model)
@@ -80,9 +83,17 @@ class Method:
             return None
 
     @property
+    def option_prompts(self) -> tuple[str, ...]:
+        """Return the names of the prompt files that the method uses besides the one in the field `prompt`."""
+        return (self.prompt_options,) if self.prompt_options else ()
+
+    @property
     def prompt_options_sha256(self) -> str | None:
-        """Return the hash of the bundled words of options; None for a method without them."""
-        return load_prompt(self.prompt_options).sha256 if self.prompt_options else None
+        """Return the hash of the files in option_prompts, of several files that of their hashes; None without any."""
+        digests = [load_prompt(name).sha256 for name in self.option_prompts]
+        if len(digests) < 2:
+            return digests[0] if digests else None
+        return hashlib.sha256("".join(digests).encode()).hexdigest()
 
     async def answer(self, prompt: Prompt, tree: CallTree) -> Answer:
         """Answer the prompt with calls through `tree`. An exception ends the completion with a stop_reason."""

@@ -253,7 +253,7 @@ class Loop:
             event = self.tree.trajectory.record(
                 "child", parent=self.turn, depth=self.depth + 1, chars=prompt.chars, query=prompt.query
             )
-            child = Loop(self.rlm, prompt, self.tree, self.calls, self.rlm.sub_model, self.depth + 1, event)
+            child = type(self)(self.rlm, prompt, self.tree, self.calls, self.rlm.sub_model, self.depth + 1, event)
             answer = await child.run()
         if answer.text is None:
             raise SubCallFailed(f"rlm_query ended without an answer: {answer.stop_reason}")
@@ -317,8 +317,12 @@ class Loop:
             decomposition=None if kind is None else str(kind), answer_from=self.acceptance.source,
             answer_ready_turn=ready, contradicts_variable=self.acceptance.contradicts,
             answer_ready_before_end=ready is not None and turns - ready > 1,
-            prompt=self.rlm.prompt, prompt_sha256=load_prompt(self.rlm.prompt).sha256, **whole,
+            prompt=self.rlm.prompt, prompt_sha256=load_prompt(self.rlm.prompt).sha256, **whole, **self.facts(),
         )  # fmt: skip
+
+    def facts(self) -> dict[str, Any]:
+        """Return further facts of a finished loop for its event `summary`. A subclass may add some."""
+        return {}
 
 
 def _flagged(answer: Answer, reply: Reply) -> Answer:

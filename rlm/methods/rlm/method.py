@@ -47,6 +47,7 @@ class RLM(Method):
     """
 
     prompt_options: ClassVar[str] = OPTIONS_FILE
+    loop: ClassVar[type[Loop]] = Loop
 
     max_depth: Annotated[int, Ge(0)] = 1
     protocol: AnswerProtocol = AnswerProtocol.FINAL_TAGS
@@ -82,7 +83,7 @@ class RLM(Method):
 
     async def answer(self, prompt: Prompt, tree: CallTree) -> Answer:
         calls = SubCalls(tree, self.sub_model, self.sub_call_concurrency)
-        return await Loop(self, prompt, tree, calls, self.model).run()
+        return await self.loop(self, prompt, tree, calls, self.model).run()
 
     def tools_for(self, prompt: Prompt) -> Mapping[str, Callable[..., Any]]:
         """Return the tools of a session over this prompt. A subclass may add tools that use its context."""

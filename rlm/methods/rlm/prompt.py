@@ -13,7 +13,7 @@ from rlm.methods.session import NO_OUTPUT, shown_output
 from rlm.models.chat import ChatModel
 from rlm.prompt import Prompt, add_user_message
 from rlm.prompts import PromptFile, load_prompt
-from rlm.repl.protocol import CellResult
+from rlm.repl.protocol import CellResult, CellStatus
 
 # The parts of an RLM's prompt file.
 PARTS = frozenset(
@@ -84,7 +84,10 @@ class Conversation:
             {"role": "user", "content": "\n\n".join(opening)},
         ]
         self._opening = len(self.messages)
+        self.first = self.messages[-1]["content"]
         self.outputs: list[str] = []
+        # The variables of the session after the last cell, with their types.
+        self.variables: Mapping[str, str] = {}
         self.unrun = 0
         self._notes: list[str] = []
 
@@ -99,8 +102,11 @@ class Conversation:
     def output(self, result: CellResult) -> None:
         """Add a cell's output to the next message."""
         shown = shown_output(result)
+        # The result of an interrupted cell lists no variables, although they are still there.
+        if result.variables or result.status == CellStatus.KILLED:
+            self.variables = result.variables
         if shown == NO_OUTPUT:
-            shown = self.words("empty_output", variables=_listed(result.variables))
+            shown = self.words("empty_output", variables=listed(result.variables))
         self.outputs.append(shown)
 
     def note(self, part: str, **variables: Any) -> None:
@@ -125,13 +131,24 @@ class Conversation:
             add_user_message(self.messages, text)
         return notes
 
+    @property
+    def turns(self) -> list[dict[str, str]]:
+        """The messages of the turns: replies and results, without the opening."""
+        return self.messages[self._opening :]
+
+    def replace_turns(self, text: str, kept: Sequence[Mapping[str, str]]) -> None:
+        """Replace the turns by `text`, at the end of the first message, and the last of them, `kept`."""
+        first = {"role": "user", "content": f"{self.first}\n\n{text}"}
+        self.messages[self._opening - 1 :] = [first, *map(dict, kept)]
+
     def forget(self) -> None:
         """Drop all turns, because the conversation no longer fits the root's window."""
         del self.messages[self._opening :]
         self.outputs, self.unrun, self._notes = [], 0, []
 
 
-def _listed(variables: Mapping[str, str]) -> str:
+def listed(variables: Mapping[str, str]) -> str:
+    """Return the names of variables with their types, at most _SHOWN_NAMES of them."""
     names = [f"{name} ({kind})" for name, kind in list(variables.items())[:_SHOWN_NAMES]]
     more = len(variables) - len(names)
     return ", ".join(names) + (f" and {more} more" if more else "")

@@ -18,7 +18,7 @@ from rlm.methods.base import BaseTruncated, PlainModel
 from rlm.methods.codeact.loop import CodeAct
 from rlm.methods.compaction import Compaction
 from rlm.methods.map_reduce import MapReduce
-from rlm.methods.rlm.method import RLM
+from rlm.methods.rlm import RLM, RLMCompacted
 from rlm.models.scripted import ScriptedModel
 
 # Two samples of 10,000 tokens each, at 2 dollars a million input tokens and 10 a million output tokens.
@@ -91,6 +91,11 @@ def test_each_methods_stated_model_of_its_calls():
     assert summed(expected_calls(RLM(**short), 100_000))["sub"] == (20, 100_000, 8_000)
     assert summed(expected_calls(MapReduce(**short), 100_000))["sub"] == (40, pytest.approx(110_000), 6_000)
     assert summed(expected_calls(RLM(**given, max_depth=0), 100_000)) == {"root": (12, 129_000, 7_100)}
+    assert expected_calls(RLMCompacted(**given), 100_000) == expected_calls(RLM(**given), 100_000)
+    tight = RLMCompacted(**{**given, "model": model(10_000)}, compactor=model(40_000))
+    assert summed(expected_calls(tight, 100_000)) == {
+        "root": (8, 60_000, 4_700), "sub": (10, 100_000, 4_000), "compactor": (2, 15_000, 3_000),
+    }  # fmt: skip
     assert summed(expected_calls(CodeAct(**given), 50_000))["root"] == (6, 315_000, 3_500)
 
 

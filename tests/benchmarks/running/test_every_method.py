@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks.config.compose import compose
 from benchmarks.running.run import run
+from benchmarks.running.run_folder import read_trajectory
 
 ROOT = Path(__file__).parents[3]
 METHODS = sorted(path.stem for path in (ROOT / "conf" / "method").glob("*.yaml"))
@@ -28,6 +29,7 @@ SIZES = [
     "benchmark.browsecomp_plus.sentences=[8,16]", "method.rlm_depth3.prompt=recursive/compact-v1",
     "method.rlm_depth2.prompt=recursive/compact-v1", "method.rlm.prompt=recursive/compact-v1",
     "method.rlm_depth0.prompt=recursive/compact-v1", "method.rlm_bm25.prompt=recursive/compact-v1",
+    "method.rlm_compacted.prompt=recursive/compact-v1",
 ]  # fmt: skip
 
 # What a root writes, whatever its session has.
@@ -124,6 +126,7 @@ def test_every_method_answers_on_every_benchmark(words: list[str], in_folder: Pa
         told = {name: said[name, benchmark] for name in METHODS}
         assert told["rlm_depth0"] == "0 asked, 0 found, child: none"
         assert told["rlm"].startswith("3 asked, 0 found, child: ")
+        assert told["rlm_compacted"] == told["rlm"]
         assert told["rlm_depth2"] == told["rlm_depth3"] == "3 asked, 0 found, child: a child's answer"
         # The words before a graph occur in its first passage only.
         found = 1 if benchmark == "graphwalks" else 2
@@ -134,6 +137,10 @@ def test_every_method_answers_on_every_benchmark(words: list[str], in_folder: Pa
         assert {told[name] for name in REFERENCES} == {"the reference's answer"}
         assert {told[name] for name in AGENTS if name.endswith("_offload")} == {"read the file"}
         assert {told[name] for name in ("claude_code", "codex", "opencode")} == {"read the prompt"}
+    # The cells print nothing of the context, so a target in a trajectory would have come from elsewhere.
+    target = said["oracle", "sniah"]
+    for method in (name for name in METHODS if name.startswith("rlm")):
+        assert target not in json.dumps(read_trajectory(outcome.path, samples.loc[(method, "sniah"), "trajectory"]))
     calls = pd.read_parquet(outcome.path / "calls.parquet")
     agents = samples.loc[["claude_code", "codex", "opencode", "claude_code_offload"]]
     assert set(agents["prompt_tokens"]) == {100} and set(agents["cached_tokens"]) == {60}
