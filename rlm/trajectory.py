@@ -71,8 +71,9 @@ class Trajectory:
     Kinds of any method: `completion`, `turn`, `call`, `limit`, `notice` (a message of the harness to the model),
     `truncation` (of a context, a piece or a summary), `search`, `error` (a fault of the method) and `answer`. Kinds of
     methods with a session: `cell` and `tool`. Kinds of the RLM: `step` (the step that a reply asks for), `child`,
-    `compaction` (of a loop's earlier turns) and `summary`. `at` is in seconds since the start. on_event gets each event
-    when it is recorded, with the id that it has then. Its exceptions are logged.
+    `compaction` (of a loop's earlier turns), `summary`, `program` (one of several) and `selection` (of a program). `at`
+    is in seconds since the start. on_event gets each event when it is recorded, with the id that it has then. Its
+    exceptions are logged.
 
     A text of more than 1,048,576 characters, such as a prompt, is recorded by its head, its length and its SHA-256. So
     is every text of more than 2,000 characters when a trajectory has 128 times as many.
@@ -150,6 +151,18 @@ class Trajectory:
 
     def _lines(self) -> Iterator[str]:
         return (json.dumps(event, default=str) + "\n" for event in self.events)
+
+
+def chosen_events(events: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the events of a trajectory without those of programs that were not chosen."""
+    chosen = {event["chosen"] for event in events if event["kind"] == "selection"}
+    if not chosen:
+        return list(events)
+    others: set[int] = set()
+    for event in events:
+        if event["parent"] in others or (event["kind"] == "program" and event["number"] not in chosen):
+            others.add(event["id"])
+    return [event for event in events if event["id"] not in others]
 
 
 def shortened(text: str) -> str:

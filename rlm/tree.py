@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import threading
 import time
 from collections import Counter
@@ -46,6 +47,10 @@ class Counts:
     cells: int = 0
     syntax_errors: int = 0
     max_depth: int = 0
+    # The server cut the prompt of a root call.
+    prompt_cut: bool = False
+    # Calls in flight of completions that tools make.
+    tools_calls: int = 0
 
 
 class CallTree:
@@ -65,8 +70,6 @@ class CallTree:
         self.prompt_file_sha256 = prompt_file_sha256
         self.calls: list[CallRecord] = []
         self.counts = Counts()
-        # The server cut the prompt of a root call.
-        self.prompt_cut = False
         self._parent_call = calling_tool.get()
         if self._parent_call and meter.budget is self._parent_call.tree.meter.budget:
             meter.budget = None
@@ -75,7 +78,12 @@ class CallTree:
         self._latest: dict[tuple[int | None, str], tuple[int, list[Mapping[str, str]]]] = {}
         self._called: dict[int, tuple[int, int]] = {}
         self._in_flight: set[asyncio.Task[Any]] = set()
-        self._tools_calls = 0
+
+    def branch(self, epoch: int) -> CallTree:
+        """Return this tree for a part whose calls are numbered and recorded under another epoch; all else is shared."""
+        part = copy.copy(self)
+        part.epoch, part._occurrences = epoch, Counter()
+        return part
 
     def loop(self, max_turns: int | None = None) -> LoopGuard:
         """Return a new guard for one loop of turns. max_turns: a limit for this loop; the smaller limit holds."""
@@ -103,7 +111,7 @@ class CallTree:
         self._end()
         try:
             await asyncio.gather(*self._in_flight, return_exceptions=True)
-            while self._tools_calls:
+            while self.counts.tools_calls:
                 await asyncio.sleep(_POLL_S)
         except asyncio.CancelledError:
             await self.drop()
@@ -151,7 +159,7 @@ class CallTree:
         try:
             reply = await model.complete(messages, epoch=self.epoch, occurrence=occurrence)
             failures = reply.failures
-            self.prompt_cut |= depth == 0 and role == ROOT and reply.prompt_cut
+            self.counts.prompt_cut |= depth == 0 and role == ROOT and reply.prompt_cut
             return reply
         except ModelError as caught:
             failures, error = caught.failures, str(caught)
@@ -203,7 +211,7 @@ class CallTree:
             outer = self._parent_call.tree
             outer._admit(sub=True, depth=self._parent_call.depth + depth)
             with _counting:
-                outer._tools_calls += 1
+                outer.counts.tools_calls += 1
 
     def _keep(
         self, record: CallRecord, messages: Sequence[Mapping[str, str]], reply: Reply, parent: int | None
@@ -233,7 +241,7 @@ class CallTree:
                 replace(record, call_id=call_id, parent_id=caller, role=SUB, depth=depth), messages, reply, event
             )
             with _counting:
-                outer._tools_calls -= 1
+                outer.counts.tools_calls -= 1
 
     def _caller(self, event: int | None, call_id: int, depth: int) -> int | None:
         """Return the call that led to this one: the nearest call of less depth under the same event or an ancestor."""

@@ -12,6 +12,7 @@ from benchmarks.export.tables import RunTables, cell_output, cut, empty_folder, 
 from benchmarks.report.targets import target_text
 from benchmarks.running.run_folder import read_trajectory, safe_name
 from benchmarks.sources.protect import HIDDEN
+from rlm.trajectory import chosen_events
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -163,7 +164,7 @@ def _sample(run: RunTables, row: Mapping[str, Any]) -> EvalSample:
 def _conversation(events: Sequence[Mapping[str, Any]]) -> list[ChatMessage]:
     """Return the conversation of the harness and the root, from the root's calls."""
     messages: list[ChatMessage] = []
-    for event in events:
+    for event in chosen_events(events):
         if event["kind"] == "call" and event["role"] == "root" and event["depth"] == 0:
             # A call that does not continue an earlier one sends its complete history.
             messages = messages if "after_call" in event else []
@@ -193,7 +194,7 @@ def _events(events: Sequence[Mapping[str, Any]], started: float) -> Iterator[Eve
                 code = {"code": cut(event.get("code") or "")}
                 yield ToolEvent(**at, id=f"cell-{event['id']}", function="python", arguments=code,
                                 result=cell_output(event), metadata=note)  # fmt: skip
-            case "limit" | "notice" | "child" | "compaction" | "summary":
+            case "limit" | "notice" | "child" | "compaction" | "summary" | "program" | "selection":
                 data = {key: cut(value) if isinstance(value, str) else value for key, value in event.items()}
                 yield InfoEvent(**at, source=event["kind"], data=data, metadata=note)
 

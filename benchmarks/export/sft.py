@@ -19,7 +19,7 @@ from benchmarks.running.run_folder import read_trajectory
 from rlm.completion import StopReason
 from rlm.methods.thinking import after_thinking
 from rlm.models.chat import Reply, ToolCall
-from rlm.trajectory import is_shortened
+from rlm.trajectory import chosen_events, is_shortened
 from rlm.tree import ROOT
 
 FILES = ("root", "sub")
@@ -61,7 +61,7 @@ def export_sft(path: Path, out: Path, filters: Filters) -> dict[str, Any]:
     kept = []
     for row in run.samples.astype(object).where(run.samples.notna(), None).to_dict("records"):
         reason = _refused(row, filters)
-        turns = list(_turns(read_trajectory(path, row["trajectory"]))) if reason is None else []
+        turns = list(_turns(chosen_events(read_trajectory(path, row["trajectory"])))) if reason is None else []
         if reason is None and sum(_is_root(turn.call) for turn in turns) < filters.min_turns:
             reason = "turns"
         samples[reason or "kept"] += 1
@@ -114,7 +114,7 @@ def _write(run: RunTables, rows: Sequence[Mapping[str, Any]], out: Path, filters
         for row in rows:
             made: dict[str, list[dict[str, Any]]] = {name: [] for name in FILES}
             protocol = _protocol(run.manifest, row["method"])
-            for turn in _turns(read_trajectory(run.path, row["trajectory"])):
+            for turn in _turns(chosen_events(read_trajectory(run.path, row["trajectory"]))):
                 name = "root" if turn.step or _is_root(turn.call) else "sub"
                 mended = _completion(turn, protocol)
                 reason = _unusable(turn, mended, filters)

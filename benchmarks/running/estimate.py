@@ -11,6 +11,7 @@ Let T be the tokens of a sample's prompt, W the root's window and S the sub-mode
   sub-calls of at most S / 4 tokens that each write 400. Without sub-calls (max_depth 0) there are 12 turns. With
   max_depth 2 and more, sub-calls are children of 4 turns.
 - rlm_compacted: as rlm; when the history would exceed its share of W, the compactor reads it and writes 1,500 tokens.
+- rlm_selfconsistency: k times rlm.
 - map_reduce: one sub-call for each window of S / 2 tokens that writes 150, and a root call over the notes.
 
 The prompts of sub-calls are also bounded by limits.max_sub_prompt_tokens.
@@ -40,6 +41,7 @@ from rlm.methods.codeact.loop import CodeAct
 from rlm.methods.compaction import Compaction
 from rlm.methods.map_reduce import MapReduce
 from rlm.methods.rlm import RLM, RLMCompacted
+from rlm.methods.selfconsistency import RLMSelfConsistency
 from rlm.tree import COMPACTOR
 
 if TYPE_CHECKING:
@@ -50,6 +52,8 @@ if TYPE_CHECKING:
 
 ANSWER, TURN = 500, 600
 UNKNOWN_WINDOW = 128_000
+# The sums in a Calls.
+SUMS = ("calls", "prompt_tokens", "completion_tokens")
 # The number of contexts of each task group that are built and counted if no length is declared.
 MEASURED = 3
 # Assumed sizes if the hub cannot be read: CodeQA's prompts have 23K to 4.2M tokens, a thousand documents of
@@ -94,6 +98,8 @@ def expected_calls(method: Any, tokens: int, documents: int = 0) -> list[Calls] 
         return [reads, Calls("root", 1, min(windows * 150 + 300, 0.9 * root), ANSWER)]
     if isinstance(method, RLM):
         calls = _rlm(tokens, _bounded(sub / 4, method.limits), method.max_depth)
+        if isinstance(method, RLMSelfConsistency):
+            return [replace(one, **{name: method.k * getattr(one, name) for name in SUMS}) for one in calls]
         return _compacted(calls, method.compact_at * root) if isinstance(method, RLMCompacted) else calls
     return None
 

@@ -35,6 +35,7 @@ def cell_hours(samples: Sequence[Sequence[Calls]], method: Any, config: RunConfi
 
     computed = longest = total = 0.0
     most, at_once = math.inf, getattr(method, _concurrency_key(method), _SUB_CALLS_AT_ONCE)
+    roots_at_once = min(method.k, method.programs_concurrency) if hasattr(method, "programs_concurrency") else 1
     for calls in (calls for sample in samples for calls in sample):
         model = model_of(method, calls)
         if isinstance(model, EmbeddedModel):
@@ -42,7 +43,7 @@ def cell_hours(samples: Sequence[Sequence[Calls]], method: Any, config: RunConfi
         elif isinstance(model, OpenAIModel):
             one = _endpoint_seconds(calls)
             total += calls.calls * one
-            longest += one * (math.ceil(calls.calls / at_once) if calls.role == "sub" else calls.calls)
+            longest += one * math.ceil(calls.calls / (at_once if calls.role == "sub" else roots_at_once))
             most = min(most, model.endpoint.max_concurrency)
         else:
             return math.nan

@@ -13,7 +13,7 @@ from benchmarks.sample import Benchmark, SampleInfo
 from rlm.completion import Completion, Status
 from rlm.methods.method import Method
 from rlm.models.chat import CostState
-from rlm.trajectory import CallRecord, Trajectory
+from rlm.trajectory import CallRecord, Trajectory, chosen_events
 from rlm.tree import COMPACTOR
 
 _TOKENS = ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens")
@@ -87,12 +87,13 @@ def sample_row(
         started_at=started_at,
         **_strategy(completion.trajectory),
         **_compactions(completion),
+        **_agreement(completion.trajectory),
     )
 
 
 def _strategy(trajectory: Trajectory) -> dict[str, Any]:
     """Return a root's decomposition of the context and its answer's source; nulls for methods without a summary."""
-    roots = [event for event in trajectory.of_kind("summary") if event["depth"] == 0]
+    roots = [event for event in chosen_events(trajectory.events) if event["kind"] == "summary" and event["depth"] == 0]
     summary = roots[-1] if roots else {}
     return {name: summary.get(name) for name in _STRATEGY}
 
@@ -104,6 +105,18 @@ def _compactions(completion: Completion) -> dict[str, Any]:
         return {}
     cost = math.fsum(call.cost.usd for call in completion.calls if call.role == COMPACTOR)
     return {"compactions": sum(counts), "compaction_cost_usd": cost}
+
+
+def _agreement(trajectory: Trajectory) -> dict[str, Any]:
+    """Return the number of programs and the agreement on the chosen answer; nothing for methods with one program."""
+    return {
+        name: value
+        for event in trajectory.of_kind("selection")
+        for name, value in (
+            ("programs", len(event["programs"])),
+            ("agreement", event["votes"] / len(event["programs"])),
+        )
+    }
 
 
 def call_rows(key: Key, calls: Sequence[CallRecord]) -> list[CallRow]:

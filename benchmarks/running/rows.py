@@ -156,6 +156,8 @@ class SampleRow(_Row):
         "Number of times that an RLM's history was replaced by a summary; null for methods that keep it.", None
     )
     compaction_cost_usd: float | None = column("Dollars of these summaries, which cost_usd includes.", None)
+    programs: int | None = column("Programs of which rlm_selfconsistency chose one; null for other methods.", None)
+    agreement: float | None = column("Share of the programs that gave the chosen answer; 0 without an answer.", None)
     # Further columns that the scorer reports besides the score, by name.
     details: dict[str, Detail] = dataclasses.field(default_factory=dict)
 

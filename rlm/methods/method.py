@@ -202,7 +202,7 @@ def _completion(result: Answer, error: str | None, tree: CallTree) -> Completion
     )
     return Completion(
         text, reason, usage, tree.trajectory, calls, result.truncated, error, tree.meter.wall_s,
-        untagged=result.untagged and text is not None, prompt_cut=tree.prompt_cut,
+        untagged=result.untagged and text is not None, prompt_cut=tree.counts.prompt_cut,
     )  # fmt: skip
 
 

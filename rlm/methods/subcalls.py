@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import functools
 from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
@@ -108,6 +109,12 @@ class SubCalls:
         self._tree = tree
         self._model = model
         self._slots = asyncio.Semaphore(concurrency)
+
+    def within(self, tree: CallTree) -> SubCalls:
+        """Return the calls of a branch of the tree, which share the number of calls at a time."""
+        calls = copy.copy(self)
+        calls._tree = tree
+        return calls
 
     async def ask(self, prompt: str, *, depth: int, parent: int | None) -> str:
         """Make one call and return its text without reasoning.

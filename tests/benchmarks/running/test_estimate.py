@@ -19,6 +19,7 @@ from rlm.methods.codeact.loop import CodeAct
 from rlm.methods.compaction import Compaction
 from rlm.methods.map_reduce import MapReduce
 from rlm.methods.rlm import RLM, RLMCompacted
+from rlm.methods.selfconsistency import RLMSelfConsistency
 from rlm.models.scripted import ScriptedModel
 
 # Two samples of 10,000 tokens each, at 2 dollars a million input tokens and 10 a million output tokens.
@@ -95,6 +96,9 @@ def test_each_methods_stated_model_of_its_calls():
     tight = RLMCompacted(**{**given, "model": model(10_000)}, compactor=model(40_000))
     assert summed(expected_calls(tight, 100_000)) == {
         "root": (8, 60_000, 4_700), "sub": (10, 100_000, 4_000), "compactor": (2, 15_000, 3_000),
+    }  # fmt: skip
+    assert summed(expected_calls(RLMSelfConsistency(**given, k=3), 100_000)) == {
+        "root": (24, 186_000, 14_100), "sub": (30, 300_000, 12_000),
     }  # fmt: skip
     assert summed(expected_calls(CodeAct(**given), 50_000))["root"] == (6, 315_000, 3_500)
 

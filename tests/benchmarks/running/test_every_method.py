@@ -29,7 +29,8 @@ SIZES = [
     "benchmark.browsecomp_plus.sentences=[8,16]", "method.rlm_depth3.prompt=recursive/compact-v1",
     "method.rlm_depth2.prompt=recursive/compact-v1", "method.rlm.prompt=recursive/compact-v1",
     "method.rlm_depth0.prompt=recursive/compact-v1", "method.rlm_bm25.prompt=recursive/compact-v1",
-    "method.rlm_compacted.prompt=recursive/compact-v1",
+    "method.rlm_compacted.prompt=recursive/compact-v1", "method.rlm_selfconsistency.k=2",
+    "method.rlm_selfconsistency.prompt=recursive/compact-v1",
 ]  # fmt: skip
 
 # What a root writes, whatever its session has.
@@ -126,7 +127,7 @@ def test_every_method_answers_on_every_benchmark(words: list[str], in_folder: Pa
         told = {name: said[name, benchmark] for name in METHODS}
         assert told["rlm_depth0"] == "0 asked, 0 found, child: none"
         assert told["rlm"].startswith("3 asked, 0 found, child: ")
-        assert told["rlm_compacted"] == told["rlm"]
+        assert told["rlm_compacted"] == told["rlm_selfconsistency"] == told["rlm"]
         assert told["rlm_depth2"] == told["rlm_depth3"] == "3 asked, 0 found, child: a child's answer"
         # The words before a graph occur in its first passage only.
         found = 1 if benchmark == "graphwalks" else 2

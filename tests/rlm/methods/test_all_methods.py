@@ -15,6 +15,7 @@ from rlm.methods.compaction import Compaction
 from rlm.methods.map_reduce import MapReduce
 from rlm.methods.method import Method
 from rlm.methods.rlm import RLM, RLMBm25, RLMCompacted
+from rlm.methods.selfconsistency import RLMSelfConsistency
 from rlm.models.chat import Cost, CostState, Reply
 from rlm.models.scripted import ScriptedModel
 
@@ -62,6 +63,7 @@ METHODS = {
     "rlm_depth2": lambda **models: RLM(max_depth=2, **models),
     "rlm_bm25": lambda **models: RLMBm25(**models),
     "rlm_compacted": lambda **models: RLMCompacted(**models),
+    "rlm_selfconsistency": lambda **models: RLMSelfConsistency(k=2, **models),
     "agent_cli": lambda **models: AgentCli(command=[sys.executable, "-c", _AGENT], **models),
 }
 _AGENT = "import re, sys; print(*re.findall(r'\\b\\d{7}\\b', sys.stdin.read()))"
