@@ -71,9 +71,9 @@ class Trajectory:
     Kinds of any method: `completion`, `turn`, `call`, `limit`, `notice` (a message of the harness to the model),
     `truncation` (of a context, a piece or a summary), `search`, `error` (a fault of the method) and `answer`. Kinds of
     methods with a session: `cell` and `tool`. Kinds of the RLM: `step` (the step that a reply asks for), `child`,
-    `compaction` (of a loop's earlier turns), `summary`, `program` (one of several) and `selection` (of a program). `at`
-    is in seconds since the start. on_event gets each event when it is recorded, with the id that it has then. Its
-    exceptions are logged.
+    `compaction` (of a loop's earlier turns), `summary`, `program` (one of several), `selection` (of a program) and
+    `bound` (of a program of combinators). `at` is in seconds since the start. on_event gets each event when it is
+    recorded, with the id that it has then. Its exceptions are logged.
 
     A text of more than 1,048,576 characters, such as a prompt, is recorded by its head, its length and its SHA-256. So
     is every text of more than 2,000 characters when a trajectory has 128 times as many.

@@ -7,6 +7,7 @@ from benchmarks.config.compose import compose
 from benchmarks.config.identity import flat
 from rlm.methods.base import BaseBm25
 from rlm.methods.codeact import CodeAct
+from rlm.methods.combinators import RLMCombinators
 from rlm.methods.rlm import RLMCompacted
 from rlm.methods.selfconsistency import RLMSelfConsistency
 from rlm.validation import setting_types
@@ -27,10 +28,9 @@ def named_keys() -> list[str]:
 
 def test_every_key_and_choice_of_the_page_exists() -> None:
     config = compose([f"benchmark=[{','.join(SUITES)}]", f"method=[{','.join(METHODS)}]", "model=openai"]).plain
-    known = set(flat(config)) | {"repl", "limits.max_turns"}
-    of_methods = {
-        name for kind in (RLMCompacted, RLMSelfConsistency, CodeAct, BaseBm25) for name in setting_types(kind)
-    }
+    known = set(flat(config)) | {"repl", "limits.max_turns", "limits.max_tokens"}
+    kinds = RLMCompacted, RLMSelfConsistency, RLMCombinators, CodeAct, BaseBm25
+    of_methods = {name for kind in kinds for name in setting_types(kind)}
     of_suites = {key.rpartition(".")[2] for key in known if key.startswith("benchmark.")}
     found = named_keys()
     assert len(found) > 40

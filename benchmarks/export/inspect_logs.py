@@ -194,7 +194,7 @@ def _events(events: Sequence[Mapping[str, Any]], started: float) -> Iterator[Eve
                 code = {"code": cut(event.get("code") or "")}
                 yield ToolEvent(**at, id=f"cell-{event['id']}", function="python", arguments=code,
                                 result=cell_output(event), metadata=note)  # fmt: skip
-            case "limit" | "notice" | "child" | "compaction" | "summary" | "program" | "selection":
+            case "limit" | "notice" | "child" | "compaction" | "summary" | "program" | "selection" | "bound":
                 data = {key: cut(value) if isinstance(value, str) else value for key, value in event.items()}
                 yield InfoEvent(**at, source=event["kind"], data=data, metadata=note)
 

@@ -11,7 +11,7 @@ Let T be the tokens of a sample's prompt, W the root's window and S the sub-mode
   sub-calls of at most S / 4 tokens that each write 400. Without sub-calls (max_depth 0) there are 12 turns. With
   max_depth 2 and more, sub-calls are children of 4 turns.
 - rlm_compacted: as rlm; when the history would exceed its share of W, the compactor reads it and writes 1,500 tokens.
-- rlm_selfconsistency: k times rlm.
+- rlm_selfconsistency: k times rlm. rlm_combinators: as rlm with 4 turns.
 - map_reduce: one sub-call for each window of S / 2 tokens that writes 150, and a root call over the notes.
 
 The prompts of sub-calls are also bounded by limits.max_sub_prompt_tokens.
@@ -38,6 +38,7 @@ from benchmarks.sources.hub import HUB, HubError
 from rlm.limits import Limits
 from rlm.methods.base import BaseBm25, BaseTruncated, PlainModel
 from rlm.methods.codeact.loop import CodeAct
+from rlm.methods.combinators import RLMCombinators
 from rlm.methods.compaction import Compaction
 from rlm.methods.map_reduce import MapReduce
 from rlm.methods.rlm import RLM, RLMCompacted
@@ -96,6 +97,8 @@ def expected_calls(method: Any, tokens: int, documents: int = 0) -> list[Calls] 
         windows = max(1, math.ceil(tokens / (_bounded(sub, method.limits) / 2)))
         reads = Calls("sub", windows, tokens * 1.1, windows * 150)
         return [reads, Calls("root", 1, min(windows * 150 + 300, 0.9 * root), ANSWER)]
+    if isinstance(method, RLMCombinators):
+        return _rlm(tokens, _bounded(sub / 4, method.limits), turns=4)
     if isinstance(method, RLM):
         calls = _rlm(tokens, _bounded(sub / 4, method.limits), method.max_depth)
         if isinstance(method, RLMSelfConsistency):
@@ -127,8 +130,8 @@ def _codeact(tokens: int, root: int, sub_calls: bool) -> list[Calls]:
     return [*calls, Calls("sub", 10, 10 * 2000, 10 * 300)] if sub_calls else calls
 
 
-def _rlm(tokens: int, piece: float, max_depth: int) -> list[Calls]:
-    turns = 12 if max_depth == 0 else 8
+def _rlm(tokens: int, piece: float, max_depth: int = 1, turns: int = 8) -> list[Calls]:
+    turns = 12 if max_depth == 0 else turns
     root = Calls("root", turns, 2500 * turns + 1500 * sum(range(turns)), (turns - 1) * TURN + ANSWER)
     if max_depth == 0:
         return [root]

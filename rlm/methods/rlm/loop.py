@@ -312,16 +312,17 @@ class Loop:
             "calls_by_depth": dict(sorted(Counter(str(call.depth) for call in calls).items())),
             "tokens_by_role": {role: sum(c.usage.total for c in calls if c.role == role) for role in (ROOT, SUB)},
         }  # fmt: skip
-        self.tree.trajectory.record(
-            "summary", parent=self.parent, depth=self.depth, turns=turns,
-            decomposition=None if kind is None else str(kind), answer_from=self.acceptance.source,
-            answer_ready_turn=ready, contradicts_variable=self.acceptance.contradicts,
-            answer_ready_before_end=ready is not None and turns - ready > 1,
-            prompt=self.rlm.prompt, prompt_sha256=load_prompt(self.rlm.prompt).sha256, **whole, **self.facts(),
-        )  # fmt: skip
+        found = {
+            "decomposition": None if kind is None else str(kind), "answer_from": self.acceptance.source,
+            "answer_ready_turn": ready, "contradicts_variable": self.acceptance.contradicts,
+            "answer_ready_before_end": ready is not None and turns - ready > 1,
+            "prompt": self.rlm.prompt, "prompt_sha256": load_prompt(self.rlm.prompt).sha256,
+        }  # fmt: skip
+        summary = {"turns": turns, **found, **whole, **self.facts()}
+        self.tree.trajectory.record("summary", parent=self.parent, depth=self.depth, **summary)
 
     def facts(self) -> dict[str, Any]:
-        """Return further facts of a finished loop for its event `summary`. A subclass may add some."""
+        """Return facts for the event `summary` that add to its own or replace them, for subclasses."""
         return {}
 
 

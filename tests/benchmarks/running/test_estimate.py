@@ -16,6 +16,7 @@ from benchmarks.running.model_set import ModelSet
 from rlm.limits import Limits
 from rlm.methods.base import BaseTruncated, PlainModel
 from rlm.methods.codeact.loop import CodeAct
+from rlm.methods.combinators import RLMCombinators
 from rlm.methods.compaction import Compaction
 from rlm.methods.map_reduce import MapReduce
 from rlm.methods.rlm import RLM, RLMCompacted
@@ -99,6 +100,9 @@ def test_each_methods_stated_model_of_its_calls():
     }  # fmt: skip
     assert summed(expected_calls(RLMSelfConsistency(**given, k=3), 100_000)) == {
         "root": (24, 186_000, 14_100), "sub": (30, 300_000, 12_000),
+    }  # fmt: skip
+    assert summed(expected_calls(RLMCombinators(**given), 100_000)) == {
+        "root": (4, 19_000, 2_300), "sub": (10, 100_000, 4_000),
     }  # fmt: skip
     assert summed(expected_calls(CodeAct(**given), 50_000))["root"] == (6, 315_000, 3_500)
 

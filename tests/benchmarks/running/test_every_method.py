@@ -41,12 +41,19 @@ child = rlm_query(part, "Which?") if "rlm_query" in globals() else "none"
 found = search(str(context)[:300], 2) if "search" in globals() else []
 said = f"{len(asked)} asked, {len(found)} found, child: {child}"
 ```"""
+# What a root of combinators writes.
+PROGRAM = """```repl
+part = peek(context, 0, 40)
+asked = map(lambda text: ask(f"SUB {text}"), ["one", "two", "three"])
+said = f"{count(asked)} asked"
+```"""
 RULES = [
     # The stand-ins of the reference libraries: sub-calls, then an answer.
     {"match": r"^(documents|text) of \d+", "reply": "2"},
     {"match": r"^sub call", "reply": "ok"},
     {"match": r"^and now\?", "reply": "the reference's answer"},
     {"match": r"REPL output", "reply": "FINAL_VAR(said)"},
+    {"match": r"one program of combinators", "role": "root", "reply": PROGRAM},
     {"match": r"`context` is a", "role": "root", "reply": CELL},
     {"match": r"`context` is a", "reply": "FINAL(a child's answer)"},
     {"match": r"^SUB ", "reply": "a sub-call's answer"},
@@ -129,6 +136,7 @@ def test_every_method_answers_on_every_benchmark(words: list[str], in_folder: Pa
         assert told["rlm"].startswith("3 asked, 0 found, child: ")
         assert told["rlm_compacted"] == told["rlm_selfconsistency"] == told["rlm"]
         assert told["rlm_depth2"] == told["rlm_depth3"] == "3 asked, 0 found, child: a child's answer"
+        assert told["rlm_combinators"] == "3 asked"
         # The words before a graph occur in its first passage only.
         found = 1 if benchmark == "graphwalks" else 2
         assert told["rlm_bm25"].startswith(f"3 asked, {found} found, child: ")

@@ -11,6 +11,7 @@ from rlm.limits import Limits
 from rlm.methods.agents.cli import AgentCli
 from rlm.methods.base import BaseBm25, BaseTruncated, PlainModel
 from rlm.methods.codeact.loop import CodeAct
+from rlm.methods.combinators import RLMCombinators
 from rlm.methods.compaction import Compaction
 from rlm.methods.map_reduce import MapReduce
 from rlm.methods.method import Method
@@ -37,10 +38,14 @@ PROMPTS = {
 }
 SEARCHED = "```repl\nimport re\nFINAL(re.findall(r'\\d{7}', str(context))[0])\n```"
 
+COMPOSED = "```repl\nFINAL(ask(f'Which code?\\n{%s}'))\n```"
+
 
 def reads(messages) -> str:
     """A model that answers in whatever form it is asked for, from what it can see."""
     seen = "\n".join(message["content"] for message in messages)
+    if "combinators" in messages[0]["content"]:
+        return COMPOSED % ("concatenate(context)" if "`context` is a list" in messages[1]["content"] else "context")
     if "FINAL(" in messages[0]["content"]:
         return SEARCHED
     found = " ".join(dict.fromkeys(re.findall(r"\b\d{7}\b", seen))) or "unknown"
@@ -64,6 +69,7 @@ METHODS = {
     "rlm_bm25": lambda **models: RLMBm25(**models),
     "rlm_compacted": lambda **models: RLMCompacted(**models),
     "rlm_selfconsistency": lambda **models: RLMSelfConsistency(k=2, **models),
+    "rlm_combinators": lambda **models: RLMCombinators(**models),
     "agent_cli": lambda **models: AgentCli(command=[sys.executable, "-c", _AGENT], **models),
 }
 _AGENT = "import re, sys; print(*re.findall(r'\\b\\d{7}\\b', sys.stdin.read()))"
