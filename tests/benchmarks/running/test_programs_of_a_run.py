@@ -1,14 +1,18 @@
 """Rows of methods with several programs or a compacted history."""
 
 import json
+import runpy
+import sys
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from benchmarks.config.compose import compose
 from benchmarks.running.rows import CALL_TIME_COLUMNS, TIME_COLUMNS
 from benchmarks.running.run import run
 
+ROOT = Path(__file__).parents[3]
 CELL = "```repl\npart = llm_query('PART ' + str(context)[:40])\nprint('noise ' * 200)\n```"
 RULES = [
     {"match": "REPL output", "reply": "FINAL_VAR(part)"},
@@ -31,6 +35,14 @@ def rows(*words: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     return pd.read_parquet(path / "samples.parquet"), pd.read_parquet(path / "calls.parquet")
 
 
+def curve(monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
+    """The table of scripts/programs_curve.py for the run, which it writes beside the figure."""
+    script = runpy.run_path(str(ROOT / "scripts" / "programs_curve.py"))
+    monkeypatch.setattr(sys, "argv", ["programs_curve.py", "all", "--out", "figure"])
+    assert script["main"]() == 0 and Path("figure/programs.png").stat().st_size > 10_000
+    return pd.read_csv("figure/programs.csv")
+
+
 def of(table: pd.DataFrame, method: str) -> pd.DataFrame:
     return table[table["method"] == method].reset_index(drop=True)
 
@@ -48,10 +60,14 @@ def test_one_program_has_the_rows_of_rlm(in_folder: Path) -> None:
     assert samples[["programs", "agreement"]].isna().all(axis=None)
 
 
-def test_rows_state_programs_and_compactions(in_folder: Path) -> None:
+def test_rows_state_programs_and_compactions(in_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (in_folder / "rules.jsonl").write_text("\n".join(map(json.dumps, RULES)))
     samples, calls = rows("method.rlm_selfconsistency.k=3", "method.rlm_compacted.compact_at=0.1",
                           "model.context_window=2000")  # fmt: skip
+    table = curve(monkeypatch)
+    assert list(table["K"]) == [1, 1, 2, 2, 3, 3] and set(table["n"]) == {2}
+    final = table[(table["K"] == 3) & (table["rule"] == "chosen")]["score"].item()
+    assert final == 100 * of(samples, "rlm_selfconsistency")["score"].mean()
     several, compacted = of(samples, "rlm_selfconsistency"), of(samples, "rlm_compacted")
     assert (several["programs"] == 3).all() and (several["agreement"] == 1).all()
     assert (several["root_calls"] == 6).all() and (several["sub_calls"] == 3).all()

@@ -90,7 +90,19 @@ async def test_every_method_answers_every_kind_of_prompt(name: str, kind: str) -
     assert result.stop_reason == StopReason.ANSWER and result.calls
 
 
-@pytest.mark.parametrize("name", ["compaction", "codeact_subcalls", "map_reduce", "rlm", "rlm_bm25", "rlm_depth2"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "compaction",
+        "codeact_subcalls",
+        "map_reduce",
+        "rlm",
+        "rlm_bm25",
+        "rlm_compacted",
+        "rlm_depth2",
+        "rlm_selfconsistency",
+    ],
+)
 async def test_a_budget_of_one_cent_is_kept_to_within_a_call_a_slot(name: str) -> None:
     spend = "for i in range(10_000):\n    try: llm_query('again ' + str(i))\n    except Exception: pass"
     price, slots = 0.0002, 4

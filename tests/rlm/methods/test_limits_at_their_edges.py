@@ -13,7 +13,7 @@ from rlm.methods.base import BaseBm25, BaseTruncated, PlainModel
 from rlm.methods.codeact import CodeAct
 from rlm.methods.compaction import Compaction
 from rlm.methods.map_reduce import MapReduce
-from rlm.methods.rlm import RLM, RLMBm25
+from rlm.methods.rlm import RLM, RLMBm25, RLMCompacted
 from rlm.models.chat import Cost, CostState, Reply, TokenUsage
 from rlm.models.scripted import ScriptedModel
 
@@ -30,6 +30,7 @@ LOOPS = {
     "rlm": RLM,
     "rlm_depth2": lambda **given: RLM(max_depth=2, **given),
     "rlm_bm25": RLMBm25,
+    "rlm_compacted": RLMCompacted,
 }
 READERS = {
     # Their context is too long for one window.
@@ -37,7 +38,7 @@ READERS = {
     "map_reduce": lambda **given: MapReduce(window_chars=300, **given),
 }
 ALL = PLAIN | LOOPS | READERS
-CODE = {"codeact": "python", "rlm": "repl", "rlm_depth2": "repl", "rlm_bm25": "repl"}
+CODE = {"codeact": "python", "rlm": "repl", "rlm_depth2": "repl", "rlm_bm25": "repl", "rlm_compacted": "repl"}
 CONTEXT = "The number is 42. " * 150
 
 
