@@ -8,7 +8,13 @@ from benchmarks.config.compose import compose
 from benchmarks.config.schema import RunConfig
 
 # The choices of conf/small_coder for the classes that have prompts of their own.
-_CHOICES = {"rlm.methods.rlm.RLM": "rlm", "rlm.methods.rlm.RLMBm25": "rlm", "rlm.methods.codeact.CodeAct": "codeact"}
+_CHOICES = {
+    "rlm.methods.rlm.RLM": "rlm",
+    "rlm.methods.rlm.RLMBm25": "rlm",
+    "rlm.methods.rlm.RLMCompacted": "rlm",
+    "rlm.methods.selfconsistency.RLMSelfConsistency": "rlm",
+    "rlm.methods.codeact.CodeAct": "codeact",
+}
 
 
 def compose_outside_runs(overrides: Sequence[str]) -> RunConfig:

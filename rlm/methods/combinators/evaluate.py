@@ -76,7 +76,8 @@ class Evaluator:
         given: list[Any] = [await self.value(one, values) for one in node.args]
         if name == "ask":
             assert self._ask is not None
-            return await self._ask(given[0])
+            # Pieces such as the empty lines of a text are not worth a call.
+            return await self._ask(given[0]) if given[0].strip() else ""
         return _PRIMITIVES[name](*given)
 
     async def _reduce(self, function: ast.Lambda, items: Sequence[Value], values: Mapping[str, Value]) -> Value:

@@ -116,10 +116,11 @@ class CombinatorSession:
             elif statement.name is None:
                 shown.append(_shown(value))
             else:
-                self._store(statement.name, value)
+                await self._store(statement.name, value)
 
-    def _store(self, name: str, value: Value) -> None:
-        shapes: Mapping[str, Shape] = {**self._shapes, name: (shape := shape_of(value))}
+    async def _store(self, name: str, value: Value) -> None:
+        # Tokens of long texts are counted in a thread.
+        shapes: Mapping[str, Shape] = {**self._shapes, name: (shape := await asyncio.to_thread(shape_of, value))}
         stored = sum(chars_of(one) for key, one in shapes.items() if key not in ("context", "query"))
         if stored > self._room.work:
             raise CostFault(f"the variables would hold {stored:,} characters, and {self._room.work:,} are allowed")

@@ -56,6 +56,7 @@ VALUES = {
     "ask('say\\nhello')": "HELLO",
     "map(lambda x: map(lambda y: ask(f'{x}\\n{y}'), split(x, ' ')), ['a b'])": "a list of 1\n0: A\nB",
     "query": "Which?",
+    "count(map(lambda x: ask(x), ['', ' ']))": "2",
     "reduce(lambda a, b: a, filter(lambda x: contains(x, 'q'), ['x']))": "",
     "print(count(['x']))": "1",
     "f'{count([])} {is_yes(\"yes, so\")}'": "0 yes",
