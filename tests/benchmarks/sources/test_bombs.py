@@ -42,12 +42,14 @@ def parquet_file(table: dict, **options) -> bytes:
 
 
 ROW = b'{"a": "x", "b": "y"}\n'
+# 900 MB as text; the table holds them once.
+REPEATED = pa.DictionaryArray.from_arrays(pa.array([0] * 9000, pa.int32()), ["x" * 100_000])
 PARQUETS = {
-    "one value in many rows": parquet_file({"a": ["x" * 100_000] * 9000}, dictionary_pagesize_limit=MB),
+    "one value in many rows": parquet_file({"a": REPEATED}, dictionary_pagesize_limit=MB, store_schema=False),
     "one long value": parquet_file({"a": ["x" * 3 * MB]}),
     "one long value in a dictionary": parquet_file({"a": ["x" * 3 * MB] * 4}, dictionary_pagesize_limit=8 * MB),
     "a value by its prefix": parquet_file(
-        {"a": ["x" * MB] * 400}, use_dictionary=False, column_encoding={"a": "DELTA_BYTE_ARRAY"}
+        {"a": ["x" * MB] * 40}, use_dictionary=False, column_encoding={"a": "DELTA_BYTE_ARRAY"}
     ),
     "values without a dictionary": parquet_file({"a": ["x" * 10_000] * 600}, use_dictionary=False),
     "rows without content": parquet_file({"a": pa.nulls(90_000, pa.string())}),
