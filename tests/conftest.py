@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -47,6 +48,14 @@ def fake_hub() -> ModuleType:
 def json_servers() -> ModuleType:
     """The module tests/servers/json_server.py, whose json_server answers fixed requests on 127.0.0.1."""
     return _server_module("json_server")
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Any]:
+    """Starts Python programs as forks of a process that has imported the packages: see tests/servers/forks.py."""
+    started = _server_module("forks").Forks()
+    yield started
+    started.close()
 
 
 @pytest.fixture(scope="session")

@@ -1,12 +1,8 @@
 """Fixtures for runs against a server, and for reports: run folders made of scores that a test chooses."""
 
-import contextlib
 import hashlib
 import json
 import os
-import signal
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -111,18 +107,22 @@ def make_run(tmp_path):
     return make
 
 
+# The command line as a program for the fixture `forks`.
+RLM_EVAL = "import sys; from benchmarks.cli import main; sys.exit(main(sys.argv[1:]))"
+
+
 class ServerProcess:
     """tests/servers/fake_openai.py in a process of its own."""
 
-    def __init__(self, folder, script, options):
+    def __init__(self, forks, folder, script, options):
         self.log = folder / "server.jsonl"
         words = [f"--{name}={value}" for name, value in options.items()]
         if script is not None:
             (folder / "script.json").write_text(json.dumps(script))
             words.append(f"--script={folder / 'script.json'}")
         path = Path(__file__).parent.parent / "servers" / "fake_openai.py"
-        command = [sys.executable, str(path), f"--log={self.log}", *words]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        program = f"import runpy; runpy.run_path({str(path)!r}, run_name='__main__')"
+        self._process = forks.start(program, f"--log={self.log}", *words)
         self.base_url = self._process.stdout.readline().split()[-1]
 
     @property
@@ -141,18 +141,16 @@ class ServerProcess:
         return Counter(event["sha256"] for event in self.events("answered") if event["paid"])
 
     def stop(self):
-        self._process.kill()
-        self._process.wait()
-        self._process.stdout.close()
+        self._process.close()
 
 
 @pytest.fixture
-def server(tmp_path):
+def server(tmp_path, forks):
     """Start a server: server(script, latency=0.1, jitter=0.1); it is stopped when the test ends."""
     started = []
 
     def start(script=None, **options):
-        started.append(ServerProcess(tmp_path, script, options))
+        started.append(ServerProcess(forks, tmp_path, script, options))
         return started[-1]
 
     yield start
@@ -182,21 +180,24 @@ def go(in_folder, monkeypatch):
 
 
 @pytest.fixture
-def begin(in_folder):
+def begin(in_folder, forks):
     """Begin a command in a process group of its own: begin(server, "run", ...); it is killed when the test ends."""
     begun = []
 
     def start(server, *words):
-        begun.append(
-            subprocess.Popen(
-                [sys.executable, "-m", "benchmarks.cli", *words], env=server.environment, start_new_session=True,
-                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            )
-        )  # fmt: skip
+        begun.append(forks.start(RLM_EVAL, *words, env=server.environment))
         return begun[-1]
 
     yield start
     for process in begun:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        process.close()
+
+
+@pytest.fixture
+def command(in_folder, forks):
+    """Run a command in a process of its own: command("run", ..., env=environment) returns it as subprocess.run does."""
+
+    def run(*words, **options):
+        return forks.run(RLM_EVAL, *words, **options)
+
+    return run

@@ -1,12 +1,9 @@
 """A disk that is full and a folder that is not ours end in one clear line, and what was done is kept."""
 
-import ctypes
 import errno
 import json
-import os
-import subprocess
-import sys
 import textwrap
+import time
 
 import pytest
 
@@ -24,28 +21,30 @@ LIMITED = """
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
     sys.exit(main(sys.argv[2:]))
 """
-PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 24, 1, 2
-
-
-def as_anyone():
-    """Root may write everywhere; without these two capabilities file modes hold for it as for any user."""
+# Root may write everywhere; without CAP_DAC_OVERRIDE (1) and CAP_DAC_READ_SEARCH (2) file modes hold for it as for any
+# user. The words of capget are the effective, permitted and inheritable sets.
+AS_ANYONE = """
+    import ctypes, os, sys
+    from benchmarks.cli import main
     if os.getuid() == 0:
-        for capability in (CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH):
-            ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
+        libc, version, words = ctypes.CDLL(None), (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+        assert libc.capget(version, words) == 0
+        words[0] &= ~(1 << 1 | 1 << 2)
+        assert libc.capset(version, words) == 0
+    sys.exit(main(sys.argv[1:]))
+"""
 
 
-def rlm_eval(*words, environment=None):
-    return subprocess.run(
-        [sys.executable, "-m", "benchmarks.cli", *words],
-        env=environment, preexec_fn=as_anyone, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+@pytest.fixture
+def rlm_eval(forks):
+    """Run a command as a user who may not write everywhere."""
+    return lambda *words, environment=None: forks.run(textwrap.dedent(AS_ANYONE), *words, env=environment)
 
 
-def limited(room, *words, environment):
-    return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(LIMITED), str(room), *words],
-        env=environment, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+@pytest.fixture
+def limited(forks):
+    """Run a command whose files may grow to `room` bytes."""
+    return lambda room, *words, environment: forks.run(textwrap.dedent(LIMITED), str(room), *words, env=environment)
 
 
 def one_line(done):
@@ -57,7 +56,7 @@ def one_line(done):
 
 
 @pytest.mark.parametrize("room", [6_000, 20_000, 40_000])
-def test_a_full_disk_keeps_what_was_done_and_the_run_goes_on_when_there_is_room(in_folder, server, go, room):
+def test_a_full_disk_keeps_what_was_done_and_the_run_goes_on_when_there_is_room(in_folder, server, go, limited, room):
     fake = server()
     done = limited(room, "run", *WORDS, environment=fake.environment)
     assert done.returncode in (1, 2)
@@ -70,7 +69,7 @@ def test_a_full_disk_keeps_what_was_done_and_the_run_goes_on_when_there_is_room(
     assert fake.paid().total() <= 30 + 2, "what was done, and what was stored, is not paid again"
 
 
-def test_a_folder_of_somebody_else_is_refused_before_any_call(in_folder, server):
+def test_a_folder_of_somebody_else_is_refused_before_any_call(in_folder, server, rlm_eval):
     fake = server()
     (in_folder / "run").mkdir(mode=0o555)
     done = rlm_eval("run", *WORDS, environment=fake.environment)
@@ -79,7 +78,7 @@ def test_a_folder_of_somebody_else_is_refused_before_any_call(in_folder, server)
     assert fake.asked().total() == 0
 
 
-def test_a_run_folder_that_became_read_only_can_still_be_reported_elsewhere(in_folder, server, go):
+def test_a_run_folder_that_became_read_only_can_still_be_reported_elsewhere(in_folder, server, go, rlm_eval):
     fake = server()
     assert go(fake, *WORDS, "limit=3").state == "finished"
     before = json.loads((in_folder / "run" / "run.json").read_text())
@@ -97,6 +96,7 @@ def test_a_second_process_on_a_run_folder_is_refused(in_folder, server, begin):
     first = begin(fake, "run", *WORDS)
     while not fake.asked():
         assert first.poll() is None
+        time.sleep(0.02)
     second = begin(fake, "run", *WORDS)
     _, told = second.communicate(timeout=60)
     assert second.returncode == 2

@@ -4,8 +4,6 @@ import fcntl
 import json
 import re
 import shutil
-import subprocess
-import sys
 import textwrap
 
 import pandas as pd
@@ -28,23 +26,15 @@ SMALL = [
 ]
 
 
-def rlm_eval(server, *words):
-    """A command in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "benchmarks.cli", *words],
-        env=server.environment, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-
-
 def split_closing(stdout):
     """The lines of a run's results, and the closing line, which has a duration."""
     lines = stdout.splitlines()
     return [line for line in lines if not line.startswith("used: ")], lines[-2]
 
 
-def test_a_run_leaves_the_contracts_tables_and_a_second_call_makes_no_request(in_folder, server):
+def test_a_run_leaves_the_contracts_tables_and_a_second_call_makes_no_request(in_folder, server, command):
     fake = server()
-    first = rlm_eval(fake, "run", *SMALL, "name=small")
+    first = command("run", *SMALL, "name=small", env=fake.environment)
     assert first.returncode == 0, first.stderr
     folder = in_folder / "results" / "runs" / "small"
     assert first.stdout.splitlines()[-1] == "run: results/runs/small"
@@ -63,7 +53,7 @@ def test_a_run_leaves_the_contracts_tables_and_a_second_call_makes_no_request(in
     assert {"config.yaml", "overrides.yaml", "hydra.yaml"} == {path.name for path in (folder / ".hydra").iterdir()}
     assert fake.paid().total() == 4
 
-    second = rlm_eval(fake, "run", *SMALL, "name=small")
+    second = command("run", *SMALL, "name=small", env=fake.environment)
     assert second.returncode == 0
     results, closings = zip(*(split_closing(one.stdout) for one in (first, second)), strict=True)
     assert results[0] == results[1]
@@ -74,7 +64,7 @@ def test_a_run_leaves_the_contracts_tables_and_a_second_call_makes_no_request(in
     assert f"{calls['prompt_tokens'].sum():,} prompt tokens" in closings[0]
     assert fake.paid().total() == 4
 
-    refused = rlm_eval(fake, "run", *SMALL, "name=small", "seed=7")
+    refused = command("run", *SMALL, "name=small", "seed=7", env=fake.environment)
     assert refused.returncode == 2
     assert refused.stderr.count("\n") == 1
     assert "seed: 0 -> 7" in refused.stderr

@@ -469,4 +469,5 @@ def test_a_client_that_hangs_up_ends_the_session_whose_cell_runs(stream, session
             deadline = time.monotonic() + 60
             while sessions.running() <= 0:
                 assert time.monotonic() < deadline
+                time.sleep(0.02)
         sessions.wait_for_end()
