@@ -185,7 +185,7 @@ def flags_of(command: str) -> set[str]:
 def test_the_blocks_of_a_page_run_and_print_what_it_shows(page, tmp_path, monkeypatch, scripted_endpoint, forks):
     monkeypatch.chdir(tmp_path)
     # The command of an installation, which tests/test_wheel.py runs, takes a second longer to begin.
-    command = forks.command("rlm-eval", "import sys; from benchmarks.cli import main; sys.exit(main(sys.argv[1:]))")
+    command = forks.command("rlm-eval", forks.RLM_EVAL)
     folders = [str(command), str(Path(sys.executable).parent), os.environ["PATH"]]
     monkeypatch.setenv("PATH", os.pathsep.join(folders))
     monkeypatch.setenv("OPENAI_BASE_URL", scripted_endpoint)

@@ -107,10 +107,6 @@ def make_run(tmp_path):
     return make
 
 
-# The command line as a program for the fixture `forks`.
-RLM_EVAL = "import sys; from benchmarks.cli import main; sys.exit(main(sys.argv[1:]))"
-
-
 class ServerProcess:
     """tests/servers/fake_openai.py in a process of its own."""
 
@@ -185,7 +181,7 @@ def begin(in_folder, forks):
     begun = []
 
     def start(server, *words):
-        begun.append(forks.start(RLM_EVAL, *words, env=server.environment))
+        begun.append(forks.start(forks.RLM_EVAL, *words, env=server.environment))
         return begun[-1]
 
     yield start
@@ -196,8 +192,4 @@ def begin(in_folder, forks):
 @pytest.fixture
 def command(in_folder, forks):
     """Run a command in a process of its own: command("run", ..., env=environment) returns it as subprocess.run does."""
-
-    def run(*words, **options):
-        return forks.run(RLM_EVAL, *words, **options)
-
-    return run
+    return lambda *words, **options: forks.run(forks.RLM_EVAL, *words, **options)

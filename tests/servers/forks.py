@@ -6,7 +6,9 @@ own environment, folder, arguments and output. Run as a script, this file is the
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -18,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -93,6 +96,9 @@ class Fork:
 
 class Forks:
     """The process that forks; `start`, `run` and `command` are available until `close`."""
+
+    # The command line, as the code of a program.
+    RLM_EVAL = "import sys; from benchmarks.cli import main; sys.exit(main(sys.argv[1:]))"
 
     def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="forks-"))
@@ -208,6 +214,8 @@ def main() -> None:
     for name in PRELOADED:
         importlib.import_module(name)
     importlib.import_module("rlm.models.tokens").encoder()
+    # A collection in a fork would copy the memory of all that is imported.
+    gc.freeze()
     request = serve(socket.socket(fileno=int(sys.argv[1])))
     if request is None:
         return
@@ -216,7 +224,25 @@ def main() -> None:
     os.environ.update(request["env"])
     sys.argv = ["-c", *request["words"]]
     sys.path[:1] = ["", *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    exec(compile(request["code"], "<string>", "exec"), {"__name__": "__main__"})
+    os._exit(exit_code(request["code"]))
+
+
+def exit_code(code: str) -> int:
+    """Run a program and what it has registered for its end. The interpreter's own end would take half a second."""
+    try:
+        exec(compile(code, "<string>", "exec"), {"__name__": "__main__"})
+        result = 0
+    except SystemExit as ended:
+        result = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except BaseException:
+        traceback.print_exc()
+        result = 1
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.flush()
+    sys.stderr.flush()
+    return result
 
 
 if __name__ == "__main__":

@@ -187,10 +187,11 @@ def test_control_characters_do_not_reach_the_terminal(ask, tmp_path):
     assert out == "? ok\n"
 
 
-def test_control_characters_of_the_answer_do_not_reach_the_terminal_either(tmp_path):
+def test_control_characters_of_the_answer_do_not_reach_the_terminal_either(tmp_path, forks):
     write(tmp_path, a="x", script='{"match": "", "reply": "FINAL(\\u001b[2Jdone)"}\n')
     ours, theirs = pty.openpty()
-    command = [PROGRAM, "ask", "Which?", "a", "model=scripted", "model.script=script", "--quiet"]
+    program = forks.command("rlm-eval", forks.RLM_EVAL) / "rlm-eval"
+    command = [program, "ask", "Which?", "a", "model=scripted", "model.script=script", "--quiet"]
     subprocess.run(command, cwd=tmp_path, stdout=theirs, check=True)
     os.close(theirs)
     shown = os.read(ours, 4096)
@@ -199,17 +200,18 @@ def test_control_characters_of_the_answer_do_not_reach_the_terminal_either(tmp_p
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
-def test_what_is_cut_short_is_kept(tmp_path, number, code):
+def test_what_is_cut_short_is_kept(tmp_path, forks, number, code):
     slow = "```repl\nimport time\ntime.sleep(600)\n```"
     write(tmp_path, a="x", script=json.dumps({"match": "", "reply": slow}) + "\n")
-    command = [PROGRAM, "ask", "Which?", "a", "model=scripted", "model.script=script", "--save", "t.jsonl.gz"]
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
-        for line in process.stderr:
-            if "time.sleep" in line:
-                break
-        process.send_signal(number)
-        rest = process.stderr.read()
-    assert process.returncode == code
+    words = ["ask", "Which?", "a", "model=scripted", "model.script=script", "--save", "t.jsonl.gz"]
+    process = forks.start(forks.RLM_EVAL, *words, cwd=tmp_path)
+    for line in process.stderr:
+        if "time.sleep" in line:
+            break
+    process.send_signal(number)
+    rest = process.stderr.read()
+    assert process.wait(60) == code
+    process.close()
     assert "Traceback" not in rest
     # A file without its end is read up to there.
     unpacked = zlib.decompressobj(wbits=31).decompress((tmp_path / "t.jsonl.gz").read_bytes())

@@ -3,10 +3,7 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
-from pathlib import Path
 
 import openai
 import pytest
@@ -19,35 +16,20 @@ MESSAGES = [{"role": "user", "content": "Which number?"}]
 
 
 @pytest.fixture
-def serve(tmp_path):
+def serve(tmp_path, forks):
     """Start `rlm-eval serve` with these words; what is left of them is ended after the test."""
     script = tmp_path / "script.jsonl"
     script.write_text("".join(json.dumps(rule) + "\n" for rule in SCRIPT))
     started = []
 
     def start(*words, **environment):
-        command = [
-            Path(sys.executable).with_name("rlm-eval"),
-            "serve",
-            "model=scripted",
-            f"model.script={script}",
-            *words,
-        ]
-        process = subprocess.Popen(
-            command,
-            cwd=tmp_path,
-            env=os.environ | environment,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        started.append(process)
-        return process
+        command = ["serve", "model=scripted", f"model.script={script}", *words]
+        started.append(forks.start(forks.RLM_EVAL, *command, cwd=tmp_path, env=os.environ | environment))
+        return started[-1]
 
     yield start
     for process in started:
-        process.kill()
-        process.communicate()
+        process.close()
 
 
 def address(process):

@@ -101,7 +101,7 @@ FILES = {
 
 
 @pytest.fixture
-def program(tmp_path):
+def program(tmp_path, forks):
     """Run rlm-eval in an empty folder, where a package of somebody else's is installed."""
     installed = tmp_path / "installed"
     for name, text in FILES.items():
@@ -111,9 +111,8 @@ def program(tmp_path):
     (tmp_path / "script.jsonl").write_text(json.dumps({"match": "", "reply": "said"}) + "\n")
 
     def run(*words, **environment):
-        command = [PROGRAM, *words]
         environment = {**os.environ, "PYTHONPATH": str(installed), **environment}
-        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        return forks.run(forks.RLM_EVAL, *words, cwd=tmp_path, env=environment)
 
     return run
 

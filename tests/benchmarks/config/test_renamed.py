@@ -2,8 +2,6 @@
 
 import importlib
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -94,7 +92,7 @@ def old_run(path):
     return json.loads(text)
 
 
-def test_a_run_of_an_older_version_is_resumed_reported_rescored_and_compared(folder):
+def test_a_run_of_an_older_version_is_resumed_reported_rescored_and_compared(folder, forks):
     words = [*SMALL, *SIZES]
     outcome = run(compose([*words, "run_dir=whole"]))
     assert outcome.state == "finished"
@@ -107,7 +105,7 @@ def test_a_run_of_an_older_version_is_resumed_reported_rescored_and_compared(fol
     (old / "run.json").write_text(json.dumps(manifest | {"state": "running"}))
 
     def command(*line):
-        done = subprocess.run([PROGRAM, *line], capture_output=True, text=True, env=os.environ)
+        done = forks.run(forks.RLM_EVAL, *line)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -120,9 +118,9 @@ def test_a_run_of_an_older_version_is_resumed_reported_rescored_and_compared(fol
     assert verdict.code == 0 and verdict.changes == ()
 
 
-def test_a_file_with_a_former_name_runs_with_a_warning_of_one_line(folder):
+def test_a_file_with_a_former_name_runs_with_a_warning_of_one_line(folder, forks):
     words = [*SMALL, *SIZES, "benchmark.sniah._target_=benchmarks.sniah.SNIAH"]
-    done = subprocess.run([PROGRAM, "run", *words, "run_dir=done"], capture_output=True, text=True)
+    done = forks.run(forks.RLM_EVAL, "run", *words, "run_dir=done")
     assert done.returncode == 0, done.stderr
     warnings = [line for line in done.stderr.splitlines() if "deprecated" in line]
     assert warnings == [

@@ -77,9 +77,9 @@ class TestHostile:
         assert page.run("return window.hacked") is None
         assert any("Content Security Policy" in message for message in page.complaints())
 
-    def test_ten_megabytes_in_a_cell_do_not_hang_the_page(self, page, tmp_path):
-        big = 'def f(x):\n    return \'<b>\' + x  # \u2603 """ \n' * 250_000
-        assert len(big) > 10_000_000
+    def test_megabytes_in_a_cell_do_not_hang_the_page(self, page, tmp_path):
+        big = 'def f(x):\n    return \'<b>\' + x  # \u2603 """ \n' * 75_000
+        assert len(big) > 3_000_000
         events = trajectory(code=big, output=big + "the very end")
         run = page_run.write_run(tmp_path / "run", [row("sniah", "rlm", "s")], {("sniah", "rlm", "s", 0): events})
         made = write_page(load_runs([run]), tmp_path / "out", {}, [])[0]
