@@ -1,12 +1,16 @@
 """scripts/bench measures: its parts run at tiny sizes, its figures are told apart, its page holds what was measured."""
 
 import csv
+import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from scripts.bench.__main__ import main
 from scripts.bench.measure import US, Row
 from scripts.bench.server import SCRIPTS, replies
 from scripts.bench.tables import COLUMNS, PAGE, RESULTS, figure, page, read, records, write
@@ -14,21 +18,20 @@ from scripts.bench.tables import COLUMNS, PAGE, RESULTS, figure, page, read, rec
 ROOT = Path(__file__).parent.parent
 
 
-def test_parts_run_at_tiny_sizes_and_leave_figures_with_machine_and_versions(tmp_path: Path) -> None:
-    words = [
-        "--tiny",
-        "--no-peers",
-        "--repeats",
-        "1",
-        "--out",
-        str(tmp_path),
-        "--only",
-        "server",
-        "completion",
-        "calls",
-    ]
-    done = subprocess.run([sys.executable, "-m", "scripts.bench", *words], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+def test_parts_run_at_tiny_sizes_and_leave_figures_with_machine_and_versions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forks: Any
+) -> None:
+    def driven(command: Sequence[str]) -> dict[str, Any]:
+        """A task in a process of its own, as the command runs it, but without the imports."""
+        program = f"import runpy; runpy.run_module({command[2]!r}, run_name='__main__', alter_sys=True)"
+        done = forks.run(program, *command[3:], cwd=ROOT)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout.splitlines()[-1])
+
+    words = ["--tiny", "--no-peers", "--repeats", "1", "--out", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", ["run", *words, "--only", "server", "completion", "calls"])
+    monkeypatch.setattr("scripts.bench.measure._driven", driven)
+    main()
     assert {path.name for path in tmp_path.iterdir()} == {"server.csv", "completion.csv", "calls.csv"}
     with (tmp_path / "completion.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))

@@ -69,6 +69,12 @@ def driver(tmp_path_factory):
 
 
 @pytest.fixture
+def without_figures(monkeypatch):
+    """Reports without figures, for tests of tables and texts: most of the time of a report is the drawing."""
+    monkeypatch.setattr("benchmarks.report.build.write_figures", lambda *_, **__: [])
+
+
+@pytest.fixture
 def page(driver):
     driver.get_log("browser")
     # A theme that an earlier test chose is stored for all pages of the file system.

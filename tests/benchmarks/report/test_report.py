@@ -72,6 +72,7 @@ def test_a_report_has_its_files_and_the_facts_of_the_run(make_run, make_calls, s
     }  # fmt: skip
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_a_report_names_the_frame_of_questions_and_the_form_of_answers(make_run, make_rows, tmp_path):
     data = {"oolong": {"source": "hub", "query_frame": "paper"}, "codeqa": {"source": "hub", "answer_form": "letters"}}
     run = make_run("run", make_rows("rlm", [1.0]), benchmarks={name: {"data": about} for name, about in data.items()})
@@ -80,6 +81,7 @@ def test_a_report_names_the_frame_of_questions_and_the_form_of_answers(make_run,
     assert re.search("benchmark codeqa: .*source hub, answers as letters", text)
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_a_report_warns_of_unfinished_changed_and_unconfined_runs(make_run, make_rows, tmp_path):
     run = make_run(
         "odd", make_rows("rlm", [1.0, 0.0]), state="interrupted", samples_planned=10,
@@ -92,6 +94,7 @@ def test_a_report_warns_of_unfinished_changed_and_unconfined_runs(make_run, make
     assert screen(load_runs([run])).endswith("odd: 8 samples are missing")
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_a_run_that_was_killed_is_reported_from_its_journal(make_run, make_rows, tmp_path):
     table = make_rows("rlm", [1.0, 0.0, 1.0])
     run = make_run("killed", table, state="running", samples_planned=5)
@@ -106,6 +109,7 @@ def test_a_run_that_was_killed_is_reported_from_its_journal(make_run, make_rows,
     assert "66.7" in write_report([run], tmp_path / "out").markdown.read_text()
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_the_model_is_a_column_only_where_there_are_several(make_run, make_rows, tmp_path):
     run = make_run("one", [make_rows("base", [1.0] * 3), make_rows("oracle", [1.0] * 3)])
     assert "| model" not in write_report([run], tmp_path / "out").markdown.read_text()
@@ -113,6 +117,7 @@ def test_the_model_is_a_column_only_where_there_are_several(make_run, make_rows,
     assert "| model" in write_report([other], tmp_path / "out").markdown.read_text()
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_runtime_includes_the_original_time_of_replayed_calls(make_run, make_rows, make_calls, tmp_path):
     samples = [make_rows("base", [1.0] * 2, wall_s=4.0), make_rows("compaction", [1.0] * 2, wall_s=0.001)]
     calls = make_calls(
@@ -133,6 +138,7 @@ def test_a_report_without_samples_states_that_they_are_missing(make_run, make_ro
     assert "(no samples)" in screen(load_runs([run]))
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_methods_with_the_same_name_in_several_runs_are_renamed(make_run, make_rows, tmp_path):
     both = [make_rows("base", [0.0] * 20), make_rows("oracle", [1.0] * 20)]
     first = make_run("first", [*both, make_rows("rlm", [1.0] * 20)])
@@ -185,12 +191,14 @@ def test_an_unknown_baseline_and_a_folder_that_is_no_run_are_refused(make_run, m
         screen(load_runs([run]))
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_the_baseline_of_the_configuration_is_taken(make_run, make_rows, tmp_path):
     rows = [make_rows("base", [1.0]), make_rows("rlm", [1.0])]
     run = make_run("first", rows, config={"report": {"baseline": "rlm"}})
     assert "Paired differences against rlm" in write_report([run], tmp_path / "out").markdown.read_text()
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_texts_of_a_run_are_no_markup_in_the_report(make_run, make_rows, tmp_path):
     rows = make_rows("rlm", [0.0], task_group="<img src=x onerror=alert(1)>", error="<script>", status="error")
     name = "<script>alert(1)</script>"
@@ -296,6 +304,7 @@ def test_a_cost_that_is_no_amount_is_unknown(make_run, make_rows, tmp_path):
     assert (cost["n"], cost["mean"], cost["unknown"]) == (1, 0.5, 75.0)
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_two_runs_of_one_configuration_are_reported_against_the_first_ones_baseline(make_run, make_rows, tmp_path):
     rows, config = [make_rows("base", [1.0]), make_rows("rlm", [1.0])], {"report": {"baseline": "base"}}
     runs = [make_run(name, rows, config=config) for name in ("first", "second")]
@@ -310,6 +319,7 @@ def test_a_run_whose_baseline_has_no_sample_yet_is_reported(make_run, make_rows,
     assert "1 of 2 samples are missing" in write_report([run], tmp_path / "out").markdown.read_text()
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_repeated_rows_count_once_and_are_reported(make_run, make_rows, tmp_path):
     rows = make_rows("rlm", [1.0, 0.0])
     run = make_run("twice", [rows, rows.iloc[:1].assign(score=0.0)])
@@ -381,6 +391,7 @@ def test_calls_of_a_large_run_are_gathered_in_parts(make_rows, make_calls, monke
     assert calls_table([]).columns.tolist() == table.columns.tolist()
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_calls_that_several_providers_answered_are_reported(make_run, make_rows, make_calls, tmp_path):
     calls = make_calls(
         4, provider=["alpha", "beta", None, None], system_fingerprint=["fp_1", "fp_1", "fp_2", None],
@@ -400,6 +411,7 @@ def test_calls_that_several_providers_answered_are_reported(make_run, make_rows,
     assert "renamed: the root calls of rlm mix 2 model names: gpt-5, gpt-5.1" in screen(load_runs([renamed]))
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_cut_prompts_and_answers_are_marked_and_counted(make_run, make_rows, tmp_path):
     cut = make_rows("base", [1.0] * 4, prompt_cut=[True, False, False, None], answer_cut=True, untagged=[True] * 4)
     run = make_run("cut", [cut, make_rows("rlm", [1.0] * 4)])
@@ -439,6 +451,7 @@ def test_a_cell_with_too_many_errors_states_no_score_anywhere(make_run, make_row
     assert "not stated: 2 of 10 samples ended in errors" in files.markdown.read_text()
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_methods_with_the_same_calls_and_answers_are_not_tested(make_run, make_rows, tmp_path):
     spent = {"prompt_tokens": range(100, 120), "root_calls": 1, "prediction": [f"answer {i}" for i in range(20)]}
     rows = [make_rows(name, [1.0, 0.0] * 10, **spent) for name in ("base", "base_truncated")]

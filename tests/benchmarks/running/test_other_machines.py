@@ -4,13 +4,13 @@ Such a machine is made of this one: its name is changed, and what only Linux has
 """
 
 import json
-import subprocess
-import sys
 
 import pytest
 
 MACHINE = """
 import fcntl, os, platform, signal, socket, sys, sysconfig
+for module in [name for name in sys.modules if name.partition(".")[0] in ("rlm", "benchmarks")]:
+    del sys.modules[module]
 # It reads a file that is named after the real system.
 sysconfig.get_config_vars()
 system, machine = sys.argv[1:3]
@@ -37,13 +37,12 @@ print(PlainModel(model=model).completion("Which?").answer, RLM(model=model).comp
 
 
 @pytest.fixture
-def on(tmp_path):
-    """Run rlm-eval on a machine of that system and processor."""
+def on(tmp_path, forks):
+    """Run rlm-eval on a machine of that system and processor, which imports our packages there."""
     (tmp_path / "script.jsonl").write_text(json.dumps({"match": "", "reply": "FINAL(1)"}) + "\n")
 
     def run(system, machine, *words, program=PROGRAM):
-        command = [sys.executable, "-c", MACHINE + program, system, machine, *words]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        return forks.run(MACHINE + program, system, machine, *words, cwd=tmp_path)
 
     return run
 
