@@ -3,8 +3,6 @@
 import io
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -37,7 +35,7 @@ def parquet(rows):
     return file.getvalue()
 
 
-def test_rows_of_the_hub_are_read_and_counted(tmp_path, fake_hub):
+def test_rows_of_the_hub_are_read_and_counted(tmp_path, fake_hub, forks):
     messages = [
         {"role": "user", "content": "Write a poem."}, {"role": "assistant", "content": "kite " * 5000},
         {"role": "user", "content": "Prepend Qx7 to the 1st poem."},
@@ -71,9 +69,7 @@ def test_rows_of_the_hub_are_read_and_counted(tmp_path, fake_hub):
         environment = {**os.environ, "HF_ENDPOINT": hub.url, "PYTHONPATH": str(ROOT), "HF_HOME": str(tmp_path)}
         for unwanted in ("HF_HUB_OFFLINE", "HF_TOKEN", "HF_DATASETS_CACHE", "HF_DATASETS_OFFLINE"):
             environment.pop(unwanted, None)
-        done = subprocess.run(
-            [sys.executable, "-c", CLIENT], capture_output=True, text=True, cwd=tmp_path, env=environment
-        )
+        done = forks.run(CLIENT, cwd=tmp_path, env=environment)
     assert done.stdout.splitlines() == [
         "2 mrcr-2needles-000 Qx7kite",
         "30 ('a', 'b')",

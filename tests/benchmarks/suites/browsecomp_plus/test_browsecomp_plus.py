@@ -6,8 +6,6 @@ import hashlib
 import json
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -425,7 +423,7 @@ print(BrowseCompPlus(source="hub", canary=sys.argv[1], queries=150).infos() == i
 """
 
 
-def test_from_the_hub_150_queries_of_830_with_1000_documents_of_100195(tmp_path, fake_hub):
+def test_from_the_hub_150_queries_of_830_with_1000_documents_of_100195(tmp_path, fake_hub, forks):
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -446,8 +444,7 @@ def test_from_the_hub_150_queries_of_830_with_1000_documents_of_100195(tmp_path,
         environment = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
         for unwanted in ("HF_HUB_OFFLINE", "HF_TOKEN", "HF_DATASETS_CACHE", "HF_DATASETS_OFFLINE"):
             environment.pop(unwanted, None)
-        command = [sys.executable, "-c", _CLIENT, CANARY]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path)
+        done = forks.run(_CLIENT, CANARY, env=environment, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         first, again = done.stdout.splitlines()
         assert re.fullmatch(r"150 1000 1000 answer \d+", first)
@@ -456,5 +453,5 @@ def test_from_the_hub_150_queries_of_830_with_1000_documents_of_100195(tmp_path,
         short = {key: {f"data/{split}-00000-of-00001.parquet": parquet(rows(829))} for key, (split, _) in names.items()}
         hub.datasets = short
         environment["HF_HOME"] = str(tmp_path / "another")
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path)
+        done = forks.run(_CLIENT, CANARY, env=environment, cwd=tmp_path)
         assert "found 829 rows: expected 830 rows" in done.stderr

@@ -7,8 +7,6 @@ import hashlib
 import io
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -323,7 +321,7 @@ def test_any_bytes_are_read_or_refused_in_one_line(data, ending, tmp_path):
 # --- the hub
 
 
-def test_a_data_set_of_the_hub_is_read_at_the_commit_of_its_branch(tmp_path, fake_hub):
+def test_a_data_set_of_the_hub_is_read_at_the_commit_of_its_branch(tmp_path, fake_hub, forks):
     commit = "0123456789abcdef0123456789abcdef01234567"
     files = {"README.md": b"---\nlicense: mit\n---\n", "data/validation-00000-of-00001.parquet": _parquet(ROWS)}
     program = (
@@ -338,9 +336,7 @@ def test_a_data_set_of_the_hub_is_read_at_the_commit_of_its_branch(tmp_path, fak
         environment = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
         for name in ("HF_HUB_OFFLINE", "HF_TOKEN", "HF_DATASETS_CACHE", "HF_DATASETS_OFFLINE"):
             environment.pop(name, None)
-        done = subprocess.run(
-            [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=120
-        )
+        done = forks.run(program, env=environment)
     assert done.returncode == 0, done.stderr
     (ids, context, made_of), message = map(json.loads, done.stdout.splitlines())
     assert (ids, context) == (["a", "b"], ROWS[1]["context"])
