@@ -21,6 +21,7 @@ import sys
 import tempfile
 import threading
 import traceback
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -185,7 +186,9 @@ def serve(listener: socket.socket) -> Mapping[str, Any] | None:
                 continue
             status = listener.accept()[0]
             message, files, *_ = socket.recv_fds(status, LARGEST_REQUEST, 3)
-            pid = os.fork()
+            # Libraries have threads that are idle here, of which Python 3.12 warns.
+            with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+                pid = os.fork()
             if pid == 0:
                 signal.set_wakeup_fd(-1)
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -218,7 +221,7 @@ def main() -> None:
     gc.freeze()
     request = serve(socket.socket(fileno=int(sys.argv[1])))
     if request is None:
-        return
+        os._exit(0)
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["env"])
