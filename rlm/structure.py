@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import islice
 from typing import Any
 
 MAX_DEPTH = 50
 MAX_VALUES = 1_000_000
 
+_SHORT_BYTES = 1 << 16
+
+_BRACKET = re.compile(rb"[\[\]{}]")
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 # The content of a string, matched in windows so that other threads can run.
 _INSIDE = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
@@ -25,11 +29,36 @@ def parsed_json(body: bytes | bytearray, max_values: int = MAX_VALUES, *, strict
     return json.loads(body.decode("utf-8-sig", "surrogatepass"), strict=strict)
 
 
-def check_structure(body: bytearray | bytes, max_values: int = MAX_VALUES) -> None:
-    """Raise ValueError for JSON in UTF-8 that is nested too deep or has too many values.
+def bounded_json(line: bytes | str) -> Any:
+    """Parse one of many JSON lines in UTF-8 within the bounds. Short lines, which cannot have many values, are fast.
 
-    The length of strings is not limited.
+    Raises ValueError and RecursionError.
     """
+    body = line.encode("utf-8", "surrogatepass") if isinstance(line, str) else line
+    if len(body) > _SHORT_BYTES:
+        return parsed_json(body)
+    return json.loads(body.decode("utf-8", "surrogatepass"))
+
+
+def value_end(body: bytearray | bytes) -> int | None:
+    """Return the offset behind the JSON array or object that `body` begins with; None if it does not end there.
+
+    Raises ValueError for a value beyond the bounds of `check_structure`.
+    """
+    end, _ = _scan(body, MAX_VALUES, first=True)
+    return end
+
+
+def check_structure(body: bytearray | bytes, max_values: int = MAX_VALUES) -> int:
+    """Return the number of values of JSON in UTF-8; at most one value in the content of arrays is not counted.
+
+    The length of strings is not limited. Raises ValueError for JSON that is nested too deep or has too many values.
+    """
+    return _scan(body, max_values, first=False)[1]
+
+
+def _scan(body: bytearray | bytes, max_values: int, *, first: bool) -> tuple[int | None, int]:
+    """Return the offset behind the first value (None if it was not asked for or does not end), and the values."""
     at, depth, values, strings = 0, 0, 0, 0
     while at < len(body):
         quote = body.find(b'"', at)
@@ -39,13 +68,17 @@ def check_structure(body: bytearray | bytes, max_values: int = MAX_VALUES) -> No
         strings += 1
         if values > max_values or strings > 2 * max_values + 2:
             raise ValueError(f"it has more than {max_values:,} values")
-        for bracket in gap.translate(None, _NOT_BRACKETS):
+        for place, bracket in enumerate(gap.translate(None, _NOT_BRACKETS)):
             depth += 1 if bracket in b"[{" else -1
             if depth > MAX_DEPTH:
                 raise ValueError(f"it is nested deeper than {MAX_DEPTH}")
+            if first and depth <= 0:
+                found = next(islice(_BRACKET.finditer(body, at), place, None))
+                return found.end(), values
         if quote < 0:
-            return
+            break
         at = _end_of_string(body, quote + 1)
+    return None, values
 
 
 def _end_of_string(body: bytearray | bytes, at: int) -> int:

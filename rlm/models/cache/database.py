@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from rlm.models.cache.records import Record, decode
+from rlm.models.cache.records import LONGEST, Record, decode
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,20 @@ def open_store(path: Path) -> sqlite3.Connection:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+    _check_regular(path)
+    return _bounded(sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False))
+
+
+def _check_regular(path: Path) -> None:
+    # SQLite would wait for the writer of a FIFO.
+    if path.exists() and not path.is_file():
+        raise sqlite3.OperationalError("it is not a regular file")
+
+
+def _bounded(file: sqlite3.Connection) -> sqlite3.Connection:
+    """Let SQLite raise DataError for a larger value instead of reading it."""
+    file.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST)
+    return file
 
 
 def create_tables(file: sqlite3.Connection) -> sqlite3.Connection:
@@ -78,7 +91,8 @@ def open_to_read(path: Path) -> sqlite3.Connection:
     # `immutable` also opens a file in a folder in which SQLite cannot write its lock files.
     immutable = "" if os.access(path.parent, os.W_OK) else "&immutable=1"
     address = f"{path.resolve().as_uri()}?mode=ro{immutable}"
-    file = sqlite3.connect(address, uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+    _check_regular(path)
+    file = _bounded(sqlite3.connect(address, uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False))
     version = _version(file)
     if version is None:
         file.execute("SELECT 1 FROM calls")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,9 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from rlm.models.chat import ContextOverflow, Cost, CostState, FailedAttempt, Reply, TokenUsage, ToolCall
+from rlm.reading import open_regular
+from rlm.structure import bounded_json
 from rlm.unpacking import unpacked
 
-_LONGEST_LINE = 128 << 20
+# Bytes of a stored result, and of a line of a recording.
+LONGEST = 128 << 20
 
 # The stored result of a call: a reply, or the fact that its prompt was too long.
 StoredResult = Reply | ContextOverflow
@@ -25,13 +29,21 @@ _PASSING = re.compile(r"\bHTTP (408|409|425|429|5\d\d)\b|deadline", re.IGNORECAS
 
 @dataclass(frozen=True)
 class Record:
-    """One stored call. checksum: None in records of older versions. request: see requests.py; None if not stored."""
+    """One stored call. checksum: None in records of older versions. request: see requests.py; None if not stored.
+
+    A column of a file can hold values of other types: `decode` refuses them.
+    """
 
     key: bytes
     model: str
     outcome: str
     checksum: str | None = None
     request: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The start of the key, for messages."""
+        return self.key.hex()[:16] if isinstance(self.key, bytes) else repr(self.key)[:40]
 
 
 def canonical(value: Any) -> str:
@@ -78,11 +90,19 @@ def encode(result: StoredResult) -> str:
 
 def decode(record: Record) -> StoredResult:
     """Decode the result of a record. Raises ValueError for a record that is damaged or holds no final result."""
+    if not isinstance(record.key, bytes):
+        raise ValueError("its key is not bytes")
+    for column in ("model", "outcome", "checksum", "request"):
+        value = getattr(record, column)
+        if not isinstance(value, str) and (value is not None or column in ("model", "outcome")):
+            raise ValueError(f"its {column} is not a text")
     if record.checksum is not None and record.checksum != checksum(record.key, record.model, record.outcome):
         raise ValueError("its checksum does not match")
     try:
-        result = _decode(json.loads(record.outcome))
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
+        result = _decode(bounded_json(record.outcome))
+        if record.request is not None:
+            bounded_json(record.request)
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError, OverflowError) as error:
         raise ValueError(f"it cannot be read: {error!r}") from error
     if not is_final(result):
         raise ValueError("it holds a temporary failure, not a result")
@@ -95,16 +115,16 @@ def read_recording(path: Path) -> Iterator[Record | tuple[bytes, str]]:
     Raises OSError for a file that cannot be read, ValueError naming the line that is damaged.
     """
     number = 0
-    file = path.open("rb")
+    file = open_regular(path)
     try:
         with file, unpacked(file) as lines:
             if not file.peek(1):
                 raise ValueError("it is empty")
-            for line in iter(lambda: lines.readline(_LONGEST_LINE + 1), b""):
+            for line in iter(lambda: lines.readline(LONGEST + 1), b""):
                 number += 1
-                if len(line) > _LONGEST_LINE:
-                    raise ValueError(f"it has more than {_LONGEST_LINE:,} bytes")
-                row = json.loads(line)
+                if len(line) > LONGEST:
+                    raise ValueError(f"it has more than {LONGEST:,} bytes")
+                row = bounded_json(line)
                 if "id" in row:
                     yield bytes.fromhex(row["id"]), str(row["text"])
                     continue
@@ -143,30 +163,58 @@ def text_line(identifier: bytes, text: str) -> bytes:
 
 def _decode(row: Mapping[str, Any]) -> StoredResult:
     failures = [
-        FailedAttempt(kind, message, wait_s, TokenUsage(*usage), Cost(cost[0], cost[1], CostState(cost[2])))
+        FailedAttempt(_text(kind), _text(message), _amount(wait_s), _tokens(usage), _dollars(cost))
         for kind, message, wait_s, usage, cost in row.get("failures", ())
     ]
     if "overflow" in row:
-        overflow = ContextOverflow(str(row["overflow"]), failures)
+        overflow = ContextOverflow(_text(row["overflow"]), failures)
         overflow.cache_hit = True
         return overflow
-    usd, uncached_usd, state = row["cost"]
+    cap = row.get("output_cap")
     return Reply(
-        text=str(row.get("text", "")),
-        finish_reason=str(row["finish_reason"]),
-        reasoning=str(row.get("reasoning", "")),
-        usage=TokenUsage(*row["usage"]),
-        cost=Cost(usd, uncached_usd, CostState(state)),
-        model=str(row.get("model", "")),
-        latency_s=float(row["latency_s"]),
+        text=_text(row.get("text", "")),
+        finish_reason=_text(row["finish_reason"]),
+        reasoning=_text(row.get("reasoning", "")),
+        usage=_tokens(row["usage"]),
+        cost=_dollars(row["cost"]),
+        model=_text(row.get("model", "")),
+        latency_s=_amount(row["latency_s"]),
         cache_hit=True,
         failures=tuple(failures),
-        provider=str(row.get("provider", "")),
-        system_fingerprint=str(row.get("system_fingerprint", "")),
-        output_cap=row.get("output_cap"),
+        provider=_text(row.get("provider", "")),
+        system_fingerprint=_text(row.get("system_fingerprint", "")),
+        output_cap=None if cap is None else _count(cap),
         prompt_cut=bool(row.get("prompt_cut", False)),
-        tool_calls=tuple(ToolCall(name, arguments) for name, arguments in row.get("tool_calls", ())),
+        tool_calls=tuple(ToolCall(_text(name), _text(arguments)) for name, arguments in row.get("tool_calls", ())),
     )
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r:.40} is not a text")
+    return value
+
+
+def _amount(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise ValueError(f"{value!r:.40} is not an amount")
+    return float(value)
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < 2**63:
+        raise ValueError(f"{value!r:.40} is not a number of tokens")
+    return value
+
+
+def _tokens(values: Sequence[Any]) -> TokenUsage:
+    prompt, cached, completion, reasoning, *clamped = values
+    return TokenUsage(_count(prompt), _count(cached), _count(completion), _count(reasoning), any(clamped))
+
+
+def _dollars(values: Sequence[Any]) -> Cost:
+    usd, uncached_usd, state = values
+    return Cost(_amount(usd), _amount(uncached_usd), CostState(state))
 
 
 def _failures(failures: Sequence[FailedAttempt]) -> list[Any]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from rlm.models.cache.records import canonical
 from rlm.models.chat import Sampling
+from rlm.structure import bounded_json
 
 Messages = Sequence[Mapping[str, str]]
 
@@ -66,7 +67,7 @@ def first_difference(
     asked = json.loads(request)
     nearest: list[Any] = []
     longest = -1
-    for one in map(json.loads, recorded):
+    for one in filter(None, map(_read_request, recorded)):
         common = _common(one["messages"], asked["messages"])
         if common > longest:
             nearest, longest = [], common
@@ -79,6 +80,17 @@ def first_difference(
         return _settings_difference(same, asked["settings"])
     differences = [_message_difference(one["messages"], messages, longest, text_of) for one in nearest]
     return max(differences, key=lambda difference: difference.at).sentence
+
+
+def _read_request(stored: Any) -> dict[str, Any] | None:
+    """Return a stored request; None for one that is damaged."""
+    try:
+        found = bounded_json(stored)
+        pairs = [(str(role), bytes.fromhex(identifier)) for role, identifier in found["messages"]]
+        settings = dict(found["settings"])
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+    return {"messages": [[role, identifier.hex()] for role, identifier in pairs], "settings": settings}
 
 
 @dataclass(frozen=True)
@@ -111,11 +123,15 @@ def _message_difference(
     kept = text_of(bytes.fromhex(recorded[index][1]))
     if kept is None:
         return _Difference(0, f"{where}; the recorded text is not in the store")
-    before = json.loads(kept)
-    if isinstance(before, str):
+    try:
+        before = bounded_json(kept)
+        if not isinstance(before, str):
+            return _long_difference(before, text, where)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return _Difference(0, f"{where}; the recorded text is damaged")
+    else:
         at = _common(before, text)
         return _Difference(at, f"{where}, character {at}: recorded {_excerpt(before, at)}, now {_excerpt(text, at)}")
-    return _long_difference(before, text, where)
 
 
 def _long_difference(before: Mapping[str, Any], text: str, where: str) -> _Difference:

@@ -13,6 +13,7 @@ from typing import Any
 
 from rlm.models.cache.database import COLUMNS, create_tables, fold, open_store, open_to_read, salvage
 from rlm.models.cache.records import (
+    LONGEST,
     Record,
     StoredResult,
     checksum,
@@ -28,6 +29,8 @@ from rlm.models.chat import FatalModelError, Sampling
 
 log = logging.getLogger(__name__)
 
+# Errors that say nothing about the file. DataError is raised for a value beyond LONGEST.
+_NOT_DAMAGED = sqlite3.OperationalError | sqlite3.InterfaceError | sqlite3.ProgrammingError | sqlite3.DataError
 # Stored calls after which the write-ahead log is folded into the file.
 FOLD_EVERY = 2_000
 # The number of ids of stored texts that this process remembers, so that they are not written again.
@@ -72,12 +75,14 @@ class CallStore:
         """Return the result stored under a key, or None."""
         with self._reporting("read"):
             for file in (self._file, *self._others):
-                found = self._run(f"SELECT {COLUMNS} FROM calls WHERE key = ?", (key,), file).fetchone()
-                if found is None:
-                    continue
-                record = Record(*found)
+                record = Record(key, "", "")
                 try:
-                    return decode(record)
+                    found = self._run(f"SELECT {COLUMNS} FROM calls WHERE key = ?", (key,), file).fetchone()
+                    if found is None:
+                        continue
+                    return decode(record := Record(*found))
+                except sqlite3.DataError:
+                    self._set_aside(record, f"it has more than {LONGEST:,} bytes", file)
                 except ValueError as error:
                     self._set_aside(record, str(error), file)
         return None
@@ -92,11 +97,14 @@ class CallStore:
     ) -> bool:
         """Store a result, and return True; return False if the key already has a result, which is kept.
 
-        request, texts: the result of `describe_request`. A result that is not final is not stored.
+        request, texts: the result of `describe_request`. A result that is not final, or has more than LONGEST
+        bytes, is not stored.
         """
         if not is_final(result):
             return True
         outcome = encode(result)
+        if len(outcome) > LONGEST:
+            return True
         record = key, model, outcome, checksum(key, model, outcome), request
         insert = f"INSERT OR IGNORE INTO calls ({COLUMNS}) VALUES (?, ?, ?, ?, ?)"
         with self._reporting("write"):
@@ -141,10 +149,11 @@ class CallStore:
         partial = path.with_name(path.name + ".partial")
         with self._reporting("export"), partial.open("wb") as raw, gzip.GzipFile("", "wb", 9, raw, mtime=0) as packed:
             for found in self._file.execute(f"SELECT {COLUMNS} FROM calls ORDER BY key"):
+                record = Record(*found)
                 try:
-                    decode(record := Record(*found))
+                    decode(record)
                 except ValueError as error:
-                    log.warning("%s: record %s is left out: %s", self.path, found[0].hex()[:16], error)
+                    log.warning("%s: record %s is left out: %s", self.path, record.name, error)
                     continue
                 packed.write(recording_line(record))
                 rows += 1
@@ -166,7 +175,7 @@ class CallStore:
             try:
                 decode(one)
             except ValueError as error:
-                log.warning("%s: record %s is set aside: %s", path, one.key.hex()[:16], error)
+                log.warning("%s: record %s is set aside: %s", path, one.name, error)
                 continue
             records.append((one.key, one.model, one.outcome, one.checksum, one.request))
         with self._reporting("import"), self._lock:
@@ -193,7 +202,7 @@ class CallStore:
             self._known_texts.add(row[0])
 
     def _set_aside(self, record: Record, reason: str, file: sqlite3.Connection) -> None:
-        log.warning("%s: record %s is set aside: %s", self.path, record.key.hex()[:16], reason)
+        log.warning("%s: record %s is set aside: %s", self.path, record.name, reason)
         if file is not self._file:
             return
         values = record.key, record.model, record.outcome, record.checksum, reason
@@ -211,7 +220,7 @@ class CallStore:
             try:
                 return (file or self._file).execute(statement, values)
             except sqlite3.DatabaseError as error:
-                if isinstance(error, sqlite3.OperationalError | sqlite3.InterfaceError | sqlite3.ProgrammingError):
+                if isinstance(error, _NOT_DAMAGED):
                     raise
                 if file not in (None, self._file):
                     raise

@@ -12,7 +12,8 @@ from collections import Counter
 import pytest
 
 from rlm.models.cache.model import CallStore
-from rlm.models.chat import FatalModelError, Reply
+from rlm.models.cache.requests import describe_request
+from rlm.models.chat import FatalModelError, Reply, Sampling
 
 
 @pytest.fixture
@@ -66,6 +67,76 @@ def test_a_changed_record_is_set_aside_reported_and_asked_again(path, caplog):
     store.close()
     with sqlite3.connect(path) as file:
         assert file.execute("SELECT count(*) FROM set_aside").fetchone() == (2,)
+
+
+GOOD = '{"cost":[0.0,0.0,"free"],"finish_reason":"stop","latency_s":1.0,"text":"T","usage":[1,0,1,0,false]}'
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "reason"),
+    [
+        ("outcome", b"a blob", "its outcome is not a text"),
+        ("outcome", 5, "it cannot be read"),
+        ("model", b"m", "its model is not a text"),
+        ("checksum", b"0", "its checksum is not a text"),
+        ("request", b"{", "its request is not a text"),
+        ("request", "{", "it cannot be read"),
+        ("outcome", "[" * 5000, "it cannot be read"),
+        ("outcome", GOOD.replace('"T"', '["T"]'), "is not a text"),
+        ("outcome", GOOD.replace('"stop"', "1"), "is not a text"),
+        ("outcome", GOOD.replace("[1,0,1,0,false]", "[-1,0,1,0,false]"), "is not a number of tokens"),
+        ("outcome", GOOD.replace("[1,0,1,0,false]", '["1",0,1,0,false]'), "is not a number of tokens"),
+        ("outcome", GOOD.replace("1.0", "NaN"), "is not an amount"),
+        ("outcome", GOOD.replace("0.0", "1e999"), "is not an amount"),
+        ("outcome", GOOD.replace('"free"', '"cheap"'), "it cannot be read"),
+        ("outcome", GOOD.replace("}", ',"failures":[5]}'), "it cannot be read"),
+        ("outcome", GOOD.replace("}", f',"more":[{"[]," * 600_000}[]]}}'), "more than"),
+        ("outcome", GOOD + " " * 100_000, "it has more than"),
+    ],
+)
+def test_a_value_of_another_type_is_set_aside_and_asked_again(path, column, value, reason, caplog, monkeypatch):
+    fill(path, 2)
+    if reason == "it has more than":
+        monkeypatch.setattr("rlm.models.cache.database.LONGEST", 100_000)
+    file = sqlite3.connect(path)
+    if column == "outcome":
+        file.execute("UPDATE calls SET checksum = NULL")
+    file.execute(f"UPDATE calls SET {column} = ? WHERE key = ?", (value, bytes(32)))
+    file.commit()
+    file.close()
+    store = CallStore(path)
+    assert store.get(bytes(32)) is None and reason in caplog.text
+    assert store.get((1).to_bytes(32, "big")).text.startswith("1 ")
+    assert store.put(bytes(32), "m", Reply("asked again")) and store.get(bytes(32)).text == "asked again"
+    assert store.export(path.with_name("out.jsonl.gz")) == 2
+    store.close()
+
+
+def test_damaged_requests_and_texts_do_not_hide_the_nearest_one(path):
+    store = CallStore(path)
+    messages = [{"role": "user", "content": "abc"}]
+    request, (identifier,) = describe_request(messages, Sampling(), 0, 0)
+    store.put(b"k" * 32, "m", Reply("x"), request, [(identifier, "abc")])
+    for number, broken in enumerate([b"\0", 5, "[]", "{", '{"messages":[1],"settings":{}}', '{"messages":5}']):
+        values = bytes([number]) * 32, "m", GOOD, None, broken
+        store._file.execute("INSERT INTO calls VALUES (?, ?, ?, ?, ?)", values)
+    asked = [{"role": "user", "content": "abd"}]
+    assert "recorded 'abc', now 'abd'" in store.nearest_difference("m", asked, Sampling(), 0, 0)
+    for broken in (5, b"\0", "[]", "{"):
+        store._file.execute("UPDATE texts SET text = ?", (broken,))
+        assert "the recorded text is damaged" in store.nearest_difference("m", asked, Sampling(), 0, 0)
+    store.close()
+
+
+def test_a_store_that_is_a_fifo_is_refused(path):
+    os.mkfifo(path)
+    with pytest.raises(FatalModelError, match="it is not a regular file"):
+        CallStore(path)
+    path.unlink()
+    recording = path.with_name("calls.jsonl.gz")
+    os.mkfifo(recording)
+    with pytest.raises(FatalModelError, match="is not a regular file"):
+        CallStore(recording)
 
 
 def test_a_changed_record_under_a_new_call_is_replaced(path):
@@ -125,7 +196,8 @@ WRITER = """
 import sys
 from rlm.models.chat import Reply
 from rlm.models.cache.model import CachedModel, CallStore
-from rlm.models.chat import FatalModelError, Reply
+from rlm.models.cache.requests import describe_request
+from rlm.models.chat import FatalModelError, Reply, Sampling
 store = CallStore(sys.argv[1])
 for number in range(int(sys.argv[2])):
     store.put(number.to_bytes(32, "big"), "m", Reply(sys.argv[3]))
@@ -139,9 +211,11 @@ def writer(path, count, text):
 
 FULL_DISK = """
 import resource, sys
-from rlm.models.chat import FatalModelError, Reply
+from rlm.models.cache.requests import describe_request
+from rlm.models.chat import FatalModelError, Reply, Sampling
 from rlm.models.cache.model import CachedModel, CallStore
-from rlm.models.chat import FatalModelError, Reply
+from rlm.models.cache.requests import describe_request
+from rlm.models.chat import FatalModelError, Reply, Sampling
 store = CallStore(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
 try:

@@ -1,0 +1,30 @@
+"""Opens and reads files of other people: only regular files, and only up to a size."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from pathlib import Path
+
+from rlm.unpacking import TooLarge
+
+
+def open_regular(path: Path) -> io.BufferedReader:
+    """Open a file for reading. Raises OSError, also for a FIFO, a device or a folder, without waiting for a writer."""
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise OSError(f"{path.name} is not a regular file")
+    return os.fdopen(file, "rb")
+
+
+def read_bounded(path: Path, most: int) -> bytes:
+    """Return the bytes of a regular file. Raises TooLarge for more than `most`, before they are read, and OSError."""
+    with open_regular(path) as file:
+        if os.fstat(file.fileno()).st_size > most:
+            raise TooLarge(f"it has more than {most:,} bytes")
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise TooLarge(f"it has more than {most:,} bytes")
+    return data
