@@ -234,7 +234,7 @@ def parquet(values: Callable[[Any], Any], **options: Any) -> bytes:
 
 
 async def sample_ids() -> str:
-    from benchmarks.running.run_folder import safe_name
+    from benchmarks.running.run_files import safe_name
 
     names = ["\u6f22" * 100, "half \ud800", "../../up", "/etc/passwd", "a\0b", "x" * 5000]
     for name in names:

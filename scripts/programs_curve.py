@@ -27,7 +27,7 @@ from benchmarks.config.schema import read_recorded
 from benchmarks.export.tables import read_run
 from benchmarks.report.figures.style import drawing, save
 from benchmarks.report.tables.formats import markdown
-from benchmarks.running.run_folder import read_trajectory
+from benchmarks.running.run_files import read_trajectory
 from benchmarks.running.samples import load_benchmarks
 from benchmarks.sample import Benchmark
 from benchmarks.statistics import mean_interval

@@ -80,7 +80,7 @@ def _write(path: Path | None, content: str) -> None:
     if path is None:
         return
     from benchmarks.config.errors import ConfigError
-    from benchmarks.running.run_folder import write_whole
+    from benchmarks.running.run_files import write_whole
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -48,9 +48,10 @@ async def _rescore(path: Path, overrides: Sequence[str]) -> int:
     from benchmarks.running.manifest import price_snapshot, read_manifest
     from benchmarks.running.model_set import ModelSet
     from benchmarks.running.rescoring import Rescoring, RescoringStopped
-    from benchmarks.running.run_folder import RunFolder, refresh_tables
+    from benchmarks.running.run_folder import RunFolder
     from benchmarks.running.samples import load_benchmarks
     from benchmarks.running.scoring import Scorer
+    from benchmarks.running.tables import refresh_tables
     from benchmarks.sources.protect import unseal
 
     manifest = read_manifest(path)

@@ -27,6 +27,7 @@ from benchmarks.sources.files import LONGEST_PACKED_ROW, LONGEST_ROW, DataError,
 from benchmarks.sources.protect import HIDDEN
 from rlm.completion import one_line
 from rlm.models.chat import FatalModelError, ModelError
+from rlm.structure import check_structure
 from rlm.unpacking import check_row_number, unpacked
 
 
@@ -183,6 +184,7 @@ def read_rows(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
                     continue
                 where = f"{file} line {number}"
                 try:
+                    check_structure(line)
                     row = json.loads(text, parse_constant=lambda _: None, parse_float=_finite)
                 except (ValueError, RecursionError) as error:
                     raise ConfigError(f"{where} is not JSON: {error}") from error

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.config.errors import ConfigError
-from benchmarks.export.tables import RunTables, cell_output, cut, empty_folder, read_run
+from benchmarks.export.tables import RunTables, cell_output, cut, empty_folder, read_run, reading_events
 from benchmarks.report.targets import target_text
-from benchmarks.running.run_folder import read_trajectory, safe_name
+from benchmarks.running.run_files import read_trajectory, safe_name
 from benchmarks.sources.protect import HIDDEN
 from rlm.trajectory import chosen_events
 
@@ -63,7 +63,10 @@ def _log(run: RunTables, benchmark: str, method: str, rows: pd.DataFrame, part: 
     data = described.get("data") or {}
     model = next((name for name in rows["model"] if _given(name)), "none")
     started, ended = manifest.get("started_at") or rows["started_at"].min(), manifest.get("ended_at")
-    samples = [_sample(run, row) for row in rows.to_dict("records")]
+    samples = []
+    for row in rows.to_dict("records"):
+        with reading_events(run, row):
+            samples.append(_sample(run, row))
     name = f"{manifest.get('name') or run.path.name}_{benchmark}_{method}{part}"
     return EvalLog(
         status=_STATES.get(manifest.get("state", ""), "error"),

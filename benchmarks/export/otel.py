@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.config.errors import ConfigError
-from benchmarks.export.tables import RunTables, cell_output, cut, read_run
-from benchmarks.running.run_folder import read_trajectory
+from benchmarks.export.tables import RunTables, cell_output, cut, read_run, reading_events
+from benchmarks.running.run_files import read_trajectory
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -56,7 +56,8 @@ def export_otel(path: Path, endpoint: str) -> int:
     provider.add_span_processor(SimpleSpanProcessor(finished))
     rows = run.samples.astype(object).where(run.samples.notna(), None).to_dict("records")
     for row in rows:
-        _trace(provider.get_tracer("rlm-eval"), run, row)
+        with reading_events(run, row):
+            _trace(provider.get_tracer("rlm-eval"), run, row)
         if exporter.export(finished.get_finished_spans()) is not SpanExportResult.SUCCESS:
             raise ConfigError(f"{endpoint} does not accept the traces")
         finished.clear()

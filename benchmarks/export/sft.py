@@ -14,8 +14,8 @@ from typing import Any
 from benchmarks.config.errors import ConfigError
 from benchmarks.export.filters import Filters
 from benchmarks.export.mending import Mended, mend
-from benchmarks.export.tables import RunTables, empty_folder, read_run
-from benchmarks.running.run_folder import read_trajectory
+from benchmarks.export.tables import RunTables, empty_folder, read_run, reading_events
+from benchmarks.running.run_files import read_trajectory
 from rlm.completion import StopReason
 from rlm.methods.thinking import after_thinking
 from rlm.models.chat import Reply, ToolCall
@@ -61,7 +61,8 @@ def export_sft(path: Path, out: Path, filters: Filters) -> dict[str, Any]:
     kept = []
     for row in run.samples.astype(object).where(run.samples.notna(), None).to_dict("records"):
         reason = _refused(row, filters)
-        turns = list(_turns(chosen_events(read_trajectory(path, row["trajectory"])))) if reason is None else []
+        with reading_events(run, row):
+            turns = list(_turns(chosen_events(read_trajectory(path, row["trajectory"])))) if reason is None else []
         if reason is None and sum(_is_root(turn.call) for turn in turns) < filters.min_turns:
             reason = "turns"
         samples[reason or "kept"] += 1
@@ -114,23 +115,24 @@ def _write(run: RunTables, rows: Sequence[Mapping[str, Any]], out: Path, filters
         for row in rows:
             made: dict[str, list[dict[str, Any]]] = {name: [] for name in FILES}
             protocol = _protocol(run.manifest, row["method"])
-            for turn in _turns(chosen_events(read_trajectory(run.path, row["trajectory"]))):
-                name = "root" if turn.step or _is_root(turn.call) else "sub"
-                mended = _completion(turn, protocol)
-                reason = _unusable(turn, mended, filters)
-                example = _example(row, turn, mended)
-                digest = hashlib.sha256(json.dumps([example["prompt"], example["completion"]]).encode()).digest()
-                if reason is None and digest in seen:
-                    reason = "duplicate"
-                counts[name]["turns"][reason or "kept"] += 1
-                if reason is None:
-                    seen.add(digest)
-                    made[name].append(example)
-                    counts[name]["repairs"].update(mended.repairs)
-            for name, examples in made.items():
-                lines[name].writelines(json.dumps(one, ensure_ascii=False) + "\n" for one in examples)
-                if examples:
-                    tables[name].write_table(pa.Table.from_pylist(examples, schema))
+            with reading_events(run, row):
+                for turn in _turns(chosen_events(read_trajectory(run.path, row["trajectory"]))):
+                    name = "root" if turn.step or _is_root(turn.call) else "sub"
+                    mended = _completion(turn, protocol)
+                    reason = _unusable(turn, mended, filters)
+                    example = _example(row, turn, mended)
+                    digest = hashlib.sha256(json.dumps([example["prompt"], example["completion"]]).encode()).digest()
+                    if reason is None and digest in seen:
+                        reason = "duplicate"
+                    counts[name]["turns"][reason or "kept"] += 1
+                    if reason is None:
+                        seen.add(digest)
+                        made[name].append(example)
+                        counts[name]["repairs"].update(mended.repairs)
+                for name, examples in made.items():
+                    lines[name].writelines(json.dumps(one, ensure_ascii=False) + "\n" for one in examples)
+                    if examples:
+                        tables[name].write_table(pa.Table.from_pylist(examples, schema))
     return {name: {what: dict(sorted(found.items())) for what, found in both.items()} for name, both in counts.items()}
 
 

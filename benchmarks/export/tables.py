@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.config.errors import ConfigError
 from benchmarks.running.manifest import read_manifest
-from benchmarks.running.run_folder import refresh_tables
-from benchmarks.sources.parquet import check_table
+from benchmarks.running.rows import SAMPLE_COLUMNS, SampleRow, defaults
+from benchmarks.running.tables import read_samples, refresh_tables
+from rlm.completion import one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,16 +33,27 @@ class RunTables:
 
 def read_run(path: Path) -> RunTables:
     """Read a run folder; the tables of an unfinished run are rebuilt from its journal. Raises ConfigError."""
-    import pandas as pd
-
     manifest = read_manifest(path)
     if manifest.get("state") != "finished" or not (path / "samples.parquet").is_file():
         refresh_tables(path)
+    samples = read_samples(path)
+    missing = [name for name in SAMPLE_COLUMNS if name not in samples]
+    values = {name: value for name, value in defaults(SampleRow).items() if name in missing}
+    if lacking := [name for name in missing if name not in values]:
+        raise ConfigError(f"{path / 'samples.parquet'} has no column {', '.join(lacking)}")
+    return RunTables(path, manifest, samples.assign(**values))
+
+
+@contextlib.contextmanager
+def reading_events(run: RunTables, row: Mapping[str, Any]) -> Iterator[None]:
+    """Raise ConfigError in place of what the events of a trajectory cause that no run of rlm-eval has written."""
     try:
-        check_table(path / "samples.parquet")
-        return RunTables(path, manifest, pd.read_parquet(path / "samples.parquet"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path / 'samples.parquet'} cannot be read: {error}") from error
+        yield
+    except ConfigError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        place = run.path / str(row["trajectory"] or "samples.parquet")
+        raise ConfigError(f"{place} cannot be exported: not the events of a run ({one_line(error)})") from error
 
 
 def empty_folder(out: Path) -> Path:

@@ -114,12 +114,15 @@ def _added(session: Mapping[str, Any]) -> str:
     parts = []
     for key, value in session["added"].items():
         if key == "samples":
-            parts += [f"{name} {old} -> {new} samples" for name, (old, new) in value.items()]
-        elif key in ("benchmark", "method", "model"):
-            parts.append(f"{key} {', '.join(map(str, value))}")
+            parts += [f"{name} {_change(counts)} samples" for name, counts in (value or {}).items()]
         else:
-            parts.append(f"{key} {value[0]} -> {value[1]}")
+            parts.append(f"{key} {_change(value, key in ('benchmark', 'method', 'model'))}")
     return f"{_utc(session.get('started_at'))}: {', '.join(parts)}"
+
+
+def _change(value: Any, are_names: bool = False) -> str:
+    values = [str(one) for one in value] if isinstance(value, list) else [str(value)]
+    return (", " if are_names else " -> ").join(values)
 
 
 def _benchmark(described: Mapping[str, Any]) -> str:

@@ -28,7 +28,7 @@ from benchmarks.report.tables.pairs import BY_LENGTH, choose_baseline, paired_ta
 from benchmarks.report.tables.reach import crossover_display, crossover_lengths, effective_display, effective_lengths
 from benchmarks.report.tables.scores import scores_display, scores_table
 from benchmarks.report.tables.terminal import compact, matrix_text
-from benchmarks.running.run_folder import write_whole
+from benchmarks.running.run_files import check_folder, write_whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,6 +56,7 @@ def build(
     calls = load_calls(runs)
     runs = replace(runs, samples=with_replayed_time(runs.samples, calls))
     baseline = choose_baseline(runs.samples, runs.called(baseline) or runs.baseline)
+    check_folder(out)
     try:
         (out / "tables").mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -17,8 +17,8 @@ from benchmarks.report.published import QUESTION_FORMS
 from benchmarks.running.journal import read_journal
 from benchmarks.running.manifest import read_manifest
 from benchmarks.running.rows import CallRow, SampleRow, defaults
-from benchmarks.running.run_folder import calls_table, newer_than_journal, refresh_tables, samples_table
-from benchmarks.sources.parquet import check_table
+from benchmarks.running.run_files import newer_than_journal
+from benchmarks.running.tables import calls_table, read_calls, read_samples, refresh_tables, samples_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -274,18 +274,15 @@ _DEFAULTS = defaults(SampleRow) | {
 
 def _samples(path: Path) -> pd.DataFrame:
     import pandas as pd
-    import pyarrow as pa
 
     file = path / "samples.parquet"
-    try:
-        if not tables_are_current(path):
-            return samples_table(list(read_journal(path / "journal").values()))
-        check_table(file)
-        table = pd.read_parquet(file)
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise _unreadable(file, error) from error
+    if not tables_are_current(path):
+        return samples_table(read_journal(path / "journal").values())
+    table = read_samples(path)
     if lacking := [name for name in (*SAMPLE_KEY, "score") if name not in table]:
         raise ConfigError(f"{file} has no column {', '.join(lacking)}")
+    if unnamed := [name for name in SAMPLE_KEY if table[name].isna().any()]:
+        raise ConfigError(f"{file}: rows without {', '.join(unnamed)}: expected a value in each row")
     scores = pd.to_numeric(table["score"], errors="coerce")
     if len(odd := table[(scores < -1e-9) | (scores > 1 + 1e-9)]):
         raise ConfigError(f"{file}: the score of {odd['sample_id'].iloc[0]} is {odd['score'].iloc[0]}: expected 0 to 1")
@@ -294,27 +291,12 @@ def _samples(path: Path) -> pd.DataFrame:
 
 def _calls(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     """Read columns of calls.parquet; texts become categories, because there may be a million rows."""
-    import pyarrow as pa
-    import pyarrow.parquet as parquet
-
-    file = path / "calls.parquet"
-    try:
-        if not tables_are_current(path):
-            return calls_table(list(read_journal(path / "journal", report=lambda line: None).values()))
-        if not file.is_file():
-            return calls_table([])
-        check_table(file)
-        there = set(parquet.read_schema(file).names)
-        table = parquet.read_table(file, columns=[name for name in columns if name in there])
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise _unreadable(file, error) from error
-    texts = [field.name for field in table.schema if str(field.type) in ("string", "large_string")]
-    lacking = {name: defaults(CallRow)[name] for name in columns if name not in there}
-    return table.to_pandas(categories=texts).assign(**lacking)
-
-
-def _unreadable(file: Path, error: Exception) -> ConfigError:
-    return ConfigError(f"{file} cannot be read: {' '.join(str(error).split())[:300]}")
+    if not tables_are_current(path):
+        return calls_table(read_journal(path / "journal", report=lambda line: None).values())
+    if not (path / "calls.parquet").is_file():
+        return calls_table([])
+    table = read_calls(path, columns)
+    return table.assign(**{name: defaults(CallRow)[name] for name in columns if name not in table})
 
 
 def _with_settings(samples: pd.DataFrame, manifest: Mapping[str, Any]) -> pd.DataFrame:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from rlm.structure import bounded_json
+
 
 def target_text(target: str) -> str:
     """Return a target for reading: the text itself, a list as `a, b`, and an object with its answer first.
@@ -12,7 +14,7 @@ def target_text(target: str) -> str:
     The fields of an object other than `answer` follow in lines of their own. Text that is not JSON is returned as is.
     """
     try:
-        value = json.loads(target)
+        value = bounded_json(target)
     except (ValueError, RecursionError):
         return target
     if not isinstance(value, dict):

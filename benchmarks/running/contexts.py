@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.config.errors import ConfigError
-from benchmarks.running.run_folder import file_inside, safe_name
+from benchmarks.running.run_files import PACKED_BYTES, file_inside, safe_name
 from benchmarks.sources.protect import sealed_bytes
+from rlm.reading import read_bounded
 from rlm.unpacking import pack, unpack
 
 FOLDER = "contexts"
@@ -50,6 +51,8 @@ def context_text(context: str | Sequence[str]) -> str:
 
 def find_context(run: Path, benchmark: str, sample_id: str) -> str | None:
     """Return the path of a context's file below the folder of contexts; None if the run has none."""
+    if "/" in benchmark or benchmark in (".", ".."):
+        return None
     stem = f"{benchmark}/{safe_name(sample_id)}"
     return next((f"{stem}{end}" for end in (_OPEN, _SEALED) if file_inside(run / FOLDER, f"{stem}{end}")), None)
 
@@ -60,7 +63,7 @@ def read_context(run: Path, relative: str) -> str:
     if file is None:
         raise ConfigError(f"{run / FOLDER / relative} does not exist")
     try:
-        content = file.read_bytes()
+        content = read_bounded(file, PACKED_BYTES)
         return unpack(sealed_bytes(content) if relative.endswith(_SEALED) else content).decode("utf-8", "surrogatepass")
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise ConfigError(f"{file} cannot be read: {error}") from error

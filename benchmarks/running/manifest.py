@@ -6,16 +6,22 @@ import hashlib
 import json
 import os
 import platform
+import re
 import subprocess
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.config.errors import ConfigError
 from benchmarks.config.schema import RunConfig
+from benchmarks.running.journal import warn
+from benchmarks.running.run_files import check_folder
 from rlm.completion import one_line
+from rlm.reading import read_bounded
+from rlm.structure import parsed_json
 
 if TYPE_CHECKING:
     from benchmarks.running.harness import Harness
@@ -26,15 +32,34 @@ PACKAGES = (
 )  # fmt: skip
 
 
-# The parts of a manifest that are objects; `*` matches every key.
-_OBJECTS = (
-    "config", "benchmarks", "methods", "models", "git", "packages", "judge", "benchmarks.*", "methods.*", "models.*",
-    "benchmarks.*.data", "config.method", "config.model", "config.report", "config.repl", "config.model.root",
-    "config.method.*",
-)  # fmt: skip
-_NUMBERS = ("samples_planned", "started_at", "ended_at")
 # Larger than any time in seconds since 1970 and any number of samples.
 _LARGEST = 10**11
+# The parts of a manifest by what they are; `*` matches every key of an object and every item of a list.
+_SHAPES: dict[str, tuple[Callable[[Any], bool], Sequence[str]]] = {
+    "an object": (
+        lambda value: isinstance(value, Mapping),
+        ("config", "benchmarks", "methods", "models", "git", "packages", "judge", "benchmarks.*", "methods.*",
+         "models.*", "benchmarks.*.data", "config.method", "config.model", "config.report", "config.repl",
+         "config.model.root", "config.method.*", "sessions.*", "sessions.*.git", "sessions.*.added",
+         "sessions.*.added.samples", "rescored.*"),
+    ),
+    "a list": (
+        lambda value: isinstance(value, list),
+        ("benchmarks.*.sample_ids", "model_labels", "sessions", "rescored"),
+    ),
+    "a text": (
+        lambda value: isinstance(value, str),
+        ("name", "state", "message", "config_hash", "config.report.baseline", "benchmarks.*.sample_ids.*",
+         "model_labels.*", "methods.*.answer_protocol", "sessions.*.state"),
+    ),
+    f"a number from 0 to {_LARGEST:.0e}": (
+        lambda value: isinstance(value, int | float) and 0 <= value < _LARGEST,
+        ("samples_planned", "started_at", "ended_at", "sessions.*.started_at"),
+    ),
+}  # fmt: skip
+# A run of a million samples has 50 MB of ids.
+_MOST_BYTES, _MOST_VALUES = 64 << 20, 2_000_000
+_CHECKSUM = re.compile(rb',\n  "checksum": "([0-9a-f]{32})"\n}\n\Z')
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
@@ -48,8 +73,10 @@ def read_manifest(path: Path) -> dict[str, Any]:
 def find_manifest(path: Path) -> dict[str, Any] | None:
     """Read run.json of a folder; None if it is missing. Raises ConfigError if it is invalid."""
     file = path / "run.json"
+    check_folder(path)
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        content = read_bounded(file, _MOST_BYTES)
+        found = parsed_json(content, _MOST_VALUES)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, RecursionError) as error:
@@ -57,29 +84,49 @@ def find_manifest(path: Path) -> dict[str, Any] | None:
             f"{file} cannot be read: {error}. Restore it, or remove it and run the command again: the journal keeps "
             "finished samples"
         ) from error
-    _check_object(found, str(file))
-    for part in _OBJECTS:
-        _check_part(found, part.split("."), f"{file}: ")
-    for name in _NUMBERS:
-        value = found.get(name) or 0
-        if not isinstance(value, int | float) or not 0 <= value < _LARGEST:
-            raise ConfigError(f"{file}: {name} is {str(value)[:40]!r}: expected a number from 0 to {_LARGEST:.0e}")
+    if not isinstance(found, dict):
+        raise ConfigError(f"{file} is {str(found)[:40]!r}: expected an object, as `rlm-eval run` writes it")
+    found.pop("checksum", None)
+    _check_shape(found, str(file))
+    if (stated := _CHECKSUM.search(content)) and stated[1] != _checksum(content[: stated.start()]):
+        _warn_changed(file, stated[1])
     return found
 
 
-def _check_part(within: Mapping[str, Any], keys: list[str], where: str) -> None:
-    first, *rest = keys
-    for key in within if first == "*" else (first,):
-        value = within.get(key)
-        if rest:
-            _check_part(value or {}, rest, f"{where}{key}.")
-        else:
-            _check_object(value if key in within else {}, f"{where}{key}")
+def manifest_text(manifest: Mapping[str, Any]) -> str:
+    """Format a manifest with a checksum of its text, which `find_manifest` compares."""
+    body = json.dumps(manifest, indent=2, default=str).removesuffix("\n}")
+    return f'{body},\n  "checksum": "{_checksum(body.encode()).decode()}"\n}}\n'
 
 
-def _check_object(value: Any, where: str) -> None:
-    if value is not None and not isinstance(value, Mapping):
-        raise ConfigError(f"{where} is {str(value)[:40]!r}: expected an object, as `rlm-eval run` writes it")
+def _checksum(body: bytes) -> bytes:
+    return hashlib.blake2b(body, digest_size=16).hexdigest().encode()
+
+
+@cache
+def _warn_changed(file: Path, stated: bytes) -> None:
+    warn(f"{file} was changed since rlm-eval wrote it: its checksum does not match")
+
+
+def _check_shape(found: Mapping[str, Any], file: str) -> None:
+    for expected, (accepts, parts) in _SHAPES.items():
+        for part in parts:
+            for where, value in _values(found, part.split(".")):
+                if value is not None and not accepts(value):
+                    shown = str(value)[:40]
+                    raise ConfigError(f"{file}: {where} is {shown!r}: expected {expected}, as `rlm-eval run` writes it")
+
+
+def _values(within: Any, keys: Sequence[str], where: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the values at a path with their places. Parts of another type than the path needs are left out."""
+    if not keys:
+        yield where, within
+    elif keys[0] == "*":
+        pairs = within.items() if isinstance(within, Mapping) else enumerate(within) if isinstance(within, list) else ()
+        for key, value in pairs:
+            yield from _values(value, keys[1:], f"{where}.{key}" if where else str(key))
+    elif isinstance(within, Mapping) and keys[0] in within:
+        yield from _values(within[keys[0]], keys[1:], f"{where}.{keys[0]}" if where else keys[0])
 
 
 def manifest(

@@ -23,9 +23,10 @@ from benchmarks.running.journal import Record, warn
 from benchmarks.running.manifest import check_generators, check_prompts, ended, find_manifest, manifest
 from benchmarks.running.progress import Progress, make_progress
 from benchmarks.running.rows import Key
-from benchmarks.running.run_folder import RunFolder, add_targets, write_tables, written_targets
+from benchmarks.running.run_folder import RunFolder
 from benchmarks.running.samples import built_sample
 from benchmarks.running.served_by import ServedBy
+from benchmarks.running.tables import add_targets, write_tables, written_targets
 from benchmarks.running.totals import totals
 from benchmarks.statistics.failed import failed_words, too_many_failed
 from rlm.limits import Budget

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 
 from benchmarks.config.errors import ConfigError
 from benchmarks.config.schema import RunConfig
+from benchmarks.config.targets import Target
 from benchmarks.running.contained import contained
 from benchmarks.running.rows import RowError, SampleRow, columns
 from benchmarks.running.spread import spread_order
@@ -70,7 +71,7 @@ def load_benchmarks(
 
     before: the ids of each benchmark that a run already has, which a limit takes first.
     """
-    benchmarks = {name: target.build() for name, target in config.benchmark.items()}
+    benchmarks = {name: _suite(target) for name, target in config.benchmark.items()}
     infos = {}
     for name, benchmark in benchmarks.items():
         try:
@@ -88,6 +89,16 @@ def load_benchmarks(
             # The benchmark can be a plug-in, which may raise any exception.
             raise ConfigError(f"benchmark.{name}: infos() raised {one_line(error)}") from error
     return benchmarks, infos
+
+
+def _suite(target: Target) -> Benchmark:
+    # The target of a run folder's configuration could be any function, such as one that runs a command.
+    if lacking := [name for name in ("infos", "sample", "score") if not hasattr(target.target, name)]:
+        raise ConfigError(
+            f"{target.where}._target_ is {target.name!r}: expected the class of a suite, which has {', '.join(lacking)}"
+        )
+    suite: Benchmark = target.build()
+    return suite
 
 
 def check_judge(benchmarks: Mapping[str, Benchmark], judge: object | None) -> None:

@@ -12,6 +12,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 from benchmarks.sources.parquet import BoundedParquet
 from rlm.completion import one_line
+from rlm.reading import open_regular
+from rlm.structure import bounded_json, value_end
 from rlm.unpacking import TooLarge, check_row_number, unpacked
 
 if TYPE_CHECKING:
@@ -29,7 +31,9 @@ LONGEST_ROW, LONGEST_PACKED_ROW = 1 << 30, 64 << 20
 _MOST_BLANK = 100_000
 _CHUNK = 1 << 20
 _KEY_ROWS = 1024
-_NOT_SPACE = re.compile(r"[^ \t\r\n]")
+_NOT_SPACE = re.compile(rb"[^ \t\r\n]")
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_SCALAR = re.compile(rb'[^ \t\r\n,\[\]{}"][^ \t\r\n,\[\]{}":]*+|[\s\S]')
 
 
 class DataError(ValueError):
@@ -65,7 +69,7 @@ def iter_rows(
 
 
 def local_opener(path: Path) -> Open:
-    return lambda: path.open("rb")
+    return lambda: open_regular(path)
 
 
 def _accepted(value: Any) -> frozenset[Any]:
@@ -131,7 +135,7 @@ def _row_group_rows(
         keep = [
             all(_hashable(row[column]) in values for column, values in where.items())
             for keys in parquet.batches([group], list(where), _KEY_ROWS)
-            for row in keys.to_pylist()
+            for row in parquet.python_rows(keys)
         ]
         if not any(keep):
             return
@@ -141,7 +145,8 @@ def _row_group_rows(
         picked = [i for i in rows if keep[start + i]] if keep is not None else list(rows)
         start += batch.num_rows
         if picked:
-            yield from batch.take(picked).to_pylist()
+            # A copy of part of a batch would take its memory twice.
+            yield from parquet.python_rows(batch if len(picked) == batch.num_rows else batch.take(picked))
 
 
 # --- json
@@ -191,7 +196,7 @@ def _lines(name: str, file: IO[bytes]) -> Iterator[tuple[int, Any]]:
     for number, line in bounded_lines(name, file):
         if line.strip():
             try:
-                yield number, json.loads(line)
+                yield number, bounded_json(line)
             except (ValueError, RecursionError) as error:
                 raise DataError(f"{name}, line {number} is not JSON: {one_line(error)}") from error
 
@@ -223,54 +228,68 @@ class _Scanner:
 
     def __init__(self, name: str, file: IO[bytes]) -> None:
         self._name, self._file, self._longest = name, file, longest_row(name)
-        self._decode = codecs.getincrementaldecoder("utf-8-sig")().decode
-        self._parse = json.JSONDecoder().raw_decode
-        self._text, self._at, self._line, self._ended = "", 0, 1, False
+        self._data, self._at, self._line, self._ended = b"", 0, 1, False
+        self._read()
+        self._data = self._data.removeprefix(codecs.BOM_UTF8)
 
     def peek(self) -> str:
         """Return the next character that is not white space; empty at the end of the file."""
         while True:
-            found = _NOT_SPACE.search(self._text, self._at)
-            self._advance(found.start() if found else len(self._text))
+            found = _NOT_SPACE.search(self._data, self._at)
+            self._advance(found.start() if found else len(self._data))
             if found or not self._read():
-                return found.group() if found else ""
+                return found.group().decode("latin-1") if found else ""
 
     def skip(self) -> None:
         self._at += 1
 
     def value(self) -> tuple[int, Any]:
-        self.peek()
-        while True:
-            try:
-                value, end = self._parse(self._text, self._at)
-            except RecursionError as error:
-                raise self.error("a value is nested too deeply") from error
-            except json.JSONDecodeError as error:
-                if not self._read():
-                    self._advance(error.pos)
-                    raise self.error(f"not JSON: {error.msg}") from error
-                continue
-            except ValueError as error:
-                raise self.error(f"not JSON: {error}") from error
-            # A number at the end of the buffer may continue.
-            if end < len(self._text) or not self._read():
-                line = self._line
-                self._advance(end)
-                return line, value
+        """Return the next value and the number of its first line."""
+        start = self.peek()
+        while (end := self._end(start)) is None:
+            self._read()
+        body, line = self._data[self._at : end], self._line
+        try:
+            value = json.loads(body.decode())
+        except json.JSONDecodeError as error:
+            self._line += error.lineno - 1
+            raise self.error(f"not JSON: {error.msg}") from error
+        except RecursionError as error:
+            raise self.error("a value is nested too deeply") from error
+        except UnicodeDecodeError:
+            raise
+        except ValueError as error:
+            raise self.error(f"not JSON: {error}") from error
+        self._advance(end)
+        return line, value
 
     def error(self, message: str) -> DataError:
         return DataError(f"{self._name}, line {self._line}: {message}")
 
+    def _end(self, start: str) -> int | None:
+        """Return the offset behind the value that begins here; None if more has to be read."""
+        if start in ("[", "{"):
+            try:
+                length = value_end(self._data[self._at :])
+            except ValueError as error:
+                raise TooLarge(f"line {self._line}: a value is too large: {error}") from error
+            end = None if length is None else self._at + length
+        else:
+            found = (_STRING if start == '"' else _SCALAR).match(self._data, self._at)
+            # A number at the end of the buffer may continue.
+            end = found.end() if found and (start == '"' or found.end() < len(self._data)) else None
+        return len(self._data) if end is None and self._ended else end
+
     def _advance(self, to: int) -> None:
-        self._line += self._text.count("\n", self._at, to)
+        self._line += self._data.count(b"\n", self._at, to)
         self._at = to
 
     def _read(self) -> bool:
-        if len(self._text) - self._at > self._longest:
-            raise TooLarge(f"line {self._line}: a value has more than {self._longest:,} characters")
+        if len(self._data) - self._at > self._longest:
+            raise TooLarge(f"line {self._line}: a value has more than {self._longest:,} bytes")
         # Doubling the buffer keeps the work linear in the size of a value.
-        waiting = self._text[self._at :]
+        waiting = self._data[self._at :]
         chunk = b"" if self._ended else self._file.read(max(_CHUNK, len(waiting)))
         self._ended = not chunk
-        self._text, self._at = waiting + self._decode(chunk, self._ended), 0
+        self._data, self._at = waiting + chunk, 0
         return bool(chunk)

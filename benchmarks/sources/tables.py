@@ -70,8 +70,8 @@ def _placed_parquet(
         check_columns(name, required, parquet.schema_arrow.names)
         present = [column for column in parquet.schema_arrow.names if column in columns]
         number = 0
-        for batch in bounded.batches(range(parquet.num_row_groups), present):
-            for row in batch.to_pylist():
+        for group in range(parquet.num_row_groups):
+            for row in bounded.rows(group, present):
                 number += 1
                 yield f"{name}, row {number}", row
     except pa.ArrowException as error:

@@ -204,7 +204,7 @@ def whole_run(job: Job, folder: Path) -> Measured:
     from benchmarks.config.compose import compose
     from benchmarks.config.targets import Target
     from benchmarks.running.run import run
-    from benchmarks.running.run_folder import read_trajectory
+    from benchmarks.running.run_files import read_trajectory
 
     os.environ |= {"OPENAI_API_KEY": "none", "OPENAI_BASE_URL": job["base_url"]}
     sequential = job["method"] == "sequential"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import zlib
 from collections.abc import Mapping, Sequence
@@ -14,12 +15,17 @@ from benchmarks.report.page.html import write_page
 from benchmarks.report.runs import Run, Runs, prepare
 from benchmarks.running.journal import Record
 from benchmarks.running.rows import SampleRow
-from benchmarks.running.run_folder import samples_table, write_whole
+from benchmarks.running.run_files import write_whole
+from benchmarks.running.tables import samples_table
 from rlm.models.chat import CostState
+from rlm.reading import open_regular
+from rlm.structure import check_structure
 
 ENDS = (".jsonl", ".jsonl.gz")
 # Longer trajectories are shown in part.
-MAX_BYTES = 2**28
+MAX_BYTES, MAX_VALUES = 2**27, 2_000_000
+# Sums of such numbers are integers of 64 bits.
+_LARGEST = 10**12
 _TOKENS = ("prompt_tokens", "cached_tokens", "completion_tokens")
 
 
@@ -29,7 +35,7 @@ def write_asked_page(file: Path, out: Path, live: str = "") -> Path:
     row = _row(file, [event for event in map(_event, lines) if event])
     out.mkdir(parents=True, exist_ok=True)
     row.trajectory = "trajectory.jsonl.gz"
-    write_whole(out / row.trajectory, gzip.compress("".join(f"{line}\n" for line in lines).encode(), mtime=0))
+    write_whole(out / row.trajectory, gzip.compress(b"\n".join([*lines, b""]), mtime=0))
     # An answer to a question without a target has no score.
     samples = prepare(samples_table([Record(row)]).assign(run=0)).assign(score=None, lenient_score=None)
     run = Run(out, {"name": file.name, "state": "finished" if row.stop_reason else "running"}, missing=0)
@@ -41,18 +47,27 @@ def is_finished(file: Path) -> bool:
     return any((_event(line) or {}).get("kind") == "answer" for line in _lines(file)[-3:])
 
 
-def _lines(file: Path) -> list[str]:
+def _lines(file: Path) -> list[bytes]:
     try:
-        content = file.read_bytes()
+        with open_regular(file) as opened:
+            content = opened.read(MAX_BYTES)
         if file.suffix == ".gz":
             # The file of a question under way, or of a killed one, has no end.
             content = zlib.decompressobj(wbits=31).decompress(content, MAX_BYTES)
     except (OSError, zlib.error) as error:
         raise ConfigError(f"{file} cannot be read: {error}") from error
-    return [line for line in content.decode("utf-8", "replace").split("\n") if line.strip()]
+    lines, left = [], MAX_VALUES
+    for line in io.BytesIO(content):
+        if line.strip():
+            try:
+                left -= 1 + check_structure(line, left)
+            except ValueError:
+                break
+            lines.append(line.rstrip(b"\n").decode("utf-8", "replace").encode())
+    return lines
 
 
-def _event(line: str) -> dict[str, Any] | None:
+def _event(line: bytes) -> dict[str, Any] | None:
     try:
         event = json.loads(line)
     except (ValueError, RecursionError):
@@ -92,4 +107,5 @@ def _row(file: Path, events: Sequence[Mapping[str, Any]]) -> SampleRow:
 
 
 def _number(value: Any) -> float:
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else 0
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if is_number and 0 <= value < _LARGEST else 0

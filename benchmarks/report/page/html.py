@@ -8,6 +8,7 @@ import hashlib
 import json
 import math
 import shutil
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +21,9 @@ from benchmarks.report.runs import REFERENCE, Run, Runs
 from benchmarks.report.tables.formats import as_text
 from benchmarks.report.targets import target_text
 from benchmarks.running.rows import REPORT_COLUMNS, SAMPLE_COLUMNS
-from benchmarks.running.run_folder import file_inside, write_whole
+from benchmarks.running.run_files import PACKED_BYTES, file_inside, write_whole
 from benchmarks.sources.protect import HIDDEN, PREFIX, unseal
+from rlm.reading import read_bounded
 from rlm.unpacking import unpack
 
 if TYPE_CHECKING:
@@ -123,6 +125,7 @@ class _Trajectories:
         self.size = 0
         folders = [run.path for run in runs.runs]
         rows = zip(samples["trajectory"], samples["run"], samples["protected"], hidden, strict=True)
+        places: dict[tuple[Path, bool], int] = {}
         for relative, run, protected, hide in rows:
             file = None
             if isinstance(relative, str) and relative and not hide:
@@ -130,23 +133,27 @@ class _Trajectories:
             if file is None:
                 self.numbers.append(None)
                 continue
-            self.numbers.append(len(self._files))
-            self._files.append((file, bool(protected)))
-            self.size += file.stat().st_size
+            # Rows of a table that is somebody else's can name one file a million times.
+            found = file, bool(protected)
+            if found not in places:
+                places[found] = len(self._files)
+                self._files.append(found)
+                self.size += file.stat().st_size
+            self.numbers.append(places[found])
 
     def __iter__(self) -> Iterator[tuple[int, str]]:
         for number, (file, protected) in enumerate(self._files):
-            content = file.read_bytes()
-            if protected:
-                content = _unsealed(content)
+            try:
+                content = read_bounded(file, PACKED_BYTES)
+                content = _unsealed(content) if protected else content
+            except (OSError, EOFError, ValueError, zlib.error) as error:
+                event = {"kind": "error", "text": f"the trajectory cannot be read: {error}"}
+                content = gzip.compress(json.dumps(event).encode(), compresslevel=1, mtime=0)
             yield number, base64.b64encode(content).decode("ascii")
 
 
 def _unsealed(content: bytes) -> bytes:
-    try:
-        text = unseal(unpack(content).decode("utf-8", "surrogatepass"))
-    except (OSError, EOFError, ValueError) as error:
-        text = json.dumps({"kind": "error", "text": f"the trajectory cannot be read: {error}"})
+    text = unseal(unpack(content).decode("utf-8", "surrogatepass"))
     return gzip.compress(text.encode("utf-8", "surrogatepass"), compresslevel=1, mtime=0)
 
 

@@ -18,7 +18,7 @@ from benchmarks.report.runs import in_use, load_calls, load_runs, refresh, with_
 from benchmarks.report.tables.formats import money
 from benchmarks.running.contexts import hides, read_context
 from benchmarks.running.manifest import find_manifest
-from benchmarks.running.run_folder import newer_than_journal
+from benchmarks.running.run_files import check_folder, newer_than_journal
 
 PAGE_NAME = "report.html"
 # A page under way is built again at most once in this many seconds, and takes at most a fifth of the time.
@@ -140,6 +140,7 @@ def find_page(path: Path) -> Path:
         if path.suffix != ".html":
             raise ConfigError(f"{path} is not a page: expected a run folder, a report folder or {PAGE_NAME}")
         return path
+    check_folder(path)
     found = next((page for page in (path / PAGE_NAME, path / "report" / PAGE_NAME) if page.is_file()), None)
     if found is None or not newer_than_journal(found, path):
         from benchmarks.report import write_report

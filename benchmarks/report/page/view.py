@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import mimetypes
+import os
 import re
+import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import IO
 from urllib.parse import unquote, urlsplit
 
 from benchmarks.config.errors import ConfigError
 from benchmarks.report.page.contexts import CONTEXTS
 from benchmarks.report.page.site import Entry, Site
-from benchmarks.running.run_folder import file_inside
+from benchmarks.running.run_files import file_inside
+from rlm.reading import open_regular
 
 HOST = "127.0.0.1"
 _TYPES = {
@@ -79,24 +84,29 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             found = self._found(unquote(urlsplit(self.path).path).lstrip("/"))
         except (ConfigError, OSError) as error:
-            found = f"{error}\n".encode("utf-8", "replace"), "text/plain; charset=utf-8"
+            found = f"{error}\n".encode("utf-8", "replace"), _TYPES[".md"]
         if found is None:
             self.send_error(HTTPStatus.NOT_FOUND)
             return
         content, kind = found
+        with io.BytesIO(content) if isinstance(content, bytes) else open_regular(content) as file:
+            self._send(file, kind, with_body=with_body)
+
+    def _send(self, file: IO[bytes], kind: str, *, with_body: bool) -> None:
         self.send_response(HTTPStatus.OK)
         self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Content-Length", str(file.seek(0, os.SEEK_END)))
         self.send_header("Cache-Control", "no-store")
         self.send_header("X-Content-Type-Options", "nosniff")
         self.send_header("X-Frame-Options", "DENY")
         self.send_header("Referrer-Policy", "no-referrer")
         self.end_headers()
         if with_body:
-            self.wfile.write(content)
+            file.seek(0)
+            shutil.copyfileobj(file, self.wfile)
 
-    def _found(self, path: str) -> tuple[bytes, str] | None:
-        """Return the content at a path and its type; None if there is nothing. Raises ConfigError and OSError."""
+    def _found(self, path: str) -> tuple[bytes | Path, str] | None:
+        """Return content or the file of it and its type; None if there is nothing. Raises ConfigError and OSError."""
         if not path and (index := self.site.index()) is not None:
             return index, _TYPES[".html"]
         entry, rest = self._entry(path)
@@ -109,11 +119,12 @@ class _Handler(BaseHTTPRequestHandler):
         ):
             return script, _TYPES[".js"]
         page = entry.page()
-        file = file_inside(page.resolve().parent, rest or page.name)
+        # The page itself may be a link out of its folder.
+        file = file_inside(page.parent, rest or page.name)
         if file is None:
             return None
         kind = _TYPES.get(file.suffix) or mimetypes.guess_type(file.name)[0] or "text/plain"
-        return file.read_bytes(), kind
+        return file, kind
 
     def _entry(self, path: str) -> tuple[Entry | None, str]:
         """Return the entry that a path is below, and the rest of the path."""

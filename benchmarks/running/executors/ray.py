@@ -21,9 +21,15 @@ from benchmarks.running.executors.loop import run_samples
 from benchmarks.running.rows import Key
 from rlm.limits import Budget
 from rlm.models.chat import Cost, CostState, FatalModelError
+from rlm.reading import read_bounded
+from rlm.structure import bounded_json
 
 if TYPE_CHECKING:
     from benchmarks.running.harness import FinishedSample, Harness
+
+
+# A million samples take 50 MB.
+_PLACEMENT_BYTES = 256 << 20
 
 
 class RayExecutor:
@@ -93,10 +99,11 @@ class _Waiting:
         self._keys = dict.fromkeys(keys)
         self._file = file
         self._places: dict[tuple[str, str, int], int] = {}
-        for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
-            with contextlib.suppress(ValueError):
-                *sample, place = json.loads(line)
-                if place < places:
+        lines = read_bounded(file, _PLACEMENT_BYTES).splitlines() if file.exists() else ()
+        for line in lines:
+            with contextlib.suppress(ValueError, TypeError, RecursionError):
+                *sample, place = bounded_json(line)
+                if isinstance(place, int) and 0 <= place < places:
                     self._places[tuple(sample)] = place
 
     def next_for(self, place: int) -> Key | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Annotated, Any
@@ -11,6 +10,7 @@ from typing import Annotated, Any
 from annotated_types import MinLen
 
 from benchmarks.sources.files import DataError
+from rlm.structure import bounded_json
 from rlm.validation import shown
 
 Name = Annotated[str, MinLen(1)]
@@ -93,7 +93,7 @@ class RowCells:
         value = self.get(purpose)
         if self.packed and isinstance(value, str) and value.lstrip().startswith("["):
             with contextlib.suppress(ValueError, RecursionError):
-                value = json.loads(value)
+                value = bounded_json(value)
         if value is None:
             raise self.error(purpose, expected)
         made = [

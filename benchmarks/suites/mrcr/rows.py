@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from benchmarks.suites.data import in_turns
 from benchmarks.suites.mrcr.scorer import MrcrTarget
 from rlm.models.tokens import DEFAULT_ENCODING, count_tokens
 from rlm.prompt import Prompt
+from rlm.structure import bounded_json
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -109,7 +109,7 @@ class MrcrRows:
     def _messages(self, sample_id: str, row: Mapping[str, Any]) -> list[Mapping[str, str]]:
         """Return the messages of a row, after a check of the row."""
         try:
-            messages = json.loads(row["prompt"])
+            messages = bounded_json(row["prompt"])
         except (ValueError, RecursionError):
             messages = None
         if (

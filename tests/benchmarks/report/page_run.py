@@ -5,7 +5,8 @@ import random
 
 from benchmarks.running.journal import Record
 from benchmarks.running.rows import SampleRow
-from benchmarks.running.run_folder import RunFolder, write_tables
+from benchmarks.running.run_folder import RunFolder
+from benchmarks.running.tables import write_tables
 from benchmarks.sources.protect import seal
 from rlm.unpacking import pack
 

@@ -16,7 +16,7 @@ from benchmarks.report.figures.curves import runtime_by_length
 from benchmarks.report.figures.style import drawing
 from benchmarks.report.runs import load_calls, load_runs, prepare, refresh
 from benchmarks.running.journal import Record
-from benchmarks.running.run_folder import calls_table, write_tables
+from benchmarks.running.tables import calls_table, write_tables
 
 LENGTHS = [8192, 32768, 131072]
 
@@ -381,7 +381,7 @@ def test_half_a_surrogate_pair_of_a_model_ends_no_run_and_no_report(make_run, ma
 
 
 def test_calls_of_a_large_run_are_gathered_in_parts(make_rows, make_calls, monkeypatch):
-    monkeypatch.setattr("benchmarks.running.run_folder._ROWS_AT_ONCE", 3)
+    monkeypatch.setattr("benchmarks.running.tables._ROWS_AT_ONCE", 3)
     rows = json.loads(make_rows("rlm", [1.0] * 5).to_json(orient="records"))
     owner = ["benchmark", "method", "sample_id", "epoch"]
     calls = json.loads(make_calls(2).drop(columns=owner).to_json(orient="records"))

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.config.compose import compose
 from benchmarks.running.run import run
-from benchmarks.running.run_folder import read_trajectory
+from benchmarks.running.run_files import read_trajectory
 
 ROOT = Path(__file__).parents[3]
 METHODS = sorted(path.stem for path in (ROOT / "conf" / "method").glob("*.yaml"))

@@ -7,7 +7,7 @@ from collections import Counter
 import pandas as pd
 import pytest
 
-from benchmarks.running.run_folder import read_trajectory
+from benchmarks.running.run_files import read_trajectory
 
 WORDS = [
     "model=openai", "benchmark=[sniah]", "benchmark.sniah.lengths=[512]", "method=[base]", "concurrency.samples=8",

@@ -9,7 +9,7 @@ from benchmarks import sample
 from benchmarks.config.compose import compose
 from benchmarks.running import harness
 from benchmarks.running.run import run
-from benchmarks.running.run_folder import read_trajectory
+from benchmarks.running.run_files import read_trajectory
 
 
 def test_a_long_answer_is_cut_in_its_row_and_complete_in_its_file(in_folder, monkeypatch):

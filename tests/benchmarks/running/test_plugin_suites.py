@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.config.errors import ConfigError
-from benchmarks.running.run_folder import read_trajectory
+from benchmarks.running.run_files import read_trajectory
 
 SUITE = """
     import asyncio, sys

@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks.commands.export import export_calls
 from benchmarks.running.rows import CALL_TIME_COLUMNS, TIME_COLUMNS
-from benchmarks.running.run_folder import read_trajectory
+from benchmarks.running.run_files import read_trajectory
 
 # An RLM's root that asks from many threads and in batches, with equal prompts among them, in two turns.
 CELL = """```repl

@@ -15,7 +15,8 @@ from benchmarks.report.runs import in_use
 from benchmarks.running.journal import Journal, Record
 from benchmarks.running.rows import CALL_COLUMNS, SAMPLE_COLUMNS, SampleRow
 from benchmarks.running.run import run
-from benchmarks.running.run_folder import RunFolder, read_trajectory
+from benchmarks.running.run_files import read_trajectory
+from benchmarks.running.run_folder import RunFolder
 
 SMALL = [
     "model=openai",
