@@ -3,8 +3,9 @@
     .venv/bin/python -m scripts.bench.scale --samples 100000
     .venv/bin/python -m scripts.bench.scale --samples 100000 --ray 2
 
-Prints the run's and the report's seconds, the processor time of a call, the peak memory of all processes together, the
-bytes on disk, and what these figures give for a run on a hundred nodes.
+Prints the seconds of the run, of its tables and of its report, the processor time of a call, the peak memory of all
+processes together (resident pages; those that several processes share count for each), the bytes on disk, and what they
+give for a run on a hundred nodes.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from scripts.bench.ours import run_words
 
 TICKS = os.sysconf("SC_CLK_TCK")
 POLL_S = 0.5
+# The end of every run, and of a report on a killed one.
+TABLES = "import pathlib, sys; from benchmarks.running.tables import refresh_tables as t; t(pathlib.Path(sys.argv[1]))"
 # The run on paper: samples, calls of a sample, nodes.
 PAPER_SAMPLES, PAPER_CALLS, NODES = 1_000_000, 40, 100
 
@@ -67,17 +70,17 @@ def descendants(root: int) -> list[int]:
 
 
 def command(words: Sequence[str], environment: Mapping[str, str]) -> Usage:
-    """Run `rlm-eval` with the words. Ends this script if it fails."""
+    """Run Python with the words. Ends this script if it fails."""
     used = Usage()
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(
-            [PYTHON, "-m", "benchmarks.cli", *words],
+            [PYTHON, *words],
             cwd=ROOT, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=errors, text=True,
         )  # fmt: skip
         used.watch(process)
         if process.returncode:
             errors.seek(0)
-            raise SystemExit(f"rlm-eval {words[0]} ended with {process.returncode}: {errors.read()[-1000:]}")
+            raise SystemExit(f"{' '.join(words[:3])} ended with {process.returncode}: {errors.read()[-1000:]}")
     return used
 
 
@@ -105,24 +108,30 @@ def main() -> None:
         words = list({word.partition("=")[0]: word for word in words}.values())
         if chosen.ray:
             words += ["executor=ray", f"executor.workers={chosen.ray}"]
-        run, report = command(["run", *words], environment), command(["report", str(folder)], environment)
+        program = ["-m", "benchmarks.cli"]
+        run = command([*program, "run", *words], environment)
+        report = command([*program, "report", str(folder)], environment)
         sizes = {
             "journal": bytes_of(folder, "journal/*"),
             "store": bytes_of(folder, "calls*.sqlite*"),
             "trajectories": bytes_of(folder, "trajectories/**/*"),
+            "contexts": bytes_of(folder, "contexts/**/*"),
             "tables": bytes_of(folder, "*.parquet"),
         }
-    show(chosen.samples, run, report, sizes)
+        tables = command(["-c", TABLES, str(folder)], environment)
+    show(chosen.samples, run, tables, report, sizes)
 
 
-def show(samples: int, run: Usage, report: Usage, sizes: Mapping[str, int]) -> None:
+def show(samples: int, run: Usage, tables: Usage, report: Usage, sizes: Mapping[str, int]) -> None:
     """Print the figures of a run of one call a sample, and those for the run on paper."""
     cpu = sum(run.cpu_s.values())
     print("| measure | value |\n|---|---|")
     print(f"| run, s | {run.wall_s:.1f} |\n| samples a second | {samples / run.wall_s:.0f} |")
     print(f"| processor time a call, ms | {1000 * cpu / samples:.2f} |")
     print(f"| peak memory of all processes, MB | {run.peak_bytes / 1e6:.0f} |")
-    print(f"| report, s | {report.wall_s:.1f} |\n| report, peak memory MB | {report.peak_bytes / 1e6:.0f} |")
+    for name, used in (("tables from the journal", tables), ("report", report)):
+        print(f"| {name}, s | {used.wall_s:.1f} |\n| {name}, processor time s | {sum(used.cpu_s.values()):.1f} |")
+        print(f"| {name}, peak memory MB | {used.peak_bytes / 1e6:.0f} |")
     for name, size in sizes.items():
         print(f"| {name}, bytes a sample | {size / samples:,.0f} |")
     calls = PAPER_SAMPLES * PAPER_CALLS
