@@ -55,6 +55,8 @@ async def _rescore(path: Path, overrides: Sequence[str]) -> int:
     from benchmarks.sources.protect import unseal
 
     manifest = read_manifest(path)
+    if not manifest.get("config") or not manifest.get("benchmarks"):
+        raise ConfigError(f"{path / 'run.json'} has no config or no benchmarks: expected those of `rlm-eval run`")
     config = replace(read_recorded(manifest["config"]), resume=True)
     with RunFolder(path, config) as folder:
         composed = compose(["benchmark=[sniah]", "method=[base]", *overrides]).plain

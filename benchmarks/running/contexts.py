@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.config.errors import ConfigError
-from benchmarks.running.run_files import PACKED_BYTES, file_inside, safe_name
+from benchmarks.running.run_files import PACKED_BYTES, file_inside, make_folder, safe_name
 from benchmarks.sources.protect import sealed_bytes
 from rlm.reading import read_bounded
 from rlm.unpacking import pack, unpack
@@ -33,7 +33,7 @@ class ContextFiles:
         file = self._folder / benchmark / f"{safe_name(sample_id)}{_SEALED if protected else _OPEN}"
         new = file.with_name(f"{uuid.uuid4().hex}.new")
         with contextlib.suppress(OSError):
-            file.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(file.parent, self._folder.parent)
             packed = pack(context_text(context))
             try:
                 new.write_bytes(sealed_bytes(packed) if protected else packed)

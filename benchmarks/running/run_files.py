@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -72,6 +73,13 @@ def write_whole(path: Path, content: str | bytes) -> None:
     new = new_file(path)
     new.write_bytes(content.encode() if isinstance(content, str) else content)
     new.replace(path)
+
+
+def make_folder(path: Path, inside: Path) -> None:
+    """Create a folder. Raises OSError, also if a link leads out of the folder `inside`."""
+    path.mkdir(parents=True, exist_ok=True)
+    if not path.resolve().is_relative_to(inside.resolve()):
+        raise OSError(errno.EXDEV, f"a link in {path} leads out of the run folder")
 
 
 def new_file(path: Path) -> Path:

@@ -19,7 +19,7 @@ from benchmarks.config.schema import RunConfig
 from benchmarks.running.journal import Journal, Record, read_journal
 from benchmarks.running.manifest import find_manifest, manifest_text
 from benchmarks.running.rows import Key
-from benchmarks.running.run_files import safe_name, write_whole
+from benchmarks.running.run_files import make_folder, safe_name, write_whole
 
 
 class RunFolder:
@@ -99,7 +99,7 @@ class RunFolder:
         folders = map(safe_name, (benchmark, method, model or "none"))
         relative = Path("trajectories", *folders, f"{safe_name(sample_id)}-{epoch}.jsonl.gz")
         path = self.path / relative
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent, self.path)
         write_whole(path, packed)
         if answer:
             write_whole(path.with_name(path.name.replace(".jsonl.gz", ".answer.txt.gz")), answer)

@@ -24,6 +24,8 @@ from benchmarks.sources.parquet import BoundedParquet
 from rlm.completion import one_line
 from rlm.unpacking import TooLarge, check_row_number, unpacked
 
+# Each may begin a cell, which takes 60 bytes.
+_MOST_COMMAS = 4_000_000
 TABLE_ENDINGS = (*ENDINGS, ".csv", ".parquet.gz", ".csv.gz")
 
 
@@ -78,10 +80,14 @@ def _placed_parquet(
         raise DataError(f"{name} is not a valid parquet file: {one_line(error)}") from error
 
 
-def _text_lines(name: str, file: IO[bytes]) -> Iterator[str]:
+def _text_lines(name: str, file: IO[bytes], commas: list[int]) -> Iterator[str]:
+    """Yield the lines of a csv file. commas: a list with their number in the current row, which the caller resets."""
     # Decoded line by line, so that an invalid byte is reported with its line. Other tools begin with a byte order mark.
     encoding = "utf-8-sig"
-    for _, line in bounded_lines(name, file):
+    for number, line in bounded_lines(name, file):
+        commas[0] += line.count(b",")
+        if commas[0] > _MOST_COMMAS:
+            raise TooLarge(f"the row of line {number} has more than {_MOST_COMMAS:,} commas: write it as jsonl")
         yield line.decode(encoding)
         encoding = "utf-8"
 
@@ -90,7 +96,8 @@ def _placed_csv(
     name: str, file: IO[bytes], columns: Collection[str], required: Collection[str]
 ) -> Iterator[tuple[str, Row]]:
     before = csv.field_size_limit(longest_row(name))
-    lines = csv.reader(_text_lines(name, file), strict=True)
+    commas = [0]
+    lines = csv.reader(_text_lines(name, file, commas), strict=True)
     start = 1
     try:
         header = next(lines, [])
@@ -100,6 +107,7 @@ def _placed_csv(
         start = lines.line_num + 1
         for number, cells in enumerate(lines, 1):
             check_row_number(file, number)
+            commas[0] = 0
             place, start = f"{name}, line {start}", lines.line_num + 1
             if not cells:
                 continue

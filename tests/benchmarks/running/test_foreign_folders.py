@@ -18,11 +18,11 @@ from benchmarks.report.page import asked, view
 from benchmarks.report.page.site import Site, find_page
 from benchmarks.report.runs import in_use, load_calls, load_runs
 from benchmarks.running import journal, manifest
-from benchmarks.running.contexts import find_context
+from benchmarks.running.contexts import ContextFiles, find_context
 from benchmarks.running.journal import Journal, Record, read_journal
 from benchmarks.running.manifest import find_manifest, manifest_text
 from benchmarks.running.rows import CallRow, SampleRow
-from benchmarks.running.run_files import check_folder, read_trajectory, write_whole
+from benchmarks.running.run_files import check_folder, make_folder, read_trajectory, write_whole
 from benchmarks.running.tables import refresh_tables, write_tables
 from rlm.trajectory import Trajectory
 
@@ -229,6 +229,23 @@ def test_nothing_is_written_through_a_link(tmp_path):
     with pytest.raises(OSError):
         Journal(tmp_path / "run" / "journal" / "host.jsonl")
     assert private.read_text() == "secret"
+
+
+def test_a_folder_that_a_link_moves_out_of_the_run_is_not_written_to(folder, tmp_path):
+    (tmp_path / "private").mkdir()
+    (folder / "trajectories").mkdir()
+    (folder / "trajectories" / "b").symlink_to(tmp_path / "private")
+    with pytest.raises(OSError, match="leads out of the run folder"):
+        make_folder(folder / "trajectories" / "b", folder)
+    (folder / "contexts").mkdir()
+    (folder / "contexts" / "b").symlink_to(tmp_path / "private")
+    ContextFiles(folder).write("b", "s0", "text", protected=False)
+    assert not list((tmp_path / "private").iterdir())
+
+
+def test_a_rescore_without_a_configuration_is_one_line(folder, capsys):
+    assert main(["rescore", str(folder)]) == 2
+    assert "run.json has no config" in capsys.readouterr().err
 
 
 def test_view_serves_no_file_that_a_link_leads_to(tmp_path, folder):

@@ -27,6 +27,15 @@ def test_a_csv_cell_may_be_long():
     assert len(row[1]["a"]) == 1_000_000
 
 
+@pytest.mark.parametrize("row", [b"ab," * 200, b'a,"' + b"\n,,,," * 40 + b'"'])
+def test_a_row_of_many_cells_is_refused_before_it_is_parsed(row, monkeypatch):
+    monkeypatch.setattr("benchmarks.sources.tables._MOST_COMMAS", 100)
+    content = b"a,b\n" + b"x,y\n" * 200
+    assert len(list(placed_rows("t.csv", lambda: io.BytesIO(content), ["a"]))) == 200
+    with pytest.raises(DataError, match=r"t\.csv is refused: the row of line \d+ has more than 100 commas"):
+        list(placed_rows("t.csv", lambda: io.BytesIO(content + row), ["a"]))
+
+
 def test_json_rows_have_only_the_columns_that_are_asked_for():
     assert read("t.jsonl", b'\n{"a": 1, "c": 2}\n') == [("t.jsonl, line 2", {"a": 1})]
     assert read("t.json.gz", gzip.compress(b'[{"a": 1},\n{"b": 2}]')) == [
