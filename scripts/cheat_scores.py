@@ -26,6 +26,7 @@ from benchmarks.suites.graphwalks.prompt import answer_of
 from benchmarks.suites.graphwalks.suite import all_nodes
 from benchmarks.suites.longbench_v2 import LongBenchV2
 from benchmarks.suites.longbench_v2.domains import KEYS
+from benchmarks.suites.longcot_mini import LongCoTMini
 from benchmarks.suites.mrcr import MRCR
 from benchmarks.suites.oolong import Oolong
 from benchmarks.suites.oolong.scorer import PHRASES
@@ -99,6 +100,7 @@ OF_SUITE: dict[str, dict[str, Cheat]] = {
         "all nodes": lambda sample: answer_of(all_nodes(sample)),
     },
     "ruler": {"the most frequent words": frequent_words},
+    "longcot_mini": {"all small numbers": fixed("solution = " + ", ".join(map(str, range(1, 100))))},
 }
 
 
@@ -127,6 +129,8 @@ def suites() -> Iterator[tuple[str, Benchmark]]:
     texts = tuple(key for key in KEYS if key != "code")
     for length in (1024, 8192):
         yield f"LongBench-v2, {_short(length)}", LongBenchV2(lengths=(length,), samples=100, domains=texts)
+    for length in (1024, 8192):
+        yield f"LongCoT-Mini, {_short(length)}", LongCoTMini(lengths=(length,), samples=60)
 
 
 async def measured(benchmark: Benchmark) -> dict[str, tuple[float, float]]:

@@ -178,6 +178,7 @@ def test_score_takes_predictions_made_elsewhere(capsys, tmp_path):
         "ruler",
         "longbench_v2",
         "oolong_real",
+        "longcot_mini",
     ],
 )
 def test_rows_of_data_with_predictions_added_are_scored(name, capsys, tmp_path):

@@ -72,6 +72,7 @@ def test_a_limit_is_a_prefix_of_a_larger_one_and_covers_the_curve():
         ("browsecomp_plus", ["documents=[5]", "queries=2"], ["documents=[3,5]", "queries=4"]),
         ("mrcr", ["lengths=[2048]", "samples=2"], ["lengths=[1024,2048]", "samples=4"]),
         ("graphwalks", ["lengths=[512]", "samples=2"], ["lengths=[512,1024]", "samples=4"]),
+        ("longcot_mini", ["lengths=[512]", "samples=2"], ["lengths=[512,1024]", "samples=4"]),
         (
             "ruler",
             ["lengths=[1024]", "samples=1", "tasks=[vt,fwe]"],

@@ -1,4 +1,4 @@
-"""The readers of MRCR and GraphWalks, over the routes of the hub, at their pinned revisions."""
+"""The readers of MRCR, GraphWalks and LongCoT-Mini, over the routes of the hub, at their pinned revisions."""
 
 import io
 import json
@@ -9,19 +9,26 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.suites.graphwalks.rows import REVISION as GRAPHS
+from benchmarks.suites.longcot_mini.rows import REVISION as PUZZLES
 from benchmarks.suites.mrcr.rows import REVISION as CONVERSATIONS
 
 ROOT = Path(__file__).parents[3]
 CLIENT = """
 from benchmarks.sources.files import DataError
 from benchmarks.suites.graphwalks import GraphWalks
+from benchmarks.suites.longcot_mini import LongCoTMini
 from benchmarks.suites.mrcr import MRCR
 
 mrcr = MRCR(source="hub", needles=(2,), lengths=(8192,))
 print(len(mrcr.infos()), mrcr.infos()[0].sample_id, mrcr.sample("mrcr-2needles-000").target.answer)
 walks = GraphWalks(source="hub", problems=("bfs",))
 print(len(walks.infos()), walks.sample(walks.infos()[0].sample_id).target)
-for wrong in (MRCR(source="hub", needles=(4,), lengths=(8192,)), GraphWalks(source="hub", lengths=(1048576,))):
+longcot = LongCoTMini(source="hub", domains=("chess",), samples=1000)
+print(len(longcot.infos()), longcot.sample("longcot-chess-7").target.facts)
+for wrong in (
+    LongCoTMini(source="hub", domains=("logic",)),
+    MRCR(source="hub", needles=(4,), lengths=(8192,)), GraphWalks(source="hub", lengths=(1048576,)),
+):
     try:
         wrong.infos()
     except DataError as error:
@@ -65,6 +72,13 @@ def test_rows_of_the_hub_are_read_and_counted(tmp_path, fake_hub, forks):
             "graphwalks_256k_to_1mil.parquet": parquet([graph] * 3),
         },
     }
+    question = {"template": "piece_combinations", "prompt": "How many?\nsolution = <integer>", "answer": '"39"'}
+    data["LongHorizonReasoning/longcot", PUZZLES] = {
+        "data/all/easy/0.parquet": b"not read",
+        "data/chess/easy.parquet": parquet([question | {"question_id": str(n)} for n in range(100)]),
+        "data/chess/hard.parquet": b"not read",
+        "data/logic/easy.parquet": parquet([question | {"question_id": "1"}]),
+    }
     with fake_hub.fake_hub(data) as hub:
         environment = {**os.environ, "HF_ENDPOINT": hub.url, "PYTHONPATH": str(ROOT), "HF_HOME": str(tmp_path)}
         for unwanted in ("HF_HUB_OFFLINE", "HF_TOKEN", "HF_DATASETS_CACHE", "HF_DATASETS_OFFLINE"):
@@ -73,6 +87,8 @@ def test_rows_of_the_hub_are_read_and_counted(tmp_path, fake_hub, forks):
     assert done.stdout.splitlines() == [
         "2 mrcr-2needles-000 Qx7kite",
         "30 ('a', 'b')",
+        "100 {'value': 39}",
+        f"LongHorizonReasoning/longcot at {PUZZLES}: found 1 rows: expected 105 rows",
         f"openai/mrcr at {CONVERSATIONS}: found 799 rows with n_needles = one of 1 values: expected 800 rows",
         f"openai/graphwalks at {GRAPHS}: found 3 rows: expected 400 rows",
     ], done.stderr
