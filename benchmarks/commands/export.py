@@ -15,6 +15,7 @@ FORMS = {
     "inspect": "a folder of .eval logs for `inspect view` (extra inspect)",
     "otel": "OpenTelemetry traces, sent to an OTLP endpoint such as http://127.0.0.1:4318/v1/traces (extra otel)",
     "sft": "turns of successful samples in chat format, as .jsonl and .parquet, for supervised fine-tuning",
+    "verifiers": "samples and methods as an environment that `vf-eval` of the package verifiers loads",
 }
 _FILTERS = {"min_score": float, "min_turns": int, "max_chars": int}
 
@@ -61,6 +62,8 @@ def main(argv: Sequence[str]) -> int:
         return 0
     if words.form == "hf":
         from benchmarks.export.hub import export_hub as export
+    elif words.form == "verifiers":
+        from benchmarks.export.environment import export_environment as export
     else:
         from benchmarks.export.inspect_logs import export_inspect as export
     for file in export(words.run, out):
