@@ -94,13 +94,14 @@ def _run(composed: Any, agreed: bool) -> int:
 def _refuse_hours(config: RunConfig) -> None:
     """Raise ConfigError for a new run that would keep this machine's CPU busy for hours."""
     from benchmarks.running.estimate import embedded_hours
+    from benchmarks.running.estimate_time import in_words
 
     if config.cache.mode == "replay" or (config.folder / "run.json").exists():
         return
     hours = embedded_hours(config)
     if hours > MOST_HOURS:
         raise ConfigError(
-            f"this run would take about {hours:,.0f} hours on the embedded model: begin with +experiment=quickstart, "
+            f"this run would take about {in_words(hours)} on the embedded model: begin with +experiment=quickstart, "
             "or set limit=5 with short inputs such as benchmark.sniah.lengths=[1024], or model=NAME, or add --yes"
         )
 

@@ -52,7 +52,7 @@ def cli(*words, cwd=None, **environment):
         (["run", "benchmark.sniah.lenghts=[512]"], "benchmark.sniah.lengths"),
         (["run", "benchmark.sniah.lengths=[10]"], "benchmark.sniah"),
         (["run", "model=openai", "method=[base]"], "OPENAI_API_KEY"),
-        (["run"], "hours on the embedded model: begin with +experiment=quickstart, or set limit=5"),
+        (["run"], "min on the embedded model: begin with +experiment=quickstart, or set limit=5"),
         (["data", "sniah", "--limit", "5"], "there is no flag --limit: settings are written KEY=VALUE, such as limit="),
         (["estimate", "--limit=5"], "such as limit=5"),
         (["report"], "the following arguments are required: PATH; see `rlm-eval report --help`"),
