@@ -8,13 +8,17 @@ from benchmarks.config.identity import flat
 from rlm.methods.base import BaseBm25
 from rlm.methods.codeact import CodeAct
 from rlm.methods.combinators import RLMCombinators
+from rlm.methods.reference import Reference
 from rlm.methods.rlm import RLMCompacted
 from rlm.methods.selfconsistency import RLMSelfConsistency
 from rlm.validation import setting_types
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "fidelity.md").read_text(encoding="utf-8")
-METHODS = ["base", "base_bm25", "codeact_bm25", "codeact_subcalls", "compaction", "opencode", "opencode_offload", "rlm"]
+METHODS = [
+    "base", "base_bm25", "codeact_bm25", "codeact_subcalls", "compaction", "map_reduce", "opencode", "opencode_offload",
+    "rlm",
+]  # fmt: skip
 SUITES = ["sniah", "oolong", "oolong_pairs", "browsecomp_plus", "codeqa"]
 
 
@@ -29,6 +33,8 @@ def named_keys() -> list[str]:
 def test_every_key_and_choice_of_the_page_exists() -> None:
     config = compose([f"benchmark=[{','.join(SUITES)}]", f"method=[{','.join(METHODS)}]", "model=openai"]).plain
     known = set(flat(config)) | {"repl", "limits.max_turns", "limits.max_tokens"}
+    # The package needs an environment of its own.
+    known |= {f"method.reference_rlms.{name}" for name in setting_types(Reference)}
     kinds = RLMCompacted, RLMSelfConsistency, RLMCombinators, CodeAct, BaseBm25
     of_methods = {name for kind in kinds for name in setting_types(kind)}
     of_suites = {key.rpartition(".")[2] for key in known if key.startswith("benchmark.")}
@@ -51,3 +57,14 @@ def test_the_options_of_the_authors_are_all_on_the_page() -> None:
     presets = [(ROOT / "conf" / "paper" / name).read_text(encoding="utf-8") for name in ("rlm.yaml", "bm25.yaml")]
     options = {match for text in presets for match in re.findall(r"^(\w+):", text, re.MULTILINE)}
     assert options and options <= set(named_keys())
+
+
+def test_every_arm_and_suite_is_on_the_page() -> None:
+    text = re.sub(r"(?ms)^```.*?^```$", "", PAGE)
+    named = set(re.findall(r"`([^`\n]+)`", text))
+    arms = {path.stem for path in (ROOT / "conf" / "method").glob("*.yaml")}
+    assert arms - named == set()
+    titles = ("OOLONG:", "OOLONG-Pairs:", "BrowseComp-Plus:", "CodeQA:", "S-NIAH:")
+    assert all(f"| {title}" in PAGE for title in titles)
+    suites = {path.stem for path in (ROOT / "conf" / "benchmark").glob("*.yaml")}
+    assert suites - named - set(SUITES) == set()
