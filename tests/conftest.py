@@ -45,6 +45,12 @@ def fake_hub() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def fake_batches() -> ModuleType:
+    """The module tests/servers/fake_batches.py, whose fake_batches serves files and batches on 127.0.0.1."""
+    return _server_module("fake_batches")
+
+
+@pytest.fixture(scope="session")
 def json_servers() -> ModuleType:
     """The module tests/servers/json_server.py, whose json_server answers fixed requests on 127.0.0.1."""
     return _server_module("json_server")

@@ -26,7 +26,7 @@ OPERATIONAL = (
 OPERATIONAL_ENDPOINT = (
     "kind", "api_version", "headers", "stream", "max_concurrency", "connect_s", "read_timeout_s", "total_s",
     "max_retries", "backoff_s", "max_backoff_s", "max_outage_wait_s", "api_key_env", "cache_control", "window_from",
-    *RENAMED,
+    "batch", "batch_discount", "batch_poll_s", "batch_max_requests", "batch_max_bytes", *RENAMED,
 )  # fmt: skip
 # Keys of the embedded model.
 OPERATIONAL_MODEL = ("slots", "threads")

@@ -23,17 +23,24 @@ def check_method(target: Target) -> None:
     target.check((*method.model_fields, "limits", "repl") if _is_method(target) else ())
 
 
-def build_methods(config: RunConfig, models: Mapping[str, ChatModel]) -> dict[str, Any]:
-    """Build the methods and reference rows of a configuration by name. Raises ConfigError."""
-    return {name: _build(config, models, target) for name, target in config.method.items()}
+def build_methods(
+    config: RunConfig, models: Mapping[str, ChatModel], batched: ChatModel | None = None
+) -> dict[str, Any]:
+    """Build the methods and reference rows of a configuration by name. Raises ConfigError.
+
+    batched: the root of methods with one call, in place of that in `models`; its calls may take a day.
+    """
+    return {name: _build(config, models, target, batched) for name, target in config.method.items()}
 
 
-def _build(config: RunConfig, models: Mapping[str, ChatModel], target: Target) -> Any:
+def _build(config: RunConfig, models: Mapping[str, ChatModel], target: Target, batched: ChatModel | None) -> Any:
     if not _is_method(target):
         return target.build()
     method: Any = target.target
     given: dict[str, Any] = {name: models[name] for name in method.model_fields if name in models}
     given |= {"model": models["root"], "sub_model": models[method.sub_role], "limits": config.limits}
+    if method.one_call and batched is not None:
+        given |= {"model": batched, "limits": dataclasses.replace(config.limits, max_wall_s=None)}
     if "repl" in {field.name for field in dataclasses.fields(method)}:
         _refuse_unconfined(config, target.where)
         given["repl"] = config.repl

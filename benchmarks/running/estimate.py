@@ -17,6 +17,7 @@ from benchmarks.config.models import ModelSection
 from benchmarks.config.schema import RunConfig
 from benchmarks.config.several import labels_of
 from benchmarks.config.targets import Target
+from benchmarks.running.batches import batch_notes, check_batches, is_batched
 from benchmarks.running.estimate_calls import Calls, Sample, expected_calls
 from benchmarks.running.estimate_habits import OOLONG_DECLARED, QWEN_ON_OOLONG, TASKS, Task
 from benchmarks.running.estimate_time import cell_hours, embedded_hours_of, sample_seconds
@@ -64,11 +65,14 @@ def estimate(config: RunConfig, tell: Callable[[str], None] = lambda note: None)
     """Return a row of samples, calls, tokens, dollars and hours for each benchmark, method and model, and their sums.
 
     usd and hours are null if a price or a model's time is unknown; usd is 0 if calls are free. sample_s is the seconds
-    of a sample that is answered alone. `tell` is called with a line for each benchmark whose sizes are assumed because
-    the hub cannot be read. Raises ConfigError.
+    of a sample that is answered alone. The time of a sample in a batch is unknown. `tell` is called with a line for each
+    benchmark whose sizes are assumed because the hub cannot be read, and with lines about batches. Raises ConfigError.
     """
     import pandas as pd
 
+    check_batches(config)
+    for note in batch_notes(config):
+        tell(note)
     models = replayed_models(config)
     labels = labels_of({name: roles["root"].name for name, roles in models.items()})
     rows = []
@@ -205,7 +209,8 @@ def _sum(cell: Cell, config: RunConfig, section: ModelSection) -> dict[str, Any]
     known = [calls for sample in cell.expected if sample is not None for calls in sample]
     overflow = sum(sample == [] for sample in cell.expected)
     unknown = None in cell.expected
-    hours = None if unknown else cell_hours(_calls(cell), method, config, cell.repeats_plain)
+    unknown_time = unknown or _in_batches(method, section)
+    hours = None if unknown_time else cell_hours(_calls(cell), method, config, cell.repeats_plain)
     return {
         "samples": len(cell.expected) * epochs,
         "over_window": overflow * epochs,
@@ -214,8 +219,12 @@ def _sum(cell: Cell, config: RunConfig, section: ModelSection) -> dict[str, Any]
         "completion_tokens": epochs * sum(calls.completion_tokens for calls in known),
         "usd": None if unknown else dollars(known, method, section, PriceTable(config.prices)) * epochs,
         "hours": hours,
-        "sample_s": None if unknown else sample_seconds(_calls(cell), method),
+        "sample_s": None if unknown_time else sample_seconds(_calls(cell), method),
     }
+
+
+def _in_batches(method: Any, section: ModelSection) -> bool:
+    return getattr(method, "one_call", False) and is_batched(section)
 
 
 def dollars(calls: Sequence[Calls], method: Any, section: ModelSection, prices: PriceTable) -> float:
@@ -234,7 +243,8 @@ def dollars(calls: Sequence[Calls], method: Any, section: ModelSection, prices: 
             cached_tokens=round(call.cached_tokens / count),
             completion_tokens=round(call.completion_tokens / count),
         )
-        cost = prices.cost(paid.name, usage, paid.endpoint.base_url)
+        share = 1.0 - paid.endpoint.batch_discount if _in_batches(method, section) else 1.0
+        cost = prices.cost(paid.name, usage, paid.endpoint.base_url, share=share)
         if cost.state == CostState.UNKNOWN:
             return math.nan
         total += samples * count * cost.usd

@@ -80,7 +80,12 @@ class Harness:
         check_judge(self.benchmarks, self.judge)
         self.labels = labels_of({name: roles["root"].name for name, roles in self.models.items()})
         self._free = {self.labels[name]: not section.paid for name, section in config.models.items()}
-        self._by_model = {self.labels[name]: build_methods(config, roles) for name, roles in self.models.items()}
+        batched = self._model_set.batched()
+        self.batches = self._model_set.batches
+        self._by_model = {
+            self.labels[name]: build_methods(config, roles, batched.get(name)) for name, roles in self.models.items()
+        }
+        self._batched = list(batched.values())
         # Reference rows have no model, so those of the first are used.
         self.methods = next(iter(self._by_model.values()))
         self._scorer = Scorer(self.judge, self.budget)
@@ -99,13 +104,26 @@ class Harness:
             for method, model in arms
         ]
 
+    def is_batched(self, key: Key) -> bool:
+        """True if the requests of a sample are sent in batches, so that it waits without using the machine."""
+        return bool(self._batched) and any(getattr(self._method(key), "model", None) is one for one in self._batched)
+
     async def run_sample(self, key: Key) -> FinishedSample | None:
         """Run and score one sample; None if the run's budget or a cancellation ended it. Raises FatalModelError."""
+        if self.batches is None or not self.is_batched(key):
+            return await self._run_sample(key)
+        async with self.batches.gathering.sample():
+            return await self._run_sample(key)
+
+    def _method(self, key: Key) -> Any:
+        return self.methods[key.method] if key.model is None else self._by_model[key.model][key.method]
+
+    async def _run_sample(self, key: Key) -> FinishedSample | None:
         # A spent budget admits no call, so the context is not built.
         if self.budget.spent:
             return None
         benchmark, started_at = self.benchmarks[key.benchmark], time.time()
-        method = self.methods[key.method] if key.model is None else self._by_model[key.model][key.method]
+        method = self._method(key)
         planned = planned_columns(key, benchmark, method, self.infos[key.benchmark][key.sample_id])
         try:
             built = await self._samples.get(key.benchmark, key.sample_id)

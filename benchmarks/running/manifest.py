@@ -261,14 +261,19 @@ def describe_method(method: Any) -> dict[str, Any]:
 
 
 def price_snapshot(config: RunConfig) -> dict[str, Any]:
-    """Return the version of the price tables and the prices of models and judge; null for a model without a price."""
+    """Return the version of the price tables and the prices of models and judge; null for a model without a price.
+
+    batch_discount: by model, the fraction that its requests in batches do not pay.
+    """
     from rlm.models.prices import PriceTable
 
     paid = [model for section in config.model_sections for model in section.paid.values()]
     table = PriceTable(config.prices)
     for model in paid:
         table.price(model.name, model.endpoint.base_url)
-    return table.snapshot() if paid else {"free": True}
+    roots = [section.paid["root"] for section in config.model_sections if "root" in section.paid]
+    discounts = {root.name: root.endpoint.batch_discount for root in roots if root.endpoint.batch}
+    return (table.snapshot() if paid else {"free": True}) | ({"batch_discount": discounts} if discounts else {})
 
 
 def git_state(folder: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from benchmarks.config.errors import ConfigError
 from benchmarks.config.models import ModelSection
 from benchmarks.config.plugins import conf_dir
 from benchmarks.config.schema import RunConfig
+from benchmarks.running.batches import FOLDER, Batches, check_batches, is_batched
 from rlm.models.chat import ChatModel, FatalModelError
 
 if TYPE_CHECKING:
@@ -30,6 +31,17 @@ class ModelSet:
         self._store = _open_store(config, store, read_also)
         self._wrapped: dict[int, ChatModel] = {}
         self._bare: list[ChatModel] = []
+        self._roles: dict[str, dict[str, ChatModel]] = {}
+        sections = [section for section in config.models.values() if is_batched(section)]
+        if sections and store is None and not self._replay:
+            key = f"{sections[0].where}.endpoint.batch"
+            raise ConfigError(f"{key} is true: expected false, since only runs use batches")
+        if not self._replay:
+            check_batches(config)
+        # None if no request is batched.
+        self.batches: Batches | None = None
+        if sections and store is not None and not self._replay:
+            self.batches = Batches(store.parent / FOLDER, config.concurrency.samples)
 
     def roles(self) -> dict[str, ChatModel]:
         """Build the only model by role: root, sub, compactor. Raises ConfigError, also if there are several models."""
@@ -38,6 +50,18 @@ class ModelSet:
     def all_roles(self) -> dict[str, dict[str, ChatModel]]:
         """Build the models by the names of their sections, and by role. Raises ConfigError."""
         return {name: self._built(section) for name, section in self._config.models.items()}
+
+    def batched(self) -> dict[str, ChatModel]:
+        """Build the roots whose requests are batched, by the names of their sections."""
+        from rlm.models.batch.model import GatheredModel
+
+        built: dict[str, ChatModel] = {}
+        for name, section in self._config.models.items():
+            if self.batches is not None and is_batched(section):
+                part = self._part(section)
+                model = self._behind_store(self.batches.model(self._bare_roles(section)["root"], part), part)
+                built[name] = GatheredModel(model, self.batches.gathering)
+        return built
 
     def judge(self) -> LlmJudge | None:
         """Build the judge of the section `judge`; None for judge=none. Raises ConfigError."""
@@ -49,10 +73,17 @@ class ModelSet:
         return judge
 
     def _built(self, section: ModelSection) -> dict[str, ChatModel]:
-        bare = section.build(self._config.prices, replay=self._replay)
+        bare = self._bare_roles(section)
+        return {role: self._behind_store(model, self._part(section)) for role, model in bare.items()}
+
+    def _bare_roles(self, section: ModelSection) -> dict[str, ChatModel]:
+        if section.where not in self._roles:
+            self._roles[section.where] = section.build(self._config.prices, replay=self._replay)
+        return self._roles[section.where]
+
+    def _part(self, section: ModelSection) -> str:
         # One of several models gets no replies of another one that has the same name.
-        part = section.where if len(self._config.models) > 1 else ""
-        return {role: self._behind_store(model, part) for role, model in bare.items()}
+        return section.where if len(self._config.models) > 1 else ""
 
     async def aclose(self) -> None:
         for model in self._bare:

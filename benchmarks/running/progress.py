@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from benchmarks.running.busy import Heartbeat
@@ -26,16 +26,20 @@ class Progress(Protocol):
     def say(self, text: str) -> None: ...
 
 
-def make_progress(planned: Sequence[Key], finished: Sequence[Record]) -> Progress:
-    """Make a live table if standard error is a terminal, else a line every few seconds."""
-    tally = Tally(planned, finished)
+def make_progress(planned: Sequence[Key], finished: Sequence[Record], note: Callable[[], str] = str) -> Progress:
+    """Make a live table if standard error is a terminal, else a line every few seconds. note: ends each line."""
+    tally = Tally(planned, finished, note)
     return LiveProgress(tally) if sys.stderr.isatty() else LineProgress(tally)
 
 
 class Tally:
-    """Counts of finished samples by benchmark and method, with tokens, dollars, failures and the remaining time."""
+    """Counts of finished samples by benchmark and method, with tokens, dollars, failures and the remaining time.
 
-    def __init__(self, planned: Sequence[Key], finished: Sequence[Record]) -> None:
+    note: returns what else the line of progress states, or an empty text.
+    """
+
+    def __init__(self, planned: Sequence[Key], finished: Sequence[Record], note: Callable[[], str] = str) -> None:
+        self._note = note
         self._several = len({key.model for key in planned if key.model}) > 1
         self.planned = Counter(map(self._arm, planned))
         self.done: Counter[tuple[str, str]] = Counter()
@@ -74,10 +78,11 @@ class Tally:
 
     def line(self) -> str:
         left = "" if self.left_s is None else f", {clock(self.left_s)} left"
+        note = "".join(f", {one}" for one in [self._note()] if one)
         cost = f"${self.cost_usd:.2f}" + (" and unknown" if self.unknown_cost else "")
         return (
             f"{self.done.total()}/{self.planned.total()} samples, {self.tokens:,} tokens, {cost}, "
-            f"{self.failures.total()} not ok, {clock(self.elapsed_s)} elapsed{left}"
+            f"{self.failures.total()} not ok, {clock(self.elapsed_s)} elapsed{left}{note}"
         )
 
 

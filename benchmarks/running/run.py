@@ -15,6 +15,7 @@ from typing import Any
 
 from benchmarks.config.schema import RunConfig
 from benchmarks.running.additions import additions, sample_ids, samples_added_at
+from benchmarks.running.batches import batch_notes, check_left
 from benchmarks.running.budget import check_prices
 from benchmarks.running.busy import Busy
 from benchmarks.running.executors import ExecutorError, Stop
@@ -64,6 +65,7 @@ def run(config: RunConfig, hydra_files: Mapping[str, str] | None = None) -> RunO
     """
     check_prices(config)
     with RunFolder(config.folder, config) as folder, Busy("preparing the run") as busy:
+        check_left(config)
         return asyncio.run(_run(config, folder, hydra_files or {}, busy))
 
 
@@ -97,7 +99,11 @@ async def _run(config: RunConfig, folder: RunFolder, hydra_files: Mapping[str, s
             folder.write_manifest(described | {"samples_planned": len(plan), "samples_done": len(records)})
             folder.write_hydra(hydra_files)
             busy.step(None)
+            for line in batch_notes(config) if harness.batches else ():
+                warn(line)
             state, message = await _run_missing(harness, executor, folder, plan, todo, records, served)
+            for line in harness.batches.left() if harness.batches else ():
+                warn(line)
         busy.step("writing the tables of the run")
         ordered = [records[key] for key in plan if key in records]
         add_targets(ordered, await asyncio.to_thread(written_targets, folder.path))
@@ -127,13 +133,15 @@ async def _run_missing(
     served: ServedBy,
 ) -> tuple[str, str]:
     """Run the keys in `todo` and add to `records`. Returns the state of the run and a line about it."""
-    stop = Stop(harness.config.stop_grace_s)
+    batches = harness.batches
+    stop = Stop(harness.config.stop_grace_s, batches.gathering.stop if batches else None)
     concurrency = harness.config.concurrency.samples
     allowed = harness.config.fail_on_error
     standing = [records[key] for key in records.keys() - set(todo)]
     _charge(harness.budget, standing)
     failures, too_many = sum(record.row.failed for record in standing), ""
-    with make_progress(plan, standing) as progress, _interrupts(stop, progress, harness.budget):
+    note = batches.note if batches else str
+    with make_progress(plan, standing, note) as progress, _interrupts(stop, progress, harness.budget):
         try:
             running = executor.execute(todo, harness, concurrency=concurrency, stop=stop)
             async with contextlib.aclosing(running):

@@ -28,6 +28,8 @@ _QUERY_CHARS = 500
 class PlainModel(Method):
     """The whole prompt in one call, in the benchmark's own layout, without a system prompt."""
 
+    one_call = True
+
     async def answer(self, prompt: Prompt, tree: CallTree) -> Answer:
         return read_answer(await tree.call(self.model, prompt.messages(), closing=True))
 
@@ -40,6 +42,7 @@ class BaseTruncated(Method):
     The cut is recorded in an event `truncation` and in Completion.truncated.
     """
 
+    one_call = True
     output_tokens: Annotated[int, Ge(1)] | None = None
 
     async def answer(self, prompt: Prompt, tree: CallTree) -> Answer:
@@ -71,6 +74,7 @@ class BaseBm25(Method):
     BM25.
     """
 
+    one_call = True
     k: Annotated[int, Ge(1)] | None = None
     passage_chars: Annotated[int, Ge(100)] = 2000
     output_tokens: Annotated[int, Ge(1)] | None = None

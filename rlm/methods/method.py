@@ -56,6 +56,8 @@ class Method:
     model_fields: ClassVar[tuple[str, ...]] = ("model", "sub_model")
     # The bundled file with the words of options, for methods whose prompt file it completes.
     prompt_options: ClassVar[str | None] = None
+    # The method makes one call, unless the prompt does not fit, so that its requests can be sent in batches.
+    one_call: ClassVar[bool] = False
 
     if TYPE_CHECKING:
         model: ModelField = ModelField()

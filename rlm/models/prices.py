@@ -100,13 +100,23 @@ class PriceTable:
             return None
         return f"no price is known for {model}: set one in dollars per million tokens with {_override_words(model)}"
 
-    def cost(self, model: str, usage: TokenUsage, base_url: str = "", charged_usd: float | None = None) -> Cost:
+    def cost(
+        self,
+        model: str,
+        usage: TokenUsage,
+        base_url: str = "",
+        charged_usd: float | None = None,
+        *,
+        share: float = 1.0,
+    ) -> Cost:
         """Return the cost of `usage`.
 
-        charged_usd, the amount reported by the provider, takes precedence over the table.
+        charged_usd, the amount reported by the provider, takes precedence over the table. share: the part of the
+        table's price that is charged, such as 0.5 in a batch.
         """
         price = self.price(model, base_url)
         computed = Cost(state=CostState.UNKNOWN) if price is None else price.cost(usage)
+        computed = Cost(computed.usd * share, computed.uncached_usd * share, computed.state)
         if charged_usd is None:
             return computed
         return Cost(charged_usd, charged_usd + computed.uncached_usd - computed.usd, CostState.KNOWN)

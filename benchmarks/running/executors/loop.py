@@ -20,11 +20,13 @@ class Stop:
     """Set once a run must end. No further sample is started; running samples have `grace_s` seconds to finish.
 
     grace_s: None waits until they have finished. running: the number of running samples, which the executor updates.
+    end_waits: called once the run must end; cancels samples that no grace period can finish and returns their number.
     """
 
-    def __init__(self, grace_s: float | None = None) -> None:
+    def __init__(self, grace_s: float | None = None, end_waits: Callable[[], int] | None = None) -> None:
         self.grace_s = grace_s
         self.running = 0
+        self._end_waits = end_waits
         self._event = asyncio.Event()
         self._ends_at: float | None = None
 
@@ -34,6 +36,8 @@ class Stop:
     def set(self) -> None:
         if not self.is_set() and self.grace_s is not None:
             self._ends_at = time.monotonic() + self.grace_s
+        if not self.is_set() and self._end_waits is not None:
+            self.running -= self._end_waits()
         self._event.set()
 
     async def first_finished(self, tasks: Collection[asyncio.Task[Any]]) -> Tasks:

@@ -11,7 +11,7 @@ import asyncio
 import atexit
 import contextlib
 import os
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rlm.models.client.endpoint import Endpoint
@@ -45,7 +45,7 @@ class Connection:
         self.redactor = Redactor(endpoint.secrets())
         self.reached = False
         self._client = client
-        self._headers = _request_headers(endpoint)
+        self._headers = request_headers(endpoint)
         self._users: set[int] = set()
         self._lifetime: AsyncGenerator[Connection, None] | None = None
 
@@ -124,7 +124,9 @@ def _place(endpoint: Endpoint) -> _Place:
 
 async def _lifetime(place: _Place, endpoint: Endpoint) -> AsyncGenerator[Connection, None]:
     # A loop closes its asynchronous generators before it ends, so the client is closed even if nobody closes it.
-    client = _client(endpoint)
+    from rlm.models.client.bounded import bound
+
+    client = open_client(endpoint, [bound])
     limiter = Limiter(endpoint.max_concurrency, endpoint.max_outage_wait_s, endpoint.backoff_s)
     try:
         connection = _connections[place] = Connection(client, limiter, endpoint)
@@ -134,17 +136,19 @@ async def _lifetime(place: _Place, endpoint: Endpoint) -> AsyncGenerator[Connect
         await client.close()
 
 
-def _client(endpoint: Endpoint) -> AsyncOpenAI:
+def open_client(endpoint: Endpoint, on_response: Sequence[Callable[..., Any]] = ()) -> AsyncOpenAI:
+    """Open an SDK client without retries. on_response: called with each response before its body is read.
+
+    Raises FatalModelError if the key is missing.
+    """
     import httpx2
     from openai import AsyncAzureOpenAI, AsyncOpenAI, DefaultAioHttpClient
-
-    from rlm.models.client.bounded import bound
 
     key = endpoint.api_key()
     http_client = DefaultAioHttpClient(
         # No limit, because the limiter bounds the connections.
         limits=httpx2.Limits(max_connections=0, keepalive_expiry=KEEP_ALIVE_S),
-        event_hooks={"response": [bound]},
+        event_hooks={"response": list(on_response)},
         follow_redirects=False,
         # These mounts replace those of HTTP_PROXY, HTTPS_PROXY and ALL_PROXY.
         mounts={"http://": None, "https://": None, "all://": None} if endpoint.is_local else None,
@@ -168,7 +172,7 @@ def _client(endpoint: Endpoint) -> AsyncOpenAI:
     return AsyncAzureOpenAI(api_version=endpoint.api_version, **settings)
 
 
-def _request_headers(endpoint: Endpoint) -> dict[str, Any]:
+def request_headers(endpoint: Endpoint) -> dict[str, Any]:
     """Return the headers of every request, without those that the SDK would read from another endpoint's variables."""
     from openai import Omit
 

@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from annotated_types import Ge, Gt, MinLen
+from annotated_types import Ge, Gt, Le, MinLen
 
 from rlm.models.chat import FatalModelError
 
@@ -35,7 +35,10 @@ class Endpoint:
     first and longest wait between attempts. max_outage_wait_s: seconds that one call waits while the endpoint is rate
     limited or down. max_tokens_key: the request field that caps output tokens; None takes `max_completion_tokens` for
     OpenAI and Azure and `max_tokens` elsewhere. cache_control: mark prompts, for an endpoint that caches only those.
-    window_from: how a model's window is asked. free: calls cost nothing.
+    window_from: how a model's window is asked. free: calls cost nothing. batch: a run sends the root's requests of
+    methods with one call in batches. batch_discount: the fraction of the price that a batched request does not pay.
+    batch_poll_s: seconds between the first two questions whether a batch has ended; later waits grow to ten times as
+    much. batch_max_requests, batch_max_bytes: limits of one batch; more requests are split into several.
     """
 
     base_url: str
@@ -58,6 +61,11 @@ class Endpoint:
     cache_control: bool = False
     window_from: Literal["models", "llama_cpp", "ollama"] | None = None
     free: bool = False
+    batch: bool = False
+    batch_discount: Annotated[float, Ge(0), Le(1)] = 0.5
+    batch_poll_s: Seconds = 30.0
+    batch_max_requests: Annotated[int, Ge(1)] = 50_000
+    batch_max_bytes: Annotated[int, Ge(1)] = 200_000_000
 
     def __post_init__(self) -> None:
         _check_address(self.base_url, self.api_key_env)

@@ -21,7 +21,7 @@ from rlm.models.chat import (
     TokenUsage,
 )
 from rlm.models.client.cache_marks import with_cache_marks
-from rlm.models.client.connection import Connection
+from rlm.models.client.connection import Connection, Response
 from rlm.models.client.endpoint import Endpoint
 from rlm.models.client.faults import Action, Fault, is_prompt_overflow, status_fault
 from rlm.models.client.limiter import EndpointDown, RequestResult
@@ -88,34 +88,41 @@ class OpenAIModel:
         is an estimate with state unknown. Raises ContextOverflow, FatalModelError (it names the variable of the key, or
         the model) or ModelError.
         """
-        call = _Call(self, messages, await Connection.of(self.endpoint, self))
-        call.seed = seed_of(self.sampling.seed, epoch, occurrence)
-        return await call.reply()
+        seed = seed_of(self.sampling.seed, epoch, occurrence)
+        return await Call(self, messages, await Connection.of(self.endpoint, self), seed).reply()
 
     async def aclose(self) -> None:
         """Close the connections of the running loop, unless another model uses them."""
         await Connection.leave(self.endpoint, self)
 
 
-class _Call:
-    """One call, with its attempts until a reply or an error."""
+class Call:
+    """One call, with its attempts until a reply or an error.
 
-    def __init__(self, model: OpenAIModel, messages: Sequence[Mapping[str, str]], connection: Connection) -> None:
+    price_share: the part of the listed price that the endpoint charges for the call.
+    """
+
+    price_share = 1.0
+
+    def __init__(
+        self, model: OpenAIModel, messages: Sequence[Mapping[str, str]], connection: Connection, seed: int | None
+    ) -> None:
         self.model = model
         self.endpoint = model.endpoint
         self.messages = messages
         self.connection = connection
         self.kind = kind_of(model.name, messages)
-        self.seed: int | None = None
+        self.seed = seed
         self.output_cap: int | None = None
         self.failures: list[FailedAttempt] = []
         self.budget = RetryBudget(model.endpoint)
         self._prompt_tokens: int | None = None
 
     async def reply(self) -> Reply:
+        """Make attempts until one succeeds. Raises ContextOverflow, FatalModelError or ModelError."""
         while True:
             try:
-                body, latency_s = await self._attempt()
+                body, latency_s = await self.attempt()
                 return await self._finished(body, latency_s)
             except EndpointDown:
                 last = f"; last failure: {self.failures[-1].message}" if self.failures else ""
@@ -132,13 +139,13 @@ class _Call:
             if fault.action is Action.OVERFLOW and await self._lower_cap(fault):
                 self.failures.append(_failed(fault, 0.0))
                 continue
-            wait = self._wait(fault)
+            wait = self.wait(fault)
             if wait is None:
                 raise self._error(fault)
             self.failures.append(_failed(fault, wait))
             await asyncio.sleep(wait)
 
-    async def _attempt(self) -> tuple[ResponseBody, float]:
+    async def attempt(self) -> tuple[ResponseBody, float]:
         """Send one request; returns the reply and the seconds. A slot is held only meanwhile.
 
         Raises Fault or EndpointDown.
@@ -149,15 +156,7 @@ class _Call:
         result, retry_after_s = RequestResult.UNKNOWN, None
         try:
             # The body is made this late because thousands of calls may wait, each with a prompt of many megabytes.
-            status, headers, received = await self.connection.post(self.endpoint, self._request())
-            # A long body is read in a thread, so that the loop goes on.
-            read = partial(_response, status, headers, received)
-            body, fault = await asyncio.to_thread(read) if len(received) > _LONG_BODY else read()
-            if fault is not None:
-                # A reply that cannot be used may have been billed.
-                if body.usage is not None:
-                    fault.usage, fault.cost = body.usage, self._cost(body)
-                raise fault
+            body = await self.read(await self.connection.post(self.endpoint, self.request()))
             result = RequestResult.ANSWERED
         except Fault as fault:
             result, retry_after_s = _result(fault), fault.retry_after_s
@@ -166,7 +165,20 @@ class _Call:
             limiter.release(slot, result, retry_after_s)
         return body, loop.time() - sent
 
-    def _request(self) -> dict[str, Any]:
+    async def read(self, response: Response) -> ResponseBody:
+        """Read a response. Raises its Fault."""
+        # A long body is read in a thread, so that the loop goes on.
+        read = partial(_response, *response)
+        body, fault = await asyncio.to_thread(read) if len(response.body) > _LONG_BODY else read()
+        if fault is not None:
+            # A reply that cannot be used may have been billed.
+            if body.usage is not None:
+                fault.usage, fault.cost = body.usage, self._cost(body)
+            raise fault
+        return body
+
+    def request(self) -> dict[str, Any]:
+        """Return the body of the request."""
         sampling, endpoint = self.model.sampling, self.endpoint
         settings = {
             "temperature": sampling.temperature,
@@ -210,7 +222,8 @@ class _Call:
         fault.kind = "output_cap" if self.output_cap is not None else fault.kind
         return self.output_cap is not None
 
-    def _wait(self, fault: Fault) -> float | None:
+    def wait(self, fault: Fault) -> float | None:
+        """Return the seconds until the next attempt, None to give up."""
         limiter, reached = self.connection.limiter, self.connection.reached
         # If an endpoint has never answered, its address is more likely wrong than the endpoint down.
         outage = reached and limiter.in_outage(self.kind)
@@ -285,7 +298,7 @@ class _Call:
             usage = replace(usage, completion_tokens=count_tokens(written) + reasoning, reasoning_tokens=reasoning)
         if self.endpoint.free:
             return usage, Cost()
-        cost = self.model.prices.cost(self.model.name, usage, self.endpoint.base_url, body.charged_usd or None)
+        cost = self._priced(usage, body.charged_usd or None)
         return usage, cost if body.charged_usd else replace(cost, state=CostState.UNKNOWN)
 
     def _cost(self, body: ResponseBody) -> Cost:
@@ -293,7 +306,11 @@ class _Call:
             return Cost()
         if body.usage is None:
             return Cost(body.charged_usd or 0.0, body.charged_usd or 0.0, CostState.UNKNOWN)
-        return self.model.prices.cost(self.model.name, body.usage, self.endpoint.base_url, body.charged_usd)
+        return self._priced(body.usage, body.charged_usd)
+
+    def _priced(self, usage: TokenUsage, charged_usd: float | None) -> Cost:
+        prices, model = self.model.prices, self.model
+        return prices.cost(model.name, usage, self.endpoint.base_url, charged_usd, share=self.price_share)
 
     async def _prompt_cut(self, usage: TokenUsage | None) -> bool:
         if usage is None or prompt_is_unreported(usage):

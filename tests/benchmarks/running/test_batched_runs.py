@@ -1,0 +1,207 @@
+"""Runs whose one-call methods send their requests in batches: prices, resumption after a kill, Ctrl-C and refusals."""
+
+import json
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from benchmarks.cli import main
+from benchmarks.config.compose import compose
+from benchmarks.config.errors import ConfigError
+from benchmarks.running.estimate import estimate
+from benchmarks.running.run import run
+
+WORDS = [
+    "model=openai", "benchmark=[sniah]", "benchmark.sniah.lengths=[512]", "benchmark.sniah.samples=6", "run_dir=run",
+    "model.endpoint.batch_poll_s=0.05", "method=[base,base_bm25]", "concurrency.samples=2",
+]  # fmt: skip
+BATCH = "model.endpoint.batch=true"
+
+
+@pytest.fixture
+def serve(fake_batches, in_folder, monkeypatch):
+    """Serve batches for model=openai in this process; sessions of the environment."""
+    opened = []
+
+    def start(*outcomes, **settings):
+        opened.append(fake_batches.fake_batches(*outcomes, **settings))
+        server = opened[-1].__enter__()
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        return server
+
+    yield start
+    for context in opened:
+        context.__exit__(None, None, None)
+
+
+def go(*words):
+    return run(compose([*WORDS, *words]))
+
+
+def samples(folder="run"):
+    return pd.read_parquet(f"{folder}/samples.parquet").sort_values(["method", "sample_id"], ignore_index=True)
+
+
+def test_one_call_methods_are_batched_at_half_the_price_and_the_others_are_not(serve, capsys):
+    server = serve()
+    # The prompts do not fit the window, so that no method asks what another one asks.
+    small = [
+        f"model.{role}.{key}"
+        for role in ("root", "compactor")
+        for key in ("context_window=600", "max_output_tokens=50")
+    ]
+    words = [*small, "method=[base,base_bm25,compaction]", "benchmark.sniah.lengths=[1024]"]
+    assert go(BATCH, *words, "limits.max_wall_s=0.4").state == "finished"
+    told = capsys.readouterr().err
+    assert "base, base_bm25: requests to gpt-5 are sent in batches, which take up to 24 h, at 50% of the price" in told
+    assert "compaction: several calls depend on each other, so they are not sent in batches" in told
+    assert [len(requests) for requests in server.requests.values()] == [12] and server.live
+    manifest = json.loads(Path("run/run.json").read_text())
+    assert manifest["prices"]["batch_discount"] == {"gpt-5": 0.5}
+    assert go("run_dir=live", *words).state == "finished"
+    batched, live = (table[table["method"] != "compaction"] for table in (samples(), samples("live")))
+    # The wait for a batch is longer than limits.max_wall_s, and does not count as time of a completion.
+    assert set(batched["status"]) == {"ok"} and batched["wall_s"].min() > 0.4
+    assert live["score"].equals(batched["score"]) and live["prompt_tokens"].equals(batched["prompt_tokens"])
+    assert (batched["cost_usd"] / live["cost_usd"]).between(0.4999, 0.5001).all()
+    # A finished batch is no reason to refuse a run without batches.
+    assert go(*words, "limits.max_wall_s=0.4", "epochs=2").state == "finished"
+
+
+def test_a_run_killed_after_the_submission_takes_the_results_and_submits_nothing(serve, begin):
+    server = serve(held=True)
+    server.environment = os.environ | {"OPENAI_API_KEY": "test"}
+    process = begin(server, "run", *WORDS, BATCH)
+    while not any(path.startswith("/v1/batches/") for _, path in server.asked):
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    with pytest.raises(ConfigError, match=r"batch is false, but batch_2 with 6 requests to gpt-5 was submitted"):
+        go()
+    server.release()
+    assert go(BATCH).state == "finished"
+    assert len(server.batches) == server.asked.count(("POST", "/v1/files")) == 1 and not server.live
+    assert len(samples()) == 12 and set(samples()["status"]) == {"ok"}
+
+
+def test_an_interrupted_run_leaves_the_batch_and_says_how_to_resume_and_to_cancel(serve, capsys):
+    server = serve(held=True)
+
+    def interrupt():
+        while not any(path.startswith("/v1/batches/") for _, path in server.asked):
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    outcome = go(BATCH, "stop_grace_s=null")
+    thread.join()
+    assert outcome.state == "interrupted" and outcome.samples == 0
+    told = capsys.readouterr().err
+    assert "batch_2 of gpt-5 goes on at the endpoint with 6 requests; run the same command to take its results" in told
+    cancel = f"curl -X POST -H \"Authorization: Bearer $OPENAI_API_KEY\" '{server.base_url}/batches/batch_2/cancel'"
+    assert f"or cancel it: {cancel}" in told
+    server.release()
+    assert go(BATCH).state == "finished" and len(server.batches) == 1
+
+
+def test_the_line_of_progress_says_how_many_requests_wait(serve, capsys, monkeypatch):
+    monkeypatch.setattr("benchmarks.running.busy.QUIET_S", 0.1)
+    server = serve(held=True)
+    seen = []
+
+    def read_until_told():
+        ends = time.monotonic() + 60
+        while not any("6 requests wait for 1 batch (0 requests done there)" in text for text in seen):
+            seen.append(capsys.readouterr().err)
+            time.sleep(0.05)
+            if time.monotonic() > ends:
+                break
+        server.release()
+
+    thread = threading.Thread(target=read_until_told)
+    thread.start()
+    assert go(BATCH).state == "finished"
+    thread.join()
+    assert "6 requests wait for the next batch" in "".join(seen)
+    assert "6 requests wait for 1 batch (0 requests done there)" in seen[-1]
+
+
+def test_a_cancelled_batch_ends_the_run_which_submits_the_rest_when_it_is_resumed(serve):
+    server = serve({"status": "cancelled", "cut": 4})
+    outcome = go(BATCH)
+    assert outcome.state == "failed" and "was cancelled; run the same command to submit the rest" in outcome.message
+    assert go(BATCH).state == "finished"
+    assert [len(requests) for requests in server.requests.values()] == [6, 2]
+
+
+PRICES = [
+    "model.root.name=priced", "+prices.priced={input:2,output:10}", "cache.mode=replay", "method=[base,compaction]",
+]  # fmt: skip
+
+
+def test_an_estimate_states_the_prices_of_batches(capsys):
+    def dollars(*words):
+        notes = []
+        table = estimate(compose([*WORDS, *PRICES, *words]), notes.append)
+        return table.set_index("method")["usd"], table.set_index("method")["hours"], notes
+
+    (live, hours, none), (batched, unknown, notes) = dollars(), dollars(BATCH)
+    assert batched["base"] == pytest.approx(live["base"] / 2) and not none
+    assert batched["compaction"] == live["compaction"]
+    assert hours["base"] > 0 and unknown.isna()["base"] and unknown["compaction"] > 0
+    assert "50% of the price (model.endpoint.batch_discount)" in notes[0]
+    assert dollars(BATCH, "model.endpoint.batch_discount=0.2")[0]["base"] == pytest.approx(0.8 * live["base"])
+    assert main(["estimate", *WORDS, *PRICES, BATCH]) == 0
+    shown = capsys.readouterr()
+    assert "at 50% of the price" in shown.err and "unknown" in shown.out
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["method=[compaction]"], "model.endpoint.batch is true: expected a method with one call for each sample"),
+        (["judge=gpt_4_1", "+judge.endpoint.batch=true"], "judge.endpoint.batch is true: expected false"),
+        (
+            ["model.sub.endpoint=http://127.0.0.1:9/v1", "model.sub.name=m", "+model.sub.endpoint.batch=true"],
+            "model.sub.endpoint.batch is true: expected false, because only requests of the root are batched",
+        ),
+        (
+            ["model.root.endpoint=http://127.0.0.1:9/v1", "model.root.name=m"],
+            "model.endpoint.batch is true: expected false, because only requests of the root are batched",
+        ),
+        (["executor=ray"], "model.endpoint.batch is true: expected executor=local"),
+        (["model.endpoint.batch_discount=2"], "model.endpoint.batch_discount is 2: expected a number"),
+    ],
+    ids=["method", "judge", "sub", "other root", "ray", "discount"],
+)  # fmt: skip
+def test_settings_that_cannot_be_followed_are_refused_with_their_key(words, told, in_folder, capsys):
+    assert main(["run", *WORDS, BATCH, *words]) == 2
+    assert told in capsys.readouterr().err
+    assert not (in_folder / "run").exists()
+
+
+def test_commands_without_a_run_folder_refuse_batches(in_folder, capsys):
+    (in_folder / "text.txt").write_text("words")
+    assert main(["ask", "What is this?", "text.txt", "model=openai", BATCH]) == 2
+    assert "model.endpoint.batch is true: expected false, since only runs use batches" in capsys.readouterr().err
+
+
+def test_a_damaged_journal_of_batches_is_one_line_and_one_cut_off_by_a_kill_is_mended(serve, in_folder, capsys):
+    server = serve()
+    assert go(BATCH).state == "finished"
+    journal = in_folder / "run" / "batches" / "batches.jsonl"
+    events = [json.loads(line) for line in journal.read_text().splitlines()]
+    assert [sorted(event) for event in events] == [
+        ["address", "file", "ids", "model", "number"], ["batch", "number"], ["number", "status", "unanswered"],
+    ]  # fmt: skip
+    journal.write_text("not an event\n" + journal.read_text())
+    assert main(["run", *WORDS, BATCH]) == 2
+    assert "batches.jsonl, line 1 cannot be read" in capsys.readouterr().err
+    assert len(server.batches) == 1
