@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Simulate how often the 95% intervals of benchmarks.statistics cover the true mean of scores like a benchmark's.
 
-Prints a Markdown table: coverage in percent and mean width in percentage points. For clustered scores it also has the
-coverage of an interval that treats the samples as independent.
+Prints Markdown tables: coverage in percent and mean width in percentage points, for kappa as a number. For clustered
+scores there is also the coverage of an interval that treats the samples as independent.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import pandas as pd
 
 from benchmarks.report.tables.formats import markdown
 from benchmarks.statistics import mean_interval, paired_difference
+from benchmarks.statistics.agreement import cohen_kappa
 
 Rng = np.random.Generator
 Draw = Callable[[Rng], tuple[np.ndarray, np.ndarray | None]]
@@ -95,8 +96,36 @@ def pair_rows(runs: int, rng: Rng) -> Iterator[dict[str, object]]:
             yield row | {"false alarms": 100 * alarms / runs}
 
 
+# Shares of both yes, first only, second only and both no, of two judges.
+JUDGES = (
+    (0.45, 0.05, 0.05, 0.45), (0.48, 0.02, 0.02, 0.48), (0.75, 0.05, 0.05, 0.15), (0.8, 0.02, 0.06, 0.12),
+    (0.4, 0.15, 0.1, 0.35), (0.88, 0.02, 0.02, 0.08),
+)  # fmt: skip
+
+
+def kappa_rows(runs: int, rng: Rng) -> Iterator[dict[str, object]]:
+    """Coverage of the interval of cohen_kappa, over the samples for which kappa is defined."""
+    first, second = np.array([1, 1, 0, 0]), np.array([1, 0, 1, 0])
+    for n in (20, 50, 150):
+        for shares in JUDGES:
+            yes, other_yes = shares[0] + shares[1], shares[0] + shares[2]
+            chance = yes * other_yes + (1 - yes) * (1 - other_yes)
+            truth = (shares[0] + shares[3] - chance) / (1 - chance)
+            drawn = [rng.choice(4, n, p=shares) for _ in range(runs)]
+            found = [one for cells in drawn if (one := cohen_kappa(first[cells], second[cells])).kappa == one.kappa]
+            held = np.mean([one.low <= truth <= one.high for one in found])
+            width = np.mean([one.high - one.low for one in found])
+            yield {
+                "kappa": round(truth, 2),
+                "n": n,
+                "coverage": 100 * held,
+                "width": width,
+                "undefined": runs - len(found),
+            }
+
+
 def main() -> int:
-    """Run all scenarios and print the two tables."""
+    """Run all scenarios and print the three tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=2000, help="simulated samples for each row")
     parser.add_argument("--seed", type=int, default=0)
@@ -105,6 +134,7 @@ def main() -> int:
     rows = [mean_row(*scenario, words.runs, rng) for scenario in scenarios()]
     print(markdown(pd.DataFrame(rows)))
     print(markdown(pd.DataFrame(list(pair_rows(words.runs, rng)))))
+    print(markdown(pd.DataFrame(list(kappa_rows(words.runs, rng)))))
     return 0
 
 

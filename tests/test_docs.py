@@ -314,9 +314,19 @@ print(answer)
 
 
 def reply(body: Mapping[str, Any]) -> str:
-    """Code if there is a REPL, and its result in the next turn; otherwise the word after the last `is:`."""
+    """A verdict for a judge, code if there is a REPL and its result in the next turn, else the word after `is:`."""
     messages = body["messages"]
+    if "extracted_final_answer:" in str(messages[-1]["content"]):
+        return verdict(body["model"], str(messages[-1]["content"]))
     if "```repl" in str(messages[0]["content"]):
         return "FINAL_VAR(answer)" if "REPL output" in str(messages[-1]["content"]) else LOOK
     found = re.findall(r"is: ([\w-]+)[.]", "\n".join(str(message["content"]) for message in messages))
     return found[-1] if found else "nothing"
+
+
+def verdict(judge: str, text: str) -> str:
+    """GPT-4.1 ignores case and punctuation of an answer; every other judge does not."""
+    texts = [re.findall(rf"<{tag}>\n(.*?)\n</{tag}>", text, re.DOTALL)[0] for tag in ("correct_answer", "response")]
+    if judge == "gpt-4.1":
+        texts = [re.sub(r"\W", "", one).lower() for one in texts]
+    return f"extracted_final_answer: {texts[1]}\ncorrect: {'yes' if texts[0] == texts[1] else 'no'}\nconfidence: 90"

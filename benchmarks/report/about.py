@@ -49,6 +49,12 @@ NOTES = {
     ),
     "groups": "All lengths of a benchmark together. † as in the scores.\n\n",
     "details": "All lengths of a benchmark together; a value over fewer rows than n states its n.\n\n",
+    "second_judge": (
+        "The run's scores are those of its own judge; a second judge (`rlm-eval rescore RUN --also judge=NAME`) has "
+        "scored the same answers. Difference: second minus first, in percentage points, over samples. Agreement and "
+        "kappa (agreement beyond chance, 1 is complete) count correct against not correct, over the judged rows "
+        "without empty answers. Unparsed: replies without a verdict, of the first and the second judge.\n\n"
+    ),
     "epochs": (
         "Percent and percentage points. sd epochs: of one sample that runs again. sd samples: of the samples' true "
         "means. pass@k: at least one of k epochs is correct (a score of at least 0.5), estimated without bias from all "

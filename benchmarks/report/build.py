@@ -27,6 +27,7 @@ from benchmarks.report.tables.matrix import latex_matrix, matrix_of
 from benchmarks.report.tables.pairs import BY_LENGTH, choose_baseline, paired_table, pairs_display
 from benchmarks.report.tables.reach import crossover_display, crossover_lengths, effective_display, effective_lengths
 from benchmarks.report.tables.scores import scores_display, scores_table
+from benchmarks.report.tables.second_judge import load_verdicts, second_judge_display, second_judge_table
 from benchmarks.report.tables.terminal import compact, matrix_text
 from benchmarks.running.run_files import check_folder, write_whole
 
@@ -62,7 +63,7 @@ def build(
     except OSError as error:
         raise ConfigError(f"--out {out} cannot be created: {error.strerror or error}") from error
     tell(f"report: making the tables of {len(runs.samples)} samples")
-    tables = make_tables(runs.samples, calls, baseline)
+    tables = make_tables(runs.samples, calls, baseline, load_verdicts(runs))
     tell("report: drawing the figures")
     figures = write_figures(runs.samples, out / "figures", baseline=baseline)
     tell("report: writing the page")
@@ -101,14 +102,17 @@ def screen(runs: Runs, scores: pd.DataFrame | None = None) -> str:
     return "\n".join(lines)
 
 
-def make_tables(samples: pd.DataFrame, calls: pd.DataFrame, baseline: str | None) -> list[Table]:
-    """Return all tables, including those without rows; the scores come first."""
+def make_tables(
+    samples: pd.DataFrame, calls: pd.DataFrame, baseline: str | None, verdicts: pd.DataFrame | None = None
+) -> list[Table]:
+    """Return all tables, including those without rows; the scores come first. verdicts: those of further judges."""
     import pandas as pd
 
     pairs = paired_table(samples, baseline=baseline)
     single = pd.Series([str(row).endswith(BY_LENGTH) for row in pairs.get("family", ())], index=pairs.index, dtype=bool)
     effective, crossover = effective_lengths(samples), crossover_lengths(samples, baseline=baseline or "")
     scores, details = scores_table(samples), details_table(pooled(samples))
+    second = second_judge_table(pooled(samples), verdicts)
     made = [
         Table("scores", "Scores", scores, scores_display(scores)),
         Table("pairs", f"Paired differences against {baseline}", pairs, pairs_display(pairs[~single])),
@@ -122,6 +126,7 @@ def make_tables(samples: pd.DataFrame, calls: pd.DataFrame, baseline: str | None
         _plain("epochs", "Epochs: spread, pass@k and majority", epoch_table(samples)),
         Table("details", "Details of the score", details, details_display(details)),
         _plain("judge", "Judge against match", judge_table(samples)),
+        Table("second_judge", "Two judges on the same answers", second, second_judge_display(second)),
         _plain("behaviour", "Behaviour by outcome", behaviour_table(pooled(samples))),
         _plain("decomposition", "First decomposition of the context", decomposition_table(pooled(samples))),
         _plain("stops", "Stop reasons other than an answer", stops_table(pooled(samples))),

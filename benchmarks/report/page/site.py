@@ -191,6 +191,7 @@ def _page_under_way(paths: Sequence[Path], out: Path, stamp: str, reveal: frozen
     from benchmarks.report.build import make_tables
     from benchmarks.report.tables.matrix import matrix_of
     from benchmarks.report.tables.pairs import choose_baseline
+    from benchmarks.report.tables.second_judge import load_verdicts
 
     runs = load_runs(paths)
     calls = load_calls(runs)
@@ -198,7 +199,8 @@ def _page_under_way(paths: Sequence[Path], out: Path, stamp: str, reveal: frozen
     tables = []
     if len(runs.samples):
         baseline = choose_baseline(runs.samples, runs.baseline)
-        tables = [table for table in make_tables(runs.samples, calls, baseline) if len(table.shown)]
+        made = make_tables(runs.samples, calls, baseline, load_verdicts(runs))
+        tables = [table for table in made if len(table.shown)]
     shown = {table.title: table.shown for table in tables}
     notes = {table.title: NOTES.get(table.name, "") for table in tables}
     known = reveal & set(runs.samples["benchmark"])

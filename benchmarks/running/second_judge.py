@@ -1,0 +1,82 @@
+"""Verdicts of further judges on the samples of a run, kept beside its scores in the folder `judges`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.config.errors import ConfigError
+from benchmarks.running.journal import Record
+from benchmarks.running.run_folder import write_whole
+from benchmarks.sources.parquet import check_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FOLDER = "judges"
+# The columns that identify the judged answer: a sample that ran again has another start.
+ANSWER = ("benchmark", "method", "model", "sample_id", "epoch", "started_at", "target_sha256")
+COLUMNS = (*ANSWER, "second_judge", "second_score", "second_verdict", "second_confidence", "second_cost_usd")
+
+
+def is_judged(record: Record) -> bool:
+    """True for a sample of a method whose score is the verdict of the run's judge."""
+    row = record.row
+    return row.model is not None and not row.failed and row.details.get("judged_by") == "judge"
+
+
+def judge_label(described: Mapping[str, Any]) -> str:
+    """Return the name of a judge in tables, from LlmJudge.describe: its model and its prompt."""
+    return f"{described.get('model')} ({described.get('prompt')})"
+
+
+def write_verdicts(run: Path, described: Mapping[str, Any], records: Sequence[Record]) -> Path:
+    """Write the verdicts in records that a further judge has scored, in place of earlier ones of the same judge.
+
+    Raises ConfigError if the folder cannot be written.
+    """
+    import pandas as pd
+
+    digest = hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode()).hexdigest()
+    name = f"{re.sub(r'[^A-Za-z0-9.-]+', '-', str(described.get('model')))[:60]}-{digest[:8]}"
+    label = judge_label(described)
+    rows = [
+        [*(getattr(row, column) for column in ANSWER), label, row.score, row.details.get("judge_verdict"),
+         row.details.get("judge_confidence"), row.judge_cost_usd]
+        for row in (record.row for record in records)
+    ]  # fmt: skip
+    path = run / FOLDER / f"{name}.parquet"
+    cost = float(sum(record.row.judge_cost_usd for record in records))
+    about = {"judge": dict(described), "at": time.time(), "samples": len(rows), "cost_usd": cost}
+    try:
+        path.parent.mkdir(exist_ok=True)
+        new = path.with_name(path.name + ".new")
+        pd.DataFrame(rows, columns=list(COLUMNS)).to_parquet(new, index=False, compression="zstd")
+        new.replace(path)
+        write_whole(path.with_suffix(".json"), json.dumps(about, indent=2, default=str) + "\n")
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror or error}") from error
+    return path
+
+
+def read_verdicts(run: Path) -> pd.DataFrame:
+    """Read the verdicts of all further judges of a run, a row for each judge and answer; without rows if it has none.
+
+    Raises ConfigError for a file that cannot be read.
+    """
+    import pandas as pd
+    import pyarrow as pa
+
+    tables = []
+    for file in sorted((run / FOLDER).glob("*.parquet")):
+        try:
+            check_table(file)
+            tables.append(pd.read_parquet(file, columns=list(COLUMNS)))
+        except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+            raise ConfigError(f"{file} cannot be read: {' '.join(str(error).split())[:300]}; remove it") from error
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(COLUMNS))
