@@ -22,17 +22,11 @@ from rlm.structure import parsed_json
 MOST_BATCHES = 3
 
 
-class BatchModel:
-    """Answers calls like its inner model, but sends their requests in batches, at the price of batches.
+class _Wrapper:
+    """A model with the name, window, sampling and price of its inner model."""
 
-    part: separates two models of one name. A call can take a day. Raises as OpenAIModel does, and FatalModelError if
-    batches cannot be submitted, polled or read; submitted batches then go on.
-    """
-
-    def __init__(self, inner: OpenAIModel, batcher: Batcher, part: str = "") -> None:
+    def __init__(self, inner: ChatModel) -> None:
         self.inner = inner
-        self.batcher = batcher
-        self.part = part
 
     @property
     def name(self) -> str:
@@ -47,12 +41,30 @@ class BatchModel:
         return self.inner.sampling
 
     @property
-    def address(self) -> str:
-        return self.inner.address
+    def priced(self) -> bool:
+        return getattr(self.inner, "priced", False)
+
+    async def aclose(self) -> None:
+        await self.inner.aclose()
+
+
+class BatchModel(_Wrapper):
+    """Answers calls like its inner model, but sends their requests in batches, at the price of batches.
+
+    part: separates two models of one name. A call can take a day. Raises as OpenAIModel does, and FatalModelError if
+    batches cannot be submitted, polled or read; submitted batches then go on.
+    """
+
+    inner: OpenAIModel
+
+    def __init__(self, inner: OpenAIModel, batcher: Batcher, part: str = "") -> None:
+        super().__init__(inner)
+        self.batcher = batcher
+        self.part = part
 
     @property
-    def priced(self) -> bool:
-        return self.inner.priced
+    def address(self) -> str:
+        return self.inner.address
 
     async def complete(self, messages: Sequence[Mapping[str, str]], *, epoch: int = 0, occurrence: int = 0) -> Reply:
         """Answer the messages from a batch."""
@@ -100,32 +112,13 @@ class _BatchCall(Call):
         return 0.0 if fault.action in (Action.RETRY, Action.LATER) and len(self._tried) < MOST_BATCHES else None
 
 
-class GatheredModel:
+class GatheredModel(_Wrapper):
     """A model whose calls give their sample's place in the gathering to other samples while they wait."""
 
     def __init__(self, inner: ChatModel, gathering: Gathering) -> None:
-        self.inner = inner
+        super().__init__(inner)
         self.gathering = gathering
-
-    @property
-    def name(self) -> str:
-        return self.inner.name
-
-    @property
-    def context_window(self) -> int | None:
-        return self.inner.context_window
-
-    @property
-    def sampling(self) -> Sampling:
-        return self.inner.sampling
-
-    @property
-    def priced(self) -> bool:
-        return getattr(self.inner, "priced", False)
 
     async def complete(self, messages: Sequence[Mapping[str, str]], *, epoch: int = 0, occurrence: int = 0) -> Reply:
         work = self.inner.complete(messages, epoch=epoch, occurrence=occurrence)
         return await self.gathering.call(work, sum(len(content(message)) for message in messages))
-
-    async def aclose(self) -> None:
-        await self.inner.aclose()

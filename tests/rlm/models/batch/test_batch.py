@@ -247,3 +247,16 @@ async def test_stopping_cancels_waiting_samples_and_leaves_the_batch(serve, tmp_
     assert all(isinstance(one, asyncio.CancelledError) for one in await task)
     assert [batch.batch_id for batch in BatchJournal(tmp_path / "batches").open] == list(server.batches)
     assert not list((tmp_path / "batches").glob("*.spool"))
+
+
+async def test_a_damaged_journal_is_one_line(serve, tmp_path):
+    _, session = serve()
+    await session()("x")
+    journal = tmp_path / "batches" / "batches.jsonl"
+    events = [json.loads(line) for line in journal.read_text().splitlines()]
+    assert [sorted(event) for event in events] == [
+        ["address", "file", "ids", "model", "number"], ["batch", "number"], ["number", "status", "unanswered"],
+    ]  # fmt: skip
+    journal.write_text("not an event\n" + journal.read_text())
+    with pytest.raises(FatalModelError, match=r"batches.jsonl, line 1 cannot be read: restore the file"):
+        BatchJournal(tmp_path / "batches")
