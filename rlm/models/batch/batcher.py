@@ -79,14 +79,11 @@ class Batcher:
         custom_id = next(name for name in _names(key) if name not in self._waiting)
         waiter = self._waiting[custom_id] = _Waiter(asyncio.get_running_loop().create_future())
         try:
-            encoded = await asyncio.to_thread(_request_line, custom_id, self._api.path, body)
-            if len(encoded) > self.endpoint.batch_max_bytes:
-                message = f"the request has {len(encoded):,} bytes: more than model.endpoint.batch_max_bytes"
-                raise Fault("too_large", message, Action.GIVE_UP)
             while True:
                 waiter.batch = self.journal.batch_of(custom_id, tried)
                 if waiter.batch is None:
-                    self._add(custom_id, encoded)
+                    # Not kept while the request waits, since a prompt may be long.
+                    self._add(custom_id, await asyncio.to_thread(_request_line, custom_id, self._api.path, body))
                 elif waiter.batch not in self._tasks:
                     self._start(waiter.batch, self._followed(waiter.batch))
                 try:
@@ -113,6 +110,10 @@ class Batcher:
         await self._api.aclose()
 
     def _add(self, custom_id: str, line: bytes) -> None:
+        """Write a request to the file of the next batch. Raises Fault if it is longer than a batch may be."""
+        if len(line) > self.endpoint.batch_max_bytes:
+            message = f"the request has {len(line):,} bytes: more than model.endpoint.batch_max_bytes"
+            raise Fault("too_large", message, Action.GIVE_UP)
         part = self._part
         if part is not None and (len(part.ids) >= self._most or part.size + len(line) > self.endpoint.batch_max_bytes):
             self._submit()
