@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.config.errors import ConfigError
 from benchmarks.running.journal import Record
-from benchmarks.running.run_folder import write_whole
-from benchmarks.sources.parquet import check_table
+from benchmarks.running.run_files import make_folder, new_file, write_whole
+from benchmarks.sources.parquet import read_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,6 +22,7 @@ FOLDER = "judges"
 # The columns that identify the judged answer: a sample that ran again has another start.
 ANSWER = ("benchmark", "method", "model", "sample_id", "epoch", "started_at", "target_sha256")
 COLUMNS = (*ANSWER, "second_judge", "second_score", "second_verdict", "second_confidence", "second_cost_usd")
+_NUMBERS = ("started_at", "second_score", "second_confidence", "second_cost_usd")
 
 
 def is_judged(record: Record) -> bool:
@@ -54,8 +55,8 @@ def write_verdicts(run: Path, described: Mapping[str, Any], records: Sequence[Re
     cost = float(sum(record.row.judge_cost_usd for record in records))
     about = {"judge": dict(described), "at": time.time(), "samples": len(rows), "cost_usd": cost}
     try:
-        path.parent.mkdir(exist_ok=True)
-        new = path.with_name(path.name + ".new")
+        make_folder(path.parent, run)
+        new = new_file(path)
         pd.DataFrame(rows, columns=list(COLUMNS)).to_parquet(new, index=False, compression="zstd")
         new.replace(path)
         write_whole(path.with_suffix(".json"), json.dumps(about, indent=2, default=str) + "\n")
@@ -70,13 +71,25 @@ def read_verdicts(run: Path) -> pd.DataFrame:
     Raises ConfigError for a file that cannot be read.
     """
     import pandas as pd
-    import pyarrow as pa
 
     tables = []
     for file in sorted((run / FOLDER).glob("*.parquet")):
         try:
-            check_table(file)
-            tables.append(pd.read_parquet(file, columns=list(COLUMNS)))
-        except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-            raise ConfigError(f"{file} cannot be read: {' '.join(str(error).split())[:300]}; remove it") from error
+            tables.append(_typed(read_table(file, lambda schema: [*COLUMNS]).to_pandas()))
+        except Exception as error:
+            # The file may be somebody else's. pyarrow and pandas document no list of what they raise for it.
+            reason = " ".join(str(error).split())[:300] or type(error).__name__
+            raise ConfigError(f"{file} cannot be read: {reason}; remove it") from error
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(COLUMNS))
+
+
+def _typed(table: pd.DataFrame) -> pd.DataFrame:
+    """Return verdicts with the types of their columns. Raises ValueError."""
+    import pandas as pd
+
+    numbers = {name: pd.to_numeric(table[name]).astype("float64") for name in _NUMBERS}
+    if not numbers["second_score"].between(0, 1).all():
+        raise ValueError("a second_score is not between 0 and 1")
+    texts = {name: table[name].astype(object).map(str) for name in ANSWER if name not in ("epoch", "started_at")}
+    labels = table["second_judge"].astype(object).map(str)
+    return table.assign(**numbers, **texts, epoch=table["epoch"].astype("int64"), second_judge=labels)

@@ -101,6 +101,11 @@ def test_a_second_judge_is_kept_beside_the_scores_and_is_in_the_report(judged, i
     assert main(SECOND) == 0
     assert judges.asked["gpt-4.1-mini"] == 4, "its verdicts are in the store"
 
+    kept.write_bytes(b"PAR1")
+    assert main(["report", "run"]) == 2
+    assert f"{kept.relative_to(in_folder)} cannot be read" in capsys.readouterr().err
+    kept.unlink()
+
     # Only another judge on judged answers is accepted.
     for words, told in (
         (["rescore", "run", "--also"], "--also: expected a second judge, such as judge=gpt_4_1"),
