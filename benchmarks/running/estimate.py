@@ -65,8 +65,8 @@ def estimate(config: RunConfig, tell: Callable[[str], None] = lambda note: None)
     """Return a row of samples, calls, tokens, dollars and hours for each benchmark, method and model, and their sums.
 
     usd and hours are null if a price or a model's time is unknown; usd is 0 if calls are free. sample_s is the seconds
-    of a sample that is answered alone. The time of a sample in a batch is unknown. `tell` is called with a line for each
-    benchmark whose sizes are assumed because the hub cannot be read, and with lines about batches. Raises ConfigError.
+    of a sample that is answered alone. The time of batches is unknown. `tell` is called with a line for each benchmark
+    whose sizes are assumed because the hub cannot be read, and with lines about batches. Raises ConfigError.
     """
     import pandas as pd
 
