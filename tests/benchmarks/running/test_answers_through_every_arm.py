@@ -82,10 +82,12 @@ async def test_answers_score_as_through_base(name: str, config: Any, answers: li
     }
     method = build_methods(replace(config, method={name: config.method[name]}), models)[name]
     suite, scores = Oolong(lengths=[1024], samples=1), []
-    for sample, answer in answers if name in ALL else answers[::3]:
+    # Every answer of rlm_selfconsistency takes eight sessions.
+    step = 1 if name in ALL else 11 if name == "rlm_selfconsistency" else 3
+    for sample, answer in answers[::step]:
         root.answer = answer
         result = await method.acompletion(sample.prompt.context, sample.prompt.query)
         expected, found = await suite.score(sample.target, answer), await suite.score(sample.target, result.answer)
         assert found.value == expected.value, (answer, result.answer)
         scores.append(found.value)
-    assert 0.3 < sum(scores) / len(scores) < 0.8
+    assert 0.2 < sum(scores) / len(scores) < 0.9
