@@ -16,7 +16,7 @@ from rlm.repl.sandbox import wire
 
 # The number of calls in progress, and of bytes in their messages, at which the host stops reading from a session.
 _MAX_CALLS = 256
-_MAX_BYTES = 256 << 20
+_MAX_BYTES = 64 << 20
 # Delay before returning an error, so that a session whose calls all fail cannot keep the host busy.
 _FAILURE_S = 0.02
 _MAX_MESSAGE_CHARS = 2000
@@ -62,7 +62,7 @@ class Calls:
         self._open = False
 
     def accept(self, message: dict[str, Any], size: int) -> None:
-        """Start the call of a message of `size` bytes; pause the channel while too much is in progress.
+        """Start the call of a message of `size` bytes in memory; pause the channel while too much is in progress.
 
         Raises ProtocolError.
         """

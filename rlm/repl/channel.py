@@ -16,7 +16,7 @@ _LONG_S, _REST = 0.02, 3
 
 
 class Channel(asyncio.Protocol):
-    """Passes each message with its frame size to `on_message`, and the first error or the end to `on_end`."""
+    """Passes each message with the bytes that it takes to `on_message`, and the first error or the end to `on_end`."""
 
     def __init__(self, on_message: Callable[[dict[str, Any], int], None], on_end: Callable[[str], None]) -> None:
         self._on_message = on_message
@@ -96,12 +96,14 @@ class Channel(asyncio.Protocol):
         start = at + wire.SIZES.size
         end = start + head + text
         started = time.perf_counter()
-        message = wire.decode(bytes(self._buffer[start : start + head]), bytes(self._buffer[start + head : end]))
+        # A copy of a long frame would be held besides the buffer and the message.
+        with memoryview(self._buffer) as view:
+            message, memory = wire.decode_measured(view[start : start + head], view[start + head : end])
         taken = time.perf_counter() - started
         if taken > _LONG_S:
             self.pause()
             asyncio.get_running_loop().call_later(_REST * taken, self.resume)
-        self._on_message(message, end - at)
+        self._on_message(message, max(memory, end - at))
         return end
 
     def _fail(self, reason: str) -> None:

@@ -100,7 +100,10 @@ def _output(value: Any, limit: int, kept: OutputCut = "head_tail") -> tuple[str,
     head, tail, chars = value
     if not len(head) <= chars < 1 << 62:
         raise ProtocolError("output of an impossible length")
-    return cut(head, head + tail if chars <= len(head) + len(tail) else tail, chars, limit, kept), chars
+    # Shortened first, because a hostile session can send much more than `limit` characters.
+    whole = chars <= len(head) + len(tail)
+    head, tail = head[:limit], tail[max(0, len(tail) - limit) :]
+    return cut(head, head + tail if whole else tail, chars, limit, kept), chars
 
 
 def _variables(value: Any) -> dict[str, str]:

@@ -22,7 +22,7 @@ PLAIN = st.recursive(
 
 
 def split(frame: bytes) -> tuple[bytes, bytes]:
-    head, text = wire.sizes(frame[: wire.SIZES.size])
+    head, text = wire.SIZES.unpack(frame[: wire.SIZES.size])
     rest = frame[wire.SIZES.size :]
     assert len(rest) == head + text
     return rest[:head], rest[head:]
@@ -89,3 +89,39 @@ def test_sizes_beyond_the_limits_are_refused():
         wire.sizes(wire.SIZES.pack(wire.MAX_HEAD_BYTES + 1, 0))
     with pytest.raises(wire.WireError):
         wire.sizes(wire.SIZES.pack(0, wire.MAX_TEXT_BYTES + 1))
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.text(st.sampled_from("x\u00e9\u6f22\U0001f600\ud800"), min_size=wire.LONG + 1, max_size=300), st.integers(4, 9)
+)
+def test_a_long_text_is_decoded_across_parts(text, size):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wire, "_PART_BYTES", size)
+        assert wire.decode(*split(wire.encode({"text": text}))) == {"text": text}
+
+
+@pytest.mark.parametrize(("wide", "fits"), [("", 1000), ("\u00e9", 998), ("\u6f22", 500), ("\U0001f600", 250)])
+def test_a_text_may_take_no_more_memory_than_its_limit(monkeypatch, wide, fits):
+    text = wide + "x" * (fits - len(wide))
+    frame = wire.encode({"a": text, "b": "x" * 200})
+    monkeypatch.setattr(wire, "MAX_TEXT_BYTES", 1000)
+    assert wire.decode_measured(*split(wire.encode({"a": text})))[1] <= 1000
+    with pytest.raises(ValueError, match=r"expected at most .*1,000"):
+        wire.encode({"a": text, "b": "x" * 200})
+    if wide:
+        with pytest.raises(wire.WireError):
+            wire.decode(*split(frame))
+    monkeypatch.setattr(wire, "_PART_BYTES", 100)
+    with pytest.raises(wire.WireError):
+        wire.decode(b'{"d":{"a":{"s":%d}}}' % 2000, b"x" * 2000)
+
+
+def test_lone_surrogates_are_limited_because_they_are_slow_to_decode(monkeypatch):
+    frame = wire.encode({"a": "\ud800" * 200})
+    monkeypatch.setattr(wire, "MAX_SURROGATES", 150)
+    with pytest.raises(ValueError, match="more than 150 lone surrogates"):
+        wire.encode({"a": "\ud800" * 200})
+    with pytest.raises(wire.WireError):
+        wire.decode(*split(frame))
+    assert wire.decode(*split(wire.encode({"a": "\ud800" * 150})))
