@@ -7,6 +7,8 @@ import threading
 import warnings
 from typing import Any
 
+# The parser holds up every thread of the program: half a second for 200,000 characters.
+MAX_CELL_CHARS = 100_000
 # CPython counts the depth of the tree for all threads together (SystemError: AST constructor ...).
 _one_at_a_time = threading.Lock()
 _NOT_PYTHON = (SyntaxError, ValueError, MemoryError, RecursionError)
@@ -18,6 +20,11 @@ def parsed(code: str) -> ast.Module | None:
         return _parse(code, "exec")
     except _NOT_PYTHON:
         return None
+
+
+def parsed_cell(code: str) -> ast.Module | None:
+    """Return the syntax tree of a model's code, or None if it is not Python or longer than MAX_CELL_CHARS."""
+    return parsed(code) if len(code) <= MAX_CELL_CHARS else None
 
 
 def parsed_expression(text: str) -> ast.Expression | None:

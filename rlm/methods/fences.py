@@ -8,7 +8,7 @@ import textwrap
 from dataclasses import dataclass
 from functools import cached_property
 
-from rlm.syntax import parsed
+from rlm.syntax import MAX_CELL_CHARS, parsed_cell
 
 CODE_LABELS = frozenset({"repl", "python", "py", "python3"})
 # Blocks with these labels are read like text outside blocks.
@@ -39,16 +39,15 @@ _HARNESS_TURN = re.compile(
     re.IGNORECASE,
 )
 # Attributes that may follow a label, such as title="x".
-_ATTRIBUTES = re.compile(r"""(?:\w+=(?:"[^"]*"|'[^']*'|\S+)\s*)+""")
+_ATTRIBUTES = re.compile(r"""(?:\w++=(?>"[^"]*"(?!\S)|'[^']*'(?!\S)|\S++)\s*+)++""")
 _LABEL = re.compile(r"[\s{.]*([\w+#-]+)(?=[\s:;,.(){}\[\]]|$)")
 _CODE_MARK = re.compile(
-    r"\w[(\[]|(?<![=<>!-])=(?![=>])|^\s*(?:import|from)\s+\w"
-    r"|^\s*(?:def|class|for|while|if|elif|else|try|except|with)\b.*:\s*$",
+    r"\w[(\[]|(?<![=<>!-])=(?![=>])|^[^\S\n]*+(?:import|from)\s+\w"
+    r"|^[^\S\n]*+(?:def|class|for|while|if|elif|else|try|except|with)\b.*:\s*$",
     re.MULTILINE,
 )
 _CALL_MARK = re.compile(r"[\w)\]][(\[]| for ")
 _DOING = ast.Call | ast.Subscript | ast.ListComp | ast.SetComp | ast.DictComp
-_PARSED_CHARS = 200_000
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ class Block:
 
         A block with a Python label counts unless it holds only prose. A block without a label counts if it is Python.
         """
-        if self.shares_fence and parsed(self.text) is None:
+        if self.shares_fence and parsed_cell(self.text) is None:
             # The fence was meant to close the block before it; the text repeats parts of that block or of its output.
             return False
         if self.label in CODE_LABELS:
@@ -252,7 +251,7 @@ class _Reader:
     def _makes_sense(self, start: int, stop: int, held: re.Match[str]) -> bool:
         # The total length of text that is read twice is bounded, which keeps parsing linear.
         self.look_ahead -= stop - held.start()
-        return stop - start <= _PARSED_CHARS and parsed(_unindented(self.reply[start:stop])) is not None
+        return stop - start <= MAX_CELL_CHARS and parsed_cell(_unindented(self.reply[start:stop])) is not None
 
     def _closed(self, fence: re.Match[str]) -> tuple[int, int, bool]:
         rest = self._line(fence.end())
@@ -315,10 +314,10 @@ def _without_tags(code: str) -> tuple[str, str]:
     Such tags are those that are not Python, such as FINAL(Sansa Stark), and a FINAL(word) alone in its block.
     """
     tag = _TAG_LINE.search(code)
-    if tag is None or len(code) > _PARSED_CHARS:
+    if tag is None or len(code) > MAX_CELL_CHARS:
         return code, ""
     before = code[: tag.start()].rstrip()
-    if parsed(code) is None and parsed(before) is not None:
+    if parsed_cell(code) is None and parsed_cell(before) is not None:
         return before, code[tag.start() :]
     return ("", code) if _LONE_WORD.fullmatch(code.strip()) else (code, "")
 
@@ -332,15 +331,15 @@ def _unindented(code: str) -> str:
 
 
 def _has_code(code: str) -> bool:
-    if not code.strip() or len(code) > _PARSED_CHARS:
+    if not code.strip() or len(code) > MAX_CELL_CHARS:
         return bool(code.strip())
-    module = parsed(code)
+    module = parsed_cell(code)
     return bool(module.body) if module else _CODE_MARK.search(code) is not None
 
 
 def _does_something(code: str) -> bool:
     """True if the text is Python with an effect. Words, numbers and lists of them are Python without one."""
-    module = parsed(code) if len(code) <= _PARSED_CHARS else None
+    module = parsed_cell(code) if code.strip() else None
     if module is None:
         return False
     # `Paris (France)` parses as a call, but nobody writes a call with a space.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,10 +11,12 @@ from rlm.limits import Limits
 from rlm.methods.subcalls import PaidReplies
 from rlm.repl import AnswerProtocol, open_repl
 from rlm.repl.protocol import CellResult, CellStatus, HostFunction, Repl, ReplSettings
-from rlm.syntax import parsed
+from rlm.syntax import parsed_cell
 from rlm.tree import CallTree
 
 NO_OUTPUT = "(no output)"
+# A reply of a megabyte may hold 80,000 cells, each of which leaves an output and an event.
+MAX_CELLS = 100
 
 
 class MethodSession:
@@ -78,21 +81,31 @@ class MethodSession:
         return result
 
     async def run_until_failure(self, codes: Sequence[str], **options: Any) -> AsyncIterator[CellResult]:
-        """Run the cells of one reply in order, up to the first that fails.
+        """Run the first MAX_CELLS cells of one reply in order, up to the first that fails.
 
         A cell that is not Python does not stop later cells if one of these is Python, because replies quote faulty code
         before they correct it. options: those of `run`.
         """
-        for number, code in enumerate(codes, 1):
+        codes, last_python = codes[:MAX_CELLS], None
+        for number, code in enumerate(codes):
             result = await self.run(code, **options)
             yield result
-            quoted = result.status == CellStatus.SYNTAX_ERROR and any(parsed(later) for later in codes[number:])
-            if result.status != CellStatus.OK and not quoted:
+            if result.status == CellStatus.SYNTAX_ERROR:
+                if last_python is None:
+                    last_python = await asyncio.to_thread(_last_python, codes)
+                if number < last_python:
+                    continue
+            if result.status != CellStatus.OK:
                 return
 
     async def aclose(self) -> None:
         """End the session's process."""
         await self.repl.aclose()
+
+
+def _last_python(codes: Sequence[str]) -> int:
+    """Return the index of the last cell that is Python, or -1."""
+    return next((number for number in reversed(range(len(codes))) if parsed_cell(codes[number])), -1)
 
 
 def shown_output(result: CellResult) -> str:

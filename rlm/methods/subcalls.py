@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from rlm.limits import LimitReached, Limits, Meter
+from rlm.methods.long_texts import off_loop
 from rlm.methods.thinking import after_thinking, written
 from rlm.models.chat import ChatModel, FatalModelError, Reply
 from rlm.models.tokens import count_tokens
@@ -87,7 +88,9 @@ class PaidReplies:
         # With no sub-call left, the first call reports the limit.
         if not left:
             return
-        counted = Counter(map(_key, requests)) if self._kept else {}
+        # Hashes are needed only if kept replies may make the difference.
+        kept = sum(map(len, self._kept.values()))
+        counted = Counter(map(_key, requests)) if left < len(requests) <= left + kept else {}
         needed = len(requests) - sum(min(count, len(self._kept.get(key, ()))) for key, count in counted.items())
         if needed > left:
             raise SubCallFailed(
@@ -133,7 +136,7 @@ class SubCalls:
         reply = await self._tree.shielded(self._call(prompt, depth, parent))
         if reply.refused:
             raise SubCallFailed("the provider filtered this call or the sub-model refused it: change the prompt")
-        text = after_thinking(written(reply)[0], truncated=reply.truncated)
+        text = await off_loop(after_thinking, written(reply)[0], truncated=reply.truncated)
         if reply.truncated and not text.strip():
             raise SubCallFailed("the sub-model reached its limit on output tokens before it answered: ask for less")
         return text
@@ -237,7 +240,7 @@ def one_text(value: Any, function: str) -> str:
     """Return the value if it is a non-empty string. Otherwise raises SubCallFailed with a message for the model."""
     if not isinstance(value, str):
         raise SubCallFailed(f"{function} takes one string, not {_kind(value)}; put all that it needs into that string")
-    if not value.strip():
+    if not value or value.isspace():
         raise SubCallFailed(f"{function} was given an empty string")
     return value
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Literal, get_args
@@ -13,8 +14,9 @@ from rlm.limits import LimitReached, LoopGuard
 from rlm.methods import allowance
 from rlm.methods.bm25 import DEFAULT_B, DEFAULT_K1, K1, B, Hit, PassageTokens, Search, cut_by_tokens, cut_passages
 from rlm.methods.codeact.reply import Turn, answer_form, last_words, read_turn
+from rlm.methods.long_texts import off_loop
 from rlm.methods.method import Answer, Method
-from rlm.methods.session import MethodSession, shown_output
+from rlm.methods.session import MAX_CELLS, MethodSession, shown_output
 from rlm.methods.subcalls import PaidReplies, SubCalls, capacity, sub_call_functions
 from rlm.methods.thinking import written
 from rlm.models.chat import Reply
@@ -120,8 +122,8 @@ class _Loop:
         reply = await self._tree.last_call(self._method.model, self._messages, limit, parent=self._turn)
         if reply is None or reply.refused:
             return Answer(None, limit.reason)
-        turn = self._read(reply)
-        text, untagged = last_words(turn)
+        turn = await self._read(reply)
+        text, untagged = await asyncio.to_thread(last_words, turn)
         return Answer(text, limit.reason, reply.truncated, untagged or turn.misplaced)
 
     async def aclose(self) -> None:
@@ -135,14 +137,14 @@ class _Loop:
         reply = await self._tree.call(self._method.model, self._messages, parent=self._turn)
         if reply.refused:
             return None
-        turn = self._read(reply)
+        turn = await self._read(reply)
         self._messages.append({"role": "assistant", "content": turn.text or "(empty)"})
         return turn
 
-    def _read(self, reply: Reply) -> Turn:
+    async def _read(self, reply: Reply) -> Turn:
         tool_code = reply.tool_code if PYTHON in self._actions else None
         text, misplaced = written(reply)
-        turn = read_turn(text, truncated=reply.truncated, form=self._form, tool_code=tool_code)
+        turn = await off_loop(read_turn, text, truncated=reply.truncated, form=self._form, tool_code=tool_code)
         return replace(turn, misplaced=misplaced)
 
     async def _act(self, turn: Turn, guard: LoopGuard) -> None:
@@ -178,6 +180,8 @@ class _Loop:
             self._tree.meter.check()
             outputs.append(shown_output(result))
             failed = result.status != CellStatus.OK
+        if not failed and len(turn.cells) > MAX_CELLS:
+            outputs.append(f"[{len(turn.cells) - MAX_CELLS} further blocks were not run.]")
         return outputs, failed
 
     async def _open(self) -> MethodSession:

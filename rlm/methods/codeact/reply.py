@@ -30,6 +30,8 @@ _FORM = re.compile(r"(?P<label>\b[A-Z]\w* )?\b(?P<mark>[Aa]nswer:|ANSWER:)")
 _FINAL = "Final "
 _LABELLED = re.compile(rf"(?:{_FINAL})?\w+:")
 _MAX_SEARCHES = 8
+# The number of calls without a closing parenthesis that may scan the rest of a text keeps parsing linear.
+_MAX_LOOKS = 4
 
 
 @dataclass(frozen=True)
@@ -119,15 +121,21 @@ def _search_lines(code: str) -> str:
 
 
 def _searches(text: str) -> list[str]:
-    found = []
+    """Return the first _MAX_SEARCHES different queries."""
+    found: dict[str, None] = {}
+    looks = _MAX_LOOKS
     for call in _SEARCH.finditer(text):
         line_end = text.find("\n", call.end())
-        stop = closing_parenthesis(text, call.end(), len(text))
-        inside = text[call.end() : stop - 1] if stop else text[call.end() : line_end if line_end >= 0 else len(text)]
+        line_end = len(text) if line_end < 0 else line_end
+        stop = closing_parenthesis(text, call.end(), len(text) if looks else line_end)
+        looks -= looks and stop is None
+        inside = text[call.end() : stop - 1 if stop else line_end]
         query = _ARGUMENT_NAME.sub("", inside.strip(), count=1).strip().strip("\"'`“”‘’").strip()
         if query:
-            found.append(" ".join(query.split()))
-    return found
+            found[" ".join(query.split())] = None
+        if len(found) == _MAX_SEARCHES:
+            break
+    return list(found)
 
 
 def _answers(text: str, form: str | None) -> list[str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rlm.completion import StopReason
 from rlm.limits import LimitReached
 from rlm.methods import allowance
+from rlm.methods.long_texts import off_loop
 from rlm.methods.method import Answer
 from rlm.methods.rlm.answer import Acceptance
 from rlm.methods.rlm.functions import SHOW_VARS, ToolNote, child_functions, host_tools, tool_notes
@@ -100,7 +101,7 @@ class Loop:
             self.tree.counts.turns += 1
             self._begin_turn()
             reply = await self._ask()
-            read = self._read(reply)
+            read = await self._read(reply)
             answer = await self._take(read.step, reply)
             if answer:
                 return _flagged(answer, reply)
@@ -152,7 +153,7 @@ class Loop:
             if result.status == CellStatus.KILLED:
                 self.strategy.forget()
             elif not failed:
-                self.strategy.ran(codes[ran - 1], self.guard.turns)
+                await off_loop(self.strategy.ran, codes[ran - 1], self.guard.turns)
             answer = await self.acceptance.of_cell() if result.final else None
             if answer:
                 return answer, False
@@ -170,7 +171,7 @@ class Loop:
         reply = await self.tree.last_call(self.model, messages, limit, depth=self.depth, parent=self.turn)
         if reply is None:
             return replace(await self._left_in_session() or Answer(None), stop_reason=limit.reason)
-        read = self._read(reply)
+        read = await self._read(reply)
         answer = await self._last_answer(read, reply) or await self._left_in_session()
         declined = read.step == Reminder(Reason.REFUSAL)
         if answer is None and declined and limit.reason == StopReason.MAX_CONSECUTIVE_ERRORS:
@@ -219,11 +220,12 @@ class Loop:
             self.tree.call(self.model, messages, role=role, depth=self.depth, parent=self.turn)
         )
 
-    def _read(self, reply: Reply) -> RootReply:
+    async def _read(self, reply: Reply) -> RootReply:
         """Read the step of a reply and record it; the reply is added to the conversation."""
-        read = read_root_reply(
-            written(reply)[0], protocol=self.rlm.protocol, truncated=reply.truncated, tool_code=reply.tool_code
-        )
+        read = await off_loop(
+            read_root_reply, written(reply)[0], protocol=self.rlm.protocol, truncated=reply.truncated,
+            tool_code=reply.tool_code,
+        )  # fmt: skip
         if reply.refused:
             read = replace(read, step=Reminder(Reason.REFUSAL))
         self.talk.reply(read.text)

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from rlm.methods.fences import Reading, closing_parenthesis, read_fences
 from rlm.methods.thinking import after_thinking
-from rlm.syntax import literal_value, parsed_expression
+from rlm.syntax import MAX_CELL_CHARS, literal_value, parsed_expression
 
 
 class AnswerProtocol(StrEnum):
@@ -253,7 +253,7 @@ def is_plan(text: str) -> bool:
 
 def _string_literal(text: str) -> str | None:
     quote, inside = text[:1], text[1:-1]
-    if quote not in ("'", '"') or len(text) < 2 or text[-1] != quote or len(text) > 1_000_000:
+    if quote not in ("'", '"') or len(text) < 2 or text[-1] != quote or len(text) > MAX_CELL_CHARS:
         return None
     try:
         value = literal_value(text)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from enum import StrEnum
 
-from rlm.syntax import parsed
+from rlm.syntax import parsed_cell
 
 _ANSWER_NAMES = frozenset({"answer", "final_answer"})
 _QUERIES = frozenset({"llm_query", "llm_query_batched", "rlm_query", "rlm_query_batched"})
@@ -34,7 +34,10 @@ class Decomposition(StrEnum):
 
 
 class Strategy:
-    """Follows the cells of one loop. An answer is ready when a cell sets a variable `answer` or `final_answer`."""
+    """Follows the cells of one loop. An answer is ready when a cell sets a variable `answer` or `final_answer`.
+
+    decomposition: of the first cell that does more with `context` than peek at it; otherwise peek, or None.
+    """
 
     # The number of turns with an unchanged ready answer until the root is asked about it, and until it is stopped.
     PATIENCE = 4
@@ -43,17 +46,21 @@ class Strategy:
     def __init__(self) -> None:
         self.ready: str | None = None
         self.ready_turn: int | None = None
-        self._cells: list[str] = []
+        self.decomposition: Decomposition | None = None
+        self._contexts = {"context"}
         self._asked = False
-
-    @property
-    def decomposition(self) -> Decomposition | None:
-        return first_decomposition(self._cells)
 
     def ran(self, code: str, turn: int) -> None:
         """Record a cell that ran without error in a turn."""
-        self._cells.append(code)
-        name = answer_name(code)
+        tree = parsed_cell(code)
+        if tree is None:
+            return
+        if self.decomposition in (None, Decomposition.PEEK):
+            self._contexts |= _aliases(tree, self._contexts)
+            found = set(_kinds(tree, self._contexts))
+            # Of several kinds in one cell, the first counts; a peek is the last.
+            self.decomposition = next((kind for kind in Decomposition if kind in found), self.decomposition)
+        name = _answer_name(tree)
         if name:
             self.ready, self.ready_turn = name, turn
 
@@ -73,30 +80,9 @@ class Strategy:
         return self.ready_turn is not None and turn - self.ready_turn >= self.LAST_PATIENCE
 
 
-def first_decomposition(cells: Sequence[str]) -> Decomposition | None:
-    """Return the kind of the first cell that does more with `context` than peek at it; otherwise peek, or None.
-
-    For a cell of several kinds, the first in the order of Decomposition counts.
-    """
-    peeked = None
-    names = {"context"}
-    for code in cells:
-        tree = parsed(code)
-        if tree is None:
-            continue
-        names |= _aliases(tree, names)
-        found = set(_kinds(tree, names))
-        for kind in Decomposition:
-            if kind in found and kind != Decomposition.PEEK:
-                return kind
-        peeked = Decomposition.PEEK if found else peeked
-    return peeked
-
-
-def answer_name(code: str) -> str | None:
+def _answer_name(tree: ast.Module) -> str | None:
     """Return the answer variable that a cell sets, `answer` or `final_answer`, or None."""
-    tree = parsed(code)
-    for node in ast.walk(tree) if tree else ():
+    for node in ast.walk(tree):
         if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store):
             node = node.value
             if isinstance(node, ast.Name) and node.id in _ANSWER_NAMES:
@@ -107,8 +93,7 @@ def answer_name(code: str) -> str | None:
 
 
 def _kinds(tree: ast.Module, names: set[str]) -> Iterator[Decomposition]:
-    loops = (node for node in ast.walk(tree) if isinstance(node, _LOOPS))
-    looped = {id(node) for loop in loops for node in ast.walk(loop)}
+    looped = _inside_loops(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             yield from _kinds_of_call(node, names)
@@ -124,6 +109,19 @@ def _kinds(tree: ast.Module, names: set[str]) -> Iterator[Decomposition]:
                 yield Decomposition.KEYWORD_SEARCH
         elif isinstance(node, ast.Expr) and _is_context(node.value, names):
             yield Decomposition.PEEK
+
+
+def _inside_loops(tree: ast.Module) -> set[int]:
+    """Return the identities of the nodes in loops, comprehensions and functions."""
+    left: list[tuple[ast.AST, bool]] = [(tree, False)]
+    found = set()
+    while left:
+        node, inside = left.pop()
+        inside = inside or isinstance(node, _LOOPS)
+        if inside:
+            found.add(id(node))
+        left += ((child, inside) for child in ast.iter_child_nodes(node))
+    return found
 
 
 def _kinds_of_call(call: ast.Call, names: set[str]) -> Iterator[Decomposition]:

@@ -146,3 +146,10 @@ def test_the_form_of_a_question_is_its_own_mark_and_not_the_end_of_a_longer_labe
     assert answer_form("Reply with these lines:\nExplanation: why\nExact Answer: the answer") is None
     assert answer_form("How many are there?") is None
     assert answer_form("End with one line:\nFinal Answer: [node, node]") == "Final Answer:"
+
+
+def test_searches_without_an_end_are_read_in_linear_time():
+    # Quadratic time would reach the time limit of the test suite.
+    assert read_turn("SEARCH(\n" * 60_000).searches == ()
+    turn = read_turn("SEARCH(\n" * 6 + "SEARCH(a (b))\n" + "SEARCH(c\n")
+    assert turn.searches[-2:] == ("a (b)", "c")

@@ -1,12 +1,15 @@
 """The RLM's loop, with scripted roots that behave like real ones, and a real session."""
 
+import threading
 from typing import Any
 
 import pytest
 
 from rlm.completion import Completion, StopReason
 from rlm.limits import Limits
+from rlm.methods.rlm import loop
 from rlm.methods.rlm.method import RLM
+from rlm.methods.session import MAX_CELLS
 from rlm.models.chat import FatalModelError, Reply
 from rlm.models.scripted import ScriptedModel
 from rlm.prompt import Prompt
@@ -392,3 +395,26 @@ async def test_an_object_without_a_text_is_no_answer(made: str) -> None:
     result, root = await play(repl(made), "FINAL_VAR(x)", "FINAL(4711)")
     assert result.answer == "4711"
     assert "could not be read as text: its value is <" in shown(root, 3)
+
+
+async def test_of_a_reply_with_very_many_cells_the_first_are_run() -> None:
+    result, root = await play((repl("print(1)") + "\n") * 130, "FINAL(x)")
+    assert len(result.trajectory.of_kind("cell")) == MAX_CELLS
+    assert f"{130 - MAX_CELLS} further blocks were not run" in shown(root, 2)
+
+
+async def test_a_long_reply_and_a_long_cell_are_parsed_in_a_thread(monkeypatch) -> None:
+    parsers = []
+
+    def recorded(work):
+        def call(*args, **kwargs):
+            parsers.append((work.__name__, threading.current_thread() is threading.main_thread()))
+            return work(*args, **kwargs)
+
+        return call
+
+    monkeypatch.setattr(loop, "read_root_reply", recorded(loop.read_root_reply))
+    monkeypatch.setattr(loop.Strategy, "ran", recorded(loop.Strategy.ran))
+    await play(repl("x = 1\n" * 5000), repl("y = 2"), "FINAL(done)")
+    read, ran = "read_root_reply", "ran"
+    assert parsers == [(read, False), (ran, False), (read, True), (ran, True), (read, True)]

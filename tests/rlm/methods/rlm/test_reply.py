@@ -352,13 +352,24 @@ HUGE = {
     "fences that close and open": "```repl\nx =\n",
     "channels": "analysis assistantfinal ",
     "users": "User: 1\n",
+    "empty blocks": "```\n",
+    "blank lines in code": "\n",
 }
+BEFORE = {"blank lines in code": "```repl\na b c\n"}
 
 
 @pytest.mark.parametrize("case", HUGE)
 def test_a_reply_that_repeats_itself_is_read_in_linear_time(case: str) -> None:
     # Quadratic time would take hours and reach the time limit of the test suite.
-    assert read_root_reply(HUGE[case] * (300_000 // len(HUGE[case]))).step is not None
+    reply = BEFORE.get(case, "") + HUGE[case] * (300_000 // len(HUGE[case])) + "d e f"
+    assert read_root_reply(reply).step is not None
+
+
+@pytest.mark.parametrize("values", ["aa", '""', "a=''"])
+def test_code_like_attributes_behind_a_label_is_read_in_linear_time(values: str) -> None:
+    # A pattern that tries every division of this line would never end.
+    line = "=".join(["aa"] + [values] * 60) + " if x else y"
+    assert isinstance(read_root_reply(f"```repl {line}\nprint(1)\n```").step, Cells)
 
 
 @pytest.mark.parametrize("behind", ["<|im_end|>", "<|eot_id|>", "</s>", "</answer>", " **<|end|>"])

@@ -2,7 +2,23 @@
 
 import pytest
 
-from rlm.methods.rlm.strategy import Decomposition, Strategy, answer_name, first_decomposition
+from rlm.methods.rlm.strategy import Decomposition, Strategy
+
+
+def followed(cells: list[str]) -> Strategy:
+    strategy = Strategy()
+    for turn, code in enumerate(cells, 1):
+        strategy.ran(code, turn)
+    return strategy
+
+
+def first_decomposition(cells: list[str]) -> Decomposition | None:
+    return followed(cells).decomposition
+
+
+def answer_name(code: str) -> str | None:
+    return followed([code]).ready
+
 
 FIRST = {
     "print(len(context), context[:500])": "peek",
