@@ -10,28 +10,36 @@ import httpx2
 
 from rlm.models.client.faults import Action, Fault
 
-MAX_BODY_BYTES = 256 << 20
+# The longest replies of models today, of 128,000 tokens, have less than a megabyte, or six if all of it is escaped.
+# A stream has a chunk of about 330 bytes for each token, so this is room for 200,000 tokens.
+MAX_BODY_BYTES = 16 << 20
+MAX_STREAM_BYTES = 64 << 20
 PART_BYTES = 1 << 20
 # Window sizes of zlib for data with a gzip or zlib header, and for data without one, which some servers call deflate.
 ANY_HEADER, NO_HEADER = 47, -15
 
 
 async def bound(response: httpx2.Response) -> None:
-    """Cap the body of a response at MAX_BODY_BYTES. The HTTP client calls this hook before it reads the body.
+    """Cap the body of a response at MAX_BODY_BYTES, or that of a stream of events at MAX_STREAM_BYTES.
+
+    The HTTP client calls this hook before it reads the body.
 
     Decompress here so that the cap applies to decompressed bytes: a megabyte can hold a gigabyte.
     """
     compressed = response.headers.get("content-encoding", "").strip().lower() in ("gzip", "x-gzip", "deflate")
     if compressed:
         del response.headers["content-encoding"]
-    response.stream = _BoundedStream(cast("httpx2.AsyncByteStream", response.stream), compressed)
+    is_stream = "event-stream" in response.headers.get("content-type", "")
+    most = MAX_STREAM_BYTES if is_stream else MAX_BODY_BYTES
+    response.stream = _BoundedStream(cast("httpx2.AsyncByteStream", response.stream), compressed, most)
 
 
 class _BoundedStream(httpx2.AsyncByteStream):
     """A decompressed body. Raises Fault for one that is too long, cannot be decompressed or ends too early."""
 
-    def __init__(self, body: httpx2.AsyncByteStream, compressed: bool) -> None:
+    def __init__(self, body: httpx2.AsyncByteStream, compressed: bool, max_bytes: int) -> None:
         self._body = body
+        self._max_bytes = max_bytes
         self._zlib = zlib.decompressobj(ANY_HEADER) if compressed else None
         self._started = False
 
@@ -40,8 +48,8 @@ class _BoundedStream(httpx2.AsyncByteStream):
         async for piece in self._body:
             for part in [piece] if self._zlib is None else self._decompressed(piece):
                 taken += len(part)
-                if taken > MAX_BODY_BYTES:
-                    raise Fault("oversized", f"the response is longer than {MAX_BODY_BYTES} bytes", Action.RETRY)
+                if taken > self._max_bytes:
+                    raise Fault("oversized", f"the response is longer than {self._max_bytes} bytes", Action.RETRY)
                 yield part
         if self._zlib is not None and self._started and not self._zlib.eof:
             raise Fault("half_body", "the compressed response ends too early", Action.RETRY)

@@ -6,11 +6,15 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 # Longer texts are not searched.
 MAX_TEXT = 20_000
 _MAX_DEPTH = 6
+_MAX_MAPPINGS = 200
+# Tags, and styles and scripts with their content. Each match takes all that it has read, so that the time is linear.
+_TAGS = re.compile(r"<(style|script)\b.*?(?:</\1>|\Z)|<[^<>]*+>", re.DOTALL | re.IGNORECASE)
 # Paths of an error in a body, outermost first. Azure, LiteLLM and gateways wrap the error of a provider.
 _WRAPPERS = ("error", "errors", "innererror", "inner_error", "metadata", "raw", "details", "detail", "fault", "cause",
              "provider_specific_fields", "base_resp", "upstream", "violations", "output", "promptFeedback")  # fmt: skip
@@ -41,11 +45,11 @@ class ErrorBody:
 def read_error(body: object) -> ErrorBody:
     """Read a parsed error body, or the text of one that is not JSON. Never raises."""
     if isinstance(body, str):
-        text = " ".join(re.sub(r"<(style|script)\b.*?</\1>|<[^>]*>", " ", body[:MAX_TEXT], flags=re.S | re.I).split())
+        text = " ".join(_TAGS.sub(" ", body[:MAX_TEXT]).split())
         return ErrorBody(message=text, words=text)
     found = ErrorBody()
     sentences: list[str] = []
-    for holder in _mappings(body, 0):
+    for holder in islice(_mappings(body, 0), _MAX_MAPPINGS):
         found.details.append(holder)
         found.codes |= {code for key in _CODES if (code := _code(holder.get(key)))}
         found.moderated |= "flagged_input" in holder
@@ -57,7 +61,7 @@ def read_error(body: object) -> ErrorBody:
     kept = [text for place, text in enumerate(sentences) if not any(text in other for other in sentences[:place])]
     # vLLM repeats the request behind `input` in the text of its message.
     found.codes |= {code.lower() for text in kept for code in re.findall(r"\blitellm\.(\w+)", text)}
-    found.words = re.sub(r"['\"]input['\"]\s*:.*", "", " ".join(kept), flags=re.S)[:MAX_TEXT]
+    found.words = re.sub(r"['\"]input['\"]\s*:.*", "", " ".join(kept)[:MAX_TEXT], flags=re.S)
     found.message = found.words or _shortened(body)
     return found
 

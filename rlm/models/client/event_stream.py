@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rlm.models.client.usage import reported_usage
+from rlm.structure import check_structure
 
+# Lines of data in one stream, which has about one for each token, their length, and values in the JSON of an event.
+MAX_CHUNKS = 500_000
+MAX_CHUNK_BYTES = 16 << 20
+MAX_VALUES = 100_000
+_NAME_BYTES = 100
+_DECODER = json.JSONDecoder(strict=False)
+# The structure of shorter data is not checked, because not even brackets alone make it take much memory.
+_SHORT_BYTES = 1 << 16
+_BOM = b"\xef\xbb\xbf"
+# Only CR, LF and CRLF end a line, other than for bytes.splitlines.
+_LINES = re.compile(rb"[^\r\n]++|[\r\n]++")
+_SPACE = re.compile(r"\s*+")
 _START = re.compile(rb"\s*(?:data|event|id|retry)?:(?!//)")
 # Before the body, OpenRouter sends comments that keep the connection open.
 _COMMENTS = re.compile(rb"(?:\s*+:[^\r\n]*+[\r\n])++\s*+(?=[{\[])")
@@ -16,7 +29,7 @@ _COMMENTS = re.compile(rb"(?:\s*+:[^\r\n]*+[\r\n])++\s*+(?=[{\[])")
 
 def is_stream(content: bytes, content_type: str = "") -> bool:
     """True if a body is a stream of events, whatever its content type; a JSON body never is."""
-    start = content[:64].removeprefix(b"\xef\xbb\xbf")
+    start = content[:64].removeprefix(_BOM)
     if start.lstrip()[:1] in (b"{", b"["):
         return False
     return bool(_START.match(start)) or "event-stream" in content_type
@@ -71,24 +84,78 @@ def whole_reply(content: bytes) -> dict[str, Any] | None:
 
 
 def _chunks(content: bytes) -> Iterator[tuple[str, Mapping[str, Any] | None]]:
-    """Event name and chunk of each event; None at the end of the stream. Raises ValueError for data of another form."""
-    decoder = json.JSONDecoder(strict=False)
-    # Only CR, LF and CRLF end a line, other than for str.splitlines.
-    text = re.sub(r"\r\n?", "\n", content.decode("utf-8", "replace").removeprefix("\ufeff"))
-    for event in text.split("\n\n"):
-        fields = [line.partition(":")[::2] for line in event.split("\n")]
-        name = "".join(value.strip() for key, value in fields if key == "event")
-        data = "\n".join(value for key, value in fields if key == "data").strip()
-        # Some servers omit the empty line between events.
-        while data:
-            if data.startswith("[DONE]"):
-                yield name, None
-                return
-            chunk, end = decoder.raw_decode(data)
-            if not isinstance(chunk, Mapping):
-                raise ValueError("a chunk is not an object")
+    """Event name and chunk of each event; None at the end of the stream. Raises ValueError for data of another form.
+
+    It takes time linear in the length of the content, and holds one event besides it.
+    """
+    for name, lines in _events(content):
+        for chunk in _objects(lines):
             yield name, chunk
-            data = data[end:].lstrip()
+            if chunk is None:
+                return
+
+
+def _events(content: bytes) -> Iterator[tuple[str, list[bytes]]]:
+    """Return the name of each event and its lines of data. Raises ValueError for too many or too long lines."""
+    name, data, chunks = b"", [], 0
+    for seen, found in enumerate(_LINES.finditer(content, len(_BOM) if content.startswith(_BOM) else 0)):
+        line = found[0]
+        if line[0] in b"\r\n":
+            if len(line) > 1 and line != b"\r\n":
+                yield name.decode("utf-8", "replace"), data
+                name, data = b"", []
+            continue
+        if line.startswith(b"data:") or line == b"data":
+            data.append(line[5:])
+            chunks += 1
+        elif line.startswith(b"event:") and len(name) < _NAME_BYTES:
+            name += line[6:].strip()[:_NAME_BYTES]
+        if len(line) > MAX_CHUNK_BYTES or chunks > MAX_CHUNKS or seen > 4 * MAX_CHUNKS:
+            raise ValueError("a stream with too many or too long lines")
+    yield name.decode("utf-8", "replace"), data
+
+
+def _objects(lines: Sequence[bytes]) -> Iterator[Mapping[str, Any] | None]:
+    """Parse the JSON objects in an event's data; None at the end mark. Raises ValueError and RecursionError.
+
+    Some servers omit the empty line between events, so that each line has an object. One may also extend over lines.
+    """
+    for number, line in enumerate(lines):
+        objects, error = _parsed(line)
+        if error is not None:
+            objects, error = _parsed(b"\n".join(lines[number:]))
+            if error is not None:
+                raise error
+            yield from objects
+            return
+        yield from objects
+
+
+def _parsed(data: bytes) -> tuple[list[Mapping[str, Any] | None], ValueError | None]:
+    """Return the JSON objects at the beginning of the data, and an error if something else follows them."""
+    if len(data) > _SHORT_BYTES:
+        if len(data) > MAX_CHUNK_BYTES:
+            raise ValueError("an event with too much data")
+        check_structure(data, MAX_VALUES)
+    text, objects = data.decode("utf-8", "replace"), []
+    at = _after_space(text, 0)
+    while at < len(text):
+        if text.startswith("[DONE]", at):
+            return [*objects, None], None
+        try:
+            value, at = _DECODER.raw_decode(text, at)
+        except ValueError as error:
+            return objects, error
+        if not isinstance(value, Mapping):
+            raise ValueError("a chunk is not an object")
+        objects.append(value)
+        at = _after_space(text, at)
+    return objects, None
+
+
+def _after_space(text: str, at: int) -> int:
+    found = _SPACE.match(text, at)
+    return found.end() if found else at
 
 
 class _Message:
@@ -96,7 +163,7 @@ class _Message:
 
     def __init__(self) -> None:
         self._pieces: dict[str, list[Any]] = {}
-        self._calls: dict[object, dict[str, str]] = {}
+        self._calls: dict[object, dict[str, list[str]]] = {}
         self._given: dict[str, Any] = {}
 
     def add(self, choice: Mapping[str, Any]) -> None:
@@ -119,15 +186,15 @@ class _Message:
             key: "".join(pieces) if all(isinstance(piece, str) for piece in pieces) else pieces
             for key, pieces in self._pieces.items()
         }
-        calls = {"tool_calls": [{"function": call} for call in self._calls.values()]} if self._calls else {}
-        return self._given | texts | calls
+        calls = [{"function": {key: "".join(pieces) for key, pieces in call.items()}} for call in self._calls.values()]
+        return self._given | texts | ({"tool_calls": calls} if calls else {})
 
     def _add_call(self, call: Mapping[str, Any], function: Mapping[str, Any]) -> None:
         index = call.get("index")
         if not isinstance(index, int | str):
             # Without an index, a further call has a further id.
             index = str(call["id"]) if call.get("id") else next(reversed(self._calls), "")
-        held = self._calls.setdefault(index, {"name": "", "arguments": ""})
-        for key in held:
+        held = self._calls.setdefault(index, {"name": [], "arguments": []})
+        for key, pieces in held.items():
             piece = function.get(key)
-            held[key] += piece if isinstance(piece, str) else json.dumps(piece) if piece else ""
+            pieces.append(piece if isinstance(piece, str) else json.dumps(piece) if piece else "")

@@ -294,8 +294,8 @@ class Call:
         if no_prompt:
             usage = replace(usage, prompt_tokens=await self._count_prompt())
         if no_reply:
-            reasoning = count_tokens(body.reasoning)
-            usage = replace(usage, completion_tokens=count_tokens(written) + reasoning, reasoning_tokens=reasoning)
+            reasoning = await _tokens(body.reasoning)
+            usage = replace(usage, completion_tokens=await _tokens(written) + reasoning, reasoning_tokens=reasoning)
         if self.endpoint.free:
             return usage, Cost()
         cost = self._priced(usage, body.charged_usd or None)
@@ -328,14 +328,12 @@ class Call:
     async def _count_prompt(self) -> int:
         """Count the tokens of the messages' texts with the local tokenizer."""
         if self._prompt_tokens is None:
-            texts = [content(message) for message in self.messages]
-            self._prompt_tokens = sum(
-                [
-                    await asyncio.to_thread(count_tokens, text) if len(text) > _LONG else count_tokens(text)
-                    for text in texts
-                ]
-            )
+            self._prompt_tokens = sum([await _tokens(content(message)) for message in self.messages])
         return self._prompt_tokens
+
+
+async def _tokens(text: str) -> int:
+    return await asyncio.to_thread(count_tokens, text) if len(text) > _LONG else count_tokens(text)
 
 
 def _result(fault: Fault) -> RequestResult:

@@ -6,8 +6,9 @@ import math
 import re
 from dataclasses import dataclass
 
-_NUMBER = r"(\d[\d,_]*)"
-_CAP = r"max_(?:\w+_)?tokens`?"
+# A longer number is none of tokens, and would be read again from each of its digits.
+_NUMBER = r"(\d[\d,_]{0,20})"
+_CAP = r"max_(?:\w{1,24}_)?tokens`?"
 # The model's window, in the wordings of vLLM, OpenAI, SGLang, TGI, Anthropic, OpenRouter and DeepSeek.
 _WINDOW = re.compile(
     rf"(?:maximum|max) (?:context|sequence|model|total) length (?:is |of )(?:only )?{_NUMBER}"
@@ -15,7 +16,7 @@ _WINDOW = re.compile(
     rf"|max_(?:seq|model)_len(?:gth)?(?:=max_total_tokens)?\W{{0,3}}(?:is |of )?{_NUMBER}"
     rf"|model with {_NUMBER} maximum"
     rf"|max_new_tokens`? must be (?:<=|less than or equal to) {_NUMBER}"
-    rf"|\d[\d,_]* \+ \d[\d,_]* > {_NUMBER}"
+    rf"|\d[\d,_]{{0,20}} \+ \d[\d,_]{{0,20}} > {_NUMBER}"
     rf"|> {_NUMBER} - \d",
     re.I,
 )
@@ -39,7 +40,7 @@ _MOST = re.compile(
     rf"(?:at most|no more than|up to|a maximum of) {_NUMBER} (?:completion|output|new|generated)?\s*tokens"
     rf"|{_CAP}.{{0,60}}?range[^\[\d]{{0,40}}\[?\d+(?:,| to) ?{_NUMBER}"
     rf"|range is from \d+ \(inclusive\) to {_NUMBER} \(exclusive\)"
-    rf"|{_CAP}\"?:? \d[\d,_]* > {_NUMBER}"
+    rf"|{_CAP}\"?:? \d[\d,_]{{0,20}} > {_NUMBER}"
     rf"|range of {_CAP} should be \[\d+, ?{_NUMBER}"
     rf"|(?<!\+ `)(?<!\+ ){_CAP}[^.]{{0,60}}?(?:less than or equal to|<=|at most|(?:no|not|cannot|can't)(?: be)?"
     rf" (?:more than|greater than|larger than|exceed)) `?{_NUMBER}"

@@ -28,19 +28,20 @@ class Redactor:
 
 
 def _pattern(secret: str) -> str:
-    word = "".join(map(_forms, secret))
+    # A match begins with the first of several backslashes. To try the others would take quadratic time.
+    word = _forms(secret[0], r"(?<!\\)") + "".join(map(_forms, secret[1:]))
     if len(secret) < _LONG_CHARS:
         return rf"(?<![A-Za-z0-9]){word}(?![A-Za-z0-9])"
     return "|".join([word, *_encoded(secret)])
 
 
-def _forms(char: str) -> str:
-    """Return a pattern for a character, as it is or escaped, also repeatedly."""
-    forms = [rf"\\*{re.escape(char)}"]
+def _forms(char: str, before: str = "") -> str:
+    """Return a pattern for a character, as it is or escaped, also repeatedly. before: a condition on backslashes."""
+    forms = [rf"{before}\\*{re.escape(char)}"]
     if char == "\\":
-        forms = [r"\\+"]
+        forms = [rf"{before}\\+"]
     code = f"{ord(char):x}"
-    escapes = [rf"\\+u0*{code}", rf"\\+x0*{code}", f"&#0*{ord(char)};", f"&#x0*{code};", _percent(char)]
+    escapes = [rf"{before}\\+u0*{code}", rf"{before}\\+x0*{code}", f"&#0*{ord(char)};", f"&#x0*{code};", _percent(char)]
     named = html.escape(char)
     return f"(?:{'|'.join([*forms, re.escape(named), *(f'(?i:{escape})' for escape in escapes)])})"
 

@@ -43,6 +43,10 @@ _STATUSES = {
 }  # fmt: skip
 _REASONING = ("reasoning_content", "reasoning", "thinking", "reasoning_text", "thought", "reasoning_details",
               "thinking_blocks", "provider_specific_fields")  # fmt: skip
+# The most characters of a reply, several times as many as those of 200,000 tokens. Parsers take some seconds for it.
+MAX_REPLY_CHARS = 4_000_000
+# The most tool calls that are read from one reply.
+_MAX_TOOL_CALLS = 128
 _PART_TEXTS = ("thinking", "reasoning", "text", "refusal", "summary", "content", "reasoning_content")
 
 
@@ -118,6 +122,10 @@ def _fault(
         return error_fault(_status_of(error if isinstance(error, Mapping) else body, wrapped), {}, wrapped)
     if not choice:
         return Fault("no_choices", "the response has no choices", Action.RETRY)
+    chars = len(read.text) + len(read.reasoning) + sum(len(call.arguments) for call in read.tool_calls)
+    if chars > MAX_REPLY_CHARS:
+        message = f"the reply has {chars:,} characters: expected at most {MAX_REPLY_CHARS:,}"
+        return Fault("oversized", message, Action.RETRY)
     if finish in _BROKEN_OFF:
         return Fault("broken_off", f"the endpoint ended the reply with finish_reason {finish!r}", Action.RETRY)
     if text is None and not (read.usage and read.usage.completion_tokens) and not (read.reasoning or read.tool_calls):
@@ -188,7 +196,7 @@ def _tool_calls(message: Mapping[str, Any]) -> tuple[ToolCall, ...]:
     for part in content if isinstance(content, list) else ():
         if isinstance(part, Mapping) and part.get("type") == "tool_use":
             found.append((part.get("name"), part.get("input", "")))
-    return tuple(ToolCall(_name(name), _arguments(arguments)) for name, arguments in found)
+    return tuple(ToolCall(_name(name), _arguments(arguments)) for name, arguments in found[:_MAX_TOOL_CALLS])
 
 
 def _arguments(value: object) -> str:

@@ -14,6 +14,7 @@ from rlm.models.client.error_body import ErrorBody
 # A wait as long as this means that a quota is used up.
 QUOTA_WAIT_S = 3600.0
 _MAX_S = 366 * 86_400.0
+_DURATION_CHARS = 100
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _DURATION = re.compile(
     r"(\d+(?:\.\d+)?)\s*(milliseconds?|ms|minutes?|mins?|m|hours?|hrs?|h|days?|d|seconds?|secs?|s)(?![a-z])", re.I
@@ -118,6 +119,7 @@ def _seconds(value: Any, scale: float) -> float | None:
 
 def _duration(text: str) -> float | None:
     """Return the seconds of a text that begins with a duration such as `1h2m3.5s`, `350ms`, `2 minutes` or `20`."""
+    text = text[:_DURATION_CHARS]
     total, place = 0.0, 0
     while found := _DURATION.match(text, place):
         total += float(found[1]) * _UNITS[_unit(found[2])]

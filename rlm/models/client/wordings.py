@@ -20,9 +20,9 @@ OVERFLOW_CODES = {
 OVERFLOW = re.compile(
     r"max(imum)? (allowed )?(context|prompt|sequence|input|model) length"
     r"|model'?s context (length|window|size)"
-    r"|exceed\w* (the )?(available |model'?s )?(context (size|length|window|limit)|max_model_len|max_seq_len"
+    r"|exceed\w{0,9} (the )?(available |model'?s )?(context (size|length|window|limit)|max_model_len|max_seq_len"
     r"|maximum number of (input )?tokens)"
-    r"|exceed\w* (the )?max(imum)? (allowed )?(input|prompt|context) (length|tokens|size)"
+    r"|exceed\w{0,9} (the )?max(imum)? (allowed )?(input|prompt|context) (length|tokens|size)"
     r"|context (length|window|size|limit) (is |was |has been |of \S+ )?(exceeded|overflow)"
     r"|(longer|greater) than the (model'?s )?(maximum|context|max)"
     r"|(prompt|input)( is)? too long"
@@ -33,10 +33,10 @@ OVERFLOW = re.compile(
     r"|current length is \d+ while limit is"
     r"|inputs`? (tokens \+ `?max_new_tokens`? )?must (be|have) (<=|less than)"
     r"|input token count.{0,40}(exceeds|only supports)"
-    r"|(prompt|input|context)\b.{0,40}\bexceed\w*.{0,40}\b(limit|length|tokens|window)"
-    r"|exceed\w* (the )?(model )?token limit|exceed\w* max message tokens|requested tokens.{0,20}exceed"
+    r"|(prompt|input|context)\b.{0,40}\bexceed\w{0,9}.{0,40}\b(limit|length|tokens|window)"
+    r"|exceed\w{0,9} (the )?(model )?token limit|exceed\w{0,9} max message tokens|requested tokens.{0,20}exceed"
     r"|prompt_tokens.{0,30}must be less than"
-    r"|exceed\w* the max\w* .{0,20}(input|prompt) tokens"
+    r"|exceed\w{0,9} the max\w* .{0,20}(input|prompt) tokens"
     r"|too many (input |prompt )?tokens|more than max tokens allowed"
     r"|range of input length"
     r"|context shift is disabled"
@@ -92,7 +92,7 @@ NO_MODEL_CODES = {
 }
 RATE_CODES = {"rate_limit_exceeded", "rate_limit_error", "throttlingexception", "too_many_requests"}
 NO_MODEL = re.compile(
-    r"\bmodels?\b[:\s/]*(?!parameter|param|field|argument|option|config|propert|template|input|key)"
+    r"\bmodels?\b[:\s/]*+(?!parameter|param|field|argument|option|config|propert|template|input|key)"
     r"(?:name )?(?:[`'\"\u201c]?[\w./:@+-]+[`'\"\u201d]?,? )?(?:is |was |could )?"
     r"(?:does not exist|do not exist|not exist|not found|not be found|not a valid model|not supported by any provider)"
     r"|not a valid model|invalid model name|unknown model\b|no such model|no endpoints found for",
@@ -117,7 +117,7 @@ FILTERED = re.compile(
     r"|limited access to this content"
     r"|(inappropriate|sensitive|unsafe|prohibited) (content|information)"
     r"|(blocked|rejected) (by|due to|because of|as a result of) .{0,30}(safety|content|guardrail|policy|moderation)"
-    r"|violat\w+ .{0,30}(guardrail|moderation|safety)"
+    r"|violat\w{1,9} .{0,30}(guardrail|moderation|safety)"
     r"|(prompt|response|request|content) (was |is |has been )?(blocked|filtered) (by|due)",
     re.IGNORECASE | re.DOTALL,
 )

@@ -11,6 +11,7 @@ from rlm.models.chat import TokenUsage
 from rlm.models.client.endpoint import Endpoint
 from rlm.models.client.faults import status_fault
 from rlm.models.client.model import OpenAIModel
+from rlm.models.client.redaction import Redactor
 from rlm.models.client.replies import read_response
 
 
@@ -91,12 +92,27 @@ async def test_a_decompression_bomb_is_cut_off(ask, monkeypatch):
         (200, b'{"choices": [' + b"[]," * 1_000_000 + b"[]]}", "bad_json"),
         (200, b"[" * 100_000, "bad_json"),
         (500, b'{"error": [' + b"[]," * 1_000_000 + b"[]]}", "server_error"),
+        (200, b"data: {}\n" + b"\n" * 3_000_000, "half_body"),
+        (200, b"data: " + b"{}" * 500_000, "half_body"),
+        (200, b"data: {\ndata: " * 30_000, "half_body"),
+        (200, b'data: {"a": [' + b"[]," * 1_000_000 + b"[]]}\n\n", "half_body"),
+        (500, json.dumps({"error": "\\" * 20_000}).encode(), "server_error"),
+        (500, b"<style" * 3_000 + b"<" * 2_000, "server_error"),
+        (400, b'{"message": "unknown ' + b"exceed" * 3_000 + b'"}', "bad_request"),
+        (400, b'{"message": "invalid model' + b"/" * 20_000 + b'"}', "bad_request"),
+        (400, b'{"message": "requested ' + b"1" * 20_000 + b' tokens"}', "bad_request"),
+        (400, b'{"message": "' + b"max_a_" * 3_000 + b'"}', "bad_request"),
+        (429, b'{"message": "wait", "retry_after": "' + b"1s" * 50_000 + b'"}', "rate_limit"),
+        (500, json.dumps({"errors": [{"message": f"{n} m", "errors": [str(n)]} for n in range(9000)]}).encode(),
+         "server_error"),
     ],
-    ids=["blank-lines", "comments", "lists", "depth", "error-of-lists"],
-)
+    ids=["blank-lines", "comments", "lists", "depth", "error-of-lists", "empty-lines", "one-line", "open-objects",
+         "lists-in-a-stream", "backslashes", "tags", "words", "slashes", "digits", "names", "duration", "errors"],
+)  # fmt: skip
 def test_a_hostile_body_is_refused_in_a_moment(status, body, kind):
     before = time.process_time()
     fault = status_fault(status, {}, body) if status != 200 else read_response(body, {})[1]
+    fault.redact(Redactor(["sk-0123456789abcdef"]))
     assert fault.kind == kind
     # Twenty seconds with a pattern that tries every division of the blank lines.
     assert time.process_time() - before < 0.5
@@ -190,3 +206,25 @@ async def test_provider_and_fingerprint_of_a_reply_are_kept(ask):
     assert (reply.provider, reply.system_fingerprint, reply.model) == ("DeepInfra", "fp_1", "m-2026")
     routed, _ = await ask({"headers": {"x-inference-provider": "together"}})
     assert routed.provider == "together"
+
+
+async def test_a_reply_of_more_characters_than_a_model_writes_is_refused(ask, monkeypatch):
+    monkeypatch.setattr("rlm.models.client.replies.MAX_REPLY_CHARS", 100)
+    reply, _ = await ask(streamed(delta(content="x" * 80), delta(reasoning="y" * 80)), {"text": "x" * 101})
+    assert [failure.kind for failure in reply.failures] == ["oversized", "oversized"]
+
+
+async def test_a_stream_may_be_longer_than_another_body(ask, monkeypatch):
+    monkeypatch.setattr("rlm.models.client.bounded.MAX_BODY_BYTES", 1000)
+    monkeypatch.setattr("rlm.models.client.bounded.MAX_STREAM_BYTES", 10_000)
+    chunks = [delta(content="x" * 100) for _ in range(20)]
+    kind = {"headers": {"Content-Type": "text/event-stream"}}
+    reply, _ = await ask(streamed(*chunks * 10) | kind, streamed(*chunks) | kind)
+    assert reply.text == "x" * 2000 and [failure.kind for failure in reply.failures] == ["oversized"]
+
+
+def test_the_arguments_of_a_streamed_tool_call_are_joined():
+    call = {"index": 0, "function": {"name": "", "arguments": "ab"}}
+    chunks = [{"choices": [{"delta": {"tool_calls": [call]}}]}] * 3
+    body = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + "data: [DONE]\n\n"
+    assert read_response(body.encode(), {})[0].tool_calls[0].arguments == "ababab"
