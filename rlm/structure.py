@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
@@ -57,7 +58,24 @@ def check_structure(body: bytearray | bytes, max_values: int = MAX_VALUES) -> in
     return _scan(body, max_values, first=False)[1]
 
 
-def _scan(body: bytearray | bytes, max_values: int, *, first: bool) -> tuple[int | None, int]:
+def long_strings(body: bytearray | bytes, max_values: int, longer_than: int) -> list[tuple[int, int]]:
+    """Return start and end of the content of each string of more bytes than `longer_than`.
+
+    Raises ValueError as `check_structure` does.
+    """
+    found: list[tuple[int, int]] = []
+
+    def add(start: int, end: int) -> None:
+        if end - start > longer_than:
+            found.append((start, end))
+
+    _scan(body, max_values, first=False, on_string=add)
+    return found
+
+
+def _scan(
+    body: bytearray | bytes, max_values: int, *, first: bool, on_string: Callable[[int, int], object] | None = None
+) -> tuple[int | None, int]:
     """Return the offset behind the first value (None if it was not asked for or does not end), and the values."""
     at, depth, values, strings = 0, 0, 0, 0
     while at < len(body):
@@ -78,6 +96,8 @@ def _scan(body: bytearray | bytes, max_values: int, *, first: bool) -> tuple[int
         if quote < 0:
             break
         at = _end_of_string(body, quote + 1)
+        if on_string and body[at - 1 : at] == b'"':
+            on_string(quote + 1, at - 1)
     return None, values
 
 

@@ -24,11 +24,12 @@ from rlm.models.chat import FatalModelError
 from rlm.prompt import Message
 from rlm.server.bodies import BODY_TIMEOUT_S, MAX_BODY_BYTES, Bodies, Body
 from rlm.server.requests import RequestError, chat_messages, check_request, request_limits, response_messages
-from rlm.server.responses import ChatShape, ResponseShape, extension
+from rlm.server.responses import ChatShape, ResponseShape, complete_pieces, extension
 from rlm.trajectory import Event, OnEvent
 
 PROGRESS_KINDS = ("turn", "call", "cell", "child", "limit")
 ANSWER_PIECE_CHARS = 4096
+LONG_ANSWER_CHARS = 1 << 20
 # Seconds after which a silent stream sends a comment, because clients and proxies close silent connections.
 HEARTBEAT_S = 15.0
 MAX_REQUESTS = 64
@@ -150,7 +151,7 @@ class _Service:
             await asyncio.wait({work, disconnected}, return_when=asyncio.FIRST_COMPLETED)
             if not work.done():
                 raise ClientDisconnect
-            return _json(shape.complete(_result(work)))
+            return _complete(shape, _result(work))
         finally:
             await _end(disconnected, work)
 
@@ -222,8 +223,11 @@ async def _lines(
     for begin in range(0, len(text), ANSWER_PIECE_CHARS):
         for line in shape.piece(text[begin : begin + ANSWER_PIECE_CHARS]):
             yield line
+        # A client that reads fast never makes the server wait.
+        await asyncio.sleep(0)
     for line in shape.end(result):
         yield line
+        await asyncio.sleep(0)
 
 
 def _result(work: asyncio.Task[Completion]) -> Completion:
@@ -273,6 +277,19 @@ async def _error_response(request: Request, error: Exception) -> Response:
 def _json(body: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     # Non-ASCII characters are escaped, because an answer may hold lone surrogates, which have no encoding.
     return Response(json.dumps(body), status, headers, media_type="application/json")
+
+
+def _complete(shape: Shape, result: Completion) -> Response:
+    """Return a complete response, which is sent in pieces if the answer is long."""
+    if len(result.answer or "") <= LONG_ANSWER_CHARS:
+        return _json(shape.complete(result))
+
+    async def pieces() -> AsyncIterator[str]:
+        for piece in complete_pieces(shape, result):
+            yield piece
+            await asyncio.sleep(0)
+
+    return StreamingResponse(pieces(), media_type="application/json")
 
 
 def _chat(body: Mapping[str, Any]) -> tuple[Messages, Shape]:

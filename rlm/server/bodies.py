@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rlm.measured_json import TextTooLong, measured_json
 from rlm.server.requests import RequestError
-from rlm.structure import parsed_json
 
 MAX_BODY_BYTES = 256 << 20
+MAX_VALUES = 100_000
 BODY_TIMEOUT_S = 60.0
 # The maximum total size of the bodies of all requests in progress, as a multiple of the longest single body.
 TOTAL_FACTOR = 2
@@ -29,6 +30,8 @@ class Body:
 class Bodies:
     """Reads bodies of at most max_bytes each, and TOTAL_FACTOR times as many for all requests in progress.
 
+    Both hold for the bytes of a body, and for those that its texts take in memory.
+
     timeout_s: seconds that a client may be silent between two pieces.
     """
 
@@ -36,7 +39,7 @@ class Bodies:
         self._max_bytes = max_bytes
         self._timeout_s = timeout_s
         self._total = 0
-        # One at a time: a body takes several times its size while it is parsed.
+        # One at a time: a body and its texts are held twice while it is parsed.
         self._parsing = asyncio.Lock()
 
     async def read(self, pieces: AsyncIterator[bytes], headers: Mapping[str, str]) -> Body:
@@ -57,7 +60,11 @@ class Bodies:
                 body += piece
                 self._total, held = self._total + len(piece), held + len(piece)
                 self._check(len(body))
-            return Body(await self._parsed(body), release)
+            content, memory = await self._parsed(body)
+            more = max(0, memory - held)
+            self._total, held = self._total + more, held + more
+            self._check(len(body))
+            return Body(content, release)
         except RequestError:
             body.clear()
             release()
@@ -81,15 +88,21 @@ class Bodies:
             message = f"the requests in progress have more than {TOTAL_FACTOR * self._max_bytes} bytes; try again later"
             raise RequestError(503, message, "server_overloaded")
 
-    async def _parsed(self, body: bytearray) -> dict[str, Any]:
+    async def _parsed(self, body: bytearray) -> tuple[dict[str, Any], int]:
+        """Return the object, and the bytes that its texts take in memory."""
         try:
             async with self._parsing:
-                parsed = await asyncio.to_thread(parsed_json, body)
+                parsed, memory = await asyncio.to_thread(
+                    measured_json, body, MAX_VALUES, max_text_bytes=self._max_bytes
+                )
+        except TextTooLong as error:
+            message = f"the texts of the body take more than {self._max_bytes} bytes in memory: {error}"
+            raise RequestError(413, message, "request_too_large") from error
         except (ValueError, RecursionError) as error:
             raise RequestError(400, f"the body cannot be read as JSON: {error}") from error
         if not isinstance(parsed, dict):
             raise RequestError(400, "the body is not a JSON object")
-        return parsed
+        return parsed, memory
 
 
 async def _drain(pieces: AsyncIterator[bytes]) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import secrets
 import time
 import uuid
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
 from typing import Any
 
 from rlm.completion import Completion, StopReason
@@ -15,6 +16,10 @@ from rlm.trajectory import Event
 
 # The fields of an event that a stream sends, besides its kind, depth and time.
 PROGRESS_FIELDS = ("turn", "role", "model", "status", "cost_usd", "prompt_tokens", "completion_tokens", "reason")
+
+# Stands for the answer in a response that is made in pieces, because JSON takes up to twelve bytes for a character.
+_ANSWER = secrets.token_hex(16)
+_PIECE_CHARS = 1 << 16
 
 
 class ChatShape:
@@ -44,10 +49,10 @@ class ChatShape:
     def piece(self, text: str) -> list[str]:
         return [_data(self._chunk({"content": text}))]
 
-    def end(self, result: Completion) -> list[str]:
+    def end(self, result: Completion) -> Iterator[str]:
         last = self._chunk({}, finish_reason=_finish_reason(result)) | {"rlm": extension(result)}
         usage = {**self._head, "object": "chat.completion.chunk", "choices": [], "usage": chat_usage(result)}
-        return [_data(last), *([_data(usage)] if self._stream_usage else []), "data: [DONE]\n\n"]
+        yield from [_data(last), *([_data(usage)] if self._stream_usage else []), "data: [DONE]\n\n"]
 
     def failed(self, error: RequestError) -> list[str]:
         return [_data(error.body), "data: [DONE]\n\n"]
@@ -98,14 +103,15 @@ class ResponseShape:
     def piece(self, text: str) -> list[str]:
         return [self._event("response.output_text.delta", **self._place(), delta=text, logprobs=[])]
 
-    def end(self, result: Completion) -> list[str]:
-        response, text = self.complete(result), result.answer or ""
-        return [
+    def end(self, result: Completion) -> Iterator[str]:
+        response, text = self.complete(_marked(result)), _ANSWER if result.answer else ""
+        for event in (
             self._event("response.output_text.done", **self._place(), text=text, logprobs=[]),
             self._event("response.content_part.done", **self._place(), part=_output_text(text)),
             self._event("response.output_item.done", output_index=0, item=response["output"][0]),
             self._event(f"response.{response['status']}", response=response),
-        ]
+        ):
+            yield from _filled(event, result.answer or "")
 
     def failed(self, error: RequestError) -> list[str]:
         cause = error.body["error"]
@@ -125,6 +131,25 @@ class ResponseShape:
         data = {"type": kind, "sequence_number": self._sequence, **fields}
         self._sequence += 1
         return f"event: {kind}\n{_data(data)}"
+
+
+def complete_pieces(shape: ChatShape | ResponseShape, result: Completion) -> Iterator[str]:
+    """Return the JSON of a complete response in pieces of bounded length."""
+    return _filled(json.dumps(shape.complete(_marked(result))), result.answer or "")
+
+
+def _marked(result: Completion) -> Completion:
+    return replace(result, answer=_ANSWER) if result.answer else result
+
+
+def _filled(text: str, answer: str) -> Iterator[str]:
+    """Return a JSON text in pieces, with the answer in the place of its mark."""
+    first, *others = text.split(_ANSWER)
+    yield first
+    for other in others:
+        for start in range(0, len(answer), _PIECE_CHARS):
+            yield json.dumps(answer[start : start + _PIECE_CHARS])[1:-1]
+        yield other
 
 
 def chat_usage(result: Completion) -> dict[str, Any]:

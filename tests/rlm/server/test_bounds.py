@@ -6,8 +6,12 @@ import socket
 import time
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+import rlm.measured_json
 import rlm.structure
+from rlm.measured_json import TextTooLong, measured_json
 from rlm.methods.base import PlainModel
 from rlm.structure import check_structure, parsed_json
 from tests.rlm.server.test_server import USER, Echo, client, never, served
@@ -102,6 +106,70 @@ def test_lists_hidden_by_utf_16_and_strings_without_commas_are_refused():
     with pytest.raises(ValueError, match="more than 50 values"):
         parsed_json(b'["a"' + b'"a"' * 200, 50)
     assert parsed_json(b'\xef\xbb\xbf["a"]', 2) == ["a"]
+
+
+JSON = st.lists(st.sampled_from([*'\\"u\u00e9\u6f22\U0001f600\ud83d\ude00\n\0', "\\ud83d", "x" * 90]), max_size=40).map(
+    "".join
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(JSON), st.floats(allow_nan=False), st.booleans(), st.sampled_from([3, 50, 300, 1 << 20]))
+def test_long_strings_are_decoded_in_parts_as_json_decodes_them(texts, number, escaped, window):
+    value = {"texts": texts, "number": number, "long": "x" * 300}
+    body = json.dumps(value, ensure_ascii=escaped).encode("utf-8", "surrogatepass")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rlm.measured_json, "_WINDOW_BYTES", window)
+        assert measured_json(body, 1000)[0] == json.loads(body.decode("utf-8", "surrogatepass"))
+
+
+def test_a_long_string_with_a_control_character_is_refused_unless_it_is_allowed():
+    for text in ("\0" + "x" * 300, "\0\u00e9" + "x" * 300, "\0\\n" + "x" * 300):
+        body = f'["{text}"]'.encode()
+        with pytest.raises(ValueError, match="control character"):
+            measured_json(body, 9)
+        assert measured_json(body, 9, strict=False)[0] == [text.replace("\\n", "\n")]
+
+
+@pytest.mark.parametrize(("wide", "chars"), [("x", 2000), ("\u00e9", 2000), ("\u6f22", 1000), ("\U0001f600", 500)])
+def test_the_memory_of_long_strings_is_measured_and_bounded(wide, chars):
+    text = wide + "x" * (chars - 1)
+    for escaped in (True, False):
+        body = json.dumps([text], ensure_ascii=escaped).encode()
+        assert measured_json(body, 9, max_text_bytes=2000) == ([text], 2000)
+        with pytest.raises(TextTooLong):
+            measured_json(body, 9, max_text_bytes=1999)
+    with pytest.raises(ValueError, match="a key of more than"):
+        measured_json(json.dumps({text: 1}).encode(), 9)
+
+
+def test_a_body_whose_texts_take_too_much_memory_is_refused_with_413():
+    with served(base_echo=PlainModel(model=Echo()), max_body_bytes=10_000) as url, client(url) as api:
+        for content, status_code in {"x" * 4000 + "\u00e9": 200, "x" * 4000 + "\U0001f600": 413}.items():
+            body = {"model": "base/echo", "messages": [{"role": "user", "content": content}]}
+            answer = api._client.post(f"{url}/chat/completions", content=json.dumps(body))
+            assert answer.status_code == status_code
+    assert "more than 10000 bytes in memory" in answer.json()["error"]["message"]
+
+
+def test_a_long_answer_is_sent_in_pieces(monkeypatch):
+    text = "\ud800x\U0001f600" * 500
+    monkeypatch.setattr("rlm.server.app.LONG_ANSWER_CHARS", 100)
+    monkeypatch.setattr("rlm.server.responses._PIECE_CHARS", 64)
+    with served(base_echo=PlainModel(model=Echo(text=text))) as url, client(url) as api:
+        body = {"model": "base/echo", "messages": USER, "input": "q"}
+        chat = api._client.post(f"{url}/chat/completions", json=body | {"input": None})
+        assert chat.headers.get("transfer-encoding") == "chunked"
+        assert json.loads(chat.text)["choices"][0]["message"]["content"] == text
+        body.pop("messages")
+        response = json.loads(api._client.post(f"{url}/responses", json=body).text)
+        assert response["output"][0]["content"][0]["text"] == text
+        streamed = api._client.post(f"{url}/responses", json=body | {"stream": True}).text
+        events = [json.loads(line[6:]) for line in streamed.split("\n") if line.startswith("data: ")]
+        ends = {event["type"]: event for event in events}
+        assert ends["response.output_text.done"]["text"] == text
+        assert ends["response.completed"]["response"]["output"][0]["content"][0]["text"] == text
+        assert "".join(event["delta"] for event in events if "delta" in event) == text
 
 
 def test_a_body_that_is_nested_too_deep_is_refused_with_400():
