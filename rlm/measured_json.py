@@ -47,7 +47,8 @@ def measured_json(
         left = None if max_text_bytes is None else max_text_bytes - memory
         text, size = _decoded(body, start, end, strict, left)
         texts[f"{mark}{place}"], memory = text, memory + size
-        rest += [body[at : start - 1], f"{mark}{place}".encode()]
+        # The spaces keep it apart from digits beside the string, which are not JSON.
+        rest += [body[at : start - 1], f" {mark}{place} ".encode()]
         at = end + 1
     short = b"".join([*rest, body[at:]]).decode("utf-8", "surrogatepass")
     return json.loads(short, strict=strict, parse_float=lambda number: texts.get(number) or float(number)), memory

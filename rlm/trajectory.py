@@ -11,7 +11,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Any
 
 from rlm.models.chat import Cost, FailedAttempt, TokenUsage
@@ -21,9 +21,10 @@ _log = logging.getLogger("rlm")
 # A tool may make completions in its own thread. All trajectories share the lock, so that they can be pickled.
 _appending = threading.Lock()
 
-# A longer text is recorded by its head, length and hash. Together, the texts of one trajectory have at most _ALL_CHARS;
-# after that, only short ones are complete.
-_TEXT_CHARS, _ALL_CHARS, _SHORT_CHARS = 1 << 20, 128 << 20, 2_000
+# A longer text is recorded by its head, length and hash. When the texts of one trajectory have _ALL_CHARS, only short
+# ones are complete and dictionaries are cut, and after twice as many only very short ones.
+_TEXT_CHARS, _ALL_CHARS, _SHORT_CHARS, _VERY_SHORT_CHARS = 1 << 20, 128 << 20, 2_000, 100
+_FEW_ENTRIES = 20
 _HASHED_CHARS = 1 << 20
 _SHORTENED = re.compile(r"\n\[\.\.\. cut: \d+ characters, SHA-256 [0-9a-f]{64} \.\.\.\]\Z")
 
@@ -75,8 +76,9 @@ class Trajectory:
     `bound` (of a program of combinators). `at` is in seconds since the start. on_event gets each event when it is
     recorded, with the id that it has then. Its exceptions are logged.
 
-    A text of more than 1,048,576 characters, such as a prompt, is recorded by its head, its length and its SHA-256. So
-    is every text of more than 2,000 characters when a trajectory has 128 times as many.
+    A text of more than 1,048,576 characters, such as a prompt, is recorded by its head, its length and its SHA-256.
+    When a trajectory has 128 times as many characters, so is every text of more than 2,000, and a cell has at most 20
+    variables; when it has 256 times as many, so is every text of more than 100.
     """
 
     def __init__(self, on_event: OnEvent | None = None) -> None:
@@ -104,15 +106,19 @@ class Trajectory:
     def _kept(self, value: Any) -> Any:
         """Return a value of an event with its long texts shortened."""
         if isinstance(value, str):
-            if len(value) <= _SHORT_CHARS:
-                return value
-            if len(value) <= min(_TEXT_CHARS, self._room):
-                self._room -= len(value)
-                return value
-            return shortened(value)
+            short = _SHORT_CHARS if self._room > -_ALL_CHARS else _VERY_SHORT_CHARS
+            if len(value) > max(short, min(_TEXT_CHARS, self._room)):
+                value = shortened(value, short)
+            self._room -= len(value)
+            return value
         if isinstance(value, list):
             return [self._kept(one) for one in value]
-        return {key: self._kept(one) for key, one in value.items()} if isinstance(value, dict) else value
+        if not isinstance(value, dict):
+            return value
+        # The variables of a cell are up to 500 names.
+        entries = islice(value.items(), None if self._room > 0 else _FEW_ENTRIES)
+        self._room -= sum(map(len, value)) if self._room > 0 else 0
+        return {key: self._kept(one) for key, one in entries}
 
     def put_in_order(self) -> dict[int, int]:
         """Sort the events by their tree and renumber them and their calls; returns the new number of each call.
@@ -165,12 +171,12 @@ def chosen_events(events: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]
     return [event for event in events if event["id"] not in others]
 
 
-def shortened(text: str) -> str:
+def shortened(text: str, head_chars: int = _SHORT_CHARS) -> str:
     """Return the head of a text with its length and hash."""
     digest = hashlib.sha256()
     for start in range(0, len(text), _HASHED_CHARS):
         digest.update(text[start : start + _HASHED_CHARS].encode("utf-8", "surrogatepass"))
-    return f"{text[:_SHORT_CHARS]}\n[... cut: {len(text)} characters, SHA-256 {digest.hexdigest()} ...]"
+    return f"{text[:head_chars]}\n[... cut: {len(text)} characters, SHA-256 {digest.hexdigest()} ...]"
 
 
 def is_shortened(text: str) -> bool:

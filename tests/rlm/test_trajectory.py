@@ -45,3 +45,13 @@ def test_all_texts_of_a_trajectory_are_bounded_together(monkeypatch):
     assert sum(len(reply) > 4000 for reply in replies) == 12
     assert all(reply.startswith(f"{number} x") for number, reply in enumerate(replies))
     assert all(event["reasoning"] == "short" for event in events.events)
+
+
+def test_short_texts_and_names_of_a_trajectory_are_bounded_as_well(monkeypatch):
+    monkeypatch.setattr(trajectory, "_ALL_CHARS", 50_000)
+    events = Trajectory()
+    for _ in range(100):
+        events.record("cell", code="x" * 1500, variables={f"{'n' * 100}{number}": "int" for number in range(100)})
+    first, last = events.events[0], events.events[-1]
+    assert len(first["code"]) == 1500 and len(first["variables"]) == 100
+    assert last["code"].startswith("x" * 100 + "\n[... cut: 1500 characters") and len(last["variables"]) == 20
