@@ -106,6 +106,25 @@ async def answer() -> str:
     return f"{said}; the journal has {journal / MB:,.1f} MB"
 
 
+async def reply(text: str, kind: str = "RLM") -> str:
+    """Let a root write a reply."""
+    from rlm.methods.codeact.loop import CodeAct
+    from rlm.methods.rlm import RLM
+    from rlm.models.scripted import ScriptedModel
+
+    method = {"RLM": RLM, "CodeAct": CodeAct}[kind](model=ScriptedModel([text, "FINAL(done)\nANSWER: done"]))
+    result = await method.acompletion(["a document"], "q")
+    return f"{result.stop_reason}: {len(text):,} characters, {result.usage.cells} cells"
+
+
+async def stream(body: bytes) -> str:
+    """Read a stream of events as the client does."""
+    from rlm.models.client.replies import read_response
+
+    _, fault = await asyncio.to_thread(read_response, body, {"content-type": "text/event-stream"})
+    return f"{len(body) / MB:,.0f} MB: {fault.kind if fault else 'a reply'}"
+
+
 async def search() -> str:
     return await play("print(len(search('dog cat ' * 725_000)))", ["a dog", "a cat"] * 1000, "RLMBm25")
 
@@ -186,9 +205,16 @@ async def half_headers(port: int) -> str:
 
 
 async def nested_body(port: int) -> str:
+    return await posted(port, b'{"model": "base", "messages": [' + b"[]," * (40 * MB // 3) + b"[]]}")
+
+
+async def wide_body(port: int) -> str:
+    return await posted(port, b'{"model": "base", "messages": ["' + b"x" * 100_000_000 + "\U0001f600".encode() + b'"]}')
+
+
+async def posted(port: int, body: bytes) -> str:
     def post() -> str:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
-        body = b'{"model": "base", "messages": [' + b"[]," * (40 * MB // 3) + b"[]]}"
         try:
             connection.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
             return f"status {connection.getresponse().status}"
@@ -287,15 +313,26 @@ FILES: dict[str, tuple[str, Callable[[], bytes]]] = {
 }
 ITEMS: dict[str, Callable[[], Awaitable[str]]] = {
     "1 batch of 480,000": batch,
+    "1 a prompt of 120 MB with an emoji": lambda: play("print(len(llm_query('x' * 120_000_000 + '\\U0001f600')))"),
+    "1 2,000 cells in a reply": lambda: reply("```repl\nprint(1)\n```\n" * 2000),
+    "1 2 MB of fences": lambda: reply("```\n" * 500_000),
+    "1 2 MB of FINAL(": lambda: reply("FINAL(\n" * 280_000),
+    "1 2 MB of SEARCH(": lambda: reply("SEARCH(\n" * 250_000, "CodeAct"),
+    "1 4 MB of prose": lambda: reply("some prose that goes on and on\n" * 130_000),
+    "1 code like attributes": lambda: reply("```repl " + "=".join(["aa"] * 60) + " if x else y\nprint(1)\n```"),
+    "1 stream of 30 MB of empty lines": lambda: stream(b"data: {}\n" + b"\n" * 30_000_000),
+    "1 stream of 60 MB of lists": lambda: stream(b'data: {"a": [' + b"[]," * 20_000_000 + b"[]]}\n\n"),
     "2 40 prompts of 50 MB": lambda: prompts(100_000, 50),
     "2 the same, window unknown": lambda: prompts(None, 50),
     "2 40 prompts of 20 MB that fit": lambda: prompts(2_000_000, 20),
     "3 FINAL of 100 MB of NUL in a run": answer,
+    "3 FINAL of 20 million surrogates": lambda: play("FINAL('\\ud800' * 20_000_000)"),
     "4 six sessions hold all they can": hogs,
     "5 search of 5.8 MB": search,
     "6 orig_argv, utime": facts,
     "7 1,100 half-sent headers": lambda: served(half_headers),
     "8 40 MB of [],": lambda: served(nested_body),
+    "8 100 MB with an emoji": lambda: served(wide_body),
     **{name: lambda name=name: rows(FILES[name][0]) for name in FILES},  # type: ignore[misc]
     "13 sample ids": sample_ids,
     "15 a key echoed in escapes": echoed_key,

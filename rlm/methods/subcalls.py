@@ -29,6 +29,8 @@ _UNKNOWN_CAPACITY, _UNKNOWN_WINDOW = 150_000, 1_000_000
 _MAX_CHARS_PER_TOKEN = 32
 # The number of calls of one batch that run as tasks at a time.
 _WINDOW = 256
+# A longer prompt is hashed in a thread.
+_LONG_CHARS = 1 << 20
 
 
 class SubCallFailed(Exception):
@@ -51,7 +53,8 @@ class PaidReplies:
 
     async def reply(self, request: Hashable, ask: Callable[[Any], Awaitable[str]]) -> str:
         """Return a kept reply to the request, or the reply of `ask`."""
-        key = _key(request)
+        is_long = isinstance(request, str) and len(request) > _LONG_CHARS
+        key = await asyncio.to_thread(_key, request) if is_long else _key(request)
         kept = self._kept.get(key)
         text = kept.pop(0) if kept else await ask(request)
         self._of_cell.setdefault(key, []).append(text)
