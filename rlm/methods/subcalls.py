@@ -86,20 +86,26 @@ class PaidReplies:
             "return_exceptions=True to get the replies with an exception in the place of each failed call"
         )
 
+    def check_length(self, count: int) -> None:
+        """Raise SubCallFailed for more requests than can be answered, before anything is done with each of them."""
+        left = self._left
+        if left and count > left + sum(map(len, self._kept.values())):
+            raise _too_many(count, left)
+
     def _check_room(self, requests: Sequence[Hashable]) -> None:
-        left = None if self._meter is None else self._meter.remaining_sub_calls
-        # With no sub-call left, the first call reports the limit.
-        if not left:
-            return
+        self.check_length(len(requests))
+        left = self._left
         # Hashes are needed only if kept replies may make the difference.
-        kept = sum(map(len, self._kept.values()))
-        counted = Counter(map(_key, requests)) if left < len(requests) <= left + kept else {}
-        needed = len(requests) - sum(min(count, len(self._kept.get(key, ()))) for key, count in counted.items())
-        if needed > left:
-            raise SubCallFailed(
-                f"the batch has {needed:,} requests to pay for, but only {left:,} sub-calls are left: pass at most "
-                f"{left:,} requests, with more text in each"
-            )
+        if left and len(requests) > left:
+            counted = Counter(map(_key, requests))
+            needed = len(requests) - sum(min(count, len(self._kept.get(key, ()))) for key, count in counted.items())
+            if needed > left:
+                raise _too_many(needed, left)
+
+    @property
+    def _left(self) -> int | None:
+        """The number of sub-calls left. With 0, the first call reports the limit."""
+        return None if self._meter is None else self._meter.remaining_sub_calls
 
     def cell_ended(self, *, failed: bool) -> None:
         """Keep the replies of a failed cell, because it may be run again; forget those of any other cell."""
@@ -200,10 +206,19 @@ def sub_call_functions(
     async def llm_query_batched(
         prompts: Any, model: Any = None, return_exceptions: Any = False
     ) -> list[str | Exception]:
+        if isinstance(prompts, list):
+            paid.check_length(len(prompts))
         requests = texts(prompts, "llm_query_batched")
         return await paid.replies(requests, ask, return_exceptions=bool(return_exceptions))
 
     return {"llm_query": llm_query, "llm_query_batched": llm_query_batched}
+
+
+def _too_many(needed: int, left: int) -> SubCallFailed:
+    return SubCallFailed(
+        f"the batch has {needed:,} requests to pay for, but only {left:,} sub-calls are left: pass at most {left:,} "
+        "requests, with more text in each"
+    )
 
 
 def check_prompt_size(prompt: str, limits: Limits) -> None:

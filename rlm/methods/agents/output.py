@@ -17,7 +17,7 @@ _TOKENS = ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tok
 _FIELDS = ("answer", "cost_usd", "model", "error", "finish_reason", *_TOKENS)
 _RULE_KEYS = ("path", "where", "pattern")
 _MOST_TOKENS = 10**12
-_JSON_START = re.compile(r"^\s*([{\[])", re.MULTILINE)
+_JSON_START = re.compile(r"^[^\S\n]*+([{\[])", re.MULTILINE)
 _MOST_STARTS = 50
 
 

@@ -27,6 +27,7 @@ from rlm.tree import CallTree
 
 Action = Literal["python", "search", "llm_query"]
 PYTHON, SEARCH, LLM_QUERY = get_args(Action)
+_END_CHARS = 200_000
 
 
 @dataclass(kw_only=True)
@@ -97,7 +98,7 @@ class _Loop:
                 method.k1,
                 method.b,
             )
-        self._form = answer_form(prompt.question or prompt.context_text)
+        self._form = answer_form(prompt.question or _ends(prompt.context_text))
         self._session: MethodSession | None = None
         self._turn: int | None = None
         self._messages = self._first_messages(prompt)
@@ -239,6 +240,11 @@ class _Loop:
 def load_codeact_prompt(name: str) -> PromptFile:
     """Load a prompt file, and add the bundled parts of options that are missing. Raises PromptError."""
     return load_prompt(name).completed(CodeAct.prompt_options)
+
+
+def _ends(text: str) -> str:
+    """Return the ends of a text, at which a context that holds the question usually has it."""
+    return text if len(text) <= 2 * _END_CHARS else f"{text[:_END_CHARS]}\n{text[-_END_CHARS:]}"
 
 
 def _shown(hit: Hit, chars: int) -> str:

@@ -15,6 +15,8 @@ from rlm.repl.protocol import Repl, ReplError, UnknownVariable
 # Python's default text for values such as functions, modules and generators.
 _OBJECT = re.compile(r"<(?:module|class|function|built-in|(?:bound )?method|[\w.]+ object)\b[^\n]*>")
 
+_OBJECT_CHARS = 1000
+
 
 class Acceptance:
     """Accepts or rejects the answers of one loop. A note in the conversation gives the reason for a rejection.
@@ -99,7 +101,7 @@ class Acceptance:
         if not text.strip():
             self._talk.note("note_empty_answer")
             return None
-        if _OBJECT.fullmatch(text):
+        if _is_object(text):
             self._talk.note("note_no_value", error=f"its value is {text[:80]}")
             return None
         return text
@@ -107,7 +109,7 @@ class Acceptance:
     async def _exists(self, name: str) -> bool:
         """True if a word is the name of a variable; functions and modules do not count."""
         try:
-            return _OBJECT.fullmatch(await self._repl.value(name)) is None
+            return not _is_object(await self._repl.value(name))
         except UnknownVariable:
             return False
         except ReplError:
@@ -125,6 +127,11 @@ class Acceptance:
                 self.contradicts = (await self._repl.value(self._strategy.ready)).strip() != text.strip()
             except ReplError:
                 self.contradicts = None
+
+
+def _is_object(text: str) -> bool:
+    """True for Python's default text of an object, which is never long."""
+    return len(text) <= _OBJECT_CHARS and _OBJECT.fullmatch(text) is not None
 
 
 def _names_something(word: str) -> bool:

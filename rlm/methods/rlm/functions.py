@@ -23,6 +23,8 @@ from rlm.tree import CallTree, ParentCall, calling_tool
 _QUERIES = ("llm_query", "llm_query_batched", "rlm_query", "rlm_query_batched")
 # Each call is an event of the trajectory.
 _TOOL_CALLS = 100_000
+# A message of a session has up to 500,000 contexts, whose prompts take a second to make.
+_MANY = 1000
 RESERVED = frozenset({"context", "answer", "FINAL", "FINAL_VAR", "SHOW_VARS", allowance.NAME, *_QUERIES})
 
 
@@ -178,7 +180,11 @@ def child_functions(ask: Callable[[Prompt], Awaitable[str]], paid: PaidReplies) 
     async def rlm_query_batched(
         contexts: Any, queries: Any = None, return_exceptions: Any = False
     ) -> list[str | Exception]:
-        return await paid.replies(_prompts(contexts, queries), ask, return_exceptions=bool(return_exceptions))
+        many = isinstance(contexts, list) and len(contexts) > _MANY
+        if many:
+            paid.check_length(len(contexts))
+        prompts = await asyncio.to_thread(_prompts, contexts, queries) if many else _prompts(contexts, queries)
+        return await paid.replies(prompts, ask, return_exceptions=bool(return_exceptions))
 
     return {"rlm_query": rlm_query, "rlm_query_batched": rlm_query_batched}
 

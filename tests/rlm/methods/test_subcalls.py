@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlm.limits import LimitReached, Limits, Meter
+from rlm.methods.rlm import functions as rlm_functions
 from rlm.methods.subcalls import PaidReplies, SubCallFailed, SubCalls, check_prompt_size, sub_call_functions
 from rlm.models.chat import FatalModelError, ModelError, Reply
 from rlm.models.scripted import ScriptedModel
@@ -86,6 +87,13 @@ async def test_a_batch_longer_than_the_calls_that_are_left_is_refused_at_once() 
     with pytest.raises(LimitReached):
         await functions["llm_query_batched"](["a"] * 480_000)
     assert len(model.requests) == 3
+
+
+async def test_contexts_for_more_children_than_are_left_are_not_even_read(monkeypatch) -> None:
+    monkeypatch.delattr(rlm_functions, "_prompts")
+    batched = rlm_functions.child_functions(lambda prompt: None, PaidReplies(tree(max_sub_calls=3).meter))
+    with pytest.raises(SubCallFailed, match="only 3 sub-calls are left"):
+        await batched["rlm_query_batched"](["a"] * 480_000, "q")
 
 
 async def test_kept_replies_need_no_room() -> None:
