@@ -43,9 +43,9 @@ class ProgramLoop(Loop):
             system = self.talk.messages[0]
             system["content"] = f"{system['content']}\n\n{load_prompt(_WORDS).render('confidence')}"
 
-    def _read(self, reply: Reply) -> RootReply:
+    async def _read(self, reply: Reply) -> RootReply:
         self.tokens += reply.usage.completion_tokens
-        read = super()._read(reply)
+        read = await super()._read(reply)
         if not self._states_confidence:
             return read
         self.confidences.append(stated_confidence(read.text))

@@ -13,7 +13,7 @@ from rlm.methods.method import Answer
 
 # A line of its own, possibly in Markdown emphasis or in a comment. A fraction counts as a share of 1.
 _STATED = re.compile(
-    r"^[ \t>#*_`-]*confidence[ \t*_`]*[:=][ \t*_`]*(\d{1,3}(?:\.\d+)?)[ \t]*(?:%|/[ \t]*100)?[ \t*_`.]*$\n?",
+    r"^[ \t>#*_`-]*confidence[ \t*_`]*[:=][ \t*_`]*(\d{1,3}(?:\.\d+)?)[ \t]*+(?:%|/[ \t]*100)?[ \t*_`.]*+$\n?",
     re.IGNORECASE | re.MULTILINE,
 )
 # A confidence of 0 would exclude a program for good.
