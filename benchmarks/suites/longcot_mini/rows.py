@@ -16,7 +16,7 @@ from benchmarks.suites.longcot_mini.boards import placement
 from benchmarks.suites.longcot_mini.extraction import INTEGER
 from benchmarks.suites.longcot_mini.instances import facts_of
 from benchmarks.suites.longcot_mini.prompt import LAYOUT
-from benchmarks.suites.longcot_mini.templates import DOMAIN_OF, LOGIC, MATH, OBJECTS, ROWS, LongCoTTarget
+from benchmarks.suites.longcot_mini.templates import CHEMISTRY, DOMAIN_OF, LOGIC, MATH, OBJECTS, ROWS, LongCoTTarget
 from rlm.prompt import Prompt
 
 REPO, REVISION = "LongHorizonReasoning/longcot", "7f9948570f5239f0f3697c6c9793b4866860c681"
@@ -71,7 +71,7 @@ class LongCoTRows:
         return found
 
     def _of_domain(self, domain: str) -> Iterator[Row]:
-        source = self._source(domain)
+        source, found = self._source(domain), False
         for number, row in enumerate(self._read(source, domain), 1):
             for column, allowed in _TYPES.items():
                 if not isinstance(row.get(column), allowed) or row[column] == "":
@@ -80,12 +80,18 @@ class LongCoTRows:
                         f"{'a string' if allowed is str else 'a string or an integer'}"
                     )
             if DOMAIN_OF.get(row["template"]) == domain:
+                found = True
                 yield row
-            elif row["template"] not in DOMAIN_OF:
+            elif row["template"] not in (*DOMAIN_OF, *CHEMISTRY):
                 raise DataError(
                     f"{source.origin}, {domain}, row {number}: template is {row['template']!r}: expected one of "
                     f"{', '.join(name for name, each in DOMAIN_OF.items() if each == domain)}"
                 )
+        if not found:
+            raise DataError(
+                f"{source.origin}: found no row of {domain}: expected rows of each domain in "
+                "benchmark.longcot_mini.domains"
+            )
 
     def _read(self, source: Source, domain: str) -> Iterator[Row]:
         """Yield rows with a template, of the hub's form or of the official repository's."""

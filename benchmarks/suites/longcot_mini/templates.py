@@ -10,7 +10,7 @@ from typing_extensions import TypeAliasType
 
 Domain = TypeAliasType("Domain", Literal["logic", "cs", "chess", "math"])
 DOMAINS: tuple[Domain, ...] = ("logic", "cs", "chess", "math")
-# The rows of the data set's easy split. Chemistry's 100 rows need RDKit and are not read.
+# The rows of the data set's easy split. Chemistry's 100 rows, which need RDKit, are not read.
 ROWS: Mapping[str, int] = {"logic": 105, "cs": 100, "chess": 100, "math": 102}
 
 PLANS = ("BlocksWorld", "RandomHanoi")
@@ -18,6 +18,7 @@ NUMBERS = ("Dungeon", "TrapezoidCounting")
 MODULAR_NUMBERS = ("PackagingMinWaste", "WizardsTotalStrength")
 LOGIC = (*PLANS, *NUMBERS, *MODULAR_NUMBERS, "Sokoban", "Sudoku")
 OBJECTS = ("HM", "MCM")
+CHEMISTRY = ("easy1", "easy2")
 MATH = ("linear", "dag", "dag_first", "conditional", "backtracking")
 DOMAIN_OF: Mapping[str, str] = (
     dict.fromkeys(LOGIC, "logic")

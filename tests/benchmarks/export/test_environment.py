@@ -11,6 +11,7 @@ import sys
 import pytest
 
 from benchmarks.cli import main
+from benchmarks.config.compose import compose
 from benchmarks.config.errors import ConfigError
 from benchmarks.export import environment_worker
 from benchmarks.export.environment import export_environment
@@ -19,12 +20,12 @@ from benchmarks.suites.sniah import SNIAH
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
+    """The folder of a run of two samples with a method and a reference row: its manifest is what an export reads."""
     folder = tmp_path_factory.mktemp("run")
-    (folder / "script.jsonl").write_text(json.dumps({"match": "", "reply": "FINAL(none)"}))
-    words = ["benchmark=[sniah]", "benchmark.sniah.lengths=[512]", "benchmark.sniah.samples=2", "model=scripted"]
-    words += ["method=[base,oracle]", f"model.script={folder / 'script.jsonl'}", f"run_dir={folder / 'done'}"]
-    assert main(["run", *words]) == 0
-    return folder / "done"
+    words = ["benchmark=[sniah]", "benchmark.sniah.lengths=[512]", "benchmark.sniah.samples=2", "model=openai"]
+    config = compose([*words, "method=[base,oracle]"])
+    (folder / "run.json").write_text(json.dumps({"config": config.plain, "state": "running", "benchmarks": {}}))
+    return folder
 
 
 def sample_of(number):
@@ -46,7 +47,7 @@ def test_an_environment_has_prompts_and_methods_but_no_targets(run, tmp_path, ca
     assert main(["export", "verifiers", str(run), str(out)]) == 2
 
 
-def test_protected_benchmarks_and_runs_without_methods_are_refused(run, tmp_path, make_run, make_rows, monkeypatch):
+def test_protected_benchmarks_and_runs_without_methods_are_refused(run, tmp_path, monkeypatch):
     manifest = json.loads((run / "run.json").read_text())
     manifest["config"]["method"] = {"oracle": manifest["config"]["method"]["oracle"]}
     other = tmp_path / "other"
@@ -61,9 +62,8 @@ def test_protected_benchmarks_and_runs_without_methods_are_refused(run, tmp_path
 
 
 def test_the_worker_answers_with_the_method_at_the_endpoint_of_the_environment(run, capsys, monkeypatch, tmp_path):
-    target = sample_of(1).target
     script = tmp_path / "server.json"
-    script.write_text(json.dumps([{"text": f"It is {target.value if hasattr(target, 'value') else target}."}]))
+    script.write_text(json.dumps([{"text": f"It is {SNIAH().oracle(sample_of(1).target)}."}]))
     server = [sys.executable, "tests/servers/fake_openai.py", f"--script={script}", f"--log={tmp_path / 'log.jsonl'}"]
     monkeypatch.setenv("RLM_EVAL_ENDPOINT_KEY", "secret")
     with subprocess.Popen(server, stdout=subprocess.PIPE, text=True) as process:

@@ -280,6 +280,16 @@ def test_templates_take_turns_and_domains_are_chosen(tmp_path):
     assert groups == ["chess: uci_to_fen", "chess: piece_combinations", "cs: HM"]
 
 
+def test_one_file_may_have_all_domains_and_needs_each_chosen_one(tmp_path):
+    path = tmp_path / "all.jsonl"
+    rows = [hub_row("HM"), hub_row("linear"), hub_row("HM", 2) | {"template": "easy1", "domain": "chemistry"}]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    infos = LongCoTMini(source=str(path), domains=("math", "cs")).infos()
+    assert [info.sample_id for info in infos] == ["longcot-math-linear_1", "longcot-cs-HM_1"]
+    with pytest.raises(DataError, match="found no row of chess: expected rows of each domain"):
+        LongCoTMini(source=str(path), domains=("cs", "chess")).infos()
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
