@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import ctypes
 import gc
 import importlib
 import json
@@ -34,6 +35,7 @@ PRELOADED = (
     "rlm.methods.rlm",
 )  # fmt: skip
 LARGEST_REQUEST = 1 << 20
+PR_SET_PDEATHSIG = 1
 
 
 class Fork:
@@ -195,6 +197,8 @@ def serve(listener: socket.socket) -> Mapping[str, Any] | None:
                 for place, file in enumerate(files):
                     os.dup2(file, place)
                 os.setsid()
+                # It ends with the process that forks, which ends with the tests.
+                ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
                 # From now on it can be signalled.
                 status.send(str(os.getpid()).encode())
                 for other in (listener, status, ready, *running.values()):
