@@ -70,12 +70,28 @@ def _read(file: Path, row: type, names: Collection[str] | None = None) -> pd.Dat
 
     try:
         table = read_table(file, choose)
+        _check_integers(table, row)
         texts = [field.name for field in table.schema if str(field.type) in ("string", "large_string")]
         return table.to_pandas(categories=texts if names is not None else ())
     except Exception as error:
         # The file may be somebody else's. pyarrow and pandas document no list of what they raise for it.
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise ConfigError(f"{file} cannot be read: {reason}") from error
+
+
+def _check_integers(table: pa.Table, row: type) -> None:
+    """Raise RowError for a column of integers that lacks a value, if null is none of its values, or is infinite."""
+    import pyarrow.compute as pc
+
+    for name, declared in columns(row).items():
+        if declared.type is int and name in table.column_names:
+            values = table[name].cast("float64", safe=False)
+            lacking = 0 if declared.optional else pc.sum(pc.is_null(values, nan_is_null=True)).as_py() or 0
+            infinite = pc.sum(pc.is_inf(values)).as_py() or 0
+            if lacking + infinite:
+                raise RowError(
+                    f"column {name} has no value in {lacking + infinite} rows: expected {declared.expectation}"
+                )
 
 
 def _accepts(row: type, field: pa.Field) -> bool:

@@ -155,6 +155,8 @@ def test_characters_that_need_long_escapes_do_not_make_a_line_too_long(records, 
         ({"score": ["x"] * 3}, "column score is of type (large_)?string: expected a number"),
         ({"epoch": [[1]] * 3}, "column epoch is of type list"),
         ({"sample_id": ["s0", None, "s2"]}, "rows without sample_id"),
+        ({"sub_calls": [1.0, float("nan"), None]}, "column sub_calls has no value in 2 rows: expected an integer"),
+        ({"length": [1.0, float("inf"), None]}, "column length has no value in 1 rows: expected an integer or null"),
         ({"prompt_tokens": ["x"] * 3}, "column prompt_tokens is of type (large_)?string: expected an integer"),
     ],
 )
