@@ -259,6 +259,29 @@ def parquet(values: Callable[[Any], Any], **options: Any) -> bytes:
     return Path("made.parquet").read_bytes()
 
 
+def false_size() -> bytes:
+    """A value of 900 MB in a parquet file whose footer states two bytes."""
+    import pyarrow.parquet as pq
+
+    content = parquet(lambda pa: ["x" * 900 * MB], use_dictionary=False, write_statistics=False)
+    size = pq.ParquetFile("made.parquet").metadata.row_group(0).column(0).total_uncompressed_size
+    # The size as Thrift's compact protocol writes it, and a small one of the same length.
+    stated = bytes((size << 1 >> 7 * place) & 127 | 128 for place in range(4)) + bytes([size << 1 >> 28])
+    return content.replace(stated, b"\x84\x80\x80\x80\x00")
+
+
+async def run_folder(name: str, content: bytes, length: int) -> str:
+    """Load a run folder with a file that is filled up with zeros."""
+    from benchmarks.report.runs import load_runs
+
+    Path("run/journal").mkdir(parents=True)
+    Path("run/run.json").write_text("{}")
+    with Path("run", name).open("wb") as file:
+        file.write(content)
+        file.truncate(length)
+    return f"{len(await asyncio.to_thread(lambda: load_runs([Path('run')]).samples))} rows"
+
+
 async def sample_ids() -> str:
     from benchmarks.running.run_files import safe_name
 
@@ -309,6 +332,11 @@ FILES: dict[str, tuple[str, Callable[[], bytes]]] = {
             dictionary_pagesize_limit=64 * MB,
         ),
     ),
+    "12 parquet, a false size": ("t.parquet", false_size),
+    "12 parquet, a list of structs": (
+        "t.parquet",
+        lambda: parquet(lambda pa: pa.array([[{"a": None, "b": None}] * 3_900_000])),
+    ),
     "12 parquet, rows of nothing": ("t.parquet", lambda: parquet(lambda pa: pa.nulls(100_000_000, pa.string()))),
 }
 ITEMS: dict[str, Callable[[], Awaitable[str]]] = {
@@ -334,6 +362,9 @@ ITEMS: dict[str, Callable[[], Awaitable[str]]] = {
     "8 40 MB of [],": lambda: served(nested_body),
     "8 100 MB with an emoji": lambda: served(wide_body),
     **{name: lambda name=name: rows(FILES[name][0]) for name in FILES},  # type: ignore[misc]
+    "11 a journal line of 800 MB": lambda: run_folder("journal/a.jsonl", b"", 800 * MB),
+    "11 run.json of 500 MB": lambda: run_folder("run.json", b'{"name": "', 500 * MB),
+    "11 run.json of 40 MB of [],": lambda: run_folder("run.json", b'{"name": [' + b"[]," * (40 * MB // 3), 40 * MB),
     "13 sample ids": sample_ids,
     "15 a key echoed in escapes": echoed_key,
     "16 run.lock removed": removed_lock,
