@@ -13,8 +13,8 @@ from benchmarks.report import ReportFiles
 from benchmarks.report.about import NOTES, about
 from benchmarks.report.figures.all import TITLES, write_figures
 from benchmarks.report.page.html import write_page
-from benchmarks.report.runs import Runs, load_calls, load_runs, pooled, with_replayed_time
-from benchmarks.report.tables.behaviour import behaviour_table, decomposition_table, stops_table
+from benchmarks.report.runs import Runs, load_calls, load_runs, with_replayed_time
+from benchmarks.report.tables.behaviour import decomposition_table, stops_table
 from benchmarks.report.tables.calls import calls_table
 from benchmarks.report.tables.cost import cost_table
 from benchmarks.report.tables.details import details_display, details_table, judge_table
@@ -24,10 +24,11 @@ from benchmarks.report.tables.formats import markdown, markdown_cell, write_csv
 from benchmarks.report.tables.groups import group_table
 from benchmarks.report.tables.length import with_all_lengths
 from benchmarks.report.tables.matrix import latex_matrix, matrix_of
-from benchmarks.report.tables.pairs import BY_LENGTH, choose_baseline, paired_table, pairs_display
-from benchmarks.report.tables.reach import crossover_display, crossover_lengths, effective_display, effective_lengths
+from benchmarks.report.tables.pairs import BY_LENGTH, pairs_display
+from benchmarks.report.tables.reach import crossover_display, effective_display
 from benchmarks.report.tables.scores import scores_display, scores_table
 from benchmarks.report.tables.second_judge import load_verdicts, second_judge_display, second_judge_table
+from benchmarks.report.tables.shared import SharedTables
 from benchmarks.report.tables.terminal import compact, matrix_text
 from benchmarks.running.run_files import check_folder, write_whole
 
@@ -56,16 +57,16 @@ def build(
     runs = load_runs(run_folders)
     calls = load_calls(runs)
     runs = replace(runs, samples=with_replayed_time(runs.samples, calls))
-    baseline = choose_baseline(runs.samples, runs.called(baseline) or runs.baseline)
+    shared = SharedTables.of(runs.samples, runs.called(baseline) or runs.baseline)
     check_folder(out)
     try:
         (out / "tables").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"--out {out} cannot be created: {error.strerror or error}") from error
     tell(f"report: making the tables of {len(runs.samples)} samples")
-    tables = make_tables(runs.samples, calls, baseline, load_verdicts(runs))
+    tables = tables_of(shared, calls, load_verdicts(runs))
     tell("report: drawing the figures")
-    figures = write_figures(runs.samples, out / "figures", baseline=baseline)
+    figures = write_figures(shared, out / "figures")
     tell("report: writing the page")
     scores = tables[0]
     for table in tables:
@@ -105,31 +106,37 @@ def screen(runs: Runs, scores: pd.DataFrame | None = None) -> str:
 def make_tables(
     samples: pd.DataFrame, calls: pd.DataFrame, baseline: str | None, verdicts: pd.DataFrame | None = None
 ) -> list[Table]:
+    """Return all tables of samples, see `tables_of`."""
+    return tables_of(SharedTables.of(samples, baseline), calls, verdicts)
+
+
+def tables_of(shared: SharedTables, calls: pd.DataFrame, verdicts: pd.DataFrame | None = None) -> list[Table]:
     """Return all tables, including those without rows; the scores come first. verdicts: those of further judges."""
     import pandas as pd
 
-    pairs = paired_table(samples, baseline=baseline)
+    samples, together, pairs = shared.samples, shared.pooled, shared.pairs
     single = pd.Series([str(row).endswith(BY_LENGTH) for row in pairs.get("family", ())], index=pairs.index, dtype=bool)
-    effective, crossover = effective_lengths(samples), crossover_lengths(samples, baseline=baseline or "")
-    scores, details = scores_table(samples), details_table(pooled(samples))
-    second = second_judge_table(pooled(samples), verdicts)
+    effective, crossover = shared.effective, shared.crossover
+    lengths = with_all_lengths(samples, shared.lengths)
+    scores, details = scores_table(samples), details_table(together)
+    second = second_judge_table(together, verdicts)
     made = [
         Table("scores", "Scores", scores, scores_display(scores)),
-        Table("pairs", f"Paired differences against {baseline}", pairs, pairs_display(pairs[~single])),
+        Table("pairs", f"Paired differences against {shared.baseline}", pairs, pairs_display(pairs[~single])),
         Table("pairs_by_length", "Paired differences by length", pairs[single], pairs_display(pairs[single])),
-        _plain("cost", "Cost, tokens and runtime of a sample", cost_table(pooled(samples))),
+        _plain("cost", "Cost, tokens and runtime of a sample", cost_table(together)),
         _plain("calls", "Model calls", calls_table(samples, calls)),
-        _plain("lengths", "Scores by input length, and where points were lost", with_all_lengths(samples)),
+        _plain("lengths", "Scores by input length, and where points were lost", lengths),
         Table("effective_lengths", "Effective context length", effective, effective_display(effective)),
         Table("crossover_lengths", "Crossover length", crossover, crossover_display(crossover)),
-        _plain("groups", "Scores by task group and complexity", group_table(pooled(samples))),
+        _plain("groups", "Scores by task group and complexity", group_table(together)),
         _plain("epochs", "Epochs: spread, pass@k and majority", epoch_table(samples)),
         Table("details", "Details of the score", details, details_display(details)),
         _plain("judge", "Judge against match", judge_table(samples)),
         Table("second_judge", "Two judges on the same answers", second, second_judge_display(second)),
-        _plain("behaviour", "Behaviour by outcome", behaviour_table(pooled(samples))),
-        _plain("decomposition", "First decomposition of the context", decomposition_table(pooled(samples))),
-        _plain("stops", "Stop reasons other than an answer", stops_table(pooled(samples))),
+        _plain("behaviour", "Behaviour by outcome", shared.behaviour),
+        _plain("decomposition", "First decomposition of the context", decomposition_table(together)),
+        _plain("stops", "Stop reasons other than an answer", stops_table(together)),
     ]
     return [replace(table, shown=without_common_model(table.shown)) for table in made]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from benchmarks.report.figures.curves import (
     cost_by_length,
@@ -17,11 +17,8 @@ from benchmarks.report.figures.outcomes import solved_by, subcalls_by_outcome
 from benchmarks.report.figures.reach import lengths_reached
 from benchmarks.report.figures.style import drawing, save
 from benchmarks.report.figures.tradeoff import score_by_cost, score_by_runtime
-from benchmarks.report.runs import prepare
 from benchmarks.report.tables.formats import write_csv
-
-if TYPE_CHECKING:
-    import pandas as pd
+from benchmarks.report.tables.shared import SharedTables
 
 # Titles of the figures in the page and in report.md, by the name of the function.
 TITLES = {
@@ -39,8 +36,8 @@ TITLES = {
     "subcalls_by_outcome": "Sub-calls of correct and incorrect answers",
 }
 
-# Functions of pyplot, prepared samples and a baseline that return a figure and its table, or None without data.
-FIGURES: tuple[Callable[[Any, Any, str | None], tuple[Any, Any] | None], ...] = (
+# Functions of pyplot and the tables of a report that return a figure and its table, or None without data.
+FIGURES: tuple[Callable[[Any, SharedTables], tuple[Any, Any] | None], ...] = (
     score_by_cost,
     score_by_runtime,
     score_by_length,
@@ -56,17 +53,16 @@ FIGURES: tuple[Callable[[Any, Any, str | None], tuple[Any, Any] | None], ...] = 
 )
 
 
-def write_figures(samples: pd.DataFrame, folder: Path, *, baseline: str | None = None) -> list[Path]:
+def write_figures(shared: SharedTables, folder: Path) -> list[Path]:
     """Draw every figure that has data, and return the PNG, SVG and CSV files in the order of the report.
 
     Files of figures without data, from an earlier report in the folder, are removed.
     """
-    samples = prepare(samples)
     written: list[Path] = []
     for make in FIGURES:
         name = make.__name__
         with drawing() as plt:
-            made = make(plt, samples, baseline)
+            made = make(plt, shared)
             if made is None:
                 for kind in ("png", "svg", "csv"):
                     (folder / f"{name}.{kind}").unlink(missing_ok=True)

@@ -18,9 +18,9 @@ from benchmarks.report.figures.style import (
     values_axis,
     wrapped,
 )
-from benchmarks.report.runs import REFERENCE, pooled, without_reference
+from benchmarks.report.runs import REFERENCE, without_reference
 from benchmarks.report.tables.cells import cells
-from benchmarks.report.tables.length import length_table
+from benchmarks.report.tables.shared import SharedTables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,9 +33,9 @@ _CLEAR = 1.15
 MAX_BANDS = 3
 
 
-def score_by_length(plt: Any, samples: pd.DataFrame, baseline: str | None) -> tuple[Figure, pd.DataFrame] | None:
+def score_by_length(plt: Any, shared: SharedTables) -> tuple[Figure, pd.DataFrame] | None:
     """Draw score against input length, one panel per benchmark, with 95% bands. Inputs beyond the window are shaded."""
-    table = _several(length_table(samples), "length")
+    table = _several(shared.lengths, "length")
     if table is None:
         return None
     figure, panels = grid(plt, table["benchmark"].nunique())
@@ -50,22 +50,22 @@ def score_by_length(plt: Any, samples: pd.DataFrame, baseline: str | None) -> tu
     return figure, table
 
 
-def cost_by_length(plt: Any, samples: pd.DataFrame, baseline: str | None) -> tuple[Figure, pd.DataFrame] | None:
+def cost_by_length(plt: Any, shared: SharedTables) -> tuple[Figure, pd.DataFrame] | None:
     """Draw the mean cost of a sample against input length, with both axes logarithmic."""
-    return _spent_by_length(plt, samples, "cost_mean_usd", dollar_axis, "mean cost of a sample")
+    return _spent_by_length(plt, shared.lengths, "cost_mean_usd", dollar_axis, "mean cost of a sample")
 
 
-def runtime_by_length(plt: Any, samples: pd.DataFrame, baseline: str | None) -> tuple[Figure, pd.DataFrame] | None:
+def runtime_by_length(plt: Any, shared: SharedTables) -> tuple[Figure, pd.DataFrame] | None:
     """Draw the mean runtime of a sample against input length, with both axes logarithmic, if no sample has a cost."""
-    if (samples["cost_usd"] > 0).any():
+    if (shared.samples["cost_usd"] > 0).any():
         return None
-    return _spent_by_length(plt, samples, "runtime_mean_s", second_axis, "mean runtime of a sample")
+    return _spent_by_length(plt, shared.lengths, "runtime_mean_s", second_axis, "mean runtime of a sample")
 
 
 def _spent_by_length(
-    plt: Any, samples: pd.DataFrame, column: str, spent_axis: Callable[[Any, str], None], label: str
+    plt: Any, lengths: pd.DataFrame, column: str, spent_axis: Callable[[Any, str], None], label: str
 ) -> tuple[Figure, pd.DataFrame] | None:
-    table = _several(length_table(without_reference(samples)), "length")
+    table = _several(lengths if lengths.empty else without_reference(lengths), "length")
     # A method whose inputs are all too long makes no call.
     spent = None if table is None else _several(table[(table[column] > 0) & (table["overflow_share"] < 100)], "length")
     if table is None or spent is None:
@@ -83,11 +83,9 @@ def _spent_by_length(
     return figure, table
 
 
-def score_and_cost_by_documents(
-    plt: Any, samples: pd.DataFrame, baseline: str | None
-) -> tuple[Figure, pd.DataFrame] | None:
+def score_and_cost_by_documents(plt: Any, shared: SharedTables) -> tuple[Figure, pd.DataFrame] | None:
     """Draw score with 95% bands and mean cost against the number of documents in the context."""
-    table = _several(_by_documents(samples), "documents")
+    table = _several(_by_documents(shared.pooled), "documents")
     if table is None:
         return None
     figure, panels = grid(plt, 2 * table["benchmark"].nunique(), columns=2)
@@ -108,10 +106,9 @@ def score_and_cost_by_documents(
     return figure, table
 
 
-def _by_documents(samples: pd.DataFrame) -> pd.DataFrame:
+def _by_documents(table: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
-    table = pooled(samples)
     table = table[table["documents"].notna().groupby(table["benchmark"]).transform("any").astype(bool)]
     rows = []
     for cell in cells(table, "documents"):

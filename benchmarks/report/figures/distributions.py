@@ -19,6 +19,7 @@ from benchmarks.report.runs import methods_in_order, without_reference
 from benchmarks.report.tables.cells import Counts
 from benchmarks.report.tables.cost import QUANTILES
 from benchmarks.report.tables.display import count_texts
+from benchmarks.report.tables.shared import SharedTables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,24 +28,24 @@ if TYPE_CHECKING:
 _MARKS = {"p25": ("|", 9), "p50": ("o", 6), "p75": ("|", 9), "p95": ("D", 4)}
 
 
-def cost_quantiles(plt: Any, samples: pd.DataFrame, baseline: str | None) -> tuple[Figure, pd.DataFrame] | None:
+def cost_quantiles(plt: Any, shared: SharedTables) -> tuple[Figure, pd.DataFrame] | None:
     """Draw the cost of a sample at p25, p50, p75 and p95 by method, one panel per benchmark, all lengths together."""
-    return _quantile_figure(plt, samples, "cost_usd", "cost of a sample", dollar_axis)
+    return _quantile_figure(plt, shared.samples, "cost_usd", "cost of a sample", dollar_axis)
 
 
-def runtime_quantiles(plt: Any, samples: pd.DataFrame, baseline: str | None) -> tuple[Figure, pd.DataFrame] | None:
+def runtime_quantiles(plt: Any, shared: SharedTables) -> tuple[Figure, pd.DataFrame] | None:
     """Draw the figure of `cost_quantiles` with the runtime of a sample."""
-    return _quantile_figure(plt, samples, "wall_s", "runtime of a sample", second_axis)
+    return _quantile_figure(plt, shared.samples, "wall_s", "runtime of a sample", second_axis)
 
 
-def cost_histograms(plt: Any, samples: pd.DataFrame, baseline: str | None) -> tuple[Figure, pd.DataFrame] | None:
+def cost_histograms(plt: Any, shared: SharedTables) -> tuple[Figure, pd.DataFrame] | None:
     """Draw histograms of cost, one row per method and one column per benchmark, with equal logarithmic bins.
 
     In the table, n counts the rows of a panel and left_out those without a positive, known cost.
     """
     import pandas as pd
 
-    table = arm_names(without_reference(samples))
+    table = arm_names(without_reference(shared.samples))
     shown = _positive(table, "cost_usd")
     if not shown.any():
         return None

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.report.figures.style import INK, NAME_WIDTH, arm_names, grid, legend_below, wrapped
-from benchmarks.report.runs import pooled, without_reference
-from benchmarks.report.tables.behaviour import behaviour_table
+from benchmarks.report.runs import without_reference
 from benchmarks.report.tables.cells import Counts
 from benchmarks.report.tables.display import count_texts, settings
-from benchmarks.report.tables.pairs import METHODS, choose_baseline, paired_table
+from benchmarks.report.tables.pairs import METHODS
+from benchmarks.report.tables.shared import SharedTables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,16 +25,16 @@ _PARTS = (
 _OUTCOMES = (("correct", "#0072B2", ""), ("incorrect", "#E69F00", "///"))
 
 
-def solved_by(plt: Any, samples: pd.DataFrame, baseline: str | None) -> tuple[Figure, pd.DataFrame] | None:
+def solved_by(plt: Any, shared: SharedTables) -> tuple[Figure, pd.DataFrame] | None:
     """Draw a bar for each benchmark and method: samples solved only by the method, by both, only by the baseline.
 
     Refused comparisons, such as of cells in which too many samples failed, have no bar.
     """
-    table = paired_table(pooled(samples), baseline=baseline)
+    table = shared.pairs
     if table.empty:
         return None
     refused = table["verdict"].str.startswith(("refused", "not comparable"))
-    table = table[(table["family"] == METHODS) & (table["n"] > 0) & ~refused]
+    table = table[(table["family"] == METHODS) & (table["n"] > 0) & ~refused].assign(all_lengths=False)
     if table.empty:
         return None
     models = table["model"].nunique() > 1
@@ -59,16 +59,16 @@ def solved_by(plt: Any, samples: pd.DataFrame, baseline: str | None) -> tuple[Fi
     axes.set_ylim(len(table) - 0.4, -0.6)
     axes.set_xlim(0, 100)
     axes.grid(axis="y", visible=False)
-    axes.set_xlabel(wrapped(f"samples (%), against {choose_baseline(samples, baseline)}", NAME_WIDTH))
+    axes.set_xlabel(wrapped(f"samples (%), against {shared.baseline}", NAME_WIDTH))
     legend_below(figure, [axes])
     parts = [name for name, *_ in _PARTS]
     columns = ["benchmark", "model", "method", "baseline", "n", "samples", "epochs", "unpaired", *parts, "verdict"]
     return figure, table[columns]
 
 
-def subcalls_by_outcome(plt: Any, samples: pd.DataFrame, baseline: str | None) -> tuple[Figure, pd.DataFrame] | None:
+def subcalls_by_outcome(plt: Any, shared: SharedTables) -> tuple[Figure, pd.DataFrame] | None:
     """Draw mean sub-calls by outcome, and, if there are any, the percentage of samples with a syntax error."""
-    table = behaviour_table(pooled(samples))
+    table = shared.behaviour
     if table.empty:
         return None
     table = arm_names(table)
@@ -95,7 +95,7 @@ def subcalls_by_outcome(plt: Any, samples: pd.DataFrame, baseline: str | None) -
         axes.grid(axis="y", visible=False)
         axes.set_xlabel(label)
         axes.set_yticks(range(len(rows)), [""] * len(rows))
-    every = arm_names(without_reference(samples))
+    every = arm_names(without_reference(shared.samples))
     names = [
         f"{benchmark}: {arm} (n={Counts.of(every[(every['arm'] == arm) & (every['benchmark'] == benchmark)])})"
         for arm, benchmark in rows

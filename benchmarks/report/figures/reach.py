@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.report.figures.style import arm_names, grid, legend_below, length_axis, looks, wrapped
 from benchmarks.report.tables.length import with_length
-from benchmarks.report.tables.reach import OWN_FRACTION, RULER_THRESHOLD, crossover_lengths, effective_lengths
+from benchmarks.report.tables.reach import OWN_FRACTION, RULER_THRESHOLD
+from benchmarks.report.tables.shared import SharedTables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,16 +22,16 @@ _MEASURES = {
 }
 
 
-def lengths_reached(plt: Any, samples: pd.DataFrame, baseline: str | None) -> tuple[Figure, pd.DataFrame] | None:
+def lengths_reached(plt: Any, shared: SharedTables) -> tuple[Figure, pd.DataFrame] | None:
     """Draw effective and crossover lengths of each method with their 95% intervals, one panel per benchmark.
 
     Left of the tested lengths stands a method that is below its bar at the shortest one, right of them one that is not
     ahead of the baseline at the longest one.
     """
-    table = _table(samples, baseline)
+    table = _table(shared)
     if table is None:
         return None
-    by_length = with_length(samples)
+    by_length = with_length(shared.samples)
     benchmarks = list(dict.fromkeys(table["benchmark"]))
     most = int(table.groupby("benchmark")["arm"].nunique().max())
     figure, panels = grid(plt, len(benchmarks), width=3.9, height=1.5 + 0.42 * most)
@@ -60,12 +61,12 @@ def lengths_reached(plt: Any, samples: pd.DataFrame, baseline: str | None) -> tu
     return figure, table
 
 
-def _table(samples: pd.DataFrame, baseline: str | None) -> pd.DataFrame | None:
+def _table(shared: SharedTables) -> pd.DataFrame | None:
     """Return one row for each length that is stated: measure, value and interval in tokens."""
     import pandas as pd
 
-    effective = effective_lengths(samples).rename(columns={"bar": "measure", "effective_length": "value"})
-    crossover = crossover_lengths(samples, baseline=baseline or "").rename(columns={"crossover": "value"})
+    effective = shared.effective.rename(columns={"bar": "measure", "effective_length": "value"})
+    crossover = shared.crossover.rename(columns={"crossover": "value"})
     crossover = crossover.assign(measure="crossover") if len(crossover) else crossover
     found = pd.concat([table for table in (effective, crossover) if len(table)] or [pd.DataFrame()], ignore_index=True)
     if found.empty or not (stated := found["value"].notna()).any():

@@ -117,7 +117,6 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     settle(figure)
     # savefig would draw the figure twice.
     FigureCanvasAgg(figure).print_png(png, metadata={"Software": None})
-    figure.set_layout_engine("none")
     FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None, "Creator": None})
     return [png, svg]
 
@@ -219,9 +218,11 @@ def wrapped(text: str, width: int) -> str:
 
 
 def settle(figure: Figure) -> None:
-    """Lay the figure out and enlarge it until no text is cut off and no panel is too small."""
+    """Lay the figure out, enlarged until no text is cut off and no panel is too small; drawing keeps the layout."""
+    engine = figure.get_layout_engine()
+    assert engine is not None
     for _ in range(4):
-        figure.draw_without_rendering()
+        engine.execute(figure)
         wide, high = figure.get_size_inches()
         box = figure.get_tightbbox()
         # A centred title or legend extends beyond the figure on both sides.
@@ -233,8 +234,9 @@ def settle(figure: Figure) -> None:
         more_wide += columns * max(0.0, _PANEL[0] - min(panel.width for panel in panels) * wide)
         more_high += rows * max(0.0, _PANEL[1] - min(panel.height for panel in panels) * high)
         if more_wide < 0.01 and more_high < 0.01:
-            return
+            break
         figure.set_size_inches(wide + more_wide, high + more_high)
+    figure.set_layout_engine("none")
 
 
 def _log_limits(axes: Axes, which: str) -> tuple[float, float]:

@@ -15,9 +15,10 @@ from benchmarks.report.figures.style import (
     second_axis,
     wrapped,
 )
-from benchmarks.report.runs import REFERENCE, pooled
+from benchmarks.report.runs import REFERENCE
 from benchmarks.report.tables.cells import Cell, cells
 from benchmarks.report.tables.display import count_texts
+from benchmarks.report.tables.shared import SharedTables
 from benchmarks.statistics import cluster_ratio_bootstrap
 
 if TYPE_CHECKING:
@@ -28,24 +29,24 @@ if TYPE_CHECKING:
 _DRAWS = 999
 
 
-def score_by_cost(plt: Any, samples: pd.DataFrame, baseline: str | None) -> tuple[Figure, pd.DataFrame] | None:
+def score_by_cost(plt: Any, shared: SharedTables) -> tuple[Figure, pd.DataFrame] | None:
     """Draw score against the mean cost of a sample, one panel per benchmark, all lengths together.
 
     Both have 95% intervals. A line joins the methods of the Pareto front: no other method costs less and scores as
     much. Reference rows are horizontal lines. Methods without a known cost are in the table only.
     """
-    if not _paid(samples):
+    if not _paid(shared.samples):
         return None
     names = {"spent": "cost_mean_usd", "spent_low": "cost_low_usd", "spent_high": "cost_high_usd"}
-    return _tradeoff(plt, samples, "cost_usd", names, dollar_axis, "mean cost of a sample")
+    return _tradeoff(plt, shared.pooled, "cost_usd", names, dollar_axis, "mean cost of a sample")
 
 
-def score_by_runtime(plt: Any, samples: pd.DataFrame, baseline: str | None) -> tuple[Figure, pd.DataFrame] | None:
+def score_by_runtime(plt: Any, shared: SharedTables) -> tuple[Figure, pd.DataFrame] | None:
     """Draw the figure of `score_by_cost` with the mean runtime of a sample, if no method costs anything."""
-    if _paid(samples):
+    if _paid(shared.samples):
         return None
     names = {"spent": "runtime_mean_s", "spent_low": "runtime_low_s", "spent_high": "runtime_high_s"}
-    return _tradeoff(plt, samples, "wall_s", names, second_axis, "mean runtime of a sample")
+    return _tradeoff(plt, shared.pooled, "wall_s", names, second_axis, "mean runtime of a sample")
 
 
 def _paid(samples: pd.DataFrame) -> bool:
@@ -57,7 +58,7 @@ def _tradeoff(
 ) -> tuple[Figure, pd.DataFrame] | None:
     import pandas as pd
 
-    table = pd.DataFrame([_point(cell, column) for cell in cells(pooled(samples))])
+    table = pd.DataFrame([_point(cell, column) for cell in cells(samples)])
     if table.empty:
         return None
     table = arm_names(table)

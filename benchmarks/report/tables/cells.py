@@ -52,7 +52,7 @@ class Cell:
 
     rows: pd.DataFrame
 
-    @property
+    @cached_property
     def first(self) -> pd.Series:
         """One row, from which to read the columns that all rows of the cell share."""
         return self.rows.iloc[0]

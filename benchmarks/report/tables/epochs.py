@@ -31,6 +31,8 @@ def epoch_table(samples: pd.DataFrame) -> pd.DataFrame:
 
     rows = []
     for cell in cells(without_reference(prepare(samples))):
+        if cell.counts["epochs"] < 2:
+            continue
         wide = cell.rows.pivot_table(index="sample_id", columns="epoch", values="score")
         repeated = wide[wide.count(axis=1) > 1]
         if repeated.empty:

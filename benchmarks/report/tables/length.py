@@ -34,11 +34,13 @@ def length_table(samples: pd.DataFrame) -> pd.DataFrame:
     return found.astype({"length": "Int64"}) if len(found) else found
 
 
-def with_all_lengths(samples: pd.DataFrame) -> pd.DataFrame:
-    """Return `length_table`, and a row over all lengths before the rows of a method with several (all_lengths)."""
+def with_all_lengths(samples: pd.DataFrame, by_length: pd.DataFrame) -> pd.DataFrame:
+    """Return `length_table`, and a row over all lengths before the rows of a method with several (all_lengths).
+
+    by_length: the `length_table` of these samples.
+    """
     import pandas as pd
 
-    by_length = length_table(samples)
     if by_length.empty:
         return by_length
     by_length = by_length.assign(all_lengths=False)

@@ -9,6 +9,7 @@ from benchmarks.report.figures.curves import runtime_by_length
 from benchmarks.report.figures.style import drawing, settle
 from benchmarks.report.figures.tradeoff import score_by_runtime
 from benchmarks.report.runs import prepare
+from benchmarks.report.tables.shared import SharedTables
 
 LENGTHS = (8192, 16384, 32768, 65536)
 ODD = "$x_1$ & 100% <b>retriever</b> with {a} name that is longer than any panel is wide (run-2026-11-22_12-00)"
@@ -64,8 +65,9 @@ def test_no_text_is_cut_off(make, benchmarks, methods, make_rows):
         samples = samples_of(make_rows, benchmarks, methods)
         if make in (score_by_runtime, runtime_by_length):
             samples = samples.assign(cost_state="free", cost_usd=0.0)
-        figure, _ = make(plt, samples, "base")
+        figure, _ = make(plt, SharedTables.of(samples, "base"))
         settle(figure)
+        figure.draw_without_rendering()
         assert cut_off(figure) == []
         panels = [axes for axes in figure.axes if axes.axison]
         assert all(axes.get_window_extent().width > 1.2 * figure.dpi for axes in panels)

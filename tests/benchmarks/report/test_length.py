@@ -56,7 +56,7 @@ def test_context_rot_is_the_loss_of_answers_beyond_that_at_the_shortest_length(m
 def test_a_row_over_all_lengths_is_the_mean_of_its_lengths(make_rows):
     scores, length = [1.0] * 3 + [0.0] + [0.5] * 2, [8192] * 4 + [16384] * 2
     rows = pd.concat([make_rows("base", scores, length=length), make_rows("rlm", [1.0], length=[8192])])
-    table = with_all_lengths(rows)
+    table = with_all_lengths(rows, length_table(rows))
     assert list(zip(table["method"], table["all_lengths"], table["n"], strict=True)) == [
         ("base", True, 6), ("base", False, 4), ("base", False, 2), ("rlm", False, 1)
     ]  # fmt: skip

@@ -14,7 +14,8 @@ from benchmarks.report.build import screen
 from benchmarks.report.figures.all import write_figures
 from benchmarks.report.figures.curves import runtime_by_length
 from benchmarks.report.figures.style import drawing
-from benchmarks.report.runs import load_calls, load_runs, prepare, refresh
+from benchmarks.report.runs import load_calls, load_runs, refresh
+from benchmarks.report.tables.shared import SharedTables
 from benchmarks.running.journal import Record
 from benchmarks.running.tables import calls_table, write_tables
 
@@ -208,7 +209,7 @@ def test_texts_of_a_run_are_no_markup_in_the_report(make_run, make_rows, tmp_pat
 
 
 def test_figures_are_drawn_where_there_are_data_with_the_table_behind_each(samples, tmp_path):
-    written = write_figures(samples, tmp_path)
+    written = write_figures(SharedTables.of(samples), tmp_path)
     names = {path.stem for path in written}
     assert names == {
         "score_by_cost", "lengths_reached",
@@ -223,24 +224,26 @@ def test_figures_are_drawn_where_there_are_data_with_the_table_behind_each(sampl
 
 def test_figures_of_samples_without_lengths_costs_or_calls(make_rows, tmp_path):
     rows = [make_rows(method, [1.0, 0.0], cost_usd=0.0, cost_state="free") for method in ("base", "map_reduce")]
-    assert {path.stem for path in write_figures(pd.concat(rows), tmp_path)} == {"solved_by"}
+    assert {path.stem for path in write_figures(SharedTables.of(pd.concat(rows)), tmp_path)} == {"solved_by"}
     free = [each.assign(length=[1024, 4096], wall_s=[1.5, 6.0]) for each in rows]
-    assert "runtime_by_length" in {path.stem for path in write_figures(pd.concat(free), tmp_path / "free")}
+    assert "runtime_by_length" in {
+        path.stem for path in write_figures(SharedTables.of(pd.concat(free)), tmp_path / "free")
+    }
     table = pd.read_csv(tmp_path / "free" / "runtime_by_length.csv")
     assert list(table["runtime_mean_s"]) == [1.5, 6.0, 1.5, 6.0]
     over = [free[0].assign(status=["ok", "context_overflow"], context_limit=2048), *free[1:]]
     with drawing() as plt:
-        figure, _ = runtime_by_length(plt, prepare(pd.concat(over)), None)
+        figure, _ = runtime_by_length(plt, SharedTables.of(pd.concat(over)))
         drawn = {tuple(line.get_ydata()) for line in figure.axes[0].get_lines() if len(line.get_ydata()) < 3}
     assert (1.5, 6.0) in drawn and (1.5,) in drawn, "no call was made for the input that is too long"
-    assert write_figures(make_rows("rlm", [1.0]).iloc[:0], tmp_path) == []
+    assert write_figures(SharedTables.of(make_rows("rlm", [1.0]).iloc[:0]), tmp_path) == []
     assert not (tmp_path / "solved_by.png").exists()
 
 
 def test_figures_over_the_number_of_documents(make_rows, tmp_path):
     groups = [f"documents_{size}" for size in (10, 100, 1000) for _ in range(4)]
     rows = [make_rows(m, [1.0, 0.0] * 6, benchmark="browsecomp_plus", task_group=groups) for m in ("base", "rlm")]
-    names = {path.stem for path in write_figures(pd.concat(rows), tmp_path)}
+    names = {path.stem for path in write_figures(SharedTables.of(pd.concat(rows)), tmp_path)}
     assert "score_and_cost_by_documents" in names
     quantiles = pd.read_csv(tmp_path / "cost_quantiles.csv")
     assert list(zip(quantiles["benchmark"], quantiles["n"], strict=True)) == [("browsecomp_plus", 12)] * 2

@@ -15,6 +15,7 @@ from benchmarks.report.figures.style import drawing
 from benchmarks.report.runs import load_calls, load_runs
 from benchmarks.report.tables.formats import tokens
 from benchmarks.report.tables.scores import scores_display, scores_table
+from benchmarks.report.tables.shared import SharedTables
 from benchmarks.report.tables.terminal import compact
 from tests.benchmarks.conftest import calls as make_calls
 from tests.benchmarks.conftest import rows as make_rows
@@ -119,9 +120,10 @@ def check_figures(samples, baseline):
     several = samples["model"].where(samples["method"] != "floor").nunique() > 1
     arms = samples["method"] + (", " + samples["model"]).where(several & (samples["method"] != "floor"), "")
     by_arm = arms.value_counts().to_dict()
+    shared = SharedTables.of(samples, baseline)
     for make in FIGURES:
         with drawing() as plt:
-            made = make(plt, samples, baseline)
+            made = make(plt, shared)
         if made is None:
             continue
         name, table = make.__name__, made[1]
