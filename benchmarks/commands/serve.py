@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import socket
@@ -63,9 +64,13 @@ def bind(settings: ServerSettings) -> socket.socket:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((host, port))
     except OSError as error:
-        raise ConfigError(
-            f"server.host={host} server.port={port}: {getattr(error, 'strerror', None) or error}"
-        ) from error
+        why = getattr(error, "strerror", None) or error
+        hint = (
+            "; server.port=0 takes a free port"
+            if isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+            else ""
+        )
+        raise ConfigError(f"server.host={host} server.port={port}: {why}{hint}") from error
     bound.listen(512)
     return bound
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.report.runs import Run, Runs
-from benchmarks.report.tables.formats import markdown_cell
+from benchmarks.report.tables.formats import counted, markdown_cell
 
 # Notes by the name of a table.
 NOTES = {
@@ -64,10 +64,30 @@ NOTES = {
     "behaviour": "All lengths of a benchmark together; correct is a score of at least 0.5.\n\n",
 }
 
+# Notes by the name of a figure.
+FIGURE_NOTES = {
+    "score_by_cost": (
+        "All lengths of a benchmark together, with 95% intervals. The Pareto front joins the methods that no other "
+        "method equals in score at a lower cost. A method that costs nothing, such as one of a local model, has no "
+        "place on an axis of dollars: it is a horizontal line, and methods that score at most as much are not on the "
+        "front. Oracle and floor are reference rows, which the front leaves out. Methods of unknown cost are in the "
+        "values only.\n\n"
+    ),
+    "score_by_runtime": (
+        "All lengths of a benchmark together, with 95% intervals. The Pareto front joins the methods that no other "
+        "method equals in score in less time. Oracle and floor are reference rows, which the front leaves out.\n\n"
+    ),
+}
+
 
 def about(runs: Runs) -> str:
     """Return Markdown with the warnings and facts of each run."""
     return "\n".join(_one_run(run) for run in runs.runs)
+
+
+def missing_words(missing: int) -> str:
+    """Format the number of samples that a run has not finished."""
+    return f"{counted(missing, 'sample')} {'is' if missing == 1 else 'are'} missing"
 
 
 def warnings_of(run: Run) -> list[str]:
@@ -75,9 +95,12 @@ def warnings_of(run: Run) -> list[str]:
     manifest, config = run.manifest, run.manifest.get("config") or {}
     found = []
     if run.missing:
-        found.append(f"{run.missing} of {manifest.get('samples_planned')} samples are missing: the run is not finished")
+        of = counted(int(manifest.get("samples_planned") or run.missing), "sample")
+        found.append(f"{run.missing} of {of} {'is' if run.missing == 1 else 'are'} missing: the run is not finished")
     if run.repeated:
-        found.append(f"{run.repeated} samples occur more than once in its table: the last row of each counts")
+        found.append(
+            f"its table has {counted(run.repeated, 'repeated row')} of a sample: the last row of each sample counts"
+        )
     if (manifest.get("git") or {}).get("dirty"):
         found.append("the checkout had uncommitted changes")
     if (config.get("repl") or {}).get("confinement") == "unsafe":
@@ -134,7 +157,8 @@ def _change(value: Any, are_names: bool = False) -> str:
 def _benchmark(described: Mapping[str, Any]) -> str:
     data = described.get("data") or {}
     parts = [
-        f"{len(described.get('sample_ids') or [])} samples (sha256 {str(described.get('sample_ids_sha256'))[:12]})"
+        f"{counted(len(described.get('sample_ids') or []), 'sample')} (sha256 "
+        f"{str(described.get('sample_ids_sha256'))[:12]})"
     ]
     parts += [f"{key} {data[key]}" for key in ("source", "repo", "revision", "generator") if data.get(key)]
     for key, title in (("query_frame", "query frame"), ("answer_form", "answers as")):

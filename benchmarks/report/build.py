@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.config.errors import ConfigError
 from benchmarks.report import ReportFiles
-from benchmarks.report.about import NOTES, about
+from benchmarks.report.about import FIGURE_NOTES, NOTES, about, missing_words
 from benchmarks.report.figures.all import TITLES, write_figures
 from benchmarks.report.page.html import write_page
 from benchmarks.report.runs import Runs, load_calls, load_runs, with_replayed_time
@@ -20,7 +20,7 @@ from benchmarks.report.tables.cost import cost_table
 from benchmarks.report.tables.details import details_display, details_table, judge_table
 from benchmarks.report.tables.display import tidy, without_common_model
 from benchmarks.report.tables.epochs import epoch_table
-from benchmarks.report.tables.formats import markdown, markdown_cell, write_csv
+from benchmarks.report.tables.formats import counted, markdown, markdown_cell, write_csv
 from benchmarks.report.tables.groups import group_table
 from benchmarks.report.tables.length import with_all_lengths
 from benchmarks.report.tables.matrix import latex_matrix, matrix_of
@@ -63,7 +63,7 @@ def build(
         (out / "tables").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"--out {out} cannot be created: {error.strerror or error}") from error
-    tell(f"report: making the tables of {len(runs.samples)} samples")
+    tell(f"report: making the tables of {counted(len(runs.samples), 'sample')}")
     tables = tables_of(shared, calls, load_verdicts(runs))
     tell("report: drawing the figures")
     figures = write_figures(shared, out / "figures")
@@ -99,7 +99,7 @@ def screen(runs: Runs, scores: pd.DataFrame | None = None) -> str:
     lines = [compact(scores, shutil.get_terminal_size((100, 40)).columns).rstrip("\n")]
     for run in runs.runs:
         lines += [f"{run.name}: {warning}" for warning in run.mixed]
-        lines += [f"{run.name}: {run.missing} samples are missing"] if run.missing else []
+        lines += [f"{run.name}: {missing_words(run.missing)}"] if run.missing else []
     return "\n".join(lines)
 
 
@@ -151,13 +151,14 @@ def _markdown(runs: Runs, tables: Sequence[Table], figures: Sequence[Path], out:
     for table in tables:
         text = markdown(table.shown)
         if len(table.shown) > FOLDED_ROWS:
-            text = f"<details><summary>{len(table.shown)} rows</summary>\n\n{text}\n</details>\n"
+            text = f"<details><summary>{counted(len(table.shown), 'row')}</summary>\n\n{text}\n</details>\n"
         parts.append(f"## {markdown_cell(table.title)}\n\n{NOTES.get(table.name, '')}{text}")
     pictures = [path for path in figures if path.suffix == ".png"]
     if pictures:
         parts.append("## Figures\n")
         parts += [
             f"### {TITLES[path.stem]}\n\n![{TITLES[path.stem]}]({path.relative_to(out)})\n\n"
+            f"{FIGURE_NOTES.get(path.stem, '')}"
             f"Values: [{path.stem}.csv]({path.relative_to(out).with_suffix('.csv')})\n"
             for path in pictures
         ]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.config.errors import ConfigError
 from benchmarks.report.runs import Run, Runs, load_runs, methods_in_order, without_reference
 from benchmarks.report.tables.cells import Counts
+from benchmarks.report.tables.formats import counted
 from benchmarks.running.rows import COMPARED_COLUMNS
 from benchmarks.statistics import MIN_CLUSTERS, PairedDifference, cluster_ratio_bootstrap, holm, paired_difference
 from benchmarks.statistics.failed import failed_words, too_many_failed
@@ -118,7 +119,7 @@ def compare(
         _refuse_missing(benchmark, method, ours, theirs, allow)
         _refuse_failed(benchmark, method, ours, theirs)
         cut = sum(int(rows["prompt_cut"].sum()) for rows in (ours, theirs))
-        notes += [f"{benchmark}, {method}: a server cut the prompts of {cut} samples"] if cut else []
+        notes += [f"{benchmark}, {method}: a server cut the prompts of {counted(cut, 'sample')}"] if cut else []
     _refuse_other_judge(old_runs.runs[0], new_runs.runs[0], allow)
     both = {names: old.merge(young, on=KEY, suffixes=("_old", "_new")) for names, (old, young) in matched.items()}
     for names, pairs in both.items():
@@ -213,12 +214,13 @@ def _refuse_unfinished(which: str, run: Run, allow: frozenset[str]) -> None:
     if run.missing and not allow & {"data", "missing"}:
         raise NotComparable(
             f"not comparable: the {which} run is not finished, {run.missing} of its "
-            f"{run.manifest.get('samples_planned')} samples are missing (--allow missing compares the finished ones)"
+            f"{counted(int(run.manifest.get('samples_planned') or run.missing), 'sample')} "
+            f"{'is' if run.missing == 1 else 'are'} missing (--allow missing compares the finished ones)"
         )
     if run.repeated and "data" not in allow:
         raise NotComparable(
-            f"not comparable: {run.repeated} samples occur more than once in the {which} run (--allow data uses the "
-            "last row of each)"
+            f"not comparable: the {which} run has {counted(run.repeated, 'repeated row')} of a sample (--allow data "
+            "uses the last row of each sample)"
         )
 
 
@@ -228,8 +230,8 @@ def _refuse_missing(benchmark: str, method: str, old: pd.DataFrame, young: pd.Da
         raise NotComparable(f"not comparable: {benchmark}, {method}: no sample is in both runs")
     if before != after and not allow & {"data", "missing"}:
         raise NotComparable(
-            f"not comparable: {benchmark}, {method}: the first run has {len(before - after)} samples that the second "
-            f"lacks, the second {len(after - before)} that the first lacks (--allow missing compares the "
+            f"not comparable: {benchmark}, {method}: the first run has {counted(len(before - after), 'sample')} that "
+            f"the second lacks, the second {len(after - before)} that the first lacks (--allow missing compares the "
             f"{len(before & after)} of both)"
         )
 
@@ -247,7 +249,7 @@ def _refuse_other(benchmark: str, method: str, both: pd.DataFrame, allow: frozen
         other = both[_texts(both, f"{column}_old") != _texts(both, f"{column}_new")]
         if len(other) and "data" not in allow:
             raise NotComparable(
-                f"{where}: different {what} in {len(other)} of {len(both)} samples, such as "
+                f"{where}: different {what} in {len(other)} of {counted(len(both), 'sample')}, such as "
                 f"{other['sample_id'].iloc[0]} (--allow data compares them nevertheless)"
             )
     for column, what, name in (("max_output_tokens", "output caps", "caps"), ("scorer", "scorers", "scorer")):
@@ -278,7 +280,9 @@ def _compared(benchmark: str, method: str, both: pd.DataFrame, rule: Rule) -> Ar
     failure, needed = _drop_failure(found, rule, drop_limit, identical)
     unknown = int((both["cost_state_old"].eq("unknown") | both["cost_state_new"].eq("unknown")).sum())
     if rule.max_cost_rise is not None and unknown:
-        raise NotComparable(f"not comparable: {benchmark}, {method}: the cost of {unknown} samples is unknown")
+        raise NotComparable(
+            f"not comparable: {benchmark}, {method}: the cost of {counted(unknown, 'sample')} is unknown"
+        )
     # One or two clusters would give too little variation when resampled.
     clusters = samples["cluster"] if samples["cluster"].nunique() >= MIN_CLUSTERS else None
     level = 1 - 2 * rule.alpha
@@ -310,7 +314,7 @@ def _drop_failure(found: PairedDifference, rule: Rule, drop_limit: float, identi
     needed = None
     if rule.max_drop > 0 and found.n:
         needed = math.ceil(found.n * ((ndtri(1 - rule.alpha) + ndtri(0.8)) * found.se / rule.max_drop) ** 2)
-    more = f"; about {needed} pairs are needed" if needed and needed > found.n else ""
+    more = f"; about {needed:,} pairs are needed" if needed and needed > found.n else ""
     return f"a drop of {allowed} is not ruled out (it may be {-100 * drop_limit:.1f}){more}", needed
 
 

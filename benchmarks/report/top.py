@@ -25,9 +25,9 @@ def leaderboard(paths: Sequence[Path]) -> pd.DataFrame:
     """Rank the methods of run folders; a path may also be a folder of run folders.
 
     One row for each benchmark, method and model, all lengths together. Ranked are the methods of the largest group with
-    the same samples and targets: rank is 1 + the number of methods that are shown to be better (paired 95% interval
-    above zero). difference: percentage points behind the method with the highest score, with its interval. A row
-    without a rank has the reason in `reason`.
+    the same samples, targets and scorer, whatever the others score: rank is 1 + the number of methods that are shown to
+    be better (paired 95% interval above zero). difference: percentage points behind the ranked method with the highest
+    score, with its interval. A row without a rank has the reason in `reason`.
     Raises ConfigError for a path that is not a run, and if no two of several methods have the same samples.
     """
     import pandas as pd
@@ -77,21 +77,27 @@ def _run_folders(path: Path) -> list[Path]:
 
 def _ranked(arms: list[Cell], runs: Runs) -> list[dict[str, Any]]:
     """Return the rows of a benchmark, ranked ones first."""
-    samples = [frozenset(zip(arm.rows["sample_id"], arm.rows["target_sha256"], strict=True)) for arm in arms]
-    same = max(samples, key=lambda one: (samples.count(one), len(one), -samples.index(one)))
-    ranked, others = [], []
-    for arm, has in zip(arms, samples, strict=True):
+    groups = [(_samples_of(arm), _scorers_of(arm)) for arm in arms]
+    same, scorers = max(groups, key=lambda one: (groups.count(one), len(one[0]), -groups.index(one)))
+    candidates, others = [], []
+    for arm, (has, scored_by) in zip(arms, groups, strict=True):
         if arm.not_stated:
             others.append((arm, arm.not_stated))
         elif has != same:
             others.append((arm, f"other samples: {len(has & same)} of {len(same)} in common"))
+        elif scored_by != scorers:
+            others.append((arm, f"another scorer: {_listed(scored_by)} instead of {_listed(scorers)}"))
+        else:
+            candidates.append(arm)
+    candidates.sort(key=lambda arm: -float(arm.rows["score"].mean()))
+    ranked: list[Cell] = []
+    for arm in candidates:
+        # Rows of one model can have different output caps, which no scorer states.
+        refused = next(((why, other) for other in ranked if (why := refusal(arm.rows, other.rows))), None)
+        if refused:
+            others.append((arm, f"{refused[0].removeprefix('refused: ')} than {refused[1].arm['method']}"))
         else:
             ranked.append(arm)
-    ranked.sort(key=lambda arm: -float(arm.rows["score"].mean()))
-    first = ranked[0] if ranked else None
-    refused = {id(arm): refusal(arm.rows, first.rows) for arm in ranked[1:] if first}
-    others += [(arm, refused[id(arm)]) for arm in ranked[1:] if refused[id(arm)]]
-    ranked = [arm for arm in ranked if not refused.get(id(arm))]
     rows = []
     difference = _differences(ranked)
     for place, arm in enumerate(ranked):
@@ -101,6 +107,18 @@ def _ranked(arms: list[Cell], runs: Runs) -> list[dict[str, Any]]:
         rows.append(_row(arm, runs) | _behind(behind) | {"rank": rank, "reason": "", "rivals": len(ranked) - 1})
     rows.sort(key=lambda row: (row["rank"], -row["score"]))
     return rows + [_row(arm, runs) | _behind(None) | {"rank": None, "reason": why, "rivals": 0} for arm, why in others]
+
+
+def _samples_of(arm: Cell) -> frozenset[tuple[str, str]]:
+    return frozenset(zip(arm.rows["sample_id"], arm.rows["target_sha256"], strict=True))
+
+
+def _scorers_of(arm: Cell) -> frozenset[str]:
+    return frozenset(map(str, arm.rows["scorer"].dropna()))
+
+
+def _listed(names: frozenset[str]) -> str:
+    return ", ".join(sorted(names)) or "an unknown scorer"
 
 
 def _differences(arms: Sequence[Cell]) -> Callable[[int, int], PairedDifference]:

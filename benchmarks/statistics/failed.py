@@ -15,4 +15,4 @@ def too_many_failed(failed: int, n: int) -> bool:
 
 def failed_words(failed: int, n: int) -> str:
     """Return the reason for a missing score: `12 of 50 samples ended in errors`."""
-    return f"{failed} of {n} samples ended in errors"
+    return f"{failed} of {n} sample{'' if n == 1 else 's'} ended in errors"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.report.runs import REFERENCE
-from benchmarks.report.tables.formats import tokens
+from benchmarks.report.tables.formats import printable, tokens
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -175,10 +175,10 @@ def grid(
 ) -> tuple[Figure, list[Axes]]:
     """Make a figure with `panels` panels in rows of at most `columns`; the rest of the last row is blank.
 
-    A single panel is wider, so that a legend fits below it.
+    A single panel is wider, so that a legend fits below it and the page need not stretch it.
     """
     wide = min(panels, columns)
-    width = 1.4 * width if panels == 1 else width
+    width = 2 * width if panels == 1 else width
     high = -(-panels // wide)
     figure, axes = plt.subplots(high, wide, figsize=(width * wide, height * high), squeeze=False)
     flat = list(axes.flat)
@@ -212,8 +212,8 @@ def legend_below(figure: Figure, axes: Sequence[Axes]) -> None:
 
 
 def wrapped(text: str, width: int) -> str:
-    """Wrap text to lines of at most `width` characters; longer words are broken and `$` is escaped."""
-    lines = textwrap.wrap(text, width, break_on_hyphens=False) or [""]
+    """Wrap printable text to lines of at most `width` characters; longer words are broken and `$` is escaped."""
+    lines = textwrap.wrap(printable(text), width, break_on_hyphens=False) or [""]
     return "\n".join(lines).replace("$", r"\$")
 
 

@@ -33,7 +33,8 @@ def score_by_cost(plt: Any, shared: SharedTables) -> tuple[Figure, pd.DataFrame]
     """Draw score against the mean cost of a sample, one panel per benchmark, all lengths together.
 
     Both have 95% intervals. A line joins the methods of the Pareto front: no other method costs less and scores as
-    much. Reference rows are horizontal lines. Methods without a known cost are in the table only.
+    much. Reference rows, and methods that cost nothing, are horizontal lines. Methods without a known cost are in the
+    table only.
     """
     if not _paid(shared.samples):
         return None
@@ -84,7 +85,7 @@ def _tradeoff(
 
 
 def _draw(axes: Any, group: pd.DataFrame, styles: dict[str, Look]) -> None:
-    front = group[group["on_front"]].sort_values("spent")
+    front = group[group["on_front"] & (group["spent"] > 0)].sort_values("spent")
     if len(front) > 1:
         axes.step(front["spent"], front["score"], where="post", color="#777777", linewidth=4, alpha=0.35,
                   label="Pareto front", zorder=2)  # fmt: skip
@@ -93,6 +94,8 @@ def _draw(axes: Any, group: pd.DataFrame, styles: dict[str, Look]) -> None:
         if row["method"] in REFERENCE:
             line = {"color": look.colour, "linestyle": look.line, "linewidth": 1}
             axes.axhline(row["score"], label=row["arm"], zorder=1, **line)
+        elif row["spent"] == 0 and row["score"] >= 0:
+            axes.axhline(row["score"], label=f"{row['arm']}, free", color=look.colour, linestyle=look.line, zorder=1)
         elif row["spent"] > 0:
             at = [[row["spent"] - row["spent_low"]], [row["spent_high"] - row["spent"]]]
             of = [[row["score"] - row["low"]], [row["high"] - row["score"]]]
@@ -112,7 +115,7 @@ def _point(cell: Cell, column: str) -> dict[str, Any]:
 def _on_front(table: pd.DataFrame) -> list[bool]:
     """True for methods that no other method of the benchmark dominates, by the means of score and cost."""
     rows = table.to_dict("records")
-    rivals = [row for row in rows if row["method"] not in REFERENCE and row["spent"] > 0 and row["score"] >= 0]
+    rivals = [row for row in rows if row["method"] not in REFERENCE and row["spent"] >= 0 and row["score"] >= 0]
 
     def beaten(row: dict[str, Any]) -> bool:
         return any(

@@ -26,6 +26,7 @@ ENDS = (".jsonl", ".jsonl.gz")
 MAX_BYTES, MAX_VALUES = 2**27, 2_000_000
 # Sums of such numbers are integers of 64 bits.
 _LARGEST = 10**12
+_HEAD_BYTES = 2**16
 _TOKENS = ("prompt_tokens", "cached_tokens", "completion_tokens")
 
 
@@ -40,6 +41,22 @@ def write_asked_page(file: Path, out: Path, live: str = "") -> Path:
     samples = prepare(samples_table([Record(row)]).assign(run=0)).assign(score=None, lenient_score=None)
     run = Run(out, {"name": file.name, "state": "finished" if row.stop_reason else "running"}, missing=0)
     return write_page(Runs((run,), samples, {}), out, {}, [], live=live)[0]
+
+
+def is_trajectory(file: Path) -> bool:
+    """True if a file begins like a trajectory; other files of JSON lines have no events."""
+    if not file.name.endswith(ENDS) or not file.is_file():
+        return False
+    try:
+        with open_regular(file) as opened:
+            content = opened.read(_HEAD_BYTES)
+        if file.suffix == ".gz":
+            content = zlib.decompressobj(wbits=31).decompress(content, _HEAD_BYTES)
+    except (OSError, zlib.error):
+        return False
+    # The first event has the question, which may be longer than the part that was read.
+    first = content.lstrip().split(b"\n", 1)[0]
+    return first.startswith(b"{") and b'"kind"' in first
 
 
 def is_finished(file: Path) -> bool:

@@ -54,7 +54,7 @@ function contextReader(name) {
       shown = piece;
       pre.replaceChildren(found.text);
       if (!range) at = -1;
-      place.textContent = `${count(found.chars)} characters` + (pieces > 1 ? ` · part ${piece + 1} of ${pieces}` : "");
+      place.textContent = plural(found.chars, "character") + (pieces > 1 ? ` · part ${piece + 1} of ${pieces}` : "");
       markRange(pre, range);
     } catch (error) {
       pre.replaceChildren(el("span", { class: "nothing" }, `The context cannot be shown: ${error.message}`));

@@ -1,13 +1,29 @@
 // Elements from text. Texts of models and data become text nodes and are never parsed as markup.
 
+// Attributes that are read by people.
+const READ = ["title", "aria-label", "alt", "placeholder"];
+
+// Direction marks can make a name or code look like another one, so they are shown as escapes. The isolates of `apart`
+// cannot do so.
+function showDirections(text) {
+  return text.replace(/[\u202a-\u202e\u2066\u2067]/g, (mark) => `\\u${mark.charCodeAt(0).toString(16)}`);
+}
+
+// A name within a line of other texts: one that is written from right to left must not reorder its neighbours.
+function apart(name) {
+  const text = showDirections(String(name)).replace(/[\u2068\u2069]/g, "");
+  return /[\u0590-\u08ff\ufb1d-\ufefc]/.test(text) ? `\u2068${text}\u2069` : text;
+}
+
 function el(tag, attributes, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes || {})) {
     if (value === null || value === undefined || value === false) continue;
     if (name === "on") for (const [event, handler] of Object.entries(value)) node.addEventListener(event, handler);
-    else node.setAttribute(name, value === true ? "" : String(value));
+    else node.setAttribute(name, value === true ? "" : READ.includes(name) ? showDirections(String(value)) : String(value));
   }
-  node.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  const shown = children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false);
+  node.append(...shown.map((child) => (child instanceof Node ? child : showDirections(String(child)))));
   return node;
 }
 
@@ -19,7 +35,7 @@ function svg(tag, attributes, ...children) {
 }
 
 function say(text) {
-  document.getElementById("status").textContent = text;
+  document.getElementById("status").textContent = showDirections(text);
 }
 
 const isNumber = (value) => typeof value === "number" && Number.isFinite(value);

@@ -36,9 +36,12 @@ function enlarge(index) {
   dialog.showModal();
 }
 
+// Pixels for a point of a picture: its letters are then a little larger than those of the page's notes.
+const PIXELS = 1.75;
+
 function figureCard(figure) {
   const index = DATA.figures.indexOf(figure);
-  return el("figure", { class: "card" },
+  const card = el("figure", { class: "card" },
     el("figcaption", {}, el("h2", {}, figure.title)),
     el("button", { type: "button", class: "picture", title: "Enlarge", "aria-label": `Enlarge the figure: ${figure.title}`,
       on: { click: () => enlarge(index) } },
@@ -46,6 +49,8 @@ function figureCard(figure) {
       loading: "lazy" })),
     figure.note ? el("p", { class: "note" }, figure.note) : null,
     figure.table ? fold("Values", () => sortableTable(figure.table), { kind: "long" }) : null);
+  if (figure.width) card.querySelector(".picture").style.maxWidth = `${Math.max(900, Math.round(PIXELS * figure.width))}px`;
+  return card;
 }
 
 function showFigures(main) {

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import json
 import math
+import re
 import shutil
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,11 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.config.errors import ConfigError
-from benchmarks.report.about import facts_of, warnings_of
+from benchmarks.report.about import FIGURE_NOTES, facts_of, warnings_of
 from benchmarks.report.figures.all import TITLES
 from benchmarks.report.page.contexts import CONTEXTS, context_names, write_contexts
 from benchmarks.report.runs import REFERENCE, Run, Runs
-from benchmarks.report.tables.formats import as_text
+from benchmarks.report.tables.formats import as_text, printable
 from benchmarks.report.targets import target_text
 from benchmarks.running.rows import REPORT_COLUMNS, SAMPLE_COLUMNS
 from benchmarks.running.run_files import PACKED_BYTES, file_inside, write_whole
@@ -267,8 +268,19 @@ def _figures(files: Sequence[Path]) -> list[dict[str, Any]]:
         behind = stem.with_suffix(".csv")
         table = _table(title, pd.read_csv(behind), "") if behind in files and behind.stat().st_size > 1 else None
         source = f"data:{kinds[picture.suffix]};base64,{source}"
-        figures.append({"title": title, "source": source, "table": table, "key": stem.name in KEY_FIGURES})
+        about = {
+            "note": FIGURE_NOTES.get(stem.name, "").strip(),
+            "key": stem.name in KEY_FIGURES,
+            "width": _width(picture),
+        }
+        figures.append({"title": title, "source": source, "table": table} | about)
     return figures
+
+
+def _width(picture: Path) -> float | None:
+    """Return the width of an SVG picture of the report in points, None for other pictures."""
+    found = re.search(rb'<svg[^>]*? width="([\d.]+)pt"', picture.read_bytes()[:2000])
+    return float(found[1]) if found and picture.suffix == ".svg" else None
 
 
 def _run(run: Run) -> dict[str, Any]:
@@ -288,7 +300,7 @@ def _render(data: Mapping[str, Any], trajectories: list[tuple[int, str]]) -> str
     )
     environment = Environment(loader=FileSystemLoader(PAGE), autoescape=True, undefined=StrictUndefined)
     return environment.get_template("template.html").render(
-        title=data["title"],
+        title=printable(data["title"]),
         policy=policy,
         style=style,
         script=script,

@@ -31,7 +31,8 @@ function show() {
     else link.removeAttribute("aria-current");
   }
   const name = main.querySelector("h1")?.textContent;
-  document.title = `${name && name !== DATA.title ? `${name} – ` : ""}${DATA.title} – rlm-eval`;
+  const title = showDirections(DATA.title);
+  document.title = `${name && name !== title ? `${name} – ` : ""}${title} – rlm-eval`;
   window.scrollTo(0, 0);
 }
 

@@ -67,13 +67,14 @@ function runSection(run) {
 
 function keyNumbers() {
   const sum = (name) => (samples.column(name) || []).reduce((total, value) => total + (isNumber(value) ? value : 0), 0);
-  const statuses = samples.column("status") || [];
-  const failed = statuses.filter((status) => status !== "ok").length;
+  const notOk = (samples.column("status") || []).filter((status, row) => status !== "ok" && !isReference(row)).length;
+  const methods = samples.words("method").filter((name) => !DATA.reference.includes(name)).length;
   const state = costState(samples.words("cost_state"));
   const shown = [
     [count(samples.size), samples.size === 1 ? "sample" : "samples"],
-    ...["benchmark", "method"].map((name) => plural(samples.words(name).length, name).split(" ")),
-    [count(failed), "not ok"],
+    plural(samples.words("benchmark").length, "benchmark").split(" "),
+    plural(methods, "method").split(" "),
+    [count(notOk), "not ok"],
     [count(sum("prompt_tokens") + sum("completion_tokens")), "tokens"],
     ...(state === "free" ? [] : [[money(sum("cost_usd"), state), "spent"]]),
   ];

@@ -9,7 +9,7 @@ const FACTS = [
 ];
 
 function sampleTitle(row) {
-  return `${samples.value(row, "benchmark")} · ${samples.value(row, "sample_id")}`;
+  return ["benchmark", "sample_id"].map((name) => apart(samples.value(row, name))).join(" · ");
 }
 
 function outcome(row) {

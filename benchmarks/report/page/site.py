@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.config.errors import ConfigError
-from benchmarks.report.page.asked import ENDS, is_finished, write_asked_page
+from benchmarks.report.page.asked import ENDS, is_finished, is_trajectory, write_asked_page
 from benchmarks.report.page.contexts import piece_count, piece_script
 from benchmarks.report.page.html import PAGE, policy_hash, write_page
 from benchmarks.report.runs import in_use, load_calls, load_runs, refresh, with_replayed_time, without_reference
-from benchmarks.report.tables.formats import money
+from benchmarks.report.tables.formats import money, printable
 from benchmarks.running.contexts import hides, read_context
 from benchmarks.running.manifest import find_manifest
 from benchmarks.running.run_files import check_folder, newer_than_journal
@@ -123,11 +123,17 @@ class Site:
 
         style = (PAGE / "style.css").read_text(encoding="utf-8")
         environment = Environment(loader=FileSystemLoader(PAGE), autoescape=True, undefined=StrictUndefined)
-        rows = [_described(entry.paths[0], f"{place}/") for place, entry in enumerate(self.entries)]
+        rows = [
+            {name: printable(str(text)) for name, text in _described(entry.paths[0], f"{place}/").items()}
+            for place, entry in enumerate(self.entries)
+        ]
         page = environment.get_template("index.html").render(
-            title=self.title, style=style, policy=f"default-src 'none'; style-src {policy_hash(style)}; img-src data:; "
-            "base-uri 'none'; form-action 'none'", rows=rows,
-        )  # fmt: skip
+            title=printable(self.title),
+            style=style,
+            policy=f"default-src 'none'; style-src {policy_hash(style)}; img-src data:; base-uri 'none'; "
+            "form-action 'none'",
+            rows=rows,
+        )
         return page.encode("utf-8", "replace")
 
 
@@ -165,16 +171,18 @@ def _check(path: Path) -> None:
             f"{path} cannot be shown: expected a run folder, a folder of runs, a trajectory of `rlm-eval ask` or "
             f"{PAGE_NAME}"
         )
-    if path.is_dir() and not find_manifest(path) and not _runs_below(path):
-        # A folder with a page is a saved report; for any other the error names run.json.
-        find_page(path)
+    saved = any((path / page).is_file() for page in (PAGE_NAME, f"report/{PAGE_NAME}"))
+    if path.is_dir() and not saved and not find_manifest(path) and not _runs_below(path):
+        raise ConfigError(
+            f"{path} has no runs: expected a run folder, a folder of run folders, or a folder with {PAGE_NAME}"
+        )
 
 
 def _runs_below(path: Path) -> list[Path]:
     """Return the runs and trajectories in a folder that is no run, the newest first."""
     if not path.is_dir() or (path / "run.json").is_file() or (path / PAGE_NAME).is_file():
         return []
-    found = [one for one in path.iterdir() if (one / "run.json").is_file() or one.name.endswith(ENDS)]
+    found = [one for one in path.iterdir() if (one / "run.json").is_file() or is_trajectory(one)]
     return sorted(found, key=lambda one: (-one.stat().st_mtime, one.name))[:INDEXED_RUNS]
 
 

@@ -79,7 +79,7 @@ function armName(row) {
   if (several("model")) parts.push(samples.value(row, "model"));
   if (DATA.runs.length > 1) parts.push(DATA.runs[samples.value(row, "run")]?.name);
   if (several("epoch")) parts.push(`epoch ${samples.value(row, "epoch")}`);
-  return parts.filter(Boolean).join(" · ");
+  return parts.filter(Boolean).map(apart).join(" · ");
 }
 
 const waiting = new Map();

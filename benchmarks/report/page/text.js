@@ -25,7 +25,7 @@ function textBlock(text, { language = "", label = "text" } = {}) {
     const left = whole.length - shown;
     more.textContent = left > NEXT_PIECE
       ? `Show ${count(NEXT_PIECE)} more of ${count(left)} characters`
-      : `Show the remaining ${count(left)} characters`;
+      : `Show the remaining ${plural(left, "character")}`;
     if (left > 0 && !more.isConnected) box.append(more);
     if (left === 0) more.remove();
   }
@@ -53,11 +53,6 @@ function markScored(block, answer, scored) {
   range.setEnd(pre.firstChild, at + wanted.length);
   range.surroundContents(el("mark", { class: "scored", title: "the part that was scored" }));
   return true;
-}
-
-// Direction marks can make code look different from what runs, so they are shown as escapes.
-function showDirections(code) {
-  return code.replace(/[\u202a-\u202e\u2066-\u2069]/g, (mark) => `\\u${mark.charCodeAt(0).toString(16)}`);
 }
 
 // A reply with coloured code blocks. Code that was run appears with its output, so it is only mentioned here.

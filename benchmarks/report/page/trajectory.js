@@ -58,7 +58,7 @@ class TrajectoryView {
 
   start({ event }) {
     return el("section", { class: "block start" }, el("h3", {}, `Question to ${event.method ?? "the method"}`),
-      el("p", { class: "note" }, `${count(event.chars)} characters of context`),
+      el("p", { class: "note" }, `${plural(event.chars, "character")} of context`),
       textBlock(event.query || "(in the context)"));
   }
 
@@ -77,7 +77,7 @@ class TrajectoryView {
     const cells = parent.children.filter((child) => child.event.kind === "cell").map((child) => child.event);
     const body = () => [
       Array.isArray(event.messages) ? this.messages(event) : null,
-      event.reasoning ? fold(`Reasoning · ${count(String(event.reasoning).length)} characters`,
+      event.reasoning ? fold(`Reasoning · ${plural(String(event.reasoning).length, "character")}`,
         () => textBlock(event.reasoning), { kind: "aside" }) : null,
       event.error ? el("p", { class: "warning" }, short(event.error, 2000)) : replyBlock(event.reply, cells),
     ].filter(Boolean);
@@ -95,8 +95,8 @@ class TrajectoryView {
     const messages = event.messages;
     const size = messages.reduce((sum, message) => sum + String(message?.content ?? "").length, 0);
     const label = event.after_call === undefined
-      ? `Prompt · ${plural(messages.length, "message")} · ${count(size)} characters`
-      : `Prompt · ${plural(messages.length, "new message")} after call #${event.after_call} · ${count(size)} characters`;
+      ? `Prompt · ${plural(messages.length, "message")} · ${plural(size, "character")}`
+      : `Prompt · ${plural(messages.length, "new message")} after call #${event.after_call} · ${plural(size, "character")}`;
     return fold(label, () => messages.map((message) => el("div", { class: "message" },
       el("h4", {}, String(message?.role ?? "?")), textBlock(message?.content ?? ""))), { kind: "aside" });
   }
@@ -129,7 +129,7 @@ class TrajectoryView {
     const { event, totals } = node;
     const box = fold([el("strong", {}, `Child RLM at depth ${event.depth}`), el("span", { class: "preview" }, short(event.query, 80)),
       el("span", { class: "meta" }, totalsText(totals))],
-    () => [el("p", { class: "note" }, `${count(event.chars)} characters of context`), textBlock(event.query),
+    () => [el("p", { class: "note" }, `${plural(event.chars, "character")} of context`), textBlock(event.query),
       this.group(node.children, node)], { kind: "child" });
     node.openChildren = () => box.unfold();
     return box;
@@ -237,7 +237,7 @@ function outputBlock(name, text, event) {
   block.classList.add(name === "Raised" || name === "Errors" ? "stderr" : "stdout");
   const whole = name === "Output" ? event.stdout_chars : name === "Errors" ? event.stderr_chars : null;
   if (isNumber(whole) && whole > String(text).length) {
-    return [block, el("p", { class: "note" }, `cut: the cell wrote ${count(whole)} characters`)];
+    return [block, el("p", { class: "note" }, `cut: the cell wrote ${plural(whole, "character")}`)];
   }
   return block;
 }

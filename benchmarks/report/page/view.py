@@ -39,7 +39,8 @@ def bind(site: Site, port: int = 0) -> ThreadingHTTPServer:
     try:
         return ThreadingHTTPServer((HOST, port), handler)
     except (OSError, OverflowError) as error:
-        raise ConfigError(f"port {port} cannot be used: {getattr(error, 'strerror', None) or error}") from error
+        why = getattr(error, "strerror", None) or error
+        raise ConfigError(f"--port is {port}, which cannot be used: {why}; --port 0 takes a free one") from error
 
 
 def address(server: ThreadingHTTPServer) -> str:

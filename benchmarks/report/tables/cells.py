@@ -39,7 +39,7 @@ class Counts:
         """`50`; with epochs `50 samples x 3 epochs`, or `140 of 50 samples x 3 epochs` if some are missing."""
         if self.epochs == 1:
             return str(self.n)
-        planned = f"{self.samples} samples x {self.epochs} epochs"
+        planned = f"{self.samples} sample{'' if self.samples == 1 else 's'} x {self.epochs} epochs"
         return planned if self.n == self.samples * self.epochs else f"{self.n} of {planned}"
 
 

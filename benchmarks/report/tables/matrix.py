@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.report.published import TOO_FEW
-from benchmarks.report.runs import REFERENCE
+from benchmarks.report.runs import REFERENCE, without_reference
 from benchmarks.report.tables.cells import Counts
 from benchmarks.report.tables.display import ALL_LENGTHS, missing
 from benchmarks.report.tables.formats import latex_text, money, printable, seconds, tokens
@@ -221,7 +221,8 @@ def notes_on(scores: pd.DataFrame) -> list[str]:
         notes.append(f"model: {printable(next(iter(models)))}")
     if once["best"].any():
         notes.append(_BEST)
-    counts = {name: int(once[kind].sum()) for kind, name in KINDS.items()}
+    of_methods = without_reference(once)
+    counts = {name: int(of_methods[kind].sum()) for kind, name in KINDS.items()}
     if any(counts.values()):
         found = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
         notes.append(f"all samples count in n; among them: {found}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from benchmarks.config.errors import ConfigError
 from benchmarks.report.runs import methods_in_order, prepare, without_reference
 from benchmarks.report.tables.display import count_texts, settings
-from benchmarks.report.tables.formats import dagger, with_interval
+from benchmarks.report.tables.formats import counted, dagger, with_interval
 from benchmarks.report.tables.pairing import paired_counts, paired_scores, refusal, same_calls, solved
 from benchmarks.statistics import holm, paired_difference
 
@@ -213,7 +213,7 @@ def _sentence(row: dict[str, Any], setting: str, several_models: bool) -> str:
         return f"On {setting}, {ours} and {theirs} are not compared: {row['verdict'].split(': ', 1)[-1]}."
     p = "p < 0.001" if row["p_holm"] < 0.001 else f"p = {row['p_holm']:.3f}"
     after = f" after Holm's correction for {row['family_size']} comparisons" if row["family_size"] > 1 else ""
-    about = f"95% interval {row['low']:.1f} to {row['high']:.1f}, {p}{after}, {row['samples']} samples"
+    about = f"95% interval {row['low']:.1f} to {row['high']:.1f}, {p}{after}, {counted(row['samples'], 'sample')}"
     if row["verdict"] == NOT_SHOWN:
         found = f"{row['difference']:+.1f} points ({about})"
         return f"On {setting}, no difference between {ours} and {theirs} is shown: {found}."

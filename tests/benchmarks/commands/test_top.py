@@ -57,10 +57,22 @@ def test_methods_with_other_samples_targets_scorers_or_many_errors_have_no_rank(
     assert board["rank"].dropna().to_dict() == {"rlm": 1, "base": 2}
     assert board["reason"].to_dict() == {
         "rlm": "", "base": "", "few": "other samples: 30 of 60 in common",
-        "changed": "other samples: 0 of 60 in common", "scored": "refused: different scorers",
+        "changed": "other samples: 0 of 60 in common", "scored": "another scorer: scorer-2 instead of scorer-1",
         "failed": "20 of 60 samples ended in errors",
     }  # fmt: skip
     assert board.loc["few", "score"] == 100.0
+
+
+def test_the_scorer_of_most_methods_is_ranked_whatever_another_one_gives(make_run, make_rows):
+    paths = [
+        make_run("lenient", make_rows("lenient", scores(60), scorer="scorer-2")),
+        make_run("strict", [make_rows("base", scores(20)), make_rows("rlm", scores(55))]),
+        make_run("capped", make_rows("base", scores(30), max_output_tokens=100)),
+    ]
+    board = leaderboard(paths).set_index("run")
+    assert board["rank"].dropna().tolist() == [1, 2]
+    assert board.loc["lenient", "reason"] == "another scorer: scorer-2 instead of scorer-1"
+    assert board.loc["capped", "reason"] == "different output caps than rlm"
 
 
 def test_runs_without_common_samples_are_refused_in_one_line(make_run, make_rows, tmp_path, capsys):

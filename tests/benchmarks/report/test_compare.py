@@ -189,7 +189,7 @@ def test_a_rise_of_cost_that_can_be_chance_passes(pair):
 
 def test_cost_that_is_not_known_cannot_pass_a_limit_on_cost(pair):
     base, new = pair([1.0, 0.0], [1.0, 0.0], young={"cost_state": ["known", "unknown"]})
-    with pytest.raises(NotComparable, match="cost of 1 samples is unknown"):
+    with pytest.raises(NotComparable, match="cost of 1 sample is unknown"):
         compare(base, new, max_cost_rise=0.2)
     assert compare(base, new).code == NO_REGRESSION
 
@@ -215,7 +215,7 @@ def test_runs_with_different_settings_are_refused_unless_allowed(pair, old, youn
 
 def test_missing_samples_are_refused_unless_allowed(pair):
     base, new = pair([1.0, 0.0, 1.0], [1.0, 0.0])
-    with pytest.raises(NotComparable, match="1 samples that the second lacks"):
+    with pytest.raises(NotComparable, match="1 sample that the second lacks"):
         compare(base, new)
     assert compare(base, new, allow=frozenset({"missing"})).arms[0].score.n == 2
 
@@ -231,7 +231,7 @@ def test_runs_that_are_not_finished_are_refused_unless_allowed_even_if_they_lack
 def test_samples_that_occur_twice_are_refused_unless_allowed(make_run, make_rows):
     rows = make_rows("rlm", [1.0, 0.0])
     base, new = make_run("a", rows), make_run("b", [rows, rows.iloc[:1].assign(score=0.0)], samples_planned=2)
-    with pytest.raises(NotComparable, match="1 samples occur more than once in the second run"):
+    with pytest.raises(NotComparable, match="the second run has 1 repeated row of a sample"):
         compare(base, new)
     assert compare(base, new, allow=frozenset({"data"})).arms[0].new_score == 0.0
     several = make_run("c", [rows, rows.assign(model="qwen3-8b")])

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from benchmarks.cli import main
+from benchmarks.report.figures.style import wrapped
 from benchmarks.report.tables.formats import latex_text, markdown, money, money_with_spread, number, seconds, write_csv
 
 NASTY = [
@@ -131,6 +132,10 @@ def test_a_run_folder_of_somebody_else_cannot_reach_the_terminal(tmp_path, make_
     for text in (printed.out, printed.err, *written.values()):
         assert all(c.isprintable() or c in "\n\t" for c in text)
     assert not any("](javascript" in text for path, text in written.items() if path.suffix == ".md")
+
+
+def test_texts_of_figures_have_no_control_characters():
+    assert wrapped("rlm\x1b[31m\u202e $x$", 40) == "rlm\\x1b[31m\\u202e \\$x\\$"
 
 
 def test_a_spread_has_the_decimals_of_its_mean():

@@ -19,6 +19,7 @@ import page_run
 import pandas as pd
 import pytest
 
+from benchmarks.cli import main
 from benchmarks.config.errors import ConfigError
 from benchmarks.report.page import html, site, view
 from benchmarks.report.page.html import json_for_html, write_page
@@ -289,6 +290,18 @@ class TestView:
         assert column(data, "score") == [None] and column(data, "prediction") == ["Lisbon, Oslo, Rome"]
         assert column(data, "sub_calls") == [7] and data["live"] == ""
 
+    def test_a_folder_without_runs_is_one_clear_error(self, tmp_path, capsys):
+        (tmp_path / "data.jsonl").write_text('{"sample_id": "1", "prediction": "x"}\n')
+        (tmp_path / "deeper" / "run").mkdir(parents=True)
+        assert main(["view", str(tmp_path), "--no-browser"]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"rlm-eval: {tmp_path} has no runs: expected a run folder, a folder of run folders")
+
+    def test_names_on_the_index_show_their_direction_marks(self, tmp_path):
+        page_run.write_run(tmp_path / "run", [row("sniah", "rlm\u202e", "s")], {}, name="a\u202eb")
+        index = site.Site.of([tmp_path], tmp_path / "scratch").index().decode()
+        assert "a\\u202eb" in index and "\u202e" not in index
+
     def test_a_question_under_way_is_followed_to_its_answer(self, tmp_path, monkeypatch):
         monkeypatch.setattr(site, "REBUILD_S", 0)
         monkeypatch.setattr(site, "BUILDS_APART", 0)
@@ -305,7 +318,7 @@ class TestView:
         assert column(data_of(entry.page()), "prediction") == ["Lisbon, Oslo, Rome"]
 
     def test_port_in_use_is_one_clear_error(self, server, tmp_path):
-        with pytest.raises(ConfigError, match="port"):
+        with pytest.raises(ConfigError, match=r"--port is .* --port 0 takes a free one"):
             view.bind(site.Site.of([tmp_path], tmp_path / "scratch"), server.server_address[1])
         with pytest.raises(ConfigError, match="port"):
             view.bind(site.Site.of([tmp_path], tmp_path / "scratch"), 99_999)

@@ -319,7 +319,7 @@ def test_two_runs_of_one_configuration_are_reported_against_the_first_ones_basel
 def test_a_run_whose_baseline_has_no_sample_yet_is_reported(make_run, make_rows, tmp_path):
     config = {"report": {"baseline": "base"}}
     run = make_run("young", make_rows("rlm", [1.0]), config=config, samples_planned=2)
-    assert "1 of 2 samples are missing" in write_report([run], tmp_path / "out").markdown.read_text()
+    assert "1 of 2 samples is missing" in write_report([run], tmp_path / "out").markdown.read_text()
 
 
 @pytest.mark.usefixtures("without_figures")
@@ -328,7 +328,7 @@ def test_repeated_rows_count_once_and_are_reported(make_run, make_rows, tmp_path
     run = make_run("twice", [rows, rows.iloc[:1].assign(score=0.0)])
     runs = load_runs([run])
     assert sorted(runs.samples["score"]) == [0.0, 0.0]
-    assert "1 samples occur more than once" in write_report([run], tmp_path / "out").markdown.read_text()
+    assert "its table has 1 repeated row of a sample" in write_report([run], tmp_path / "out").markdown.read_text()
 
 
 def test_a_report_keeps_other_files_in_its_folder(make_run, make_rows, tmp_path):
