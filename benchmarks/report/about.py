@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from benchmarks.report.runs import Run, Runs
+from benchmarks.report.runs import Run, Runs, without_reference
 from benchmarks.report.tables.formats import counted, markdown_cell
 
 # Notes by the name of a table.
@@ -64,20 +65,31 @@ NOTES = {
     "behaviour": "All lengths of a benchmark together; correct is a score of at least 0.5.\n\n",
 }
 
-# Notes by the name of a figure.
-FIGURE_NOTES = {
-    "score_by_cost": (
+
+def figure_note(picture: Path) -> str:
+    """Return what a reader of a figure must know, from the values in the CSV file beside it; empty for most figures."""
+    spent = {"score_by_cost": "cost_mean_usd", "score_by_runtime": "runtime_mean_s"}.get(picture.stem)
+    if spent is None:
+        return ""
+    import pandas as pd
+
+    values = pd.read_csv(picture.with_suffix(".csv"))
+    methods = without_reference(values)
+    less = "at a lower cost" if spent == "cost_mean_usd" else "in less time"
+    parts = [
         "All lengths of a benchmark together, with 95% intervals. The Pareto front joins the methods that no other "
-        "method equals in score at a lower cost. A method that costs nothing, such as one of a local model, has no "
-        "place on an axis of dollars: it is a horizontal line, and methods that score at most as much are not on the "
-        "front. Oracle and floor are reference rows, which the front leaves out. Methods of unknown cost are in the "
-        "values only.\n\n"
-    ),
-    "score_by_runtime": (
-        "All lengths of a benchmark together, with 95% intervals. The Pareto front joins the methods that no other "
-        "method equals in score in less time. Oracle and floor are reference rows, which the front leaves out.\n\n"
-    ),
-}
+        f"method equals in score {less}."
+    ]
+    if (methods[spent] == 0).any():
+        parts.append(
+            "A method that costs nothing, such as one of a local model, has no place on an axis of dollars: it is a "
+            "horizontal line, and methods that score at most as much are not on the front."
+        )
+    if methods[spent].isna().any():
+        parts.append("Methods of unknown cost are in the values only.")
+    if len(methods) < len(values):
+        parts.append("Reference rows are dashed lines, which the front leaves out.")
+    return " ".join(parts)
 
 
 def about(runs: Runs) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.config.errors import ConfigError
 from benchmarks.report import ReportFiles
-from benchmarks.report.about import FIGURE_NOTES, NOTES, about, missing_words
+from benchmarks.report.about import NOTES, about, figure_note, missing_words
 from benchmarks.report.figures.all import TITLES, write_figures
 from benchmarks.report.page.html import write_page
 from benchmarks.report.runs import Runs, load_calls, load_runs, with_replayed_time
@@ -156,10 +156,10 @@ def _markdown(runs: Runs, tables: Sequence[Table], figures: Sequence[Path], out:
     pictures = [path for path in figures if path.suffix == ".png"]
     if pictures:
         parts.append("## Figures\n")
-        parts += [
-            f"### {TITLES[path.stem]}\n\n![{TITLES[path.stem]}]({path.relative_to(out)})\n\n"
-            f"{FIGURE_NOTES.get(path.stem, '')}"
-            f"Values: [{path.stem}.csv]({path.relative_to(out).with_suffix('.csv')})\n"
-            for path in pictures
-        ]
+        for path in pictures:
+            title, file = TITLES[path.stem], path.relative_to(out)
+            values = f"Values: [{path.stem}.csv]({file.with_suffix('.csv')})"
+            parts.append(
+                "\n\n".join(filter(None, [f"### {title}", f"![{title}]({file})", figure_note(path), values])) + "\n"
+            )
     return "\n".join(parts)

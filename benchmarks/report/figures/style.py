@@ -175,9 +175,10 @@ def grid(
 ) -> tuple[Figure, list[Axes]]:
     """Make a figure with `panels` panels in rows of at most `columns`; the rest of the last row is blank.
 
+    Four panels stand in two rows of two.
     A single panel is wider, so that a legend fits below it and the page need not stretch it.
     """
-    wide = min(panels, columns)
+    wide = 2 if (panels, columns) == (4, 3) else min(panels, columns)
     width = 2 * width if panels == 1 else width
     high = -(-panels // wide)
     figure, axes = plt.subplots(high, wide, figsize=(width * wide, height * high), squeeze=False)

@@ -45,8 +45,10 @@ function figureCard(figure) {
     el("figcaption", {}, el("h2", {}, figure.title)),
     el("button", { type: "button", class: "picture", title: "Enlarge", "aria-label": `Enlarge the figure: ${figure.title}`,
       on: { click: () => enlarge(index) } },
-    el("img", { src: themed(figure.source), "data-figure": index, alt: `${figure.title}; the values are in the table below`,
-      loading: "lazy" })),
+    el("img", { class: "screen-only", src: themed(figure.source), "data-figure": index,
+      alt: `${figure.title}; the values are in the table below`, loading: "lazy" }),
+    // Paper is light whatever the theme.
+    el("img", { class: "paper-only", src: figure.source, alt: "" })),
     figure.note ? el("p", { class: "note" }, figure.note) : null,
     figure.table ? fold("Values", () => sortableTable(figure.table), { kind: "long" }) : null);
   if (figure.width) card.querySelector(".picture").style.maxWidth = `${Math.max(900, Math.round(PIXELS * figure.width))}px`;

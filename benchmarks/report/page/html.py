@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.config.errors import ConfigError
-from benchmarks.report.about import FIGURE_NOTES, facts_of, warnings_of
+from benchmarks.report.about import facts_of, figure_note, warnings_of
 from benchmarks.report.figures.all import TITLES
 from benchmarks.report.page.contexts import CONTEXTS, context_names, write_contexts
 from benchmarks.report.runs import REFERENCE, Run, Runs
@@ -35,7 +35,7 @@ SCRIPTS = (
     "dom", "store", "python", "text", "matrix", "figures", "overview", "list", "tree", "timeline", "trajectory", "find",
     "context", "sample", "main",
 )  # fmt: skip
-STYLES = ("style", "matrix", "figures", "trajectory")
+STYLES = ("style", "matrix", "figures", "trajectory", "print")
 # The figures on the first screen, of which a report has one.
 KEY_FIGURES = ("score_by_cost", "score_by_runtime")
 FOLDER = "report_trajectories"
@@ -269,7 +269,7 @@ def _figures(files: Sequence[Path]) -> list[dict[str, Any]]:
         table = _table(title, pd.read_csv(behind), "") if behind in files and behind.stat().st_size > 1 else None
         source = f"data:{kinds[picture.suffix]};base64,{source}"
         about = {
-            "note": FIGURE_NOTES.get(stem.name, "").strip(),
+            "note": figure_note(picture),
             "key": stem.name in KEY_FIGURES,
             "width": _width(picture),
         }

@@ -65,6 +65,7 @@ function totalTokens() {
 
 // The last state of the list, which is kept when the user goes back or to the next sample.
 const listed = { chosen: {}, rows: null, active: 0 };
+const MOST_PRINTED = 2000;
 
 function showList(main, query) {
   listed.chosen = Object.fromEntries(new URLSearchParams(query));
@@ -124,8 +125,12 @@ function showList(main, query) {
 
   function draw() {
     const { rows } = listed;
-    const first = Math.max(0, Math.floor(grid.scrollTop / ROW_HEIGHT) - 8);
-    const last = Math.min(rows.length, Math.ceil((grid.scrollTop + (grid.clientHeight || 700)) / ROW_HEIGHT) + 8);
+    drawRows(Math.max(0, Math.floor(grid.scrollTop / ROW_HEIGHT) - 8),
+      Math.min(rows.length, Math.ceil((grid.scrollTop + (grid.clientHeight || 700)) / ROW_HEIGHT) + 8));
+  }
+
+  function drawRows(first, last) {
+    const { rows } = listed;
     rowsBox.replaceChildren();
     if (!rows.length) rowsBox.append(el("p", { class: "notice" }, "No sample matches the filters."));
     for (let place = first; place < last; place++) rowsBox.append(listRow(rows[place], place));
@@ -194,6 +199,8 @@ function showList(main, query) {
       " move, ", el("kbd", {}, "Enter"), " open, ",
       el("button", { type: "button", class: "bare", "data-key": "n", on: { click: nextFailure } }, el("kbd", {}, "n"), " next failure")));
   update();
+  Object.assign(listed, { draw: () => grid.isConnected && draw(),
+    drawAll: () => grid.isConnected && drawRows(0, Math.min(MOST_PRINTED, listed.rows.length)) });
   if (listed.active > 0) move(listed.active);
 }
 

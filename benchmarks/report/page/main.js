@@ -137,8 +137,18 @@ function restoreScroll() {
   }
 }
 
+// Paper shows what is folded, but for the values of figures and for contexts, which are read in pieces.
+let unfolded = [];
+
 window.addEventListener("beforeprint", () => {
-  for (const details of document.querySelectorAll("details.long")) details.unfold?.();
+  unfolded = [...document.querySelectorAll("details.long:not([open])")].filter((details) => !details.closest("figure, .context"));
+  for (const details of unfolded) details.unfold?.();
+  listed.drawAll?.();
+});
+
+window.addEventListener("afterprint", () => {
+  for (const details of unfolded) details.open = false;
+  listed.draw?.();
 });
 
 show();

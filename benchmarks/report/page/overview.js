@@ -6,7 +6,8 @@ function sortableTable(table) {
   const order = table.rows.map((_, index) => index);
   const heads = table.columns.map((column, index) => {
     const button = el("button", { type: "button", title: `Sort by ${column.name}` }, column.name);
-    const head = el("th", { scope: "col", class: column.numeric ? "number" : null }, button);
+    // A printed page repeats a head only if it has no buttons; print.css shows the name instead.
+    const head = el("th", { scope: "col", class: column.numeric ? "number" : null, "data-name": showDirections(column.name) }, button);
     button.addEventListener("click", () => sort(index, head));
     return head;
   });

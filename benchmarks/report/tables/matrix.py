@@ -225,7 +225,8 @@ def notes_on(scores: pd.DataFrame) -> list[str]:
     counts = {name: int(of_methods[kind].sum()) for kind, name in KINDS.items()}
     if any(counts.values()):
         found = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-        notes.append(f"all samples count in n; among them: {found}")
+        them = "them" if len(of_methods) == len(once) else "those of methods"
+        notes.append(f"all samples count in n; among {them}: {found}")
     texts = "".join(marks(row) for row in scores.to_dict("records") if not row["not_stated"])
     notes += [legend for mark, legend in _LEGEND.items() if mark in texts]
     failed = scores[scores["not_stated"] != ""]

@@ -33,6 +33,18 @@ def test_only_a_method_that_is_shown_to_beat_every_other_one_is_the_best():
     assert best_arms(clear[0]) == set()
 
 
+def test_counts_leave_out_reference_rows():
+    rows = [make_rows("rlm", [1.0] * 4, format_ok=[False] + [True] * 3), make_rows("floor", [0.0] * 4, format_ok=False)]
+    notes = matrix_of(scores_table(pd.concat(rows))).notes
+    assert "all samples count in n; among those of methods: 1 wrong format" in notes
+    assert "all samples count in n; among them: 1 wrong format" in matrix_of(scores_table(rows[0])).notes
+
+
+def test_one_sample_is_singular():
+    rows = pd.concat([make_rows("rlm", [1.0]).assign(epoch=epoch) for epoch in range(3)])
+    assert entries_of(rows)["oolong", "rlm"].n == "1 sample x 3 epochs"
+
+
 def test_a_method_equal_to_the_best_by_construction_is_the_best_too():
     spent = {"prompt_tokens": range(100, 140), "prediction": [f"answer {i}" for i in range(40)]}
     rows = [make_rows(name, [1.0] * 38 + [0.0] * 2, **spent) for name in ("base", "base_truncated")]

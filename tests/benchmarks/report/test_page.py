@@ -304,6 +304,24 @@ class TestLooks:
             page.until(lambda: page.css("h1"))
             assert len(page.driver.execute_cdp_cmd("Page.printToPDF", {})["data"]) > 10_000
 
+    def test_paper_is_light_and_has_every_sample_and_the_names_of_columns(self, page, demo):
+        media = {"media": "print", "features": [{"name": "prefers-color-scheme", "value": "dark"}]}
+        page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+        try:
+            page.open(demo, "figures")
+            shown = "[...document.images].map((image) => getComputedStyle(image).display)"
+            assert page.run(f"return {shown}") == ["none", "block"]
+            page.open(demo)
+            assert page.run("return getComputedStyle(document.body).color") == "rgb(27, 35, 48)"
+            named = "return [...document.querySelectorAll('main th[data-name]')]"
+            named += ".map((th) => getComputedStyle(th, '::before').content)"
+            assert page.run(named) == ['"method"', '"score"', '"n"']
+            page.open(demo, "samples")
+            page.run("window.dispatchEvent(new Event('beforeprint'))")
+            assert len(page.css(".rows .list-row")) == 48
+        finally:
+            page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
+
     @pytest.mark.parametrize("part", ["", "samples", "sample/1", "compare/0/1", "figures"])
     def test_everything_that_can_be_used_has_a_name(self, page, demo, part):
         page.open(demo, part)

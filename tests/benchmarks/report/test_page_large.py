@@ -43,6 +43,10 @@ class TestHostile:
             assert page.run("return window.hacked") is None
             assert page.css("main script, main iframe, main object, main svg[onload], main img[onerror]") == []
             assert page.css("a[href^='javascript:']") == []
+            # Names and cells show marks of direction as escapes; a block of text stands alone.
+            turned = "[...document.querySelectorAll('main *, title')].filter((node) => !node.closest('pre')"
+            turned += " && [...node.childNodes].some((one) => one.nodeType === 3 && one.data.includes('\u202e')))"
+            assert page.run(f"return {turned}.map((node) => node.outerHTML.slice(0, 80))") == []
 
     def test_texts_of_models_and_data_never_run(self, page, tmp_path):
         made = self.hostile_page(tmp_path, page_run.HOSTILE)

@@ -14,6 +14,7 @@ from benchmarks.report.build import screen
 from benchmarks.report.figures.all import write_figures
 from benchmarks.report.figures.curves import runtime_by_length
 from benchmarks.report.figures.style import drawing
+from benchmarks.report.figures.tradeoff import score_by_cost
 from benchmarks.report.runs import load_calls, load_runs, refresh
 from benchmarks.report.tables.shared import SharedTables
 from benchmarks.running.journal import Record
@@ -238,6 +239,21 @@ def test_figures_of_samples_without_lengths_costs_or_calls(make_rows, tmp_path):
     assert (1.5, 6.0) in drawn and (1.5,) in drawn, "no call was made for the input that is too long"
     assert write_figures(SharedTables.of(make_rows("rlm", [1.0]).iloc[:0]), tmp_path) == []
     assert not (tmp_path / "solved_by.png").exists()
+
+
+def test_a_free_method_is_a_line_that_beats_dearer_ones_and_the_note_says_so(make_rows, make_run, tmp_path):
+    rows = [make_rows(name, [1.0] * n + [0.0] * (10 - n)) for name, n in (("base", 4), ("rlm", 8))]
+    rows.append(make_rows("local", [1.0] * 5 + [0.0] * 5, cost_usd=0.0, cost_state="free"))
+    rows.append(make_rows("floor", [0.0] * 10))
+    files = write_report([make_run("run", rows)], tmp_path / "out")
+    table = pd.read_csv(tmp_path / "out" / "figures" / "score_by_cost.csv").set_index("method")
+    assert table["on_front"].to_dict() == {"base": False, "rlm": True, "local": True, "floor": False}
+    text = files.markdown.read_text()
+    assert "A method that costs nothing" in text and "Reference rows are" in text
+    with drawing() as plt:
+        figure, _ = score_by_cost(plt, SharedTables.of(pd.concat(rows)))
+        lines = [line for line in figure.axes[0].get_lines() if line.get_label() == "local, free"]
+        assert [list(line.get_ydata()) for line in lines] == [[50.0, 50.0]]
 
 
 def test_figures_over_the_number_of_documents(make_rows, tmp_path):
