@@ -89,6 +89,7 @@ async def answer() -> str:
     """A run whose one answer is 100 MB of NUL; the limit is raised, so that it is accepted."""
     from benchmarks.config.compose import compose
     from benchmarks.running import run as running
+    from benchmarks.running.busy import Busy
 
     words = [
         "benchmark=[oolong]", "benchmark.oolong.lengths=[1024]", "limit=1", "method=[rlm]", "model=scripted",
@@ -99,7 +100,7 @@ async def answer() -> str:
     Path("script.jsonl").write_text(json.dumps({"match": "", "reply": "```repl\nFINAL(chr(0) * 100_000_000)\n```"}))
     config = compose(words)
     with running.RunFolder(config.folder, config) as folder:
-        outcome = await running._run(config, folder, {})
+        outcome = await running._run(config, folder, {}, Busy())
     journal = sum(file.stat().st_size for file in Path("run/journal").iterdir())
     (row,) = [record.row for record in folder.records().values()]
     said = f"{outcome.state}, {row.status}; the row has {len(row.prediction or ''):,} characters of the answer"
