@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.report.figures.style import (
+    INK,
     arm_names,
     dollar_axis,
     grid,
@@ -188,6 +189,6 @@ def _shade_window(axes: Any, group: pd.DataFrame) -> None:
         # Methods that share a length stand beside each other, see `_beside`.
         window = window if before * _CLEAR <= window <= first / _CLEAR else math.sqrt(before * first)
     axes.axvspan(
-        max(window, left), right, color="#000000", alpha=0.07, linewidth=0, label="past the model's window", zorder=0
+        max(window, left), right, color=INK, alpha=0.07, linewidth=0, label="past the model's window", zorder=0
     )
     axes.set_xlim(left, right)

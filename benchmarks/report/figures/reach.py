@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.report.figures.style import arm_names, grid, legend_below, length_axis, looks, wrapped
+from benchmarks.report.figures.style import INK, arm_names, grid, legend_below, length_axis, looks, wrapped
 from benchmarks.report.tables.length import with_length
 from benchmarks.report.tables.reach import OWN_FRACTION, RULER_THRESHOLD
 from benchmarks.report.tables.shared import SharedTables
@@ -49,7 +49,7 @@ def lengths_reached(plt: Any, shared: SharedTables) -> tuple[Figure, pd.DataFram
             axes.plot([low, high], [y, y], color=colour, linewidth=1.4, alpha=0.6, zorder=2)
             axes.plot(value, y, marker=marker, color=colour, linestyle="none", zorder=3)
         for edge, text in ((ends[0], "below"), (ends[1], "never")):
-            axes.axvspan(edge / _APART**0.5, edge * _APART**0.5, color="#000000", alpha=0.05, linewidth=0, zorder=0)
+            axes.axvspan(edge / _APART**0.5, edge * _APART**0.5, color=INK, alpha=0.05, linewidth=0, zorder=0)
             axes.text(edge, len(arms) - 0.52, text, ha="center", va="bottom", fontsize=7)
         axes.set_xlim(ends[0] / _APART**0.5, ends[1] * _APART**0.5)
         axes.set_yticks(range(len(arms)), [wrapped(arm, 22) for arm in arms])
