@@ -97,7 +97,8 @@ def _chunks(content: bytes) -> Iterator[tuple[str, Mapping[str, Any] | None]]:
 
 def _events(content: bytes) -> Iterator[tuple[str, list[bytes]]]:
     """Return the name of each event and its lines of data. Raises ValueError for too many or too long lines."""
-    name, data, chunks = b"", [], 0
+    name, chunks = b"", 0
+    data: list[bytes] = []
     for seen, found in enumerate(_LINES.finditer(content, len(_BOM) if content.startswith(_BOM) else 0)):
         line = found[0]
         if line[0] in b"\r\n":
@@ -137,7 +138,8 @@ def _parsed(data: bytes) -> tuple[list[Mapping[str, Any] | None], ValueError | N
         if len(data) > MAX_CHUNK_BYTES:
             raise ValueError("an event with too much data")
         check_structure(data, MAX_VALUES)
-    text, objects = data.decode("utf-8", "replace"), []
+    text = data.decode("utf-8", "replace")
+    objects: list[Mapping[str, Any] | None] = []
     at = _after_space(text, 0)
     while at < len(text):
         if text.startswith("[DONE]", at):
