@@ -1,5 +1,7 @@
 """No text of any figure is cut off, whatever the number of panels, methods and the length of their names."""
 
+from functools import cache
+
 import pandas as pd
 import pytest
 from matplotlib.text import Text
@@ -32,6 +34,13 @@ def samples_of(make_rows, benchmarks, methods):
     return prepare(pd.concat(tables, ignore_index=True))
 
 
+@cache
+def tables_of(make_rows, benchmarks, methods, free):
+    """The tables of these samples, made once for all figures."""
+    samples = samples_of(make_rows, benchmarks, methods)
+    return SharedTables.of(samples.assign(cost_state="free", cost_usd=0.0) if free else samples, "base")
+
+
 def cut_off(figure):
     """The texts that are outside of the figure by more than a pixel."""
     renderer, page = figure.canvas.get_renderer(), figure.bbox
@@ -62,10 +71,8 @@ def cut_off(figure):
 )
 def test_no_text_is_cut_off(make, benchmarks, methods, make_rows):
     with drawing() as plt:
-        samples = samples_of(make_rows, benchmarks, methods)
-        if make in (score_by_runtime, runtime_by_length):
-            samples = samples.assign(cost_state="free", cost_usd=0.0)
-        figure, _ = make(plt, SharedTables.of(samples, "base"))
+        free = make in (score_by_runtime, runtime_by_length)
+        figure, _ = make(plt, tables_of(make_rows, benchmarks, tuple(methods), free))
         settle(figure)
         figure.draw_without_rendering()
         assert cut_off(figure) == []
