@@ -14,11 +14,15 @@ from rlm.methods.combinators.language import (
     TypeFault,
     combinator,
     is_call_free,
+    literal,
     names,
     parameters,
     template_parts,
 )
 from rlm.methods.combinators.shapes import (
+    ITEM_WORK,
+    MOST_NESTED,
+    MOST_SHAPES,
     Flag,
     Items,
     Number,
@@ -26,9 +30,11 @@ from rlm.methods.combinators.shapes import (
     Shape,
     Text,
     Value,
+    extent_of,
     items_of,
     joined,
     kind,
+    measured,
     parts,
     pieces,
     same_kind,
@@ -41,8 +47,7 @@ REQUEST_TOKENS = 64
 REPLY_CHARS = 32
 LEAST_PIECE = 100
 _NUMBER = Text(20, 20)
-# Work besides characters: of an item, and of the checker's own steps.
-_ITEM_WORK = 100
+# Steps of the checker itself.
 _MOST_STEPS = 200_000
 
 
@@ -118,14 +123,29 @@ class Checker:
         self._steps += 1
         if self._steps > _MOST_STEPS:
             raise _fault(CostFault, node, "the program is too complex to be bounded: store its parts in variables")
-        is_known = is_call_free(node) and names(node) <= self._values.keys() - local
-        if not exact or not is_known or isinstance(node, ast.Name | ast.Constant):
-            return self._abstract(node, shapes, local, exact)
-        _, bound = self._abstract(node, shapes, local, exact=False)
+        if not exact or isinstance(node, ast.Name | ast.Constant) or not self._is_known(node, local):
+            return self._nested(node, *self._abstract(node, shapes, local, exact))
+        shape, bound = self._nested(node, *self._abstract(node, shapes, local, exact=False))
         self._worked += bound.work
         self._limit(self._worked, node)
-        value = self.known[id(node)] = finished(self._evaluator.value(node, self._values))
+        value = finished(self._evaluator.value(node, self._values))
+        size = measured(value, self._room.work)
+        if self._worked + size > self._room.work:
+            # One item may be in it many times, which costs nothing when the program runs.
+            return shape, bound
+        self._worked += size
+        self.known[id(node)] = value
         return shape_of(value), Bound(work=bound.work)
+
+    def _is_known(self, node: ast.expr, local: frozenset[str]) -> bool:
+        return is_call_free(node) and names(node) <= self._values.keys() - local
+
+    @staticmethod
+    def _nested(node: ast.expr, shape: Shape, bound: Bound) -> tuple[Shape, Bound]:
+        number, depth = extent_of(shape)
+        if depth > MOST_NESTED or number > MOST_SHAPES:
+            raise _fault(CostFault, node, f"lists and pairs are nested too deeply: at most {MOST_NESTED} in each other")
+        return shape, bound
 
     def _abstract(
         self, node: ast.expr, shapes: Mapping[str, Shape], local: frozenset[str], exact: bool
@@ -144,7 +164,12 @@ class Checker:
         bound = sum((one for _, one in checked), Bound())
         found = [shape for shape, _ in checked]
         name = combinator(node)
-        shape, own = self._of_call(name, node, found) if name else self._of_syntax(node, found)
+        if name == "split":
+            first = below[0]
+            text = self._values[first.id] if isinstance(first, ast.Name) and self._is_known(first, local) else None
+            shape, own = _split(node, found[0], text if isinstance(text, str) else None)
+        else:
+            shape, own = self._of_call(name, node, found) if name else self._of_syntax(node, found)
         return shape, bound + own
 
     def _of_syntax(self, node: ast.expr, found: list[Shape]) -> tuple[Shape, Bound]:
@@ -160,7 +185,7 @@ class Checker:
             for shape in found[1:]:
                 if not same_kind(found[0], shape):
                     raise _fault(TypeFault, node, f"a list has items of one type, not {kind(found[0])}, {kind(shape)}")
-            return items_of((shape, 1) for shape in found), Bound(work=_ITEM_WORK * len(found))
+            return items_of((shape, 1) for shape in found), Bound(work=ITEM_WORK * len(found))
         if isinstance(node, ast.BoolOp) or isinstance(getattr(node, "op", None), ast.Not):
             for shape in found:
                 _expect(node, "a condition", shape, Flag)
@@ -173,18 +198,18 @@ class Checker:
             return self._ask(node, _text(node, "ask", first))
         if name == "is_yes":
             _text(node, "is_yes", first)
-            return Flag(), Bound(work=_ITEM_WORK)
+            return Flag(), Bound(work=ITEM_WORK)
         if name == "contains":
             chars = sum(_text(node, "contains", shape).chars for shape in found)
             return Flag(), Bound(work=chars)
         if name == "count":
             _items(node, "count", first)
-            return Number(), Bound(work=_ITEM_WORK)
+            return Number(), Bound(work=ITEM_WORK)
         if name == "cross":
             return _cross(node, _items(node, "cross", first), _items(node, "cross", found[1]))
         if name == "concatenate":
             return _concatenate(node, found)
-        return _split(node, first) if name == "split" else _peek(node, first)
+        return _peek(node, first)
 
     def _ask(self, node: ast.expr, text: Text) -> tuple[Shape, Bound]:
         prompt, room, reply = text.tokens + REQUEST_TOKENS, self._room.prompt_tokens, self._room.reply_tokens
@@ -219,7 +244,7 @@ class Checker:
         results: list[tuple[Shape, int]] = []
         for item, count in items.groups:
             made, own = applied(item)
-            bound += (own + Bound(work=_ITEM_WORK)) * count
+            bound += (own + Bound(work=ITEM_WORK)) * count
             results.append((made, count))
             if name == "filter":
                 _expect(function, "the function of filter", made, Flag)
@@ -236,7 +261,7 @@ class Checker:
             made, own = applied(item, item)
             if not same_kind(made, item):
                 raise _fault(TypeFault, node, f"the function of reduce makes {kind(made)} of two items, {kind(item)}")
-            bound += (own + Bound(work=_ITEM_WORK)) * (left // 2)
+            bound += (own + Bound(work=ITEM_WORK)) * (left // 2)
             item, left = joined(item, made), left - left // 2
         return item, bound
 
@@ -269,12 +294,13 @@ def _together(texts: Iterable[Text]) -> Text:
     return Text(sum(one.chars for one in found), sum(one.tokens for one in found) + len(found))
 
 
-def _split(node: ast.expr, shape: Shape) -> tuple[Shape, Bound]:
+def _split(node: ast.expr, shape: Shape, value: str | None) -> tuple[Shape, Bound]:
+    """Return shape and bound of a split. value: the text if it is known, so that the number of its parts is exact."""
     text = _text(node, "split", shape)
     assert isinstance(node, ast.Call)
     by = literal(node.args[1])
     if isinstance(by, str) and by:
-        found = parts(text, by)
+        found = parts(text, text.chars // len(by) if value is None else value.count(by))
     elif isinstance(by, int) and by >= LEAST_PIECE:
         found = pieces(text, by)
     else:
@@ -282,7 +308,7 @@ def _split(node: ast.expr, shape: Shape) -> tuple[Shape, Bound]:
             TypeFault, node,
             f"the second argument of split is a number of characters, at least {LEAST_PIECE}, or a separator in quotes",
         )  # fmt: skip
-    return found, Bound(work=text.chars + _ITEM_WORK * found.count)
+    return found, Bound(work=text.chars + ITEM_WORK * found.count)
 
 
 def _peek(node: ast.expr, shape: Shape) -> tuple[Shape, Bound]:
@@ -292,14 +318,14 @@ def _peek(node: ast.expr, shape: Shape) -> tuple[Shape, Bound]:
     if not isinstance(start, int) or not isinstance(size, int) or size < 1:
         raise _fault(TypeFault, node, "peek takes a start, negative from the end, and a size, both written as numbers")
     if isinstance(shape, Items):
-        return items_of([(shape.item, min(size, shape.count))] if shape.item else []), Bound(work=_ITEM_WORK * size)
+        return items_of([(shape.item, min(size, shape.count))] if shape.item else []), Bound(work=ITEM_WORK * size)
     assert isinstance(shape, Text)
     return Text(min(size, shape.chars), min(4 * size, shape.tokens)), Bound(work=min(size, shape.chars))
 
 
 def _cross(node: ast.expr, one: Items, other: Items) -> tuple[Shape, Bound]:
     groups = ((Pair(first, second), count * others) for first, count in one.groups for second, others in other.groups)
-    return items_of(groups), Bound(work=_ITEM_WORK * one.count * other.count)
+    return items_of(groups), Bound(work=ITEM_WORK * one.count * other.count)
 
 
 def _concatenate(node: ast.expr, found: list[Shape]) -> tuple[Shape, Bound]:
@@ -313,15 +339,6 @@ def _concatenate(node: ast.expr, found: list[Shape]) -> tuple[Shape, Bound]:
         sum(count * (shape.tokens + between.tokens + 2) for shape, count in texts),
     )
     return text, Bound(work=text.chars)
-
-
-def literal(node: ast.expr) -> Value | None:
-    """Return the value of a literal text or number; None for any other expression."""
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant):
-        value = node.operand.value
-        return -value if isinstance(value, int) else None
-    value = node.value if isinstance(node, ast.Constant) else None
-    return value if isinstance(value, str | int) and not isinstance(value, bool) else None
 
 
 def _text(node: ast.expr, name: str, shape: Shape, what: str = "it got") -> Text:

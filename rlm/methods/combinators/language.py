@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from rlm.syntax import parsed
 
@@ -93,6 +94,15 @@ def is_call_free(node: ast.AST) -> bool:
     return all(combinator(one) != "ask" for one in ast.walk(node))
 
 
+def literal(node: ast.expr) -> str | int | None:
+    """Return the value of a literal text or number; None for any other expression."""
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant):
+        value = node.operand.value
+        return -value if isinstance(value, int) else None
+    value = node.value if isinstance(node, ast.Constant) else None
+    return value if isinstance(value, str | int) and not isinstance(value, bool) else None
+
+
 def names(node: ast.AST) -> set[str]:
     """Return the variables that an expression reads, without the parameters of its own functions."""
     if isinstance(node, ast.Name):
@@ -118,8 +128,8 @@ def _statement(node: ast.stmt) -> Statement:
     if len(value.args) != 1 or value.keywords:
         raise _fault(node, f"{combinator(value)} takes one value")
     argument, final = value.args[0], combinator(value) != "print"
-    if combinator(value) == "FINAL_VAR" and isinstance(argument, ast.Constant) and str(argument.value).isidentifier():
-        argument = ast.copy_location(ast.Name(str(argument.value)), argument)
+    if combinator(value) == "FINAL_VAR" and isinstance(argument, ast.Constant) and _is_name(argument.value):
+        argument = ast.copy_location(ast.Name(argument.value), argument)
     return Statement(argument, final=final)
 
 
@@ -130,8 +140,8 @@ def _check(node: ast.expr, *, function_allowed: bool) -> None:
         case ast.Name() | ast.Constant(value=str()):
             pass
         case ast.Constant(value=int()) | ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int())):
-            number = node.value if isinstance(node, ast.Constant) else 0
-            if isinstance(number, int) and number >= _LARGEST:
+            number = literal(node)
+            if isinstance(number, int) and abs(number) >= _LARGEST:
                 raise _fault(node, f"numbers are below {_LARGEST:,}")
         case ast.JoinedStr():
             for part in node.values:
@@ -198,6 +208,14 @@ def _fault(node: ast.AST, message: str) -> SyntaxFault:
     return SyntaxFault(f"line {getattr(node, 'lineno', 1)}: {message}")
 
 
+def _is_name(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and value.isidentifier()
+
+
 def _shown(node: ast.AST) -> str:
-    text = " ".join(ast.unparse(node).split())
+    try:
+        text = " ".join(ast.unparse(node).split())
+    except ValueError:
+        # Of an integer with more digits than Python converts.
+        text = "a number with too many digits"
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -10,7 +10,7 @@ from rlm.limits import LimitReached
 from rlm.methods.combinators.bound import Bound, Checker, Room
 from rlm.methods.combinators.evaluate import Ask, Evaluator, as_text
 from rlm.methods.combinators.language import CostFault, ProgramError, Statement, SyntaxFault, read_program
-from rlm.methods.combinators.shapes import Shape, Value, chars_of, shape_of
+from rlm.methods.combinators.shapes import Shape, Value, chars_of, measured, shape_of
 from rlm.methods.subcalls import SubCallFailed
 from rlm.models.chat import FatalModelError, ModelError
 from rlm.repl.protocol import CellResult, CellStatus, OutputCut, ReplError, UnknownVariable
@@ -111,6 +111,8 @@ class CombinatorSession:
     async def _execute(self, statements: Sequence[Statement], evaluator: Evaluator, shown: list[str]) -> None:
         for statement in statements:
             value = await evaluator.value(statement.value, self._values)
+            if measured(value, self._room.work) > self._room.work:
+                raise CostFault(f"a value would have more than {self._room.work:,} characters, the most that is allowed")
             if statement.final:
                 self._final = as_text(value)
             elif statement.name is None:

@@ -5,15 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 from typing import TypeAlias
 
 from rlm.models.tokens import count_tokens
 
 # A pair is a tuple of two values.
 Value: TypeAlias = "str | int | bool | tuple[Value, Value] | list[Value]"
+# Work on the host besides characters: of an item of a list, and of any value in it.
+ITEM_WORK, _VALUE_WORK = 100, 10
 # A larger number of different sizes in one list is rounded up.
 _MOST_GROUPS = 64
+# A larger number of different shapes below one list is rounded up.
+_MOST_NODES = 512
+# A value with more lists and pairs within each other is refused: values and shapes are walked by recursion.
+MOST_NESTED = 40
+# Pairs of pairs have more shapes than lists.
+MOST_SHAPES = 16 * _MOST_NODES
 # A character has at most four bytes, and a token at least one.
 _TOKENS_PER_CHAR = 4
 
@@ -43,12 +51,37 @@ class Pair:
     first: Shape
     second: Shape
 
+    @cached_property
+    def extent(self) -> tuple[int, int]:
+        """The number of shapes in this one, and the depth of lists and pairs."""
+        return _extent((self.first, self.second))
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.first, self.second))
+
+    def __hash__(self) -> int:
+        # Kept, because a shape can hold the same one many times.
+        return self._hash
+
 
 @dataclass(frozen=True)
 class Items:
     """A list. groups: shapes of its items with their numbers; at most so many items are in the list."""
 
     groups: tuple[tuple[Shape, int], ...]
+
+    @cached_property
+    def extent(self) -> tuple[int, int]:
+        """The number of shapes in this one, and the depth of lists and pairs."""
+        return _extent(shape for shape, _ in self.groups)
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash(self.groups)
+
+    def __hash__(self) -> int:
+        return self._hash
 
     @property
     def count(self) -> int:
@@ -68,8 +101,8 @@ def items_of(groups: Iterable[tuple[Shape, int]]) -> Items:
     found = _added(groups)
     if len(found) > _MOST_GROUPS:
         found = _added((_rounded(shape), count) for shape, count in found.items())
-    if len(found) > _MOST_GROUPS:
-        found = {reduce(joined, found): sum(found.values())}
+    if len(found) > _MOST_GROUPS or _extent(found)[0] > _MOST_NODES:
+        found = {reduce(joined, found): sum(found.values())} if found else {}
     return Items(tuple(found.items()))
 
 
@@ -84,6 +117,26 @@ def shape_of(value: Value) -> Shape:
     if isinstance(value, tuple):
         return Pair(shape_of(value[0]), shape_of(value[1]))
     return items_of((shape_of(one), 1) for one in value)
+
+
+def extent_of(shape: Shape) -> tuple[int, int]:
+    """Return the number of shapes in a shape, itself included, and the depth of its lists and pairs."""
+    return shape.extent if isinstance(shape, Pair | Items) else (1, 0)
+
+
+def measured(value: Value, most: int) -> int:
+    """Return the characters of a value, and ITEM_WORK for each item of its lists; more than `most` is not counted on.
+
+    A list can hold another one many times, so that few items in memory may be many as text.
+    """
+    size, stack = 0, [value]
+    while stack and size <= most:
+        one = stack.pop()
+        size += _VALUE_WORK + (len(one) if isinstance(one, str) else 0)
+        if isinstance(one, list | tuple):
+            size += ITEM_WORK * len(one) if isinstance(one, list) else 0
+            stack.extend(one if size <= most else ())
+    return size
 
 
 def kind(shape: Shape | None) -> str:
@@ -135,10 +188,9 @@ def pieces(text: Text, size: int) -> Items:
     return items_of(pair for pair in ((Text(chars, most), full), (Text(chars, 0), number - full)) if pair[1])
 
 
-def parts(text: Text, separator: str) -> Items:
-    """Return the shape of a text that is split at a separator: the costs of one long part and many empty ones."""
-    others = text.chars // len(separator)
-    return items_of(pair for pair in ((text, 1), (Text(0, 0), others)) if pair[1])
+def parts(text: Text, separators: int) -> Items:
+    """Return the shape of a text that is split at so many separators: the costs of a long part and many empty ones."""
+    return items_of(pair for pair in ((text, 1), (Text(0, 0), separators)) if pair[1])
 
 
 def chars_of(shape: Shape) -> int:
@@ -151,6 +203,11 @@ def chars_of(shape: Shape) -> int:
         case Items():
             return sum(count * (chars_of(item) + 1) for item, count in shape.groups)
     return 1
+
+
+def _extent(shapes: Iterable[Shape]) -> tuple[int, int]:
+    found = [extent_of(shape) for shape in shapes]
+    return 1 + sum(number for number, _ in found), 1 + max((depth for _, depth in found), default=0)
 
 
 def _added(groups: Iterable[tuple[Shape, int]]) -> dict[Shape, int]:
