@@ -112,7 +112,7 @@ class CombinatorSession:
         for statement in statements:
             value = await evaluator.value(statement.value, self._values)
             if measured(value, self._room.work) > self._room.work:
-                raise CostFault(f"a value would have more than {self._room.work:,} characters, the most that is allowed")
+                raise CostFault(f"a value would have more than {self._room.work:,} characters, which is the maximum")
             if statement.final:
                 self._final = as_text(value)
             elif statement.name is None:

@@ -180,16 +180,17 @@ class Batcher:
         """Poll a batch until it has ended, and give its results to the requests that wait."""
         state: BatchState | None = None
         faults: Callable[[str], Exception | None] = _no_fault
-        if batch.status is None or not self.journal.path(batch, "output").exists():
+        if batch.status is None or not await self._is_kept(batch):
             state = await self._end_of(batch)
         if state is not None:
+            self.journal.forget(batch)
             for kind, file_id in (("output", state.output_file), ("errors", state.error_file)):
                 if file_id is not None:
                     await self._api.download(file_id, self.journal.path(batch, kind))
             self._states[batch] = state
         results = await self._results(batch)
         if state is not None and batch.status is None:
-            unanswered = [name for name in batch.ids if name not in results or not _is_reply(results[name])]
+            unanswered = [name for name in batch.ids if name not in results or not results[name].is_reply]
             faults = self._faults(batch, state)
             self.journal.ended(batch, state.status, unanswered)
         for custom_id, waiter in list(self._waiting.items()):
@@ -220,13 +221,21 @@ class Batcher:
             wait = min(wait * POLL_GROWTH, POLL_MOST * self.endpoint.batch_poll_s)
         return state
 
+    async def _is_kept(self, batch: Submitted) -> bool:
+        """True if the files of an ended batch still have all its replies. Otherwise they are downloaded again."""
+        try:
+            results = await asyncio.to_thread(self.journal.results, batch)
+        except (OSError, ValueError):
+            return False
+        return all(name in results or name in batch.unanswered for name in batch.ids)
+
     async def _results(self, batch: Submitted) -> Mapping[str, Line]:
         try:
             return await asyncio.to_thread(self.journal.results, batch)
-        except (OSError, ValueError, RecursionError) as error:
+        except (OSError, ValueError) as error:
             path = self.journal.path(batch, "output")
             raise FatalModelError(
-                f"the results of {batch.batch_id} in {path} cannot be read: {error}; remove the file and run again"
+                f"the results of {batch.batch_id} in {path} cannot be read: {error}; run again to download them again"
             ) from error
 
     def _faults(self, batch: Submitted, state: BatchState) -> Callable[[str], Exception | None]:
@@ -276,10 +285,6 @@ def _fail(future: asyncio.Future[Line | None], error: Exception) -> None:
 
 def _no_fault(custom_id: str) -> Exception | None:
     return None
-
-
-def _is_reply(line: Line) -> bool:
-    return 200 <= line.status < 300
 
 
 def _names(key: str) -> Iterator[str]:

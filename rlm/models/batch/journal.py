@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,10 @@ class Line:
     status: int
     body: bytes
     batch: Submitted | None = None
+
+    @property
+    def is_reply(self) -> bool:
+        return 200 <= self.status < 300
 
 
 class BatchJournal:
@@ -111,17 +115,31 @@ class BatchJournal:
     def results(self, batch: Submitted) -> Mapping[str, Line]:
         """Read the results of a batch by custom id. An error without a response has the status 0.
 
-        Raises OSError, and ValueError for a line that cannot be read.
+        Of two results of a request the first counts, and a reply before an error. A line that cannot be read is no
+        result. Raises OSError, and ValueError if no line can be read.
         """
         if batch not in self._results:
             found: dict[str, Line] = {}
-            for kind in KINDS:
-                path = self.path(batch, kind)
-                if path.exists():
-                    with path.open("rb") as lines:
-                        found = dict(_results(batch, lines)) | found
+            unreadable: Exception | None = None
+            ids = frozenset(batch.ids)
+            for path in filter(Path.exists, (self.path(batch, kind) for kind in KINDS)):
+                with path.open("rb") as lines:
+                    for text in filter(bytes.strip, lines):
+                        try:
+                            custom_id, line = _result(batch, text)
+                        except (ValueError, RecursionError) as error:
+                            unreadable = unreadable or error
+                            continue
+                        if custom_id in ids and (custom_id not in found or line.is_reply > found[custom_id].is_reply):
+                            found[custom_id] = line
+            if unreadable and not found:
+                raise ValueError(str(unreadable))
             self._results[batch] = found
         return self._results[batch]
+
+    def forget(self, batch: Submitted) -> None:
+        """Read the results of a batch from its files again when they are asked for next."""
+        self._results.pop(batch, None)
 
     def _record(self, event: dict[str, Any]) -> None:
         self._write(event)
@@ -151,15 +169,14 @@ class BatchJournal:
         return batch
 
 
-def _results(batch: Submitted, lines: Iterable[bytes]) -> Iterable[tuple[str, Line]]:
-    for line in lines:
-        if not line.strip():
-            continue
-        row = json.loads(line)
-        if not isinstance(row, Mapping) or not isinstance(custom_id := row.get("custom_id"), str):
-            continue
-        response, error = row.get("response"), row.get("error")
-        if isinstance(response, Mapping) and isinstance(status := response.get("status_code"), int):
-            yield custom_id, Line(status, json.dumps(response.get("body")).encode(), batch)
-        else:
-            yield custom_id, Line(0, json.dumps(error or {"message": "the line has no response"}).encode(), batch)
+def _result(batch: Submitted, text: bytes) -> tuple[str | None, Line]:
+    """Return the custom id and the result of a line, None without an id. Raises ValueError and RecursionError."""
+    row = json.loads(text)
+    row = row if isinstance(row, Mapping) else {}
+    custom_id, response, error = row.get("custom_id"), row.get("response"), row.get("error")
+    status = response.get("status_code") if isinstance(response, Mapping) else None
+    if isinstance(response, Mapping) and type(status) is int and 100 <= status < 600:
+        line = Line(status, json.dumps(response.get("body")).encode(), batch)
+    else:
+        line = Line(0, json.dumps(error or {"message": "the line has no response"}).encode(), batch)
+    return custom_id if isinstance(custom_id, str) else None, line

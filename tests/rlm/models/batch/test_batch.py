@@ -211,6 +211,57 @@ async def test_results_of_an_ended_batch_are_read_from_disk(serve):
     assert len(server.asked) == asked
 
 
+DAMAGES = {"cut": lambda text: text[: text.rfind(b"\n", 0, -1) + 1], "zeros": lambda text: b"\x00" * 40}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+async def test_results_that_were_damaged_on_disk_are_downloaded_again_and_not_paid_again(serve, tmp_path, damage):
+    server, session = serve()
+    await session()(*names(3))
+    kept = tmp_path / "batches" / "0000-output.jsonl"
+    whole = kept.read_bytes()
+    kept.write_bytes(damage(whole))
+    assert texts_of(await session()(*names(3))) == [f"to {name}" for name in names(3)]
+    assert len(server.batches) == 1 and kept.read_bytes() == whole
+
+
+async def test_a_line_that_cannot_be_read_costs_only_its_own_request(serve):
+    """The file begins with a line of another batch, an error for a request that has a reply too, and no object."""
+    server, session = serve({"lines": {1: {"status": True, "body": {}}}})
+    finish = server._finish
+
+    def damaged(batch, status):
+        finish(batch, status)
+        if len(server.batches) == 1:
+            file = batch["output_file_id"]
+            first, *rest = server.files[file].splitlines(keepends=True)
+            again = json.dumps(json.loads(rest[0]) | {"response": {"status_code": 500, "body": {}}}).encode() + b"\n"
+            other = again.replace(json.loads(rest[0])["custom_id"].encode(), b"of-another-batch")
+            server.files[file] = b"".join([other, again, b"[1]\n", first[:40] + b"\n", *rest])
+
+    server._finish = damaged
+    replies = await session(at_once=1)(*names(4))
+    assert texts_of(replies) == [f"to {name}" for name in names(4)]
+    sent = [[request["body"]["messages"][0]["content"] for request in part] for part in server.requests.values()]
+    assert [sorted(part) for part in sent] == [names(4), ["sample 1", "sample 3"]]
+    assert len(replies[2].failures) == 0
+
+
+async def test_a_file_without_any_result_is_not_paid_for_again(serve):
+    server, session = serve()
+    finish = server._finish
+
+    def page(batch, status):
+        finish(batch, status)
+        server.files[batch["output_file_id"]] = b"<html>gateway</html>\n"
+
+    server._finish = page
+    for _ in range(2):
+        (error,) = await session()("x")
+        assert isinstance(error, FatalModelError) and "cannot be read" in str(error)
+    assert len(server.batches) == 1
+
+
 async def test_passing_failures_of_the_api_are_repeated_and_a_lost_response_submits_nothing_twice(serve):
     server, session = serve()
     server.faults = {"POST /v1/files": [500, 429], "POST /v1/batches": [0], "GET /v1/batches": [503]}
