@@ -171,11 +171,12 @@ def _check(path: Path) -> None:
             f"{path} cannot be shown: expected a run folder, a folder of runs, a trajectory of `rlm-eval ask` or "
             f"{PAGE_NAME}"
         )
-    saved = any((path / page).is_file() for page in (PAGE_NAME, f"report/{PAGE_NAME}"))
-    if path.is_dir() and not saved and not find_manifest(path) and not _runs_below(path):
-        raise ConfigError(
-            f"{path} has no runs: expected a run folder, a folder of run folders, or a folder with {PAGE_NAME}"
-        )
+    if path.is_dir() and not find_manifest(path) and not _runs_below(path):
+        if not any((path / page).is_file() for page in (PAGE_NAME, f"report/{PAGE_NAME}")):
+            raise ConfigError(
+                f"{path} has no runs: expected a run folder, a folder of run folders, or a folder with {PAGE_NAME}"
+            )
+        check_folder(path)
 
 
 def _runs_below(path: Path) -> list[Path]:

@@ -1,9 +1,9 @@
 """`rlm-eval serve` as a process: what it prints, which methods it names, what it refuses, how it ends."""
 
+import http.client
 import json
 import os
 import signal
-import threading
 
 import openai
 import pytest
@@ -60,28 +60,20 @@ def test_several_methods_are_served_by_name_and_ctrl_c_ends_the_server(serve):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_server_that_is_ended_while_a_cell_runs_tells_its_clients(serve, number):
     server = serve("server.port=0")
+    url = address(server)
     slow = [{"role": "user", "content": "slow"}]
-    told = []
-
-    def ask(url):
-        with openai.OpenAI(base_url=url, api_key="any", max_retries=0) as api:
-            try:
-                api.chat.completions.create(model="rlm/scripted", messages=slow)
-            except openai.InternalServerError as error:
-                told.append(error)
-
-    url = f"{address(server)}/v1"
-    asking = threading.Thread(target=ask, args=(url,))
-    asking.start()
-    with openai.OpenAI(base_url=url, api_key="any", max_retries=0) as api:
+    # The request has reached the server before the other client begins.
+    waiting = http.client.HTTPConnection(url.removeprefix("http://").strip("/"), timeout=60)
+    body = json.dumps({"model": "rlm/scripted", "messages": slow})
+    waiting.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
+    with openai.OpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0) as api:
         stream = api.chat.completions.create(model="rlm/scripted", messages=slow, stream=True)
         with pytest.raises(openai.APIError, match="the server is shutting down"):
             for chunk in stream:
-                # The other client has asked before: its completion is under way too.
                 if ((chunk.model_extra or {}).get("rlm") or {}).get("event", {}).get("kind") == "call":
                     server.send_signal(number)
-    asking.join(60)
-    assert [error.status_code for error in told] == [503]
+    assert waiting.getresponse().status == 503
+    waiting.close()
     _, err = server.communicate(timeout=60)
     assert (server.returncode, err.count("\n")) == (130, 1)
 

@@ -144,7 +144,7 @@ def test_each_methods_stated_model_of_its_calls():
 
 
 def test_a_root_has_the_habits_of_its_family():
-    config = compose(["model=local"])
+    config = compose(["model=smollm2"])
     assert habits_of(ModelSet(config, None).roles()["root"]) == SMALL
     assert habits_of(model(1000, reasoning_effort="medium")) == REASONING
     assert habits_of(model(1000)) == habits_of(model(1000, reasoning_effort="minimal")) == PLAIN

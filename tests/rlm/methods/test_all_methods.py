@@ -137,7 +137,13 @@ async def test_replies_without_an_answer_end_without_one_and_with_a_reason(name:
 
 @pytest.mark.parametrize("name", OURS)
 async def test_the_same_completion_twice_has_the_same_trajectory(name: str) -> None:
-    runs = [_without_times(await make(name).acompletion(TEXT, QUERY)) for _ in range(2)]
+    runs = []
+    for _ in range(2):
+        method = make(name)
+        if isinstance(method, RLMSelfConsistency):
+            # The events of programs that run at the same time are recorded as they come.
+            method.programs_concurrency = 1
+        runs.append(_without_times(await method.acompletion(TEXT, QUERY)))
     assert runs[0] == runs[1]
 
 
