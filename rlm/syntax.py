@@ -36,9 +36,14 @@ def parsed_expression(text: str) -> ast.Expression | None:
 
 
 def literal_value(text: str) -> Any:
-    """Return the value of a Python literal, like ast.literal_eval. Raises ValueError for any other text."""
+    """Return the value of a Python literal, like ast.literal_eval.
+
+    Raises ValueError for any other text, and for a hexadecimal number that has too many digits to be shown.
+    """
     try:
-        return ast.literal_eval(_parse(text.lstrip(" \t"), "eval"))
+        value = ast.literal_eval(_parse(text.lstrip(" \t"), "eval"))
+        repr(value)
+        return value
     except (*_NOT_PYTHON, TypeError) as error:
         raise ValueError(f"not a Python literal: {text[:80]!r}") from error
 

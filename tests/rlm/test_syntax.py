@@ -27,7 +27,10 @@ def test_a_literal_keeps_its_value(value):
     assert literal_value(f" {value!r}") == value
 
 
-@pytest.mark.parametrize("text", ["", "name", "f()", "[1, 2", "{[]: 1}", "1 + x"])
+NO_LITERALS = ["", "name", "f()", "[1, 2", "{[]: 1}", "1 + x", f"[0x{'f' * 9000}]"]
+
+
+@pytest.mark.parametrize("text", NO_LITERALS, ids=range(len(NO_LITERALS)))
 def test_text_that_is_no_literal_raises_value_error(text):
     with pytest.raises(ValueError, match="not a Python literal"):
         literal_value(text)

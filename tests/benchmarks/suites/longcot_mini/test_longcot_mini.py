@@ -9,7 +9,7 @@ import pytest
 from benchmarks.sample import Judgement
 from benchmarks.sources.files import DataError
 from benchmarks.suites.longcot_mini import LongCoTMini
-from benchmarks.suites.longcot_mini.scorer import accepts, score_answer
+from benchmarks.suites.longcot_mini.scorer import accepts, accepts_leniently, score_answer
 from benchmarks.suites.longcot_mini.templates import DOMAIN_OF, LOGIC, LongCoTTarget
 from rlm.models.tokens import count_tokens
 from rlm.validation import SettingError, make
@@ -164,12 +164,13 @@ HOSTILE = [
     "solution = " * 20_000, "solution = [[" + "1, " * 50_000, "solution = [" + "9^" * 900 + "9, 4/3, 1]",
     "solution = [" + "(" * 990 + "1" + ")" * 990 + ", 4/3, 1]", "solution = [9999999!, 2^99999999, 1/0]",
     "solution = {" + "'a': " * 3000, "\ud800 solution = \ud800",
+    f"solution = [0x{'f' * 9000}]", f"solution = {{'a': 0x{'f' * 9000}}}",
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("answer", HOSTILE, ids=range(len(HOSTILE)))
 def test_a_hostile_answer_is_only_wrong(answer):
-    assert not any(accepts(target, answer) for target in TARGETS)
+    assert not any(accepts(target, answer) or accepts_leniently(target, answer) for target in TARGETS)
 
 
 async def test_a_judge_is_asked_about_mathematical_answers_that_no_rule_accepts():
