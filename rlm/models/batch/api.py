@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -187,6 +188,8 @@ class BatchApi:
         return found
 
 
+# An id is part of addresses and of a command that is printed for the shell.
+_ID = re.compile(r"[A-Za-z0-9_.:/=-]{1,512}")
 # Headers that belong to requests of calls only.
 _OF_CALLS = ("accept", "content-type")
 
@@ -228,7 +231,7 @@ def _error(error: Any) -> BatchError:
 
 def _identifier(found: Any) -> str:
     identifier = getattr(found, "id", None)
-    if not isinstance(identifier, str) or not identifier:
+    if not isinstance(identifier, str) or not _ID.fullmatch(identifier):
         start = " ".join(str(found).split())[:120]
         raise Fault("bad_json", f"the response is not a file or batch: {start}", Action.RETRY)
     return identifier

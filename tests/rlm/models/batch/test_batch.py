@@ -247,6 +247,14 @@ async def test_a_line_that_cannot_be_read_costs_only_its_own_request(serve):
     assert len(replies[2].failures) == 0
 
 
+async def test_an_id_that_a_shell_would_read_as_commands_is_refused(serve):
+    server, session = serve()
+    server._numbers = iter(["1'; echo paid; '"] * 99)
+    (error,) = await session(max_outage_wait_s=0)("x")
+    assert isinstance(error, FatalModelError) and "the response is not a file or batch" in str(error)
+    assert not server.batches
+
+
 async def test_a_file_without_any_result_is_not_paid_for_again(serve):
     server, session = serve()
     finish = server._finish
