@@ -144,7 +144,7 @@ def _keep_second(path: Path, described: Mapping[str, Any], records: Sequence[Rec
     file = write_verdicts(path, described, records)
     runs, label = load_runs([path]), judge_label(described)
     verdicts = load_verdicts(runs)
-    table = second_judge_table(runs.samples, verdicts[verdicts["second_judge"] == label])
+    table = second_judge_table(runs.samples, verdicts[verdicts["file"] == file.stem])
     print(markdown(without_common_model(second_judge_display(table))), end="")
     dollars = sum(record.row.judge_cost_usd for record in records)
     print(f"{len(records)} answers judged by {label} for ${dollars:.4f}; the run keeps its scores")

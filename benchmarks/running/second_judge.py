@@ -22,6 +22,7 @@ FOLDER = "judges"
 # The columns that identify the judged answer: a sample that ran again has another start.
 ANSWER = ("benchmark", "method", "model", "sample_id", "epoch", "started_at", "target_sha256")
 COLUMNS = (*ANSWER, "second_judge", "second_score", "second_verdict", "second_confidence", "second_cost_usd")
+_DIGEST = 8
 _NUMBERS = ("started_at", "second_score", "second_confidence", "second_cost_usd")
 
 
@@ -44,7 +45,7 @@ def write_verdicts(run: Path, described: Mapping[str, Any], records: Sequence[Re
     import pandas as pd
 
     digest = hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode()).hexdigest()
-    name = f"{re.sub(r'[^A-Za-z0-9.-]+', '-', str(described.get('model')))[:60]}-{digest[:8]}"
+    name = f"{re.sub(r'[^A-Za-z0-9.-]+', '-', str(described.get('model')))[:60]}-{digest[:_DIGEST]}"
     label = judge_label(described)
     rows = [
         [*(getattr(row, column) for column in ANSWER), label, row.score, row.details.get("judge_verdict"),
@@ -68,19 +69,26 @@ def write_verdicts(run: Path, described: Mapping[str, Any], records: Sequence[Re
 def read_verdicts(run: Path) -> pd.DataFrame:
     """Read the verdicts of all further judges of a run, a row for each judge and answer; without rows if it has none.
 
-    Raises ConfigError for a file that cannot be read.
+    file: the name of a judge's file, without its ending. Judges of one name, such as those that differ in sampling, get
+    the end of it into their name. Raises ConfigError for a file that cannot be read.
     """
     import pandas as pd
 
     tables = []
     for file in sorted((run / FOLDER).glob("*.parquet")):
         try:
-            tables.append(_typed(read_table(file, lambda schema: [*COLUMNS]).to_pandas()))
+            table = _typed(read_table(file, lambda schema: [*COLUMNS]).to_pandas())
+            tables.append(table.drop_duplicates([*ANSWER, "second_judge"], keep="last").assign(file=file.stem))
         except Exception as error:
             # The file may be somebody else's. pyarrow and pandas document no list of what they raise for it.
             reason = " ".join(str(error).split())[:300] or type(error).__name__
             raise ConfigError(f"{file} cannot be read: {reason}; remove it") from error
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(COLUMNS))
+    if not tables:
+        return pd.DataFrame(columns=[*COLUMNS, "file"])
+    found = pd.concat(tables, ignore_index=True)
+    shared = found.groupby("second_judge")["file"].transform("nunique") > 1
+    found.loc[shared, "second_judge"] += " " + found["file"].str[-_DIGEST:]
+    return found
 
 
 def _typed(table: pd.DataFrame) -> pd.DataFrame:

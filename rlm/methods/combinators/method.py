@@ -26,6 +26,7 @@ from rlm.tree import CallTree
 _LEAST_WORK, _WORK_PER_CHAR = 64 << 20, 8
 _UNKNOWN_REPLY = 4096
 _SPLIT_LINES = re.compile(r"""\bsplit\([^,]+,\s*(['"])\\n\1\s*\)""")
+_ASK, _CONTEXT = re.compile(r"\bask\("), re.compile(r"\bcontext\b")
 _SPLIT_SIZE = re.compile(r"\bsplit\([^,]+,\s*\d")
 
 
@@ -131,4 +132,5 @@ def _decomposition(code: str, prompt: Prompt) -> Decomposition | None:
         return Decomposition.STRUCTURE
     if re.search(r"\bcontains\(", code):
         return Decomposition.KEYWORD_SEARCH
-    return Decomposition.WHOLE if re.search(r"\bask\(.*\bcontext\b", code, re.DOTALL) else None
+    first = _ASK.search(code)
+    return Decomposition.WHOLE if first and _CONTEXT.search(code, first.end()) else None

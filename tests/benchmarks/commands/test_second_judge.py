@@ -4,6 +4,7 @@ import asyncio
 import json
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -13,7 +14,7 @@ from benchmarks.config.compose import compose
 from benchmarks.report import write_report
 from benchmarks.report.tables.second_judge import second_judge_display, second_judge_table
 from benchmarks.running.run import run
-from benchmarks.running.second_judge import ANSWER
+from benchmarks.running.second_judge import ANSWER, read_verdicts, write_verdicts
 
 WORDS = [
     "model=openai", "benchmark=[browsecomp_plus]", "benchmark.browsecomp_plus.documents=[3]",
@@ -118,6 +119,21 @@ def test_a_second_judge_is_kept_beside_the_scores_and_is_in_the_report(judged, i
     assert main(["rescore", "run", "judge=none"]) == 0
     assert main(SECOND) == 2
     assert "run has no sample that a judge has scored" in capsys.readouterr().err
+
+
+def test_judges_of_one_name_are_told_apart_and_each_answer_counts_once(tmp_path, make_rows):
+    samples = make_rows("base", [1, 0, 1], judged_by="judge", judge_verdict="yes", started_at=[0.0, 1.0, 2.0])
+    answers = samples[list(ANSWER)].assign(score=1.0, judge_cost_usd=0.0).to_dict("records")
+    details = {"judge_verdict": "yes", "judge_confidence": 50.0}
+    records = [SimpleNamespace(row=SimpleNamespace(**answer, details=details)) for answer in answers]
+    for temperature in (0.0, 1.0):
+        described = {"model": "m", "prompt": "judge-v1", "sampling": {"temperature": temperature}}
+        write_verdicts(tmp_path, described, records * 2)
+    found = read_verdicts(tmp_path)
+    assert found.groupby("second_judge").size().to_list() == [3, 3]
+    assert found["second_judge"].str.fullmatch(r"m \(judge-v1\) [0-9a-f]{8}").all()
+    table = second_judge_table(samples, found.assign(run=0))
+    assert table["n"].to_list() == [3, 3] and table["left_out"].to_list() == [0, 0]
 
 
 def test_two_judges_with_epochs_and_clusters_by_hand(make_rows):
