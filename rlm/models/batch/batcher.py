@@ -166,6 +166,8 @@ class Batcher:
                 await stack.enter_async_context(self._alone)
                 others = [task for owner, task in self._tasks.items() if isinstance(owner, Submitted)]
                 await asyncio.gather(*others, return_exceptions=True)
+                for one in self._in_queue():
+                    await self._left_queue(one)
             file_id = await self._api.upload(part.path)
             batch = self.journal.submitting(file_id, self.model, self.endpoint.base_url, part.ids)
             for custom_id in part.ids:
@@ -264,10 +266,24 @@ class Batcher:
 
         return fault
 
+    def _in_queue(self) -> list[Submitted]:
+        """Return the batches of this model that have not ended, those of earlier sessions among them."""
+        mine = (self.model, self.endpoint.base_url)
+        found = [one for one in self.journal.open if (one.model, one.address) == mine]
+        return [one for one in found if one not in self._states or not self._states[one].ended]
+
+    async def _left_queue(self, batch: Submitted) -> None:
+        """Wait for the end of a batch for whose results no request of this session waits."""
+        try:
+            state = await self._end_of(batch)
+        except FatalModelError:
+            # The endpoint may have forgotten it.
+            state = None
+        self._states[batch] = state or BatchState(batch.batch_id or batch.file_id, "failed")
+
     def _full_queue(self, batch: Submitted, name: str, message: str) -> Callable[[str], Exception | None]:
         """From now on submit one batch at a time, and smaller ones if this one was alone."""
-        same = (batch.model, batch.address)
-        others = [one for one in self.journal.open if one is not batch and (one.model, one.address) == same]
+        others = [one for one in self._in_queue() if one is not batch]
         if not others:
             self._most = max(1, min(self._most, len(batch.ids) // 2))
         if not others and len(batch.ids) == 1:

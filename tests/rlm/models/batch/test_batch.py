@@ -154,6 +154,25 @@ async def test_a_full_queue_is_waited_for_with_smaller_batches(serve):
     assert isinstance(error, FatalModelError) and "Enqueued token limit reached" in str(error)
 
 
+async def test_a_queue_that_a_batch_of_an_earlier_session_fills_is_waited_for(serve):
+    server, session = serve(held=True, queue=3)
+
+    async def polled(times):
+        while server.asked.count(("GET", "/v1/batches/batch_2")) < times:
+            await asyncio.sleep(0.01)
+
+    earlier = asyncio.create_task(session()(*names(3)))
+    await polled(2)
+    earlier.cancel()
+    await asyncio.gather(earlier, return_exceptions=True)
+    waiting = asyncio.create_task(session()("other"))
+    await polled(6)
+    # The batch that was refused is submitted again once the other one has ended.
+    assert len(server.batches) == 2
+    server.release()
+    assert texts_of(await waiting) == ["to other"] and len(server.batches) == 3
+
+
 async def test_a_batch_that_fails_stops_the_run_or_only_the_lines_at_fault(serve):
     no_model = {"code": "model_not_found", "message": "The model m does not exist", "line": None}
     _, session = serve({"errors": [no_model]})
