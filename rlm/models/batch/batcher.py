@@ -58,6 +58,7 @@ class Batcher:
         self._parts = 0
         self._tasks: dict[Submitted | _Part, asyncio.Task[None]] = {}
         self._states: dict[Submitted, BatchState] = {}
+        self._kept: set[Submitted] = set()
         # Set when the queue of the account was full: one batch at a time, with at most so many requests.
         self._alone: asyncio.Lock | None = None
         self._most = endpoint.batch_max_requests
@@ -229,7 +230,10 @@ class Batcher:
             results = await asyncio.to_thread(self.journal.results, batch)
         except (OSError, ValueError):
             return False
-        return all(name in results or name in batch.unanswered for name in batch.ids)
+        # Each request of the batch may ask.
+        if batch not in self._kept and all(name in results or name in batch.unanswered for name in batch.ids):
+            self._kept.add(batch)
+        return batch in self._kept
 
     async def _results(self, batch: Submitted) -> Mapping[str, Line]:
         try:
