@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
-from annotated_types import Ge
+from annotated_types import Ge, Le
 
 from rlm.completion import StopReason, one_line
 from rlm.limits import LimitReached
@@ -69,7 +69,7 @@ class RLMSelfConsistency(RLM):
     candidate is chosen. programs_concurrency: the number of programs that run at the same time.
     """
 
-    k: Annotated[int, Ge(1)] = 8
+    k: Annotated[int, Ge(1), Le(1000)] = 8
     confidence: bool = True
     programs_concurrency: Annotated[int, Ge(1)] = 4
 

@@ -163,5 +163,6 @@ def test_equal_programs_are_refused() -> None:
     assert RLMSelfConsistency(model=cold, k=1).k == 1
     with pytest.raises(ValueError, match="k is 8: expected 1, because the root's temperature is 0"):
         RLMSelfConsistency(model=cold)
-    with pytest.raises(SettingError, match="k is 0"):
-        RLMSelfConsistency(model=ScriptedModel([]), k=0)
+    for k in (0, 1001):
+        with pytest.raises(SettingError, match=f"k is {k}: expected an integer from 1 to 1000"):
+            RLMSelfConsistency(model=ScriptedModel([]), k=k)
