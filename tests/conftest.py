@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).parent.parent
+
+# Where the tests were started in the background of a shell, SIGINT is ignored, also by the programs that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No test is timed: on a busy machine any example can be slow.
 settings.register_profile("untimed", deadline=None)
