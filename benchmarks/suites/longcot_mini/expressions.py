@@ -66,7 +66,7 @@ def split(text: str) -> list[str]:
 
 
 def same_parts(right: Sequence[str], parts: Sequence[str]) -> bool:
-    """Return whether two lists have equal expressions in the same order.
+    """True if two lists have equal expressions in the same order.
 
     A part with words, such as "2 hours", is equal only to the same text.
     """
@@ -74,7 +74,7 @@ def same_parts(right: Sequence[str], parts: Sequence[str]) -> bool:
 
 
 def same(right: str, part: str) -> bool:
-    """Return whether two texts are the same, or expressions with the same value."""
+    """True if two texts are the same, or expressions with the same value."""
     first, second = normalised(right), normalised(part)
     if first == second:
         return True
@@ -86,7 +86,7 @@ def same(right: str, part: str) -> bool:
 
 
 def is_text(part: str) -> bool:
-    """Return whether a part has words or comparisons, so that no rule decides what it is equal to."""
+    """True if a part has words or comparisons, so that no rule decides what it is equal to."""
     lower = part.lower()
     if re.search("[;<>]", part) or "p.m." in lower or "a.m." in lower:
         return True
@@ -109,7 +109,7 @@ def normalised(part: str) -> str:
 
 
 def _same_value(first: str, second: str) -> bool | None:
-    """Return whether two expressions have the same value; None if one of them is not evaluated."""
+    """True if two expressions have the same value; None if one of them is not evaluated."""
     names = {name for text in (first, second) for name in re.findall(r"[A-Za-z_]\w*", text)} - _WORDS
     try:
         for value in _VALUES if names else _VALUES[:1]:

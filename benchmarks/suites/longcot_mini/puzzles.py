@@ -13,19 +13,19 @@ STEPS: Mapping[str, Cell] = {"U": (-1, 0), "D": (1, 0), "L": (0, -1), "R": (0, 1
 
 
 def are_moves(value: object) -> TypeGuard[list[list[int]]]:
-    """Return whether a value is a list of at least one move, each a list of three integers."""
+    """True if a value is a list of at least one move, each a list of three integers."""
     return bool(value) and are_rows(value) and all(len(move) == 3 for move in value)
 
 
 def are_rows(value: object) -> TypeGuard[list[list[int]]]:
-    """Return whether a value is a list of lists of integers."""
+    """True if a value is a list of lists of integers."""
     return isinstance(value, list) and all(
         isinstance(row, list) and all(isinstance(number, int) for number in row) for row in value
     )
 
 
 def reaches(initial: State, goal: State, moves: Iterable[Move], by_size: bool) -> bool:
-    """Return whether moves of top blocks lead from one state to another. by_size: no block lies on a smaller one."""
+    """True if moves of top blocks lead from one state to another. by_size: no block lies on a smaller one."""
     stacks = [list(stack) for stack in initial]
     for block, source, target in moves:
         inside = 0 <= source < len(stacks) and 0 <= target < len(stacks) and source != target
@@ -38,7 +38,7 @@ def reaches(initial: State, goal: State, moves: Iterable[Move], by_size: bool) -
 
 
 def is_sudoku(grid: State, givens: State, block: int) -> bool:
-    """Return whether a grid keeps all givens and has each number once in every row, column and block."""
+    """True if a grid keeps all givens and has each number once in every row, column and block."""
     side = len(givens)
     if block <= 0 or block * block != side or len(grid) != side or any(len(row) != side for row in grid):
         return False
@@ -51,7 +51,7 @@ def is_sudoku(grid: State, givens: State, block: int) -> bool:
 
 
 def solves_sokoban(level: Mapping[str, Any], moves: str) -> bool:
-    """Return whether the boxes of a level are on its goals after all moves; a blocked move changes nothing."""
+    """True if the boxes of a level are on its goals after all moves; a blocked move changes nothing."""
     walls, goals = _cells(level["walls"]), _cells(level["goals"])
     boxes, player = _cells(level["boxes"]), tuple(level["player"])
     for move in moves:

@@ -53,12 +53,12 @@ async def score_answer(target: LongCoTTarget, answer: str | None, judge: Judge |
 
 
 def accepts(target: LongCoTTarget, answer: str) -> bool:
-    """Return whether the official rule of the template accepts an answer."""
+    """True if the official rule of the template accepts an answer."""
     return _RULES[target.template](target.facts, answer)
 
 
 def accepts_leniently(target: LongCoTTarget, answer: str) -> bool:
-    """Return whether a solution in another form is right."""
+    """True if a solution in another form is right."""
     template, facts = target.template, target.facts
     if template in PLANS or template == "Sudoku":
         return _RULES[template](facts, f"solution = {last_brackets(answer) or ''}")
