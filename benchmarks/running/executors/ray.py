@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 # A million samples take 50 MB.
 _PLACEMENT_BYTES = 256 << 20
+# Seconds that the workers may take to close their stores.
+_CLOSE_S = 30
 
 
 class RayExecutor:
@@ -82,7 +84,7 @@ class RayExecutor:
             # The totals also include samples that did not finish.
             usd, harness.budget.tokens = await ledger.charge.remote(0.0, 0)
             harness.budget.cost = Cost(usd, 0.0, CostState.KNOWN)
-            pool.close()
+            await pool.aclose()
             if started:
                 await asyncio.to_thread(ray.shutdown)
 
@@ -157,7 +159,14 @@ class _Pool:
                 break
         return None
 
-    def close(self) -> None:
+    async def aclose(self) -> None:
+        """End the actors. Each closes its store first, which folds the write-ahead log into the file."""
+        closing = [asyncio.ensure_future(actor.aclose.remote()) for actor in self._actors]
+        await asyncio.wait(closing, timeout=_CLOSE_S)
+        for task in closing:
+            # The store of an actor that is lost is folded when it is opened again.
+            if not task.cancel():
+                task.exception()
         for actor in self._actors:
             self._executor._ray.kill(actor)
 
@@ -194,6 +203,9 @@ class Worker:
     async def run_sample(self, key: Key) -> FinishedSample | None:
         await self._budget.refresh()
         return await self._harness.run_sample(Key(*key))
+
+    async def aclose(self) -> None:
+        await self._harness.aclose()
 
 
 class Ledger:

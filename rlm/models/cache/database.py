@@ -17,6 +17,8 @@ VERSION = 2
 # Marks the file as a call store in SQLite's header.
 APPLICATION_ID = 0x524C4D43
 BUSY_S = 60.0
+# The time that `fold` lets writers wait for readers of the log; after it, the log stays until the next `fold`.
+FOLD_WAIT_MS = 100
 COLUMNS = "key, model, outcome, checksum, request"
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS calls (key BLOB PRIMARY KEY, model TEXT NOT NULL, outcome TEXT NOT NULL)",
@@ -76,10 +78,13 @@ def create_tables(file: sqlite3.Connection) -> sqlite3.Connection:
 
 
 def fold(path: Path) -> None:
-    """Fold the write-ahead log into the file."""
+    """Fold the write-ahead log into the file, and empty the log."""
     file = _connect(path)
     try:
+        # The first statement writes nearly everything, beside other writers; only the second makes them wait.
         file.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        file.execute(f"PRAGMA busy_timeout = {FOLD_WAIT_MS}")
+        file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     except sqlite3.Error as error:
         log.warning("cannot fold the write-ahead log of %s: %s", path, error)
     finally:

@@ -78,6 +78,7 @@ def test_results_equal_the_local_executors_though_a_worker_is_killed(go, server,
     assert outcome.state == "finished"
     assert killed
     pd.testing.assert_frame_equal(results(in_folder / "spread"), results(in_folder / "local"))
+    assert not list((in_folder / "spread").glob("calls-worker*-wal")), "the workers closed their stores"
     lines = [line for path in (in_folder / "spread" / "journal").iterdir() for line in path.read_bytes().splitlines()]
     assert len(lines) == 60, "no sample was journaled twice"
     # Paid once by each run, but for what the lost worker had on the wire.

@@ -28,6 +28,20 @@ def fill(path, count):
     store.close()
 
 
+def test_the_write_ahead_log_is_emptied_while_calls_are_stored(path, monkeypatch):
+    monkeypatch.setattr("rlm.models.cache.store.FOLD_EVERY", 20)
+    store, log, largest = CallStore(path), path.with_name("calls.sqlite-wal"), 0
+    for number in range(5000):
+        store.put(number.to_bytes(32, "big"), "m", Reply(f"{number} " + "x" * 1000))
+        if log.stat().st_size < largest:
+            break
+        largest = log.stat().st_size
+    else:
+        pytest.fail("the log only grew")
+    assert len(store) == number + 1
+    store.close()
+
+
 def test_the_readable_records_of_a_file_cut_short_are_kept(path, caplog):
     fill(path, 500)
     whole = path.read_bytes()
