@@ -11,6 +11,8 @@ import sys
 # Seconds. A pattern with nested repetitions can take longer than the age of the universe.
 TIME_LIMIT_S = 10.0
 _QUICK_CHARS = 10_000
+# The expressions of this module read a longer pattern in quadratic time.
+_QUICK_PATTERN_CHARS = 1_000
 _REPEATED = re.compile(r"[*+?{]")
 # Escapes, classes, and the beginnings of groups hold no repetitions.
 _ATOMS = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\(\?(?:P?<\w+>|P?[=!:<]+|[a-zA-Z-]+:?)", re.DOTALL)
@@ -48,6 +50,8 @@ def search(pattern: str, text: str) -> str | None:
 
 def _is_quick(pattern: str) -> bool:
     """True if the work is at most quadratic: one repetition without alternatives, or none."""
+    if len(pattern) > _QUICK_PATTERN_CHARS:
+        return False
     bare = _ATOMS.sub(".", pattern)
     repeated = len(_REPEATED.findall(bare))
     return (repeated == 0 or (repeated == 1 and "|" not in bare)) and not re.search(r"\\[1-9]|\(\?P=", pattern)
@@ -56,9 +60,10 @@ def _is_quick(pattern: str) -> bool:
 def example_of(pattern: str) -> str | None:
     """Make a text that a pattern matches: the first of each choice, or the literal pattern; None if neither matches."""
     candidates = [re.sub(r"\\(\W)", r"\1", pattern), pattern]
-    # The pattern may have a form that is not supported here.
-    with contextlib.suppress(IndexError, StopIteration, re.error):
-        candidates.insert(0, _Example(pattern).alternatives())
+    if len(pattern) <= _QUICK_PATTERN_CHARS:
+        # The pattern may have a form that is not supported here.
+        with contextlib.suppress(IndexError, StopIteration, re.error):
+            candidates.insert(0, _Example(pattern).alternatives())
     return next((text for text in candidates if search(pattern, text) is not None), None)
 
 

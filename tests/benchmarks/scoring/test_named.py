@@ -304,6 +304,13 @@ def test_a_pattern_without_a_simple_example_gives_the_oracle_a_clear_error():
         named_scorer("regex").oracle(Gold((r"(?P<n>\w+)\s(?P=n)",)))
 
 
+def test_a_long_pattern_is_read_by_pythons_engine_alone():
+    # Expressions that find brackets in the pattern would take minutes.
+    pattern = "(?#" + "[" * 200_000 + ")found"
+    assert search(pattern, "it is found here") == "found"
+    assert "found" in example_of(pattern)
+
+
 def test_a_pattern_that_would_never_end_is_stopped(monkeypatch):
     monkeypatch.setattr(patterns, "TIME_LIMIT_S", 0.5)
     with pytest.raises(PatternTooSlow, match=r"\(a\+\)\+b"):
