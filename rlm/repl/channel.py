@@ -57,7 +57,8 @@ class Channel(asyncio.Protocol):
     def close(self) -> None:
         """Deliver no further message, and close the socket at once."""
         self._ended = True
-        self._buffer.clear()
+        # The traceback of an error may hold views of the buffer, which cannot be cleared then.
+        self._buffer = bytearray()
         self._writable.set()
         self._transport.abort()
 
@@ -89,6 +90,7 @@ class Channel(asyncio.Protocol):
                 at = self._message(at)
         except (ProtocolError, wire.WireError) as error:
             self._fail(f"it broke the protocol: {error}")
+            return
         del self._buffer[:at]
 
     def _message(self, at: int) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import platform
 import resource
@@ -55,6 +56,21 @@ NUMBERS = {
 }  # fmt: skip
 NEW_NUMBERS = {"io_uring_setup": 425, "open_tree": 428, "move_mount": 429, "pidfd_open": 434, "clone3": 435,
                "openat2": 437, "pidfd_getfd": 438}  # fmt: skip
+
+
+class Errors(logging.Handler):
+    """Keeps what the host logs as an error, such as an exception in the event loop."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a record with its traceback."""
+        self.lines.append(self.format(record))
+
+
+ERRORS = Errors()
 
 
 class Arena:
@@ -157,6 +173,7 @@ class Arena:
             "kernel objects": [kind.name for kind in Path("/proc/sysvipc").glob("*") if f" {KEY} " in kind.read_text()],
             "host name": socket.gethostname(),
             "sleeping programs": sleepers(),
+            "errors of the host": list(ERRORS.lines),
         }  # fmt: skip
 
     async def attack(self, name: str) -> str | None:
@@ -280,5 +297,6 @@ async def main(home: Path, confinement: str, names: list[str]) -> dict[str, str 
 
 
 if __name__ == "__main__":
+    logging.getLogger().addHandler(ERRORS)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     print(json.dumps(asyncio.run(main(Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[4])))))
