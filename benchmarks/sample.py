@@ -10,6 +10,7 @@ from typing import Any, NoReturn, Protocol
 from benchmarks.sources.files import DataError
 from rlm.completion import one_line
 from rlm.prompt import Prompt
+from rlm.surrogates import without_surrogates
 
 
 @dataclass(frozen=True)
@@ -183,7 +184,7 @@ def cut_answer(benchmark: Benchmark, answer: str | None) -> tuple[str | None, bo
     from rlm.models.tokens import encoder
 
     # Only the part of a flood that can be kept is encoded.
-    start = answer[: (most + 1) * _LONGEST_TOKEN].encode("utf-8", "replace").decode()
+    start = without_surrogates(answer[: (most + 1) * _LONGEST_TOKEN])
     tokens = encoder().encode_ordinary(start)
     if len(tokens) <= most:
         return answer, False

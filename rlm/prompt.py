@@ -152,7 +152,16 @@ def _fill(template: str, context: str, query: str) -> str:
     # Split before filling in, because a context or a query may itself contain a mark.
     parts = re.split(f"({re.escape(CONTEXT_MARK)}|{re.escape(QUERY_MARK)})", template)
     values = {CONTEXT_MARK: context, QUERY_MARK: query}
-    return "".join(values.get(part, part) for part in parts).strip("\n")
+    texts = [text for part in parts if (text := values.get(part, part))]
+    # Newlines are removed before the parts are joined, which copies a long context only once, or not at all.
+    while texts and not texts[-1].strip("\n"):
+        texts.pop()
+    while texts and not texts[0].strip("\n"):
+        texts.pop(0)
+    if texts:
+        texts[0] = texts[0].lstrip("\n")
+        texts[-1] = texts[-1].rstrip("\n")
+    return "".join(texts)
 
 
 def _describe(value: object) -> str:

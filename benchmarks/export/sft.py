@@ -19,6 +19,7 @@ from benchmarks.running.run_files import read_trajectory
 from rlm.completion import StopReason
 from rlm.methods.thinking import after_thinking
 from rlm.models.chat import Reply, ToolCall
+from rlm.surrogates import without_surrogates
 from rlm.trajectory import chosen_events, is_shortened
 from rlm.tree import ROOT
 
@@ -209,14 +210,9 @@ def _unusable(turn: _Turn, mended: Mended, filters: Filters) -> str | None:
 def _example(row: Mapping[str, Any], turn: _Turn, mended: Mended) -> dict[str, Any]:
     call = turn.call
     return {
-        "prompt": [{"role": one["role"], "content": _valid(one["content"])} for one in turn.messages],
-        "completion": [{"role": "assistant", "content": _valid(mended.text)}],
-        **{name: _valid(str(row[name])) for name in ("benchmark", "method", "sample_id")},
-        "model": _valid(str(call["model"])), "role": call["role"], "epoch": int(row["epoch"]), "depth": call["depth"],
-        "turn": turn.number, "score": float(row["score"]), "repairs": list(mended.repairs),
+        "prompt": [{"role": one["role"], "content": without_surrogates(one["content"])} for one in turn.messages],
+        "completion": [{"role": "assistant", "content": without_surrogates(mended.text)}],
+        **{name: without_surrogates(str(row[name])) for name in ("benchmark", "method", "sample_id")},
+        "model": without_surrogates(str(call["model"])), "role": call["role"], "epoch": int(row["epoch"]),
+        "depth": call["depth"], "turn": turn.number, "score": float(row["score"]), "repairs": list(mended.repairs),
     }  # fmt: skip
-
-
-def _valid(text: str) -> str:
-    """Return a text without lone surrogates, which readers of JSON and parquet refuse."""
-    return text.encode("utf-8", "replace").decode("utf-8")

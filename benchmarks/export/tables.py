@@ -13,6 +13,7 @@ from benchmarks.running.manifest import read_manifest
 from benchmarks.running.rows import SAMPLE_COLUMNS, SampleRow, defaults
 from benchmarks.running.tables import read_samples, refresh_tables
 from rlm.completion import one_line
+from rlm.surrogates import without_surrogates
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,7 +70,7 @@ def empty_folder(out: Path) -> Path:
 
 def cut(text: str) -> str:
     """Shorten a text for a viewer: the two ends of a text longer than TEXT_CHARS, without lone surrogates."""
-    text = text.encode("utf-8", "replace").decode("utf-8")
+    text = without_surrogates(text)
     if len(text) <= TEXT_CHARS:
         return text
     half = TEXT_CHARS // 2

@@ -18,6 +18,7 @@ from rlm.methods.window import Window, fit
 from rlm.models.chat import ChatModel, ContextOverflow, Reply
 from rlm.models.tokens import count_tokens, encoder
 from rlm.prompt import Prompt
+from rlm.surrogates import without_surrogates
 from rlm.tree import CallTree
 
 _FEWEST_TOKENS = 64
@@ -127,7 +128,7 @@ async def last_answer(
 
 
 def _encode(text: str) -> list[int]:
-    return encoder().encode_ordinary(text.encode("utf-8", "replace").decode("utf-8"))
+    return encoder().encode_ordinary(without_surrogates(text))
 
 
 def _head_and_tail(ids: list[int], tokens: int) -> str:

@@ -15,6 +15,7 @@ from annotated_types import Ge, Le
 from rlm.methods.window import boundary
 from rlm.models.tokens import encoder
 from rlm.repl.protocol import HostFunction
+from rlm.surrogates import without_surrogates
 
 MAX_HITS = 100
 # The characters of a query from a session, and the number of searches of a session.
@@ -74,7 +75,7 @@ def cut_by_tokens(documents: Sequence[str], tokens: int) -> list[Passage]:
     """Cut documents into passages of `tokens` tokens; a character that a cut would divide belongs to the next one."""
     found = []
     for index, document in enumerate(documents):
-        ids = encoder().encode_ordinary(document.encode("utf-8", "replace").decode())
+        ids = encoder().encode_ordinary(without_surrogates(document))
         decoder, at = codecs.getincrementaldecoder("utf-8")(), 0
         for start in range(0, len(ids), tokens):
             last = start + tokens >= len(ids)

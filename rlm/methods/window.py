@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from rlm.models.chat import ChatModel
 from rlm.models.tokens import count_tokens, encoder
+from rlm.surrogates import without_surrogates
 
 # The number of tokens that a chat template adds to each message, and once to a request.
 _MESSAGE_TOKENS = 8
@@ -59,7 +60,7 @@ def fit(text: str, start: int, tokens: int) -> int:
     size = max(1, tokens) * _GUESSED_CHARS
     while True:
         piece = text[start : start + size]
-        ids = encoder().encode_ordinary(piece.encode("utf-8", "replace").decode("utf-8"))
+        ids = encoder().encode_ordinary(without_surrogates(piece))
         if len(ids) > tokens:
             return start + len(encoder().decode_bytes(ids[: max(0, tokens)]).decode("utf-8", "ignore"))
         if start + size >= len(text):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
+from rlm.surrogates import without_surrogates
+
 if TYPE_CHECKING:
     from quicktok import Tokenizer
 
@@ -35,7 +37,7 @@ def count_tokens(text: str, encoding: str = DEFAULT_ENCODING) -> int:
 
 def _count(text: str, encoding: str) -> int:
     # A lone surrogate has no bytes; it counts as the question mark that replaces it in requests.
-    return encoder(encoding).count(text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8"))
+    return encoder(encoding).count(without_surrogates(text))
 
 
 @cache

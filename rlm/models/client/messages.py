@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
+from rlm.surrogates import without_surrogates
+
 
 def content(message: Mapping[str, str]) -> str:
     """Return the text of a message."""
@@ -32,8 +34,4 @@ def seed_of(seed: int | None, epoch: int, occurrence: int) -> int | None:
 
 def encodable(message: Mapping[str, str]) -> dict[str, Any]:
     """Make a message's texts valid UTF-8: a lone surrogate becomes a question mark."""
-    return {key: _utf8(value) if isinstance(value, str) else value for key, value in message.items()}
-
-
-def _utf8(text: str) -> str:
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+    return {key: without_surrogates(value) if isinstance(value, str) else value for key, value in message.items()}
