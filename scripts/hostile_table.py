@@ -209,8 +209,9 @@ async def nested_body(port: int) -> str:
     return await posted(port, b'{"model": "base", "messages": [' + b"[]," * (40 * MB // 3) + b"[]]}")
 
 
-async def wide_body(port: int) -> str:
-    return await posted(port, b'{"model": "base", "messages": ["' + b"x" * 100_000_000 + "\U0001f600".encode() + b'"]}')
+async def wide_body(port: int, millions: int) -> str:
+    text = b"x" * millions * 1_000_000 + "\U0001f600".encode()
+    return await posted(port, b'{"model": "base/scripted", "messages": [{"role": "user", "content": "' + text + b'"}]}')
 
 
 async def posted(port: int, body: bytes) -> str:
@@ -361,7 +362,8 @@ ITEMS: dict[str, Callable[[], Awaitable[str]]] = {
     "6 orig_argv, utime": facts,
     "7 1,100 half-sent headers": lambda: served(half_headers),
     "8 40 MB of [],": lambda: served(nested_body),
-    "8 100 MB with an emoji": lambda: served(wide_body),
+    "8 100 MB with an emoji": lambda: served(lambda port: wide_body(port, 100)),
+    "8 60 MB with an emoji, which fit": lambda: served(lambda port: wide_body(port, 60)),
     **{name: lambda name=name: rows(FILES[name][0]) for name in FILES},  # type: ignore[misc]
     "11 a journal line of 800 MB": lambda: run_folder("journal/a.jsonl", b"", 800 * MB),
     "11 run.json of 500 MB": lambda: run_folder("run.json", b'{"name": "', 500 * MB),

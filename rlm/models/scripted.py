@@ -21,6 +21,8 @@ Messages = Sequence[Mapping[str, str]]
 Scripted = str | Reply | Exception
 
 ROLES = ("root", "sub", "compactor")
+# The characters of a prompt above which its tokens are counted in a thread.
+_MANY_CHARS = 1_000_000
 _EXAMPLE = '{"match": "capital of (\\\\w+)", "reply": "I do not know \\\\1"}'
 
 
@@ -63,7 +65,12 @@ class ScriptedModel:
         self.requests.append([dict(message) for message in messages])
         if self._latency_s:
             await asyncio.sleep(self._latency_s)
-        prompt_tokens = sum(count_tokens(message["content"]) for message in messages)
+        texts = [message["content"] for message in messages]
+        if sum(map(len, texts)) <= _MANY_CHARS:
+            # Without a pause, the replies keep the order of the requests.
+            prompt_tokens = sum(map(count_tokens, texts))
+        else:
+            prompt_tokens = sum(await asyncio.to_thread(lambda: [count_tokens(text) for text in texts]))
         if self.context_window is not None and prompt_tokens >= self.context_window:
             raise ContextOverflow(f"{self.name}: {prompt_tokens} tokens do not fit into {self.context_window}")
         answer = self._answer(messages)
