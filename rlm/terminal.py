@@ -1,4 +1,4 @@
-"""Makes text of models, data and endpoints safe to print: what a terminal would act on is written as an escape."""
+"""Text for terminals: what a terminal would act on is written as an escape, and nouns agree with their numbers."""
 
 from __future__ import annotations
 
@@ -18,6 +18,11 @@ def printable(text: str) -> str:
         return text
     text = text.replace("\r\n", "\n")
     return "".join(c if c.isprintable() or c in "\n\t" else _escape(c) for c in text)
+
+
+def counted(number: int, noun: str) -> str:
+    """Format a number of things: `1 sample`, `1,200 samples`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def guard_streams() -> None:

@@ -17,7 +17,7 @@ from benchmarks.config.errors import ConfigError
 from benchmarks.config.outside_runs import compose_outside_runs
 from benchmarks.config.schema import RunConfig
 from rlm.documents import decode, headed, read_file, read_folder
-from rlm.terminal import printable, unguarded
+from rlm.terminal import counted, printable, unguarded
 from rlm.trajectory import Event
 
 SHOWN_CHARS = 600
@@ -76,8 +76,8 @@ async def _ask(config: RunConfig, context: str | list[str], question: str, live:
         live.close()
     usage = result.usage
     live.tell(
-        f"{result.stop_reason}, {usage.root_calls} root calls, {usage.sub_calls} sub-calls, "
-        f"{usage.tokens.total:,} tokens, ${usage.cost.usd:.4f} ({usage.cost.state}), {result.wall_s:.1f} s"
+        f"{result.stop_reason}, {counted(usage.root_calls, 'root call')}, {counted(usage.sub_calls, 'sub-call')}, "
+        f"{counted(usage.tokens.total, 'token')}, ${usage.cost.usd:.4f} ({usage.cost.state}), {result.wall_s:.1f} s"
     )
     if result.answer is None:
         _print_line(f"rlm-eval: no answer: {result.error or result.stop_reason}")
@@ -150,7 +150,7 @@ class Live:
                 _print_line(f"{head} {event['model']}:\n{_indented(said, indent)}")
             case "call":
                 failed = f", failed: {event['error']}" if event["error"] else ""
-                _print_line(f"{head} {event['role']}: {event['prompt_tokens']} tokens{failed}")
+                _print_line(f"{head} {event['role']}: {counted(event['prompt_tokens'], 'token')}{failed}")
             case "cell":
                 _print_line(f"{head} output:\n{_indented(event.get('stdout') or event.get('error') or '', indent)}")
             case "limit" | "notice":

@@ -8,6 +8,7 @@ from pathlib import Path
 from benchmarks.commands.parser import Parser
 from benchmarks.config.errors import ConfigError
 from benchmarks.export.filters import Filters
+from rlm.terminal import counted
 
 FORMS = {
     "calls": "the recorded responses as a .jsonl.gz file, for cache.mode=replay cache.path=OUT",
@@ -58,7 +59,7 @@ def main(argv: Sequence[str]) -> int:
         return 0
     out = Path(words.out)
     if words.form == "calls":
-        print(f"wrote: {out} ({export_calls(words.run, out)} responses)")
+        print(f"wrote: {out} ({counted(export_calls(words.run, out), 'response')})")
         return 0
     if words.form == "hf":
         from benchmarks.export.hub import export_hub as export

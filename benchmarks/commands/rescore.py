@@ -15,6 +15,7 @@ from benchmarks.commands.parser import Parser
 from benchmarks.config.compose import compose
 from benchmarks.config.errors import ConfigError
 from benchmarks.config.schema import read_recorded
+from rlm.terminal import counted
 
 if TYPE_CHECKING:
     from benchmarks.running.journal import Record
@@ -86,7 +87,7 @@ async def _rescore(path: Path, overrides: Sequence[str], *, also: bool) -> int:
         try:
             if also:
                 old = _for_second_judge(path, manifest, judge, old)
-            with Busy(f"scoring {len(old)} samples"):
+            with Busy(f"scoring {counted(len(old), 'sample')}"):
                 new = await rescoring.rescore(old)
         except RescoringStopped as stopped:
             print(f"rlm-eval: {path} keeps its scores: {stopped}", file=sys.stderr)
@@ -109,7 +110,7 @@ async def _rescore(path: Path, overrides: Sequence[str], *, also: bool) -> int:
         folder.write_manifest(manifest)
     targets = {record.row.target_sha256: unseal(record.row.target) for record in new if record.row.target}
     refresh_tables(path, targets)
-    print(f"{len(new)} samples scored again, {changed} scores changed")
+    print(f"{counted(len(new), 'sample')} scored again, {counted(changed, 'score')} changed")
     print(f"run: {path}")
     return 0
 

@@ -28,6 +28,7 @@ from benchmarks.sources.protect import HIDDEN
 from rlm.completion import one_line
 from rlm.models.chat import FatalModelError, ModelError
 from rlm.structure import check_structure
+from rlm.terminal import counted
 from rlm.unpacking import check_row_number, unpacked
 
 
@@ -72,11 +73,11 @@ async def _score_file(config: RunConfig, name: str, file: Path) -> int:
     if not scores and not failed:
         raise ConfigError(f"{file} has no rows: expected one JSON object a line")
     repeated = len(sample_ids) - len(set(sample_ids))
-    note = f"; {repeated} rows repeat an earlier sample_id: each row counts" if repeated else ""
+    note = f"; {counted(repeated, 'row')} with the sample_id of an earlier row: each row counts" if repeated else ""
     mean = f", mean score {sum(scores) / len(scores):.4f}" if scores else ""
-    print(f"{len(scores)} rows{mean}{note}", file=sys.stderr)
+    print(f"{counted(len(scores), 'row')}{mean}{note}", file=sys.stderr)
     if failed:
-        print(f"rlm-eval: {len(failed)} rows have no score, first {failed[0]}", file=sys.stderr)
+        print(f"rlm-eval: {counted(len(failed), 'row')} without a score, first {failed[0]}", file=sys.stderr)
     return 1 if failed else 0
 
 

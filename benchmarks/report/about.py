@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.report.runs import Run, Runs, without_reference
-from benchmarks.report.tables.formats import counted, markdown_cell
+from benchmarks.report.tables.formats import markdown_cell
+from rlm.terminal import counted
 
 # Notes by the name of a table.
 NOTES = {
@@ -95,11 +96,6 @@ def figure_note(picture: Path) -> str:
 def about(runs: Runs) -> str:
     """Return Markdown with the warnings and facts of each run."""
     return "\n".join(_one_run(run) for run in runs.runs)
-
-
-def missing_words(missing: int) -> str:
-    """Format the number of samples that a run has not finished."""
-    return f"{counted(missing, 'sample')} {'is' if missing == 1 else 'are'} missing"
 
 
 def warnings_of(run: Run) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.config.errors import ConfigError
 from benchmarks.report import ReportFiles
-from benchmarks.report.about import NOTES, about, figure_note, missing_words
+from benchmarks.report.about import NOTES, about, figure_note
 from benchmarks.report.figures.all import TITLES, write_figures
 from benchmarks.report.page.html import write_page
 from benchmarks.report.runs import Runs, load_calls, load_runs, with_replayed_time
@@ -20,7 +20,7 @@ from benchmarks.report.tables.cost import cost_table
 from benchmarks.report.tables.details import details_display, details_table, judge_table
 from benchmarks.report.tables.display import tidy, without_common_model
 from benchmarks.report.tables.epochs import epoch_table
-from benchmarks.report.tables.formats import counted, markdown, markdown_cell, write_csv
+from benchmarks.report.tables.formats import markdown, markdown_cell, write_csv
 from benchmarks.report.tables.groups import group_table
 from benchmarks.report.tables.length import with_all_lengths
 from benchmarks.report.tables.matrix import latex_matrix, matrix_of
@@ -31,6 +31,8 @@ from benchmarks.report.tables.second_judge import load_verdicts, second_judge_di
 from benchmarks.report.tables.shared import SharedTables
 from benchmarks.report.tables.terminal import compact, matrix_text
 from benchmarks.running.run_files import check_folder, write_whole
+from benchmarks.running.totals import missing_words
+from rlm.terminal import counted
 
 if TYPE_CHECKING:
     import pandas as pd

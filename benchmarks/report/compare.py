@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.config.errors import ConfigError
 from benchmarks.report.runs import Run, Runs, load_runs, methods_in_order, without_reference
 from benchmarks.report.tables.cells import Counts
-from benchmarks.report.tables.formats import counted
 from benchmarks.running.rows import COMPARED_COLUMNS
 from benchmarks.statistics import MIN_CLUSTERS, PairedDifference, cluster_ratio_bootstrap, holm, paired_difference
 from benchmarks.statistics.failed import failed_words, too_many_failed
+from rlm.terminal import counted
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -28,12 +28,13 @@ from benchmarks.running.run_folder import RunFolder
 from benchmarks.running.samples import built_sample
 from benchmarks.running.served_by import ServedBy
 from benchmarks.running.tables import add_targets, write_tables, written_targets
-from benchmarks.running.totals import totals
+from benchmarks.running.totals import missing_words, totals
 from benchmarks.statistics.failed import failed_words, too_many_failed
 from rlm.limits import Budget
 from rlm.methods.method import Method
 from rlm.models.cache.model import NotRecorded
 from rlm.models.chat import Cost, CostState, FatalModelError
+from rlm.terminal import counted
 
 RECORD_AGAIN = (
     "prompts, settings or code have changed since it was recorded. Record again: +experiment=ci by scripts/record_ci, "
@@ -89,7 +90,7 @@ async def _run(config: RunConfig, folder: RunFolder, hydra_files: Mapping[str, s
         for record in records.values():
             served.add(record.calls)
         if not todo:
-            warn(f"nothing is missing: {len(plan)} samples are done")
+            warn(f"nothing is missing: {counted(len(plan), 'sample')} finished earlier")
         if not todo and not added and before.get("state") == "finished":
             described, state, message = None, "finished", ""
         else:
@@ -155,7 +156,7 @@ async def _run_missing(
                         progress.say(f"warning: {line}")
                     failures += record.row.failed
                     if not too_many and _too_many(failures, len(plan), allowed):
-                        too_many = f"{failures} samples failed (fail_on_error={allowed})"
+                        too_many = f"{counted(failures, 'sample')} failed (fail_on_error={allowed})"
                         stop.set()
         except (FatalModelError, ExecutorError) as error:
             reason = " ".join(str(error).split())
@@ -168,9 +169,9 @@ async def _run_missing(
         return "failed", too_many
     missing = sum(key not in records for key in plan)
     if missing and harness.budget.spent:
-        return "budget", f"{_spent_words(harness.budget)}; {missing} samples are missing"
+        return "budget", f"{_spent_words(harness.budget)}; {missing_words(missing)}"
     if missing:
-        return "interrupted", f"{missing} samples are missing; run the same command to resume"
+        return "interrupted", f"{missing_words(missing)}; run the same command to resume"
     return "finished", ""
 
 
@@ -228,9 +229,9 @@ def _interrupts(stop: Stop, progress: Progress, budget: Budget) -> Iterator[None
             return
         stop.set()
         # Calls of other processes are not counted here.
-        calls = f" with {budget.calls_in_flight} model calls in flight" if budget.calls_in_flight else ""
+        calls = f" with {counted(budget.calls_in_flight, 'model call')} in flight" if budget.calls_in_flight else ""
         limit = "without a limit" if stop.grace_s is None else f"for at most {stop.grace_s:g} s"
-        waiting = f"{stop.running} samples{calls}, {limit} (stop_grace_s)"
+        waiting = f"{counted(stop.running, 'sample')}{calls}, {limit} (stop_grace_s)"
         progress.say(f"stopping: waiting for {waiting}; interrupt again to cancel them")
 
     for number in (signal.SIGINT, signal.SIGTERM):

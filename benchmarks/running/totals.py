@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from benchmarks.running.journal import Record
 from benchmarks.running.rows import SampleRow
+from rlm.terminal import counted
 
 
 def totals(records: Sequence[Record], before: int) -> str:
@@ -18,19 +19,24 @@ def totals(records: Sequence[Record], before: int) -> str:
     calls = [call for record in records for call in record.calls if call.role != "judge"]
     earlier = f" ({before} from earlier sessions)" if before else ""
     parts = [
-        f"{len(rows)} samples{earlier}",
+        f"{counted(len(rows), 'sample')}{earlier}",
         dollars(rows),
-        f"{_sum(rows, 'prompt_tokens')} prompt tokens ({_sum(rows, 'cached_tokens')} cached)",
-        f"{_sum(rows, 'completion_tokens')} output tokens",
-        f"{_sum(rows, 'root_calls', 'sub_calls')} calls ({_sum(rows, 'sub_calls')} sub-calls)",
+        f"{counted(_sum(rows, 'prompt_tokens'), 'prompt token')} ({_sum(rows, 'cached_tokens'):,} cached)",
+        counted(_sum(rows, "completion_tokens"), "output token"),
+        f"{counted(_sum(rows, 'root_calls', 'sub_calls'), 'call')} ({counted(_sum(rows, 'sub_calls'), 'sub-call')})",
     ]
     replayed = sum(bool(call.cache_hit) for call in calls)
     parts += [f"{replayed:,} of the calls replayed at their recorded cost"] if replayed else []
     return ", ".join(parts)
 
 
-def _sum(rows: Sequence[SampleRow], *columns: str) -> str:
-    return f"{sum(getattr(row, column) for row in rows for column in columns):,}"
+def missing_words(missing: int) -> str:
+    """Format the number of samples that a run has not finished."""
+    return f"{counted(missing, 'sample')} {'is' if missing == 1 else 'are'} missing"
+
+
+def _sum(rows: Sequence[SampleRow], *columns: str) -> int:
+    return sum(getattr(row, column) for row in rows for column in columns)
 
 
 def dollars(rows: Sequence[SampleRow]) -> str:

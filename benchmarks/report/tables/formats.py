@@ -107,11 +107,6 @@ def number(value: Any, column: str = "") -> str:
     return f"{size:.1f}" if abs(size) >= 1 or size == 0 else f"{size:.3g}"
 
 
-def counted(number: int, noun: str) -> str:
-    """Format a number of things: `1 sample`, `1,200 samples`."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
 def money(dollars: float) -> str:
     """Format dollars: whole cents, and below ten cents two significant digits."""
     return "$0" if dollars == 0 else f"${dollars:,.{_decimals(dollars)}f}"

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from benchmarks.config.errors import ConfigError
 from benchmarks.report.runs import methods_in_order, prepare, without_reference
 from benchmarks.report.tables.display import count_texts, settings
-from benchmarks.report.tables.formats import counted, dagger, with_interval
+from benchmarks.report.tables.formats import dagger, with_interval
 from benchmarks.report.tables.pairing import paired_counts, paired_scores, refusal, same_calls, solved
 from benchmarks.statistics import holm, paired_difference
+from rlm.terminal import counted
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -255,7 +255,9 @@ def test_several_rows_of_a_sample_are_each_scored_and_told(targets, capsys, tmp_
     assert main(["score", "sniah", str(file), *SNIAH_WORDS]) == 0
     printed = capsys.readouterr()
     assert [json.loads(line)["score"] for line in printed.out.splitlines()] == [1.0, 0.0, 0.0, 1.0]
-    assert printed.err.splitlines()[-1].startswith("4 rows, mean score 0.5000; 2 rows repeat an earlier sample_id")
+    assert printed.err.splitlines()[-1].startswith(
+        "4 rows, mean score 0.5000; 2 rows with the sample_id of an earlier row"
+    )
 
 
 def test_a_target_that_data_has_hidden_is_the_samples_own(targets, capsys, tmp_path):

@@ -48,7 +48,7 @@ def test_a_verdict_that_fails_costs_its_own_row_only(predictions, server, monkey
     code, rows, err = score(fake, monkeypatch, capsys)
     assert code == 1
     assert [row["sample_id"] for row in rows] == [name for place, name in enumerate(predictions) if place != 2]
-    assert "1 rows have no score, first rows.jsonl line 3: " in err and "not this one" in err
+    assert "1 row without a score, first rows.jsonl line 3: " in err and "not this one" in err
 
 
 def test_the_budget_ends_the_judging_and_what_is_judged_is_printed(predictions, server, monkeypatch, capsys):
