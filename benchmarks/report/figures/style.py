@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import textwrap
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,12 @@ HATCHES = ("", "///", "...", "xx", "\\\\\\", "++", "oo")
 NAME_WIDTH = 44
 # In inches: the margin around a legend, and the minimum width and height of a panel.
 _MARGIN, _PANEL = 0.1, (1.3, 0.5)
+
+# Fonts for letters that matplotlib's own font lacks; those that are installed are used, in this order.
+_OTHER_FONTS = (
+    "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans CJK KR", "PingFang SC", "Hiragino Sans", "Microsoft YaHei",
+    "Yu Gothic", "Malgun Gothic", "WenQuanYi Zen Hei", "Arial Unicode MS", "Noto Sans Devanagari", "Noto Sans Thai",
+)  # fmt: skip
 
 # Ticks of an axis of time.
 _SECONDS = (0.001, 0.01, 0.1, 0.3, 1, 3, 10, 30, 60, 180, 600, 1800, 3600, 3 * 3600, 12 * 3600, 48 * 3600)
@@ -99,8 +106,13 @@ def drawing() -> Iterator[Any]:
 
     matplotlib.use("Agg", force=False)
     import matplotlib.pyplot as plt
+    from matplotlib.font_manager import fontManager
 
-    with plt.rc_context(_SETTINGS):
+    installed = {font.name for font in fontManager.ttflist}
+    families = ["DejaVu Sans", *(name for name in _OTHER_FONTS if name in installed)]
+    with warnings.catch_warnings(), plt.rc_context(_SETTINGS | {"font.family": families}):
+        # A letter that no font has is drawn as a box.
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")
         try:
             yield plt
         finally:

@@ -86,3 +86,11 @@ def test_the_check_finds_text_that_is_cut_off():
         axes.set_title("a title that is much wider than an inch")
         figure.draw_without_rendering()
         assert cut_off(figure) == ["a title that is much wider than an inch"]
+
+
+def test_a_letter_that_no_font_has_causes_no_warning(recwarn):
+    with drawing() as plt:
+        figure, axes = plt.subplots()
+        axes.set_title("\u6f22\u5b57 \u0b95 \U0001f9ea")
+        figure.draw_without_rendering()
+    assert not recwarn.list
