@@ -11,24 +11,24 @@ from collections.abc import Sequence
 from rlm.terminal import guard_streams
 
 COMMANDS = {
-    "run": "run a matrix of benchmarks and methods, print the table",
-    "report": "rebuild tables and figures of runs, offline",
-    "compare": "paired comparison of two runs, for CI",
-    "top": "leaderboard over run folders",
-    "score": "score predictions made elsewhere",
+    "run": "run benchmarks with methods and print a table of scores",
+    "report": "rebuild the tables and figures of runs, offline",
+    "compare": "compare two runs sample by sample, as a check for CI",
+    "top": "print a leaderboard over run folders",
+    "score": "score predictions that were made elsewhere",
     "rescore": "score a run again, without calling the method's models",
-    "data": "the samples that a run would use",
-    "estimate": "calls, tokens and dollars that a run would use",
+    "data": "print the samples that a run would use",
+    "estimate": "estimate the calls, tokens and dollars of a run",
     "view": "open runs in the browser",
-    "export": "a run in forms that other tools read",
-    "serve": "a method as an OpenAI-compatible endpoint",
-    "ask": "one question over files or folders",
-    "models": "weights of the embedded model: list, fetch",
-    "list": "benchmarks, methods, models and experiments",
+    "export": "export a run for other tools",
+    "serve": "serve methods as an OpenAI-compatible endpoint",
+    "ask": "ask one question over files or folders",
+    "models": "list or fetch weights of the embedded model",
+    "list": "list benchmarks, methods, models and experiments",
     "doctor": "check this machine",
 }
 
-# The file system is full, read-only or not permitted: not a bug of the program.
+# Errors of the file system (full, read-only, no permission), which are not bugs of the program.
 NO_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 
 USAGE = """usage: rlm-eval COMMAND ...

@@ -180,7 +180,7 @@ def main() -> int:
     unexplained = [i for i in differ if not explained(*drawn[i])]
     print(
         f"{len(drawn)} answers, {sum(ours)} of them right; {len(differ)} differ, {len(unexplained)} of them "
-        f"unexplained; on {theirs.count(None)} the official code did not end"
+        f"unexplained; the official code did not finish on {theirs.count(None)}"
     )
     for i in unexplained[:20]:
         case, target = drawn[i]

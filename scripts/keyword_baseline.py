@@ -79,7 +79,7 @@ def main() -> None:
     rule = rule_accuracy()
     for label, accuracy in rule.items():
         print(f"  {label:34} {accuracy:.2f}")
-    print(f"question words: {sum(rule.values()) / len(rule):.3f} (1.000 for who reads the questions)")
+    print(f"question words: {sum(rule.values()) / len(rule):.3f} (1.000 for a reader of the questions)")
     print(f"words learnt on other templates: {learnt_accuracy():.3f}")
 
 

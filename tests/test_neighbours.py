@@ -36,7 +36,7 @@ def test_a_folder_benchmarks_of_another_repository_does_not_break_the_command(ne
 
 def test_doctor_names_the_package_that_import_finds_first(neighbour):
     shown = command("doctor", cwd=neighbour, path=[neighbour]).stdout
-    assert f"`import benchmarks` finds {neighbour / 'benchmarks'} first; the command rlm-eval uses ours" in shown
+    assert f"`import benchmarks` finds {neighbour / 'benchmarks'} first; rlm-eval uses its own package" in shown
 
 
 def test_a_replaced_module_rlm_is_reported_in_one_line(tmp_path):

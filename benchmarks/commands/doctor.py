@@ -64,9 +64,9 @@ def neighbours() -> list[str]:
     """Return lines on packages that have replaced rlm-eval's, or that `import` finds first."""
     import rlm_eval
 
-    lines = [f"rlm is not ours: {rlm_eval.REPLACED}"] if rlm_eval.replaced() else []
+    lines = [f"rlm is not rlm-eval's module: {rlm_eval.REPLACED}"] if rlm_eval.replaced() else []
     lines += [
-        f"`import {name}` finds {place} first; the command rlm-eval uses ours"
+        f"`import {name}` finds {place} first; rlm-eval uses its own package"
         for name, place in rlm_eval.shadowing().items()
     ]
     return lines or ["none"]

@@ -15,9 +15,9 @@ def main(argv: Sequence[str]) -> int:
     """Print a row for each benchmark, method and model. Raises ConfigError."""
     parser = Parser(
         prog="rlm-eval estimate",
-        description="Estimate calls, tokens, dollars and time of a run, by a plain model of each method's calls "
-        "(docs/reproducing.md states it). Of the paper's costs, 27 of 30 with GPT-5 and 20 of 30 with Qwen3-Coder are "
-        "within a factor of two; of a model with other habits, fewer than half are.",
+        description="Estimate calls, tokens, dollars and time of a run from a simple model of each method's calls "
+        "(see docs/reproducing.md). The estimate is within a factor of two for 27 of the paper's 30 costs with GPT-5 "
+        "and for 20 of 30 with Qwen3-Coder. Of the estimates for a model with other habits, fewer than half are this close.",
     )
     parser.add_argument(
         "overrides", nargs="*", default=[], metavar="KEY=VALUE", help="configuration, as for `rlm-eval run`"

@@ -37,8 +37,8 @@ def main(argv: Sequence[str]) -> int:
     defaults = Filters()
     about = {
         "min_score": f"sft: lowest score of a sample, from 0 to 1 (default {defaults.min_score})",
-        "min_turns": f"sft: fewest turns of a sample's root (default {defaults.min_turns})",
-        "max_chars": f"sft: most characters of prompt and completion of a turn (default {defaults.max_chars})",
+        "min_turns": f"sft: lowest number of turns of a sample's root (default {defaults.min_turns})",
+        "max_chars": f"sft: most characters in a turn's prompt and completion (default {defaults.max_chars})",
     }
     for name, kind in _FILTERS.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar="X", help=about[name])
@@ -47,9 +47,7 @@ def main(argv: Sequence[str]) -> int:
     if words.form == "sft":
         return _sft(words.run, Path(words.out or words.run / "sft"), Filters(**given))
     if given:
-        raise ConfigError(
-            f"--{next(iter(given)).replace('_', '-')} was given for {words.form}: expected it only for sft"
-        )
+        raise ConfigError(f"--{next(iter(given)).replace('_', '-')} was given for {words.form}: it applies only to sft")
     if words.out is None:
         raise ConfigError(f"OUT is missing: expected a file, folder or URL after the run folder for {words.form}")
     if words.form == "otel":

@@ -41,7 +41,7 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("benchmark", metavar="BENCHMARK", help="name of a benchmark, see `rlm-eval list`")
     parser.add_argument(
-        "file", type=Path, metavar="FILE", help="predictions, one JSON object a line; - is standard input"
+        "file", type=Path, metavar="FILE", help="predictions, one JSON object per line; - is standard input"
     )
     parser.add_argument(
         "overrides", nargs="*", default=[], metavar="KEY=VALUE", help="configuration, as for `rlm-eval run`"
@@ -71,7 +71,7 @@ async def _score_file(config: RunConfig, name: str, file: Path) -> int:
     finally:
         await models.aclose()
     if not scores and not failed:
-        raise ConfigError(f"{file} has no rows: expected one JSON object a line")
+        raise ConfigError(f"{file} has no rows: expected one JSON object per line")
     repeated = len(sample_ids) - len(set(sample_ids))
     note = f"; {counted(repeated, 'row')} with the sample_id of an earlier row: each row counts" if repeated else ""
     mean = f", mean score {sum(scores) / len(scores):.4f}" if scores else ""

@@ -14,8 +14,8 @@ def main(argv: Sequence[str]) -> int:
     """Serve pages of runs until interrupted. Raises ConfigError for a path that cannot be shown."""
     parser = Parser(
         prog="rlm-eval view",
-        description="Serve pages of runs on 127.0.0.1 and print their address; Ctrl-C ends it. A page of a run that is "
-        "under way renews itself.",
+        description="Serve pages of runs on 127.0.0.1 and print their address; Ctrl-C ends it. The page of an "
+        "unfinished run updates itself.",
     )
     parser.add_argument(
         "runs",

@@ -26,11 +26,11 @@ NOTES = {
         "Percentage points, on the samples that both methods have, each the mean of its epochs. p (Holm) is corrected "
         "for the comparisons of a family, over all benchmarks: methods against the baseline, pairs of models, runs "
         "against the first run. Methods that made the same calls and gave the same answers are equal by construction "
-        "and not counted. Better or worse needs p (Holm) below 0.05 and an interval without 0. detectable: the "
+        "and not counted. Better or worse: p (Holm) is below 0.05 and the interval excludes 0. detectable: the "
         "smallest true difference that is found with 80% power at the corrected level. unpaired: rows that only one "
         "of the two has.\n\n"
     ),
-    "pairs_by_length": "As above; these comparisons are a family of their own.\n\n",
+    "pairs_by_length": "As above; these comparisons are a separate family.\n\n",
     "cost": (
         "All lengths of a benchmark together. n counts the rows with a known value; `unknown` is the share without a "
         "known price. A method that costs nothing has no rows of cost. Runtime includes the original time of replayed "
@@ -87,9 +87,9 @@ def figure_note(picture: Path) -> str:
             "horizontal line, and methods that score at most as much are not on the front."
         )
     if methods[spent].isna().any():
-        parts.append("Methods of unknown cost are in the values only.")
+        parts.append("Methods of unknown cost appear only in the table of values.")
     if len(methods) < len(values):
-        parts.append("Reference rows are dashed lines, which the front leaves out.")
+        parts.append("Reference rows are dashed lines and not part of the front.")
     return " ".join(parts)
 
 

@@ -64,8 +64,8 @@ class Batches:
             endpoint = self._endpoints.get(batch.address)
             cancel = f", or cancel it: {_cancel_command(endpoint, batch)}" if endpoint and batch.batch_id else ""
             yield (
-                f"{batch.batch_id or batch.file_id} of {batch.model} goes on at the endpoint with {len(batch.ids)} "
-                f"requests; run the same command to take its results{cancel}"
+                f"{batch.batch_id or batch.file_id} of {batch.model} continues at the endpoint with {len(batch.ids)} "
+                f"requests; run the same command to get its results{cancel}"
             )
 
 
@@ -122,7 +122,7 @@ def check_left(config: RunConfig) -> None:
         one = left[0]
         raise ConfigError(
             f"model.endpoint.batch is false, but {one.batch_id or one.file_id} with {len(one.ids)} requests to "
-            f"{one.model} was submitted: set it to true to take the results, or remove {folder} to pay for them again"
+            f"{one.model} was submitted: set it to true to get its results, or remove {folder} to pay for them again"
         )
 
 
@@ -138,7 +138,7 @@ def batch_notes(config: RunConfig) -> Iterator[str]:
     targets = {name: target.target for name, target in config.method.items() if name not in names}
     others = [name for name, kind in targets.items() if isinstance(kind, type) and issubclass(kind, Method)]
     if others:
-        yield f"{', '.join(others)}: several calls depend on each other, so they are not sent in batches"
+        yield f"{', '.join(others)}: not sent in batches, because their calls depend on each other"
 
 
 def _cancel_command(endpoint: Endpoint, batch: Submitted) -> str:

@@ -40,6 +40,6 @@ def _check(config: RunConfig, sections: Iterable[ModelSection], limits: dict[str
         for role, model in section.paid.items():
             if missing := table.missing(model.name, model.endpoint.base_url):
                 raise ConfigError(
-                    f"{limit} cannot be kept: {section.where}.{role}.name is {model.name}, and {missing}, or run "
-                    "without the limit on its dollars with budget.unpriced=allow"
+                    f"{limit} cannot be enforced: {section.where}.{role}.name is {model.name}, and {missing}, or set "
+                    "budget.unpriced=allow to count only priced calls"
                 )

@@ -223,7 +223,7 @@ def check_generators(before: Mapping[str, Any], described: Mapping[str, Any], na
 
 
 def check_prompts(before: Mapping[str, Any], described: Mapping[str, Any], names: Collection[str]) -> None:
-    """Raise ConfigError if another text of its prompt made the samples of one of these methods."""
+    """Raise ConfigError if the prompt of one of these methods differs from the one that made its samples."""
     for name in sorted(names):
         old, new = ((one.get("methods") or {}).get(name) or {} for one in (before, described))
         prompt = old.get("prompt")
@@ -235,8 +235,8 @@ def check_prompts(before: Mapping[str, Any], described: Mapping[str, Any], names
             found, wanted = (str(one.get(key) or "") for one in (old, new))
             if found and wanted and found != wanted:
                 raise ConfigError(
-                    f"the run holds samples of method.{name} with another text of {what} (sha256 {found[:12]}, now "
-                    f"{wanted[:12]}): choose another name or run_dir, or restore the text"
+                    f"the run holds samples of method.{name} that were made with another version of {what} (sha256 "
+                    f"{found[:12]}, now {wanted[:12]}): choose another name or run_dir, or restore the file"
                 )
 
 

@@ -42,7 +42,7 @@ def check_folder(path: Path) -> None:
             # A link to nothing would be written through.
             mode, leads_out = stat.S_IFLNK, entry.is_symlink()
         if leads_out:
-            raise ConfigError(f"{entry.path} is a link that leads out of the folder: replace it by a copy")
+            raise ConfigError(f"{entry.path} is a link that leads out of the folder: replace it with a copy")
         if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode) and not stat.S_ISLNK(mode):
             raise ConfigError(f"{entry.path} is neither a file nor a folder: remove it")
 

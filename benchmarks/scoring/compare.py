@@ -135,7 +135,7 @@ def expected_items(gold: Gold) -> str:
     if len(keys) < len(gold.answers):
         return "a list with each item once"
     written = {key_of(item) for item in listed_items(listed(gold), gold.answers)}
-    return "" if written == keys else "items that can be listed one a line, without bullets, brackets and headings"
+    return "" if written == keys else "items that can be listed one per line, without bullets, brackets and headings"
 
 
 def score_set(gold: Gold, text: str) -> Score:

@@ -56,7 +56,7 @@ class BoundedParquet:
         self._stream.forget()
         rows = self.file.metadata.num_rows
         if rows > ALWAYS_ROWS + self._size:
-            raise TooLarge(f"it has {rows:,} rows in {self._size:,} bytes: expected at least a byte a row")
+            raise TooLarge(f"it has {rows:,} rows in {self._size:,} bytes: expected at least one byte per row")
 
     def batches(
         self, groups: Sequence[int], columns: Collection[str], rows: int = BATCH_ROWS

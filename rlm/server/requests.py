@@ -43,7 +43,7 @@ _WHY = {
     "best_of": "only one choice is supported",
     "logit_bias": "methods do not pass it to their models",
     "echo": "an answer does not repeat the prompt",
-    "suffix": "answers are not insertions",
+    "suffix": "insertion is not supported",
     "store": "responses are not stored",
     "previous_response_id": "responses are not stored; send the complete conversation as input",
     "conversation": "conversations are not stored; send the complete conversation as input",

@@ -121,5 +121,5 @@ def _again(command: Sequence[str], bench: Bench) -> tuple[float, float]:
             else:
                 print(line, end="", file=sys.stderr)
     if known is None or run.returncode:
-        raise SystemExit("bench: the finished run was not found finished")
+        raise SystemExit("bench: the repeated run did not report that nothing is missing")
     return known, time.perf_counter() - started

@@ -66,7 +66,8 @@ class LongCoTRows:
             for row in self._of_domain(domain):
                 sample_id = f"longcot-{domain}-{row['question_id']}"
                 if sample_id in found:
-                    raise DataError(f"{self._source(domain).origin}: question_id {row['question_id']} is there twice")
+                    origin = self._source(domain).origin
+                    raise DataError(f"{origin}: two rows have the question_id {row['question_id']}")
                 found[sample_id] = row
         return found
 

@@ -124,7 +124,7 @@ def _version(file: sqlite3.Connection) -> int | None:
     if application != APPLICATION_ID:
         raise sqlite3.OperationalError("it is a database of another program")
     if not 1 <= version <= VERSION:
-        raise sqlite3.OperationalError(f"it has version {version}, this program reads up to {VERSION}: move it away")
+        raise sqlite3.OperationalError(f"it has version {version}: expected at most {VERSION}; move the file")
     return version
 
 

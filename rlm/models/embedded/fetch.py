@@ -117,9 +117,9 @@ def _receive(client: Any, url: str, weights: Weights, progress: Callable[[int], 
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     with client.stream("GET", url, headers=headers) as response:
         if response.status_code not in (200, 206):
-            raise _HubError(f"{url} answered {response.status_code}")
+            raise _HubError(f"{url} returned status {response.status_code}")
         if (kind := response.headers.get("content-type", "")).startswith("text/"):
-            raise _HubError(f"{url} answered a page of type {kind}")
+            raise _HubError(f"{url} returned a page of type {kind}")
         _check_space(weights, weights.bytes - have)
         with weights.partial.open("ab" if response.status_code == 206 else "wb") as file:
             # Chunks as they arrive: what has arrived when the process is killed is in the file.

@@ -129,7 +129,7 @@ def test_long_turns_and_short_samples_are_dropped(run, tmp_path, capsys):
         (["sft", "RUN", "--min-score=nan"], "--min-score is nan: expected a number from 0 to 1"),
         (["sft", "RUN", "--max-chars=0"], "--max-chars is 0: expected at least 1"),
         (["sft", "RUN", "--min-turns=x"], "argument --min-turns: invalid int value: 'x'"),
-        (["hf", "RUN", "out", "--min-turns=1"], "--min-turns was given for hf: expected it only for sft"),
+        (["hf", "RUN", "out", "--min-turns=1"], "--min-turns was given for hf: it applies only to sft"),
         (["hf", "RUN"], "OUT is missing: expected a file, folder or URL"),
     ],
 )

@@ -61,7 +61,7 @@ def test_one_call_methods_are_batched_at_half_the_price_and_the_others_are_not(s
     assert go(BATCH, *words, "limits.max_wall_s=0.4").state == "finished"
     told = capsys.readouterr().err
     assert "base, base_bm25: requests to gpt-5 are sent in batches, which take up to 24 h, at 50% of the price" in told
-    assert "compaction: several calls depend on each other, so they are not sent in batches" in told
+    assert "compaction: not sent in batches, because their calls depend on each other" in told
     assert [len(requests) for requests in server.requests.values()] == [12] and server.live
     manifest = json.loads(Path("run/run.json").read_text())
     assert manifest["prices"]["batch_discount"] == {"gpt-5": 0.5}
@@ -112,7 +112,7 @@ def test_an_interrupted_run_leaves_the_batch_and_says_how_to_resume_and_to_cance
     thread.join()
     assert outcome.state == "interrupted" and outcome.samples == 0
     told = capsys.readouterr().err
-    assert "batch_2 of gpt-5 goes on at the endpoint with 6 requests; run the same command to take its results" in told
+    assert "batch_2 of gpt-5 continues at the endpoint with 6 requests; run the same command to get its results" in told
     cancel = f"curl -X POST -H \"Authorization: Bearer $OPENAI_API_KEY\" '{server.base_url}/batches/batch_2/cancel'"
     assert f"or cancel it: {cancel}" in told
     server.release()

@@ -31,7 +31,7 @@ def test_a_dollar_limit_over_a_model_without_a_price_is_refused_before_the_first
     with pytest.raises(ConfigError) as refused:
         go(fake, *words)
     message = str(refused.value)
-    assert message.startswith(f"{key} cannot be kept: model.root.name is acme-1, and no price is known for acme-1")
+    assert message.startswith(f"{key} cannot be enforced: model.root.name is acme-1, and no price is known for acme-1")
     assert "+prices.acme-1.input=" in message and "budget.unpriced=allow" in message and "\n" not in message
     assert fake.asked().total() == 0
     assert go(fake, *words, "budget.unpriced=allow").state == "finished"

@@ -121,7 +121,7 @@ def test_a_prompt_with_another_text_is_refused(runs):
     for key, what in (("prompt_sha256", "its prompt"), ("prompt_options_sha256", "the options of")):
         manifest["methods"]["rlm"] = described | {key: "0" * 64}
         (folder / "run.json").write_text(json.dumps(manifest))
-        with pytest.raises(ConfigError, match=rf"samples of method\.rlm with another text of {what} recursive/"):
+        with pytest.raises(ConfigError, match=rf"made with another version of {what} recursive/"):
             runs("grown", "limit=2", "method=[rlm]")
 
 

