@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def replaced() -> bool:
-    """True if the module `rlm` beside this file is not ours."""
+    """True if the module `rlm` beside this file belongs to another project."""
     try:
         text = (HOME / "rlm" / "__init__.py").read_text(encoding="utf-8")
     except OSError:
@@ -42,7 +42,7 @@ def replaced() -> bool:
 
 
 def shadowing() -> dict[str, str]:
-    """The places where `import NAME` finds another package than ours, by name."""
+    """The paths at which `import NAME` finds a package of another project, by name."""
     found = {}
     for name in PACKAGES:
         spec = PathFinder.find_spec(name)

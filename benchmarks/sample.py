@@ -110,7 +110,7 @@ class Benchmark(Protocol):
 
     A suite may also declare `max_answer_tokens`, to which answers are cut before they are scored. None, or a missing
     attribute, is no limit. `needs_judge`: a run without a judge is refused. `grows_by`: the names of settings, integers
-    or lists, with larger values of which all former samples are the same and further ones are added.
+    or lists, for which a larger value keeps all former samples unchanged and adds further ones.
     """
 
     name: str

@@ -26,8 +26,8 @@ class Limits:
     max_turns and max_consecutive_errors hold for each loop. max_output_chars bounds the output of one cell that is
     shown to the root; max_answer_bytes bounds a value that a session returns as the answer. max_sub_prompt_tokens: a
     longer prompt of a sub-call is refused before a request is made, with an error that the calling code can catch.
-    reserve is the fraction of cost and tokens that is reserved for the root's last call. Raises SettingError for a
-    value that does not fit.
+    reserve is the fraction of cost and tokens that is reserved for the root's last call. Raises SettingError for an
+    invalid value.
     """
 
     max_cost_usd: Annotated[float, Ge(0)] | None = None
@@ -127,10 +127,10 @@ class Meter:
 
     @property
     def left(self) -> dict[str, float | None]:
-        """What code of the tree may still use, at least 0: dollars, tokens, sub-calls and seconds; None is no limit.
+        """Return the dollars, tokens, sub-calls and seconds that the tree's code may still use; None is no limit.
 
-        Dollars and tokens are counted without the part that is reserved for the root's last call. The budget of a run
-        is not included, because it depends on other samples.
+        No value is negative. Dollars and tokens do not include the part that is reserved for the root's last call. The
+        budget of a run is not considered, because it depends on other samples.
         """
         limits, share = self.limits, 1.0 - self.limits.reserve
         dollars, tokens, seconds = limits.max_cost_usd, limits.max_tokens, self.remaining_s

@@ -89,7 +89,7 @@ def _plain(body: bytes | bytearray, start: int, end: int, strict: bool) -> str |
 
 
 def _cut(body: bytes | bytearray, start: int, stop: int, end: int) -> int:
-    """Return a position up to `stop` that is within no character, escape or pair of escapes; `end` if there is none."""
+    """Return a position up to `stop` that divides no character, escape or pair of escapes; `end` if there is none."""
     if stop == end:
         return end
     stop = _whole_escapes(body, start, stop)

@@ -1,4 +1,4 @@
-"""Opens and reads files of other people: only regular files, and only up to a size."""
+"""Opens and reads untrusted files: only regular files, and only up to a maximum size."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def bounded_json(line: bytes | str) -> Any:
 
 
 def value_end(body: bytearray | bytes) -> int | None:
-    """Return the offset behind the JSON array or object that `body` begins with; None if it does not end there.
+    """Return the offset after the JSON array or object that `body` begins with; None if it does not end there.
 
     Raises ValueError for a value beyond the bounds of `check_structure`.
     """
@@ -76,7 +76,7 @@ def long_strings(body: bytearray | bytes, max_values: int, longer_than: int) -> 
 def _scan(
     body: bytearray | bytes, max_values: int, *, first: bool, on_string: Callable[[int, int], object] | None = None
 ) -> tuple[int | None, int]:
-    """Return the offset behind the first value (None if it was not asked for or does not end), and the values."""
+    """Return the offset after the first value (None if not requested or incomplete), and the number of values."""
     at, depth, values, strings = 0, 0, 0, 0
     while at < len(body):
         quote = body.find(b'"', at)

@@ -1,4 +1,4 @@
-"""Text for terminals: what a terminal would act on is written as an escape, and nouns agree with their numbers."""
+"""Text for terminals: control characters become escapes, and nouns agree with their numbers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, TextIO, cast
 
 
 def printable(text: str) -> str:
-    r"""Return text that a terminal shows and does not act on. Line feeds and tabs are kept.
+    r"""Escape the characters that a terminal would act on or would not show. Line feeds and tabs are kept.
 
     Control characters (and so escape sequences), marks of direction, characters without a width, private characters and
     lone surrogates become escapes such as `\x1b` and `\u202e`; other spaces become plain ones.

@@ -80,7 +80,7 @@ class CallTree:
         self._in_flight: set[asyncio.Task[Any]] = set()
 
     def branch(self, epoch: int) -> CallTree:
-        """Return this tree for a part whose calls are numbered and recorded under another epoch; all else is shared."""
+        """Return a view of this tree whose calls are numbered and recorded under another epoch; all else is shared."""
         part = copy.copy(self)
         part.epoch, part._occurrences = epoch, Counter()
         return part

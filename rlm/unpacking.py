@@ -20,7 +20,7 @@ class TooLarge(OSError):
 
 
 def pack(texts: str | Iterable[str]) -> bytes:
-    """Return texts gzipped, in parts, so that they are not held again as bytes. Equal texts give equal bytes."""
+    """Return texts gzipped, in parts, so that no second copy is held as bytes. Equal texts give equal bytes."""
     packed = io.BytesIO()
     with gzip.GzipFile("", "wb", 1, packed, mtime=0) as file:
         for text in [texts] if isinstance(texts, str) else texts:

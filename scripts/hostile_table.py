@@ -152,7 +152,7 @@ async def hogs() -> str:
 
 
 async def served(attack: Callable[[int], Awaitable[str]]) -> str:
-    """Attack a server in a process of its own. Its memory and its silence replace those of this process."""
+    """Attack a server in a separate process. Its memory and its silence are reported instead of this process's."""
     Path("script.jsonl").write_text(json.dumps({"match": "", "reply": "yes"}))
     words = ["serve", "method=[base]", "model=scripted", "model.script=script.jsonl", "server.port=0"]
     with Path("server.log").open("wb") as log:

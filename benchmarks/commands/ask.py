@@ -158,7 +158,7 @@ class Live:
 
 
 def read_context(paths: Sequence[str], *, quiet: bool) -> str | list[str]:
-    """Return the text of one file, or for several files, and for folders, a document per file, headed by its name.
+    """Return the text of one file; for several files or a folder, a document per file that begins with its name.
 
     Raises UnreadablePath, and ConfigError if there is no text.
     """

@@ -17,7 +17,7 @@ def main(argv: Sequence[str]) -> int:
         prog="rlm-eval estimate",
         description="Estimate calls, tokens, dollars and time of a run from a simple model of each method's calls "
         "(see docs/reproducing.md). The estimate is within a factor of two for 27 of the paper's 30 costs with GPT-5 "
-        "and for 20 of 30 with Qwen3-Coder. Of the estimates for a model with other habits, fewer than half are this close.",
+        "and for 20 of 30 with Qwen3-Coder. For models with other habits, fewer than half are this close.",
     )
     parser.add_argument(
         "overrides", nargs="*", default=[], metavar="KEY=VALUE", help="configuration, as for `rlm-eval run`"

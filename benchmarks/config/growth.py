@@ -1,4 +1,4 @@
-"""How a run folder may grow: changes of a configuration that add samples and change no finished one."""
+"""Finds the changes of a configuration that add samples to a run folder and leave its finished ones unchanged."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _added_models(before: Plain, after: Plain) -> list[str] | str | None:
 
 
 def _is_more(key: str, old: Any, new: Any) -> bool:
-    """True for a larger limit, or none, and for more epochs."""
+    """True if a limit is raised or removed, or if epochs are added."""
     if not isinstance(old, int):
         return False
     return key in ("limit", "epochs") and (new is None or new > old)

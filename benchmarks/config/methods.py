@@ -28,7 +28,7 @@ def build_methods(
 ) -> dict[str, Any]:
     """Build the methods and reference rows of a configuration by name. Raises ConfigError.
 
-    batched: the root of methods with one call, in place of that in `models`; its calls may take a day.
+    batched: the root model of methods with one call, which replaces the one in `models`; its calls may take a day.
     """
     return {name: _build(config, models, target, batched) for name, target in config.method.items()}
 

@@ -39,9 +39,9 @@ def place(name: str) -> str:
 
 
 def labels_of(roots: Mapping[str, str]) -> dict[str, str]:
-    """Return what tables call each model: the name of its root, with the name of the choice if an earlier one has it.
+    """Return the label of each model in tables: the name of its root, and that of the choice if the root is repeated.
 
-    A model that is added to a run therefore changes no label of the models that the run has.
+    Only the later of two models with the same root gets the longer label, so an added model changes no other label.
     """
     labels: dict[str, str] = {}
     for name, root in roots.items():

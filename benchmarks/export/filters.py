@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Filters:
-    """What is exported: samples with at least min_score, from 0 to 1, and at least min_turns turns of the root; of
-    these, turns with at most max_chars characters of prompt and completion together.
+    """The filters of an export: a sample needs at least min_score, from 0 to 1, and at least min_turns turns of the
+    root; a turn may have at most max_chars characters of prompt and completion together.
 
     The paper kept scores above 0, two turns and more, and 100,000 characters.
     """

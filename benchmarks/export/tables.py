@@ -47,7 +47,7 @@ def read_run(path: Path) -> RunTables:
 
 @contextlib.contextmanager
 def reading_events(run: RunTables, row: Mapping[str, Any]) -> Iterator[None]:
-    """Raise ConfigError in place of what the events of a trajectory cause that no run of rlm-eval has written."""
+    """Raise ConfigError in place of the exceptions that events of another origin than a run of rlm-eval cause."""
     try:
         yield
     except ConfigError:

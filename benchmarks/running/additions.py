@@ -1,4 +1,4 @@
-"""What a session adds to a run that its folder already has, for the manifest."""
+"""The samples and settings that a session adds to an existing run, for the manifest."""
 
 from __future__ import annotations
 

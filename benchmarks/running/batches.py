@@ -50,7 +50,7 @@ class Batches:
         return BatchModel(inner, batcher, part)
 
     def note(self) -> str:
-        """Return how many requests wait, for the line of progress; empty if none does."""
+        """Return the number of waiting requests as a text for the line of progress; empty if there are none."""
         counts = [batcher.waiting for batcher in self._batchers]
         waiting, batches, done = (sum(column) for column in zip(*counts, strict=True)) if counts else (0, 0, 0)
         if not waiting:
@@ -59,7 +59,7 @@ class Batches:
         return f"{waiting} request{'s wait' if waiting > 1 else ' waits'} for {where}"
 
     def left(self) -> Iterator[str]:
-        """Yield a line for each batch that goes on without this process, with the ways to resume and to cancel it."""
+        """Yield a line for each batch that continues without this process, with the ways to resume and to cancel it."""
         for batch in self.journal.open:
             endpoint = self._endpoints.get(batch.address)
             cancel = f", or cancel it: {_cancel_command(endpoint, batch)}" if endpoint and batch.batch_id else ""

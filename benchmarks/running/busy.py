@@ -17,7 +17,7 @@ _POLL_S = 0.25
 
 
 class Heartbeat:
-    """Prints `line()` on standard error whenever nothing was said for QUIET_S seconds; used as a context manager.
+    """Prints `line()` on standard error whenever nothing was printed for QUIET_S seconds; used as a context manager.
 
     A thread prints, so that a busy event loop does not delay the lines.
     """

@@ -26,7 +26,7 @@ class ContextFiles:
         self._written: set[tuple[str, str]] = set()
 
     def write(self, benchmark: str, sample_id: str, context: str | Sequence[str], *, protected: bool) -> None:
-        """Write a context if there is no file of it. A full disk leaves it out: results matter more."""
+        """Write a context if it has no file yet. If the disk is full, it is omitted, because results matter more."""
         if (benchmark, sample_id) in self._written:
             return
         self._written.add((benchmark, sample_id))

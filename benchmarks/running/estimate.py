@@ -49,7 +49,7 @@ DOCUMENT = 8_300
 class Cell:
     """One benchmark, method and model: its samples, and the calls expected for each (None: unknown).
 
-    repeats_plain: another method of the run makes the base model's call on these samples before.
+    repeats_plain: an earlier method of the run makes the base model's call on these samples.
     """
 
     benchmark: str

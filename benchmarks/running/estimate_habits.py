@@ -15,7 +15,7 @@ from typing import Any
 
 
 class Task(StrEnum):
-    """What a benchmark's question asks of its context."""
+    """The kinds of questions, by the part of the context that they need."""
 
     LOOKUP = "one passage, which a search for the question's words finds"
     SEARCH = "facts in several of many documents"

@@ -176,7 +176,7 @@ async def _run_missing(
 
 
 def _is_stale(harness: Harness, added_at: Mapping[str, float], added: Mapping[str, Any], record: Record) -> bool:
-    """True for a reference row whose benchmark has got further samples since, on all of which the floor depends."""
+    """True for a reference row whose benchmark has gained samples since, because the floor depends on all samples."""
     row = record.row
     if isinstance(harness.methods[row.method], Method):
         return False

@@ -1,4 +1,4 @@
-"""The files of a run folder, which may be somebody else's: only regular files inside of it are read and written."""
+"""The files of a run folder, which may be untrusted: only regular files inside it are read and written."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _MOST_VALUES = 2_000_000
 
 
 def check_folder(path: Path) -> None:
-    """Raise ConfigError if a run or report folder has a link that leads out of it, or what is no file and no folder.
+    """Raise ConfigError for a link that leads out of a run or report folder, and for devices and other special files.
 
     Reading through such a link would show, and writing through it would change, files of the user.
     """

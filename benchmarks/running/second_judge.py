@@ -69,8 +69,8 @@ def write_verdicts(run: Path, described: Mapping[str, Any], records: Sequence[Re
 def read_verdicts(run: Path) -> pd.DataFrame:
     """Read the verdicts of all further judges of a run, a row for each judge and answer; without rows if it has none.
 
-    file: the name of a judge's file, without its ending. Judges of one name, such as those that differ in sampling, get
-    the end of it into their name. Raises ConfigError for a file that cannot be read.
+    file: the name of a judge's file, without its ending. If judges have the same name, for example because they differ
+    only in sampling, the end of the file's name is added. Raises ConfigError for a file that cannot be read.
     """
     import pandas as pd
 

@@ -80,7 +80,7 @@ def _read(file: Path, row: type, names: Collection[str] | None = None) -> pd.Dat
 
 
 def _check_integers(table: pa.Table, row: type) -> None:
-    """Raise RowError for a column of integers that lacks a value, if null is none of its values, or is infinite."""
+    """Raise RowError for a column of integers with an infinite value, or with a null that the column does not allow."""
     import pyarrow.compute as pc
 
     for name, declared in columns(row).items():

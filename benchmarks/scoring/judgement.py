@@ -102,7 +102,7 @@ def _row_as_lines(table: re.Match[str]) -> str:
 async def judged_score(
     judge: Judge, question: str, response: str, correct: str, **more: str
 ) -> tuple[float, dict[str, Any]]:
-    """1.0 if the judge calls a response correct, else 0.0, and the details of the judgement.
+    """Return 1.0 if the judge calls a response correct, else 0.0, and the details of the judgement.
 
     An empty response is wrong and not judged. A reply without a verdict counts as wrong and sets `judge_unparsed`.
     more: further texts for the judge, such as a rubric.

@@ -267,7 +267,7 @@ class _Scanner:
         return DataError(f"{self._name}, line {self._line}: {message}")
 
     def _end(self, start: str) -> int | None:
-        """Return the offset behind the value that begins here; None if more has to be read."""
+        """Return the offset after the value that begins here; None if more has to be read."""
         if start in ("[", "{"):
             try:
                 length = value_end(self._data[self._at :])

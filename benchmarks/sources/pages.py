@@ -62,7 +62,7 @@ class Pages:
         return self._most_spanned(rows) + rows * self.entry
 
     def _most_spanned(self, rows: int) -> int:
-        """Return the most bytes of neighbouring pages of which `rows` consecutive rows have a part."""
+        """Return the largest total size of the neighbouring pages that `rows` consecutive rows can touch."""
         most = size = values = first = 0
         for place, (count, bytes_) in enumerate(self.data):
             size += bytes_
@@ -160,7 +160,7 @@ class CheckedStream:
         return data[:length]
 
     def forget(self) -> None:
-        """Let pyarrow read only what is loaded from now on."""
+        """Let pyarrow read only chunks that are loaded from now on."""
         self._is_open = False
         self._loaded = {}
 
@@ -202,7 +202,7 @@ class CheckedStream:
 
 
 class _Compact:
-    """Reads one struct of Thrift's compact protocol; `at` is the offset behind what was read."""
+    """Reads one struct of Thrift's compact protocol; `at` is the offset after the bytes that were read."""
 
     def __init__(self, data: memoryview, at: int) -> None:
         self._data, self.at = data, at

@@ -1,4 +1,4 @@
-"""budget(), by which code in a REPL reads how much of the limits of its completion is left."""
+"""budget(), a function of a REPL that returns the unused part of the completion's limits."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def budget_function(meter: Meter) -> Mapping[str, HostFunction]:
 
 
 def is_named(limits: Limits) -> bool:
-    """Return True if prompts describe budget(): dollars, tokens or a shorter time than the default are limited.
+    """True if prompts describe budget(), because dollars, tokens or a time below the default are limited.
 
-    The words are the part `budget` of a prompt file, which may be empty.
+    The description is the part `budget` of a prompt file, which may be empty.
     The default limits are far beyond what a completion uses, so prompts without other limits do not mention them.
     """
     default = Limits().max_wall_s

@@ -91,7 +91,7 @@ class Method:
 
     @property
     def prompt_options_sha256(self) -> str | None:
-        """Return the hash of the files in option_prompts, of several files that of their hashes; None without any."""
+        """Return the hash of the file in option_prompts, or a hash of the hashes of several; None if there is none."""
         digests = [load_prompt(name).sha256 for name in self.option_prompts]
         if len(digests) < 2:
             return digests[0] if digests else None

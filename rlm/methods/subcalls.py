@@ -123,7 +123,7 @@ class SubCalls:
         self._slots = asyncio.Semaphore(concurrency)
 
     def within(self, tree: CallTree) -> SubCalls:
-        """Return the calls of a branch of the tree, which share the number of calls at a time."""
+        """Return calls for a branch of the tree, which share the limit on concurrent calls."""
         calls = copy.copy(self)
         calls._tree = tree
         return calls

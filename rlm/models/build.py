@@ -106,7 +106,7 @@ class HostedModel:
 
 @dataclass(frozen=True, kw_only=True)
 class EndpointModels:
-    """Models behind endpoints. name: of the roles that state none. A role without settings uses the root's model."""
+    """Models behind endpoints. name: that of roles which set none. A role without settings uses the root's model."""
 
     kind: Literal["openai"] = "openai"
     name: Annotated[str, MinLen(1)] | None = None

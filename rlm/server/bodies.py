@@ -30,7 +30,7 @@ class Body:
 class Bodies:
     """Reads bodies of at most max_bytes each, and TOTAL_FACTOR times as many for all requests in progress.
 
-    Both hold for the bytes of a body, and for those that its texts take in memory.
+    Both limits apply to the bytes of a body, and to the bytes that its texts take in memory.
 
     timeout_s: seconds that a client may be silent between two pieces.
     """

@@ -195,9 +195,9 @@ def run_words(method: str, samples: int, concurrency: int) -> list[str]:
 
 
 def whole_run(job: Job, folder: Path) -> Measured:
-    """A run of `samples` samples after a small one that imports what is imported once; plan to tables, no report.
+    """A run of `samples` samples, from plan to tables without a report, after a small run that does the imports.
 
-    run_dir: where it is to stay.
+    run_dir: the folder in which the run is kept.
     """
     import pandas as pd
 

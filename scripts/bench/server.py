@@ -1,8 +1,8 @@
-"""A minimal scripted OpenAI-compatible endpoint, so that measurements are not of the endpoint.
+"""A minimal scripted OpenAI-compatible endpoint, so that the endpoint is not what is measured.
 
-Its addresses say what it answers: /SCRIPT/LATENCY_MS/v1/chat/completions. Bodies are not parsed: which turn a request
-is follows from the turns of the assistant in it (dspy's steps), and whether it is a sub-call from the model's name.
-A GET tells when the first request since the last GET came, as seconds of the system's monotonic clock.
+The address selects the answers: /SCRIPT/LATENCY_MS/v1/chat/completions. Bodies are not parsed: the number of assistant
+messages in a request (or of dspy's steps) gives its turn, and the model's name shows if it is a sub-call. A GET returns
+the time of the first request since the last GET, in seconds of the system's monotonic clock.
 """
 
 from __future__ import annotations

@@ -107,7 +107,7 @@ class _Handler(BaseHTTPRequestHandler):
             shutil.copyfileobj(file, self.wfile)
 
     def _found(self, path: str) -> tuple[bytes | Path, str] | None:
-        """Return content or the file of it and its type; None if there is nothing. Raises ConfigError and OSError."""
+        """Return content, or the file with it, and its type; None if there is none. Raises ConfigError and OSError."""
         if not path and (index := self.site.index()) is not None:
             return index, _TYPES[".html"]
         entry, rest = self._entry(path)

@@ -62,7 +62,7 @@ def _latex_character(character: str) -> str:
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> Path:
-    """Write the values of a table; text has no control characters, and an apostrophe before what begins a formula."""
+    """Write the values of a table, without control characters, and with an apostrophe before text like a formula."""
     safe = table.copy(deep=False)
     for name in safe.columns:
         if not _is_numeric(safe[name]):
@@ -162,7 +162,7 @@ def markdown_cell(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Return text as one line that a terminal shows and does not act on."""
+    """Return text as one line, without characters that a terminal would act on."""
     return terminal.printable(" ".join(text.split()))
 
 

@@ -52,7 +52,7 @@ def parts_of(answer: str) -> list[str] | None:
 
 
 def split(text: str) -> list[str]:
-    """Split a list, with or without its outer brackets, at the commas outside of brackets."""
+    """Split a list, with or without its outer brackets, at the commas outside brackets."""
     text = text.strip()
     if len(text) > 1 and text[0] + text[-1] in ("[]", "()") and _is_balanced(text[1:-1]):
         text = text[1:-1].strip()

@@ -84,7 +84,7 @@ def object_of(answer: str) -> dict[str, Any] | None:
 
 
 def last_object(text: str) -> dict[str, Any] | None:
-    """Return the JSON object of a text that ends last and is not inside of another one."""
+    """Return the JSON object of a text that ends last and is not inside another one."""
     parse = json.JSONDecoder().raw_decode
     found, end, failures = None, 0, 0
     for start in _OBJECT.finditer(text):
@@ -127,7 +127,7 @@ def first_brackets(text: str) -> str | None:
 
 
 def last_brackets(text: str) -> str | None:
-    """Return the last balanced `[...]` that is not inside of another one."""
+    """Return the last balanced `[...]` that is not inside another one."""
     return last_of(balanced(text))
 
 

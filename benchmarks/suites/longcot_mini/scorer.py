@@ -37,7 +37,7 @@ async def score_answer(target: LongCoTTarget, answer: str | None, judge: Judge |
     """Score 1 if the solution in an answer is right; a judge is asked about mathematical answers that no rule accepts.
 
     Lenient: commas in numbers, a list or moves in another place or notation, quotes and LaTeX. format_ok: the answer
-    has `solution = ` and a text behind it. details: `domain`, and what the judge said.
+    has `solution = ` with a text after it. details: `domain`, and the details of the judgement.
     """
     text = answer or ""
     solution = solution_of(text)

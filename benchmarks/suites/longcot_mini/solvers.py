@@ -145,7 +145,7 @@ def _pushes_to_goal(walls: set[Cell], goals: set[Cell]) -> dict[Cell, int]:
 
 
 def _near(cell: Cell, walls: set[Cell]) -> bool:
-    """True if a cell is inside of the walls' bounds."""
+    """True if a cell lies within the bounds of the walls."""
     return all(min(w[axis] for w in walls) <= cell[axis] <= max(w[axis] for w in walls) for axis in (0, 1))
 
 

@@ -1,4 +1,4 @@
-"""MRCR: repeat one of several like pieces of writing in a long conversation, as in OpenAI's data set."""
+"""MRCR: repeat one of several similar pieces of writing in a long conversation, as in OpenAI's data set."""
 
 from benchmarks.suites.mrcr.suite import MRCR
 

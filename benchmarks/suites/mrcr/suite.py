@@ -1,4 +1,4 @@
-"""The MRCR benchmark: repeat one of 2, 4 or 8 pieces that were written at equal requests in a long conversation."""
+"""The MRCR benchmark: repeat one of 2, 4 or 8 pieces of writing that answer equal requests in a conversation."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PREFIX = re.compile(r"(?:[Pp]repend|[Bb]egin your reply with) (\w+)")
 
 
 class MRCR(DataSuite):
-    """Pieces at equal requests in a conversation. A target is an MrcrTarget.
+    """Pieces of writing that answer equal requests in a conversation. A target is an MrcrTarget.
 
     source: `generated`, `hub`, or the path of rows of openai/mrcr. needles: numbers of equal requests, in turn.
     lengths: the tokens of the messages and of the right answer together; for rows, the upper bounds of the official

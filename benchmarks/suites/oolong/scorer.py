@@ -117,7 +117,7 @@ def lenient_score(gold: Gold, answer: str, names: Sequence[str] = LABELS) -> flo
 def contains_gold(gold: Gold, answer: str) -> bool:
     """True if the text of the gold value is anywhere in an answer, ignoring case: the reward of the paper's authors.
 
-    It is no score: `42` is in `1420`, and an answer that names all labels contains each.
+    It is not a score: `42` is in `1420`, and an answer that names all labels contains each.
     """
     value = gold.value
     if isinstance(value, datetime.datetime):

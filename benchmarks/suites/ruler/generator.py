@@ -27,7 +27,7 @@ class Draft:
     """A sample whose context can have any size.
 
     head, query, answers: as in its prompt and target. context: builds the context from a number of units, such as
-    sentences; tokens_a_unit: roughly.
+    sentences; tokens_a_unit: approximately.
     """
 
     head: str

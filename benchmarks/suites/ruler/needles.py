@@ -23,7 +23,7 @@ _CAPITALS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 @dataclass(frozen=True)
 class _Needles:
-    """The needles of a task: how many keys, values of each key and keys in the question; what keys and values are.
+    """The needles of a task: the numbers of keys, of values per key and of keys in the question, and their kinds.
 
     among_needles: the haystack consists of other needles.
     """

@@ -1,4 +1,4 @@
-"""RULER's score: the share of the right answers that an answer contains, or whether it contains one of them."""
+"""RULER's score: the share of the right answers that an answer contains, or 1 if it contains any of them."""
 
 from __future__ import annotations
 

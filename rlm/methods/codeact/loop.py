@@ -243,7 +243,7 @@ def load_codeact_prompt(name: str) -> PromptFile:
 
 
 def _ends(text: str) -> str:
-    """Return the ends of a text, at which a context that holds the question usually has it."""
+    """Return both ends of a text, where a context that contains the question usually has it."""
     return text if len(text) <= 2 * _END_CHARS else f"{text[:_END_CHARS]}\n{text[-_END_CHARS:]}"
 
 

@@ -53,7 +53,7 @@ _MOST_STEPS = 200_000
 
 @dataclass(frozen=True)
 class Bound:
-    """What a program uses at most. work: characters that are read and written on the host."""
+    """The maximum that a program can use. work: the characters that it reads and writes on the host."""
 
     calls: int = 0
     prompt_tokens: int = 0
@@ -77,8 +77,11 @@ class Bound:
 
 @dataclass(frozen=True)
 class Room:
-    """Bounds of single calls and of the host. prompt_tokens: of a sub-call's prompt, None if unknown; reply_tokens: of
-    its reply; work: of a program."""
+    """The room for one sub-call and for one program.
+
+    prompt_tokens: the tokens that a sub-call's prompt may have; None if unknown. reply_tokens: the tokens that its
+    reply may have. work: the characters that a program may read and write on the host.
+    """
 
     prompt_tokens: int | None
     reply_tokens: int

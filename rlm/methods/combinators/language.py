@@ -24,7 +24,7 @@ _MOST_CHARS, _MOST_NODES, _MOST_DEPTH = 20_000, 3_000, 60
 
 
 class ProgramError(Exception):
-    """A program that is not run, or that failed; the message is shown to the root. kind: as Python names errors."""
+    """A program was rejected or failed; the message is shown to the root. kind: the name of the error, as in Python."""
 
     kind = "ProgramError"
 

@@ -79,10 +79,10 @@ class RLMCombinators(Method):
     over sub-calls.
 
     A reply holds a program in place of Python code. It is read, never executed as Python: its types are checked, and
-    the number and the tokens of its sub-calls are bounded before it runs; a bound over what is left of the limits is
-    refused with a message to the root. Variables stay from one program to the next. reply_tokens: the tokens of a
-    sub-call's reply in the bound, to which replies are cut; None takes sub_model's max_output_tokens. The other
-    settings are those of RLM.
+    the number and the tokens of its sub-calls are bounded before it runs. A program whose bound exceeds the remaining
+    limits is rejected with a message to the root. Programs share their variables. reply_tokens: the tokens that the
+    bound assumes for a sub-call's reply; longer replies are cut, and None takes sub_model's max_output_tokens. The
+    other settings are those of RLM.
     """
 
     prompt_options: ClassVar[str] = OPTIONS_FILE
@@ -113,7 +113,7 @@ class RLMCombinators(Method):
 
 
 def _refusal(bound: Bound, calls: int | None, tokens: int | None) -> str | None:
-    """Return why a program is not run; None if it is within what is left."""
+    """Return the reason why a program is rejected; None if it stays within the remaining limits."""
     advice = "use fewer and larger pieces, or filter by `contains` first"
     if calls is not None and bound.calls > calls:
         return f"not run: the program could make {bound.calls:,} sub-calls, and {calls:,} are left; {advice}"
@@ -123,7 +123,7 @@ def _refusal(bound: Bound, calls: int | None, tokens: int | None) -> str | None:
 
 
 def _decomposition(code: str, prompt: Prompt) -> Decomposition | None:
-    """Return the kind of decomposition of a program; None if it takes nothing apart."""
+    """Return the kind of decomposition of a program; None if it decomposes nothing."""
     if _SPLIT_LINES.search(code):
         return Decomposition.PER_LINE
     if _SPLIT_SIZE.search(code):

@@ -1,4 +1,4 @@
-"""Types and sizes of values: what is known of a program's values before it runs."""
+"""The types and the maximum sizes of a program's values, which are known before the program runs."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Flag:
-    """Yes or no."""
+    """A truth value."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Items:
-    """A list. groups: shapes of its items with their numbers; at most so many items are in the list."""
+    """A list. groups: the shapes of its items, each with the maximum number of items of this shape."""
 
     groups: tuple[tuple[Shape, int], ...]
 
@@ -125,9 +125,9 @@ def extent_of(shape: Shape) -> tuple[int, int]:
 
 
 def measured(value: Value, most: int) -> int:
-    """Return the characters of a value, and ITEM_WORK for each item of its lists; more than `most` is not counted on.
+    """Return the number of characters of a value, plus ITEM_WORK for each item of its lists; stop beyond `most`.
 
-    A list can hold another one many times, so that few items in memory may be many as text.
+    A list can contain another one many times, so a few items in memory may be many items as text.
     """
     size, stack = 0, [value]
     while stack and size <= most:
@@ -189,7 +189,7 @@ def pieces(text: Text, size: int) -> Items:
 
 
 def parts(text: Text, separators: int) -> Items:
-    """Return the shape of a text that is split at so many separators: the costs of a long part and many empty ones."""
+    """Return the shape of a text with this many separators, at the cost of one long part and many empty ones."""
     return items_of(pair for pair in ((text, 1), (Text(0, 0), separators)) if pair[1])
 
 

@@ -29,7 +29,7 @@ _LABELS = {"assistant": "REPLY OF THE MODEL", "user": "SHOWN TO THE MODEL"}
 
 
 class CompactedLoop(Loop):
-    """A loop that has its earlier turns summarised; its session stays, and so does the opening of its conversation.
+    """A loop whose earlier turns are summarised; its session and the opening of its conversation are kept.
 
     The compactor gets the task, the summary so far, the turns and the names of the session's variables. The latest turn
     is kept if it is short. Each compaction is an event `compaction`, above the compactor's calls.
@@ -85,7 +85,7 @@ class CompactedLoop(Loop):
         return True
 
     def _keeps(self, turns: list[dict[str, str]]) -> bool:
-        """True if the latest turn stays as it is: it is not the only one, and it is short."""
+        """True if the latest turn is kept, because it is short and not the only one."""
         most = (self._limit or count_messages(self.talk.messages)) * _KEPT_SHARE
         return len(turns) > 2 and count_messages(turns[-2:]) <= most
 
@@ -97,7 +97,7 @@ class CompactedLoop(Loop):
 class RLMCompacted(RLM):
     """RLM whose history is compacted when it fills a share of the root's window; children compact theirs as well.
 
-    The REPL with its variables stays, and the loop goes on. compact_at: the share of the window; if the window is
+    The REPL keeps its variables, and the loop continues. compact_at: the share of the window; if the window is
     unknown, or smaller than stated, the history is compacted after a refused call. If the compacted history does not
     fit either, the last call of `rlm` follows. compactor: the model that summarises, by default sub_model.
     compaction_prompt: a file with the parts `compact` and `history`. summary_tokens: the maximum length of a summary;

@@ -58,7 +58,7 @@ class Program:
 
 @dataclass(frozen=True)
 class Choice:
-    """The chosen program. votes: for each program, how many gave its answer; 0 without an answer."""
+    """The chosen program. votes: for each program, the number of programs with its answer; 0 without an answer."""
 
     program: Program
     votes: tuple[int, ...]

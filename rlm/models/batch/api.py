@@ -206,7 +206,7 @@ async def _find(client: AsyncOpenAI, file_id: str, options: Any) -> BatchState |
 
 
 def _state(batch: Any) -> BatchState:
-    """Read a batch, of which the SDK checks nothing. Raises Fault."""
+    """Read a batch, which the SDK does not validate. Raises Fault."""
     identifier, status = _identifier(batch), getattr(batch, "status", None)
     if not isinstance(status, str):
         raise Fault("bad_json", f"{identifier} has no status", Action.RETRY)

@@ -45,8 +45,8 @@ class _Part:
 class Batcher:
     """Batches of one model at one endpoint.
 
-    Requests are written to a file as they come. A full file is submitted at once, the last one when the gathering says
-    so. A request in a batch of an earlier session waits for that batch.
+    Requests are written to a file when they arrive. A full file is submitted at once, and the last one when the
+    gathering calls for it. A request in a batch of an earlier session waits for that batch.
     """
 
     def __init__(self, model: str, endpoint: Endpoint, journal: BatchJournal, gathering: Gathering) -> None:
@@ -66,7 +66,7 @@ class Batcher:
 
     @property
     def waiting(self) -> tuple[int, int, int]:
-        """Return how many requests wait, how many batches were submitted, and how many of their requests are done."""
+        """Return the number of waiting requests, of submitted batches, and of finished requests in these batches."""
         batches = {waiter.batch for waiter in self._waiting.values() if waiter.batch}
         done = sum(self._states[batch].done for batch in batches if batch in self._states)
         return len(self._waiting), len(batches), done
@@ -180,7 +180,7 @@ class Batcher:
             await self._tasks[batch]
 
     async def _followed(self, batch: Submitted) -> None:
-        """Poll a batch until it has ended, and give its results to the requests that wait."""
+        """Poll a batch until it has ended, and pass its results to the waiting requests."""
         state: BatchState | None = None
         faults: Callable[[str], Exception | None] = _no_fault
         if batch.status is None or not await self._is_kept(batch):
@@ -271,13 +271,13 @@ class Batcher:
         return fault
 
     def _in_queue(self) -> list[Submitted]:
-        """Return the batches of this model that have not ended, those of earlier sessions among them."""
+        """Return the batches of this model that have not ended, including those of earlier sessions."""
         mine = (self.model, self.endpoint.base_url)
         found = [one for one in self.journal.open if (one.model, one.address) == mine]
         return [one for one in found if one not in self._states or not self._states[one].ended]
 
     async def _left_queue(self, batch: Submitted) -> None:
-        """Wait for the end of a batch for whose results no request of this session waits."""
+        """Wait until a batch has ended whose results no request of this session needs."""
         try:
             state = await self._end_of(batch)
         except FatalModelError:

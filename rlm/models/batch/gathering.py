@@ -62,7 +62,7 @@ class Gathering:
             self._give_back(ticket)
 
     async def call(self, work: Awaitable[T], chars: int) -> T:
-        """Await a model call of the current sample, which leaves its place to others meanwhile.
+        """Await a model call of the current sample. Meanwhile, another sample may take its place.
 
         chars: the length of the prompt, which stays in memory.
         """

@@ -1,4 +1,4 @@
-"""BatchJournal: the submitted batches of a run, remembered on disk, so that a killed run submits none of them again."""
+"""BatchJournal: the submitted batches of a run, recorded on disk, so that a killed run submits none of them again."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class BatchJournal:
         self._write(event)
         batch = self._apply(event)
         for kind in KINDS:
-            # Of a journal that was removed.
+            # The file may be left over from a journal that was removed.
             self.path(batch, kind).unlink(missing_ok=True)
         return batch
 
@@ -115,8 +115,8 @@ class BatchJournal:
     def results(self, batch: Submitted) -> Mapping[str, Line]:
         """Read the results of a batch by custom id. An error without a response has the status 0.
 
-        Of two results of a request the first counts, and a reply before an error. A line that cannot be read is no
-        result. Raises OSError, and ValueError if no line can be read.
+        If a request has several results, a reply precedes an error, and the first of equals counts. Unreadable lines
+        are ignored. Raises OSError, and ValueError if no line can be read.
         """
         if batch not in self._results:
             found: dict[str, Line] = {}
@@ -138,7 +138,7 @@ class BatchJournal:
         return self._results[batch]
 
     def forget(self, batch: Submitted) -> None:
-        """Read the results of a batch from its files again when they are asked for next."""
+        """Discard the results of a batch from memory, so that the next request for them reads the files again."""
         self._results.pop(batch, None)
 
     def _record(self, event: dict[str, Any]) -> None:

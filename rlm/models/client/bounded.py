@@ -24,7 +24,7 @@ async def bound(response: httpx2.Response) -> None:
 
     The HTTP client calls this hook before it reads the body.
 
-    Decompress here so that the cap applies to decompressed bytes: a megabyte can hold a gigabyte.
+    The body is decompressed here, so that the cap applies to decompressed bytes: a megabyte can unpack to a gigabyte.
     """
     compressed = response.headers.get("content-encoding", "").strip().lower() in ("gzip", "x-gzip", "deflate")
     if compressed:
@@ -55,7 +55,7 @@ class _BoundedStream(httpx2.AsyncByteStream):
             raise Fault("half_body", "the compressed response ends too early", Action.RETRY)
 
     def _decompressed(self, piece: bytes) -> Iterator[bytes]:
-        """Parts of at most PART_BYTES, so that a bomb is noticed early."""
+        """Yield parts of at most PART_BYTES, so that a decompression bomb is detected early."""
         part = b""
         # zlib may hold a rest of the output when it has taken all of its input.
         while self._zlib is not None and (piece or (len(part) == PART_BYTES and not self._zlib.eof)):

@@ -35,10 +35,10 @@ class Endpoint:
     first and longest wait between attempts. max_outage_wait_s: seconds that one call waits while the endpoint is rate
     limited or down. max_tokens_key: the request field that caps output tokens; None takes `max_completion_tokens` for
     OpenAI and Azure and `max_tokens` elsewhere. cache_control: mark prompts, for an endpoint that caches only those.
-    window_from: how a model's window is asked. free: calls cost nothing. batch: a run sends the root's requests of
-    methods with one call in batches. batch_discount: the fraction of the price that a batched request does not pay.
-    batch_poll_s: seconds between the first two questions whether a batch has ended; later waits grow to ten times as
-    much. batch_max_requests, batch_max_bytes: limits of one batch; more requests are split into several.
+    window_from: the API that reports a model's window. free: calls cost nothing. batch: a run sends the root's requests
+    of methods with one call in batches. batch_discount: the discount on a batched request, as a fraction of its price.
+    batch_poll_s: seconds between the first two polls of a batch; later waits grow to ten times as much.
+    batch_max_requests, batch_max_bytes: limits of one batch; more requests are split into several.
     """
 
     base_url: str

