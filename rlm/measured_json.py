@@ -10,9 +10,9 @@ from typing import Any
 
 from rlm.structure import long_strings
 
-# Longer strings are decoded by themselves, in parts, because one wide character makes all of a text wide.
+# Longer strings are decoded separately and in parts, because one wide character makes all of a text wide.
 _SHORT_BYTES = 256
-# Parts of long strings, between which other threads can run.
+# The size of the parts of long strings. Other threads can run between two parts.
 _WINDOW_BYTES = 1 << 20
 _ESCAPES = re.compile(rb"(?:[^\\]++|\\u[dD][89abAB]..\\u....|\\u....|\\[^u])*+", re.DOTALL)
 _HIGH = re.compile(rb"\\u[dD][89abAB]..")
@@ -38,7 +38,7 @@ def measured_json(
     """
     strings = long_strings(body, max_values, _SHORT_BYTES)
     texts, memory, rest, at = {}, 0, [], len(_BOM) if body.startswith(_BOM) else 0
-    # A number, of which nobody can know the digits, stands for each long string.
+    # A random number, which the text cannot predict, stands for each long string.
     mark = f"0.{secrets.randbits(100)}e"
     for place, (start, end) in enumerate(strings):
         after = _SPACE.match(body, end + 1)

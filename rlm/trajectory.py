@@ -115,7 +115,7 @@ class Trajectory:
             return [self._kept(one) for one in value]
         if not isinstance(value, dict):
             return value
-        # The variables of a cell are up to 500 names.
+        # A cell can have up to 500 variables.
         entries = islice(value.items(), None if self._room > 0 else _FEW_ENTRIES)
         self._room -= sum(map(len, value)) if self._room > 0 else 0
         return {key: self._kept(one) for key, one in entries}

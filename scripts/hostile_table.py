@@ -27,7 +27,7 @@ from typing import Any
 
 MB = 1 << 20
 LIMIT_S = 300
-# Nothing may take more than this besides contexts and answers, which `held` states.
+# The targets: memory in MB besides contexts and answers (see `held`), and silence in seconds.
 TARGET_MB, TARGET_S = 600, 0.5
 
 

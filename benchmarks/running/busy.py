@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.status import Status
 
-# No command is silent for longer, in seconds.
+# The maximum number of seconds for which a command prints nothing.
 QUIET_S = 4.0
 _POLL_S = 0.25
 

@@ -24,7 +24,7 @@ class Task(StrEnum):
     PAIRS = "every line has to be understood, and the answer is a long list"
 
 
-# By the name of a suite's class; a question about a text for any other suite.
+# The kind of questions by the name of a suite's class; any other suite has questions about a text.
 TASKS = {
     "SNIAH": Task.LOOKUP,
     "Ruler": Task.LOOKUP,
@@ -34,12 +34,12 @@ TASKS = {
     "OolongReal": Task.LABELS,
     "OolongPairs": Task.PAIRS,
 }
-# Turns of a loop that only looks something up. Public run on S-NIAH: 2.5; embedded coder: 2.
+# Turns of a loop for a simple look-up. Public run on S-NIAH: 2.5; embedded coder: 2.
 LOOKUP_TURNS = 2
 # Tokens that sub-calls write for each token that they read: labels of lines (public run on OOLONG: 0.45), or a short
 # reply about a piece of text (public run: 0.05 on BrowseComp-Plus and 0.08 on CodeQA, with much shorter prompts).
 LABEL_TOKENS, NOTE_TOKENS = 0.5, 0.02
-# Tokens of a CodeAct's system prompt.
+# Tokens of the system prompt of CodeAct.
 CODEACT_PROMPT = 500
 # Tokens of the passages that one SEARCH shows: 20,000 characters.
 SEARCH_RESULT = 5000

@@ -134,7 +134,7 @@ class Journal:
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         file = os.open(self._path, flags, 0o644)
         if os.fstat(file).st_nlink > 1:
-            # Another name, as in a copy that `cp -l` made of a run folder, would get the lines of this run.
+            # A hard link, as in a copy that `cp -l` made of a run folder, would also get the lines of this run.
             os.close(file)
             copy = new_file(self._path)
             shutil.copyfile(self._path, copy)

@@ -34,7 +34,7 @@ PACKAGES = (
 
 # Larger than any time in seconds since 1970 and any number of samples.
 _LARGEST = 10**11
-# The parts of a manifest by what they are; `*` matches every key of an object and every item of a list.
+# The parts of a manifest by their type; `*` matches every key of an object and every item of a list.
 _SHAPES: dict[str, tuple[Callable[[Any], bool], Sequence[str]]] = {
     "an object": (
         lambda value: isinstance(value, Mapping),

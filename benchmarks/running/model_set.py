@@ -82,7 +82,7 @@ class ModelSet:
         return self._roles[section.where]
 
     def _part(self, section: ModelSection) -> str:
-        # One of several models gets no replies of another one that has the same name.
+        # Each of several models has its own replies, even if another one has the same name.
         return section.where if len(self._config.models) > 1 else ""
 
     async def aclose(self) -> None:
@@ -96,7 +96,7 @@ class ModelSet:
 
         if id(model) not in self._wrapped:
             self._bare.append(model)
-            # A new store is false, since it has no calls yet.
+            # `is None`, because a new store without calls is false.
             if self._store is not None:
                 self._wrapped[id(model)] = CachedModel(model, self._store, self._config.cache.mode, part)
             else:

@@ -127,7 +127,7 @@ class LiveProgress:
 
     def __enter__(self) -> LiveProgress:
         self._live.start()
-        # The live table puts streams of its own in place.
+        # The live table replaces the standard streams, so they are guarded again.
         guard_streams()
         return self
 

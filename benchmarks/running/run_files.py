@@ -39,7 +39,7 @@ def check_folder(path: Path) -> None:
             mode = entry.stat(follow_symlinks=True).st_mode
             leads_out = entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(inside)
         except OSError:
-            # A link to nothing would be written through.
+            # Writing to a dangling link would create the file that it points to.
             mode, leads_out = stat.S_IFLNK, entry.is_symlink()
         if leads_out:
             raise ConfigError(f"{entry.path} is a link that leads out of the folder: replace it with a copy")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # If this many replies of the judge have no verdict, and none has one, the run stops.
 MAX_UNREAD = 10
-# Details of a score with words of this project, which reveal nothing of a protected benchmark.
+# Details of a score whose texts are this project's own, so they reveal nothing about a protected benchmark.
 _OPEN_DETAILS = ("judged_by", "judge_verdict")
 _ROUNDING = 1e-9
 

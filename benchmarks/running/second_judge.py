@@ -80,7 +80,7 @@ def read_verdicts(run: Path) -> pd.DataFrame:
             table = _typed(read_table(file, lambda schema: [*COLUMNS]).to_pandas())
             tables.append(table.drop_duplicates([*ANSWER, "second_judge"], keep="last").assign(file=file.stem))
         except Exception as error:
-            # The file may be somebody else's. pyarrow and pandas document no list of what they raise for it.
+            # The file may be untrusted, and pyarrow and pandas do not document the exceptions that they raise for it.
             reason = " ".join(str(error).split())[:300] or type(error).__name__
             raise ConfigError(f"{file} cannot be read: {reason}; remove it") from error
     if not tables:

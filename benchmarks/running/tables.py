@@ -74,7 +74,7 @@ def _read(file: Path, row: type, names: Collection[str] | None = None) -> pd.Dat
         texts = [field.name for field in table.schema if str(field.type) in ("string", "large_string")]
         return table.to_pandas(categories=texts if names is not None else ())
     except Exception as error:
-        # The file may be somebody else's. pyarrow and pandas document no list of what they raise for it.
+        # The file may be untrusted, and pyarrow and pandas do not document the exceptions that they raise for it.
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise ConfigError(f"{file} cannot be read: {reason}") from error
 

@@ -8,7 +8,7 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 
 from benchmarks.sample import Sample, SampleInfo
 
-# What a generator needs to build one sample, such as a length and an index.
+# The data from which a generator builds one sample, such as a length and an index.
 Plan = TypeVar("Plan")
 Item = TypeVar("Item")
 

@@ -25,7 +25,7 @@ _QUERY_CHARS, _SEARCHES = 10_000, 10_000
 K1 = Annotated[float, Ge(0)]
 B = Annotated[float, Ge(0), Le(1)]
 DEFAULT_K1, DEFAULT_B = 1.5, 0.75
-# The length of a passage in tokens; None leaves documents, or passages of some characters, as they are.
+# The length of a passage in tokens; None keeps complete documents, or passages of passage_chars of a string.
 PassageTokens = Annotated[int, Ge(16)] | None
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from scripts.bench.measure import US, Bench, Row, ours
 
-# Of log(cost) over log(size) between the largest size and one a tenth of it or less; n log n stays below it for the
-# sizes measured here.
+# The limit on the slope of log(cost) over log(size) between the largest size and one of at most a tenth of it. n log n
+# stays below this limit for the sizes measured here.
 STEEPEST = 1.15
 
 

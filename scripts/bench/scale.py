@@ -24,7 +24,7 @@ from scripts.bench.ours import run_words
 
 TICKS = os.sysconf("SC_CLK_TCK")
 POLL_S = 0.5
-# The end of every run, and of a report on a killed one.
+# The code that writes the tables at the end of every run, and before a report on a killed run.
 TABLES = "import pathlib, sys; from benchmarks.running.tables import refresh_tables as t; t(pathlib.Path(sys.argv[1]))"
 # The run on paper: samples, calls of a sample, nodes.
 PAPER_SAMPLES, PAPER_CALLS, NODES = 1_000_000, 40, 100

@@ -69,7 +69,7 @@ def _lines(file: Path) -> list[bytes]:
         with open_regular(file) as opened:
             content = opened.read(MAX_BYTES)
         if file.suffix == ".gz":
-            # The file of a question under way, or of a killed one, has no end.
+            # The file has no final event while the question is being answered, or if the process was killed.
             content = zlib.decompressobj(wbits=31).decompress(content, MAX_BYTES)
     except (OSError, zlib.error) as error:
         raise ConfigError(f"{file} cannot be read: {error}") from error

@@ -134,7 +134,7 @@ class _Trajectories:
             if file is None:
                 self.numbers.append(None)
                 continue
-            # Rows of a table that is somebody else's can name one file a million times.
+            # The rows of an untrusted table can name one file a million times.
             found = file, bool(protected)
             if found not in places:
                 places[found] = len(self._files)

@@ -55,7 +55,7 @@ def serve(paths: Sequence[Path], port: int, ready: Callable[[str], None], reveal
     with tempfile.TemporaryDirectory(prefix="rlm-eval-view-") as scratch:
         site = Site.of(paths, Path(scratch), reveal)
         if not site.title:
-            # A path that cannot be shown is an error before there is an address.
+            # A path that cannot be shown is reported before the address is printed.
             site.entries[0].page()
         with bind(site, port) as server:
             ready(address(server))

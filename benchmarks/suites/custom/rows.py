@@ -178,7 +178,7 @@ class CustomRows:
     def _too_long(self, gold: Gold) -> str:
         """Describe the token limit that an answer exceeds; empty if all answers fit."""
         most = self._most_tokens
-        # A token has at least one byte. A pattern's length differs from that of an answer, so it is not checked.
+        # A token has at least one byte. A pattern is not checked, because its length differs from that of an answer.
         if most is None or self._scorer.kind == "regex" or sum(len(one.encode()) for one in gold.answers) <= most:
             return ""
         from rlm.models.tokens import count_tokens

@@ -53,7 +53,7 @@ class LongCoTMini(DataSuite):
     metric = "accuracy"
     scorer = "longcot-rules-1"
     protected = False
-    # No limit: the solution is at the end, and of a flood one value is read.
+    # No limit: the solution is at the end, and only one value of a flood is read.
     max_answer_tokens = None
     grows_by = ("lengths", "samples")
 

@@ -25,7 +25,7 @@ _THINK = re.compile(_LEAD + r"THINK[*_ ]{0,3}:", re.MULTILINE)
 _EMPHASIS = re.compile(r"[*_`]+(?=\w)")
 _ARGUMENT_NAME = re.compile(r"query\s*=\s*")
 # The form in which some questions ask for the answer, as in `Answer: X is more common than Y`.
-# `Final Answer:` is a form too; `Exact Answer:` is a field of its own.
+# `Final Answer:` is a form too; `Exact Answer:` is another field.
 _FORM = re.compile(r"(?P<label>\b[A-Z]\w* )?\b(?P<mark>[Aa]nswer:|ANSWER:)")
 _FINAL = "Final "
 _LABELLED = re.compile(rf"(?:{_FINAL})?\w+:")

@@ -216,6 +216,6 @@ def _shown(node: ast.AST) -> str:
     try:
         text = " ".join(ast.unparse(node).split())
     except ValueError:
-        # Of an integer with more digits than Python converts.
+        # ast.unparse fails for an integer with more digits than Python converts.
         text = "a number with too many digits"
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -12,7 +12,7 @@ from rlm.models.tokens import count_tokens
 
 # A pair is a tuple of two values.
 Value: TypeAlias = "str | int | bool | tuple[Value, Value] | list[Value]"
-# Work on the host besides characters: of an item of a list, and of any value in it.
+# Work on the host besides characters: for each item of a list, and for each value inside it.
 ITEM_WORK, _VALUE_WORK = 100, 10
 # A larger number of different sizes in one list is rounded up.
 _MOST_GROUPS = 64

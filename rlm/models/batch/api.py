@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
 T = TypeVar("T")
-# Statuses in which a batch does not change any more.
+# Statuses in which a batch no longer changes.
 ENDED = ("completed", "failed", "expired", "cancelled")
 # A longer file of results is refused.
 MAX_RESULT_BYTES = 16 << 30
@@ -164,7 +164,7 @@ class BatchApi:
 
         endpoint = self._endpoint
         if self._client is None:
-            # Not the client of the calls, which caps the size of responses.
+            # The client of model calls is not used here, because it caps the size of responses.
             self._client = open_client(endpoint)
         # The SDK states the types of these requests itself.
         headers = {name: one for name, one in request_headers(endpoint).items() if name not in _OF_CALLS}
@@ -190,7 +190,7 @@ class BatchApi:
 
 # An id is part of addresses and of a command that is printed for the shell.
 _ID = re.compile(r"[A-Za-z0-9_.:/=-]{1,512}")
-# Headers that belong to requests of calls only.
+# Headers that belong only to requests of model calls.
 _OF_CALLS = ("accept", "content-type")
 
 

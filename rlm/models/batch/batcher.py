@@ -19,9 +19,9 @@ from rlm.models.client.faults import Action, Fault, error_fault
 
 # The wait between two polls grows by this factor, up to this multiple of batch_poll_s.
 POLL_GROWTH, POLL_MOST = 1.5, 10.0
-# The code of a batch that exceeds the tokens that an account may have waiting.
+# The error code of a batch that exceeds the limit on an account's queued tokens.
 QUEUE_IS_FULL = "token_limit_exceeded"
-# Statuses of batches that leave some of their requests out.
+# Statuses of batches that may have left some of their requests unanswered.
 _LEAVES = ("expired", "cancelled")
 
 
@@ -83,7 +83,7 @@ class Batcher:
             while True:
                 waiter.batch = self.journal.batch_of(custom_id, tried)
                 if waiter.batch is None:
-                    # Not kept while the request waits, since a prompt may be long.
+                    # The line is not kept while the request waits, because a prompt may be long.
                     self._add(custom_id, await asyncio.to_thread(_request_line, custom_id, self._api.path, body))
                 elif waiter.batch not in self._tasks:
                     self._start(waiter.batch, self._followed(waiter.batch))
@@ -200,7 +200,7 @@ class Batcher:
             if waiter.batch is not batch or waiter.future.done():
                 continue
             line = results.get(custom_id)
-            # The lines of requests that an ended batch has left out say no more than its status.
+            # For requests that an ended batch left out, the error lines add nothing to the status of the batch.
             is_left_out = line is not None and not line.status and state is not None and state.status in _LEAVES
             error = faults(custom_id) if line is None or is_left_out else None
             if error is not None:
@@ -230,7 +230,7 @@ class Batcher:
             results = await asyncio.to_thread(self.journal.results, batch)
         except (OSError, ValueError):
             return False
-        # Each request of the batch may ask.
+        # The result is kept, because each request of the batch asks for it.
         if batch not in self._kept and all(name in results or name in batch.unanswered for name in batch.ids):
             self._kept.add(batch)
         return batch in self._kept
@@ -281,7 +281,7 @@ class Batcher:
         try:
             state = await self._end_of(batch)
         except FatalModelError:
-            # The endpoint may have forgotten it.
+            # The endpoint may no longer have the batch.
             state = None
         self._states[batch] = state or BatchState(batch.batch_id or batch.file_id, "failed")
 

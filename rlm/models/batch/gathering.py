@@ -12,7 +12,7 @@ from typing import TypeVar
 T = TypeVar("T")
 # Seconds in which no sample may move before the requests are submitted.
 SETTLE_S = 0.5
-# No sample is begun while the prompts of the waiting calls have more characters; each is in memory several times.
+# No sample starts while the prompts of waiting calls have more characters; each prompt is in memory several times.
 MOST_HELD_CHARS = 512 << 20
 
 

@@ -63,7 +63,7 @@ class BatchJournal:
         try:
             kept = self._file.read_bytes() if self._file.exists() else b""
             if kept and not kept.endswith(b"\n"):
-                # A kill cut the last event off.
+                # The process was killed while it wrote the last event.
                 kept = kept[: kept.rfind(b"\n") + 1]
                 os.truncate(self._file, len(kept))
             for spool in folder.glob("*.spool"):

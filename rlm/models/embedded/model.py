@@ -170,7 +170,7 @@ class _Server:
         }
         program = Path(__file__).with_name("server.py")
         with tempfile.TemporaryFile() as log:
-            # -P: the program's own folder is not searched for modules.
+            # -P keeps Python from searching the program's own folder for modules.
             self._process = subprocess.Popen(
                 [sys.executable, "-P", str(program), json.dumps(arguments)],
                 stdin=subprocess.PIPE,

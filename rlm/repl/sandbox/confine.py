@@ -89,7 +89,7 @@ def limit(limits: dict[str, int], *, base_bytes: int, threads: int | None) -> No
         hard = resource.getrlimit(which)[1]
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(which, (value, value))
-    # With the signal ignored, a write past the file size limit raises OSError.
+    # If the signal is ignored, a write past the file size limit raises OSError.
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 
 
