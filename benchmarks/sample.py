@@ -166,7 +166,7 @@ def target_json(benchmark: Benchmark, target: Any) -> Any:
 
 # The encoding has no longer token.
 _LONGEST_TOKEN = 512
-# The number of characters of an answer that are scored and stored in its row, whatever the suite takes.
+# The number of characters of an answer that are scored and stored in its row, for any suite.
 LONGEST_ANSWER = 4 << 20
 
 

@@ -7,7 +7,7 @@ import threading
 import warnings
 from typing import Any
 
-# The parser holds up every thread of the program: half a second for 200,000 characters.
+# The parser blocks every thread of the program, for half a second with 200,000 characters.
 MAX_CELL_CHARS = 100_000
 # CPython counts the depth of the tree for all threads together (SystemError: AST constructor ...).
 _one_at_a_time = threading.Lock()

@@ -20,7 +20,7 @@ MAX_DROP, ALPHA = 0.05, 0.05
 
 
 def scores(n: int, drop: float, changed: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Scores of two runs with mean 0.6 and 0.6 - drop, of which a share of the answers is drawn again."""
+    """Draw scores of two runs with means 0.6 and 0.6 - drop; a share of the answers is drawn again."""
     shared = rng.random(n)
     again = np.where(rng.random(n) < changed, rng.random(n), shared)
     return (shared < 0.6).astype(float), (again < 0.6 - drop).astype(float)

@@ -42,7 +42,7 @@ FAR_OFF = 0.75 ** np.arange(1, 61)
 
 
 def oolong(n: int, share: float) -> Draw:
-    """Scores of which a share is 1 and the rest is what wrong counts get."""
+    """Draw scores: a share of them is 1, and the others are those of wrong counts."""
     return lambda rng: (np.where(rng.random(n) < share, 1.0, rng.choice(FAR_OFF, n)), None)
 
 

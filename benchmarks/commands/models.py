@@ -17,7 +17,7 @@ EPILOG = """examples:
   rlm-eval run model=local model.weights=qwen2.5-coder-1.5b
 """
 COLUMNS = ("name", "size", "licence", "sha256", "state", "where")
-# Bytes a second of the estimate that is printed before a fetch.
+# Bytes per second that the estimate before a fetch assumes.
 ASSUMED_SPEED = 10_000_000
 
 

@@ -13,7 +13,7 @@ from benchmarks.config.targets import Target
 Plain = Mapping[str, Any]
 
 MOVED = "moved"
-# Groups of which a run can get further choices.
+# The groups to which choices can be added in an existing run.
 _GROUPS = ("benchmark", "method")
 
 

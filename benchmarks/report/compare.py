@@ -36,7 +36,7 @@ class ArmComparison:
     base_score and new_score: 0 to 1. score: new - base with its two-sided interval. drop_limit: the one-sided lower
     limit of new - base at confidence 1 - alpha. cost_ratio: mean cost new / base with its one-sided limits, NaN for
     free runs. identical: the answers and scores are the same. needed: for a failure of the strict rule, the number of
-    pairs with which equal runs pass it with 80% power.
+    pairs that equal runs need to pass it with 80% power.
     """
 
     benchmark: str

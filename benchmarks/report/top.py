@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 def leaderboard(paths: Sequence[Path]) -> pd.DataFrame:
     """Rank the methods of run folders; a path may also be a folder of run folders.
 
-    One row for each benchmark, method and model, all lengths together. Ranked are the methods of the largest group with
-    the same samples, targets and scorer, whatever the others score: rank is 1 + the number of methods that are shown to
-    be better (paired 95% interval above zero). difference: percentage points behind the ranked method with the highest
-    score, with its interval. A row without a rank has the reason in `reason`.
+    There is one row for each benchmark, method and model, with all lengths together. Only the methods of the largest
+    group with the same samples, targets and scorer are ranked, regardless of the others' scores. rank: 1 + the number
+    of methods that are shown to be better (paired 95% interval above zero). difference: percentage points behind the
+    ranked method with the highest score, with its interval. reason: the reason why a row has no rank.
     Raises ConfigError for a path that is not a run, and if no two of several methods have the same samples.
     """
     import pandas as pd

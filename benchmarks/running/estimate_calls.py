@@ -250,7 +250,7 @@ def _bounded(calls: Sequence[Calls], method: Any, roots: float = 0) -> Iterator[
         )  # fmt: skip
 
 
-# A subclass stands before its base.
+# A subclass comes before its base class.
 _MODELS: dict[type, Any] = {
     BaseTruncated: _cut,
     BaseBm25: _cut,

@@ -133,7 +133,7 @@ class RunFolder:
             )
 
     def _take_lock(self) -> None:
-        """Lock the file run.lock, and the folder itself, because the file can be removed while the run goes on."""
+        """Lock the file run.lock, and the folder itself, because the file can be removed during the run."""
         self._locks.append(os.open(self.path / "run.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644))
         try:
             fcntl.flock(self._locks[0], fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -60,7 +60,7 @@ def read_samples(path: Path) -> pd.DataFrame:
 
 
 def read_calls(path: Path, names: Collection[str]) -> pd.DataFrame:
-    """Read columns of calls.parquet of a run folder as far as it has them; texts are categories. Raises ConfigError."""
+    """Read those of the columns that calls.parquet of a run folder has; texts are categories. Raises ConfigError."""
     return _read(path / "calls.parquet", CallRow, names)
 
 

@@ -111,7 +111,7 @@ def _parquet_rows(
 
 
 def _may_hold(parquet: pq.ParquetFile, group: int, column: str, values: frozenset) -> bool:
-    """Return False if the statistics of a row group exclude all of the values."""
+    """False if the statistics of a row group exclude all of the values."""
     meta = parquet.metadata.row_group(group)
     for index in range(meta.num_columns):
         chunk = meta.column(index)

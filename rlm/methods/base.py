@@ -1,4 +1,4 @@
-"""base, base_truncated and base_bm25: one plain call over the whole prompt, a cut context, or retrieved passages."""
+"""base, base_truncated and base_bm25: one plain call over the complete prompt, a cut context, or retrieved passages."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _QUERY_CHARS = 500
 
 @dataclass(kw_only=True)
 class PlainModel(Method):
-    """The whole prompt in one call, in the benchmark's own layout, without a system prompt."""
+    """The complete prompt in one call, in the benchmark's own layout, without a system prompt."""
 
     one_call = True
 

@@ -342,7 +342,7 @@ def _does_something(code: str) -> bool:
     module = parsed_cell(code) if code.strip() else None
     if module is None:
         return False
-    # `Paris (France)` parses as a call, but nobody writes a call with a space.
+    # `Paris (France)` parses as a call, but code does not write a call with a space.
     calls = _CALL_MARK.search(code) is not None
     return any(
         not isinstance(statement, ast.Expr | ast.AnnAssign)

@@ -18,7 +18,7 @@ from scripts.bench.tables import PAGE, RESULTS, line, page, read, records, write
 
 
 def server(bench: Bench) -> Iterator[Row]:
-    """Requests a second that the scripted endpoint answers, to show that it is not the bottleneck."""
+    """Requests per second that the scripted endpoint answers, which show that it is not the bottleneck."""
     count = bench.size(20_000, 500)
     rates = [requests_a_second(bench.address, count) for _ in range(bench.repeats)]
     yield Row("bare sockets, 50 connections", "the scripted endpoint", "requests a second", rates, "one process")

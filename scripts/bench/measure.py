@@ -117,7 +117,7 @@ def endpoint() -> Iterator[str]:
 
 
 def requests_a_second(address: str, requests: int, connections: int = 50) -> float:
-    """Requests a second of the endpoint, asked by bare sockets over kept connections."""
+    """Requests per second of the endpoint, measured with bare sockets over persistent connections."""
     host, port = address.removeprefix("http://").split(":")
     body = json.dumps({"model": "gpt-5", "messages": [{"role": "user", "content": "word " * 200}]}).encode()
     head = b"POST /base/0/v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)

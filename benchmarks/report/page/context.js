@@ -20,7 +20,7 @@ async function contextPiece(name, piece) {
     script.onload = () => script.remove();
     script.onerror = () => {
       script.remove();
-      reject(new Error("it is not beside this page; `rlm-eval view` of the run folder shows it"));
+      reject(new Error("it is not next to this page; open the run folder with `rlm-eval view`"));
     };
     document.head.append(script);
   }).finally(() => contextWaiting.delete(key));
@@ -62,7 +62,7 @@ function contextReader(name) {
   }
 
   // Look for the next match from the last one on, piece by piece. A match over the border of two pieces belongs to the
-  // first of them, whose text is followed by the start of the second.
+  // first piece, whose text is searched together with the start of the second.
   async function search(step) {
     const wanted = input.value.toLowerCase();
     if (!wanted || busy || shown < 0) return;

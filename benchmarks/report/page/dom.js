@@ -1,6 +1,6 @@
 // Elements from text. Texts of models and data become text nodes and are never parsed as markup.
 
-// Attributes that are read by people.
+// Attributes with text for people.
 const READ = ["title", "aria-label", "alt", "placeholder"];
 
 // Direction marks can make a name or code look like another one, so they are shown as escapes. The isolates of `apart`
@@ -69,7 +69,7 @@ function short(text, length) {
   return line.length > length ? `${line.slice(0, length - 1)}…` : line;
 }
 
-// A sample without an answer has a neutral score, also where the benchmark gives points for saying nothing.
+// A sample without an answer has a neutral score, even if the benchmark gives points for an empty answer.
 function scoreBadge(score, answered = true) {
   const level = !isNumber(score) || (!answered && score > 0) ? "none" : score >= 0.5 ? "good" : score > 0 ? "part" : "bad";
   return el("span", { class: `score ${level}` }, percent(score));

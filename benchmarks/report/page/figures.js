@@ -1,6 +1,6 @@
 // Figures: wide pictures in the colours of the theme, which a click enlarges.
 
-// Colours of the pictures in the light, and what stands for them in the dark.
+// Colours of the pictures in the light theme, and their replacements in the dark theme.
 const DARK_COLOURS = {
   "#ffffff": "#181e27", "#1b2330": "#e4e9f0", "#000000": "#e4e9f0", "#dddddd": "#2a333f", "#777777": "#9aa7b8",
   "#444444": "#c3ccd8", "#eeeeee": "#2f3946", "#0072b2": "#58aee6", "#d55e00": "#ff9557", "#009e73": "#3ecfa4",
@@ -47,7 +47,7 @@ function figureCard(figure) {
       on: { click: () => enlarge(index) } },
     el("img", { class: "screen-only", src: themed(figure.source), "data-figure": index,
       alt: `${figure.title}; the values are in the table below`, loading: "lazy" }),
-    // Paper is light whatever the theme.
+    // A printed page is light in every theme.
     el("img", { class: "paper-only", src: figure.source, alt: "" })),
     figure.note ? el("p", { class: "note" }, figure.note) : null,
     figure.table ? fold("Values", () => sortableTable(figure.table), { kind: "long" }) : null);

@@ -36,7 +36,7 @@ SCRIPTS = (
     "context", "sample", "main",
 )  # fmt: skip
 STYLES = ("style", "matrix", "figures", "trajectory", "print")
-# The figures on the first screen, of which a report has one.
+# The figures that can be on the first screen; a report shows one of them.
 KEY_FIGURES = ("score_by_cost", "score_by_runtime")
 FOLDER = "report_trajectories"
 # The maximum bytes of compressed trajectories in the page. Larger runs have one file per trajectory next to it.

@@ -93,8 +93,8 @@ try {
   // No storage.
 }
 
-// The page of a run under way asks its server whether there is more, and then loads itself again. The reader of a
-// trajectory is not disturbed, and neither is one who types.
+// The page of an unfinished run polls its server and reloads itself if there are new samples, except while a trajectory
+// is shown or the user types.
 const FOLLOW_MS = 2000;
 let outdated = false;
 
@@ -137,7 +137,7 @@ function restoreScroll() {
   }
 }
 
-// Paper shows what is folded, but for the values of figures and for contexts, which are read in pieces.
+// A printed page shows folded parts, except the values of figures, and contexts, which are read in pieces.
 let unfolded = [];
 
 window.addEventListener("beforeprint", () => {

@@ -180,7 +180,7 @@ def _check(path: Path) -> None:
 
 
 def _runs_below(path: Path) -> list[Path]:
-    """Return the runs and trajectories in a folder that is no run, the newest first."""
+    """Return the runs and trajectories in a folder that is not a run folder, the newest first."""
     if not path.is_dir() or (path / "run.json").is_file() or (path / PAGE_NAME).is_file():
         return []
     found = [one for one in path.iterdir() if (one / "run.json").is_file() or is_trajectory(one)]
@@ -195,7 +195,7 @@ def _under_way(path: Path) -> bool:
 
 
 def _page_under_way(paths: Sequence[Path], out: Path, stamp: str, reveal: frozenset[str]) -> Path:
-    """Write the page of runs of which one is under way, without figures, which take longest."""
+    """Write the page of runs while one of them is in progress, without figures, which take longest."""
     from benchmarks.report.about import NOTES
     from benchmarks.report.build import make_tables
     from benchmarks.report.tables.matrix import matrix_of

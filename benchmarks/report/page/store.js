@@ -109,7 +109,7 @@ function packedTrajectory(number) {
   return waiting.get(number).promise;
 }
 
-// The text of base64 of gzip.
+// Decode base64, unpack gzip, and return the text.
 function unpack(packed) {
   const bytes = Uint8Array.from(atob(packed), (character) => character.charCodeAt(0));
   return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).text();

@@ -17,7 +17,7 @@ def best_arms(samples: pd.DataFrame) -> set[tuple[str, str, str]]:
 
     The method with the highest mean is compared with each other one on the samples of both. It is the best if all 95%
     intervals lie above zero. No correction is needed, because every one of the comparisons has to succeed. Methods with
-    the same calls and answers as the best are equal to it. There is no best method where one comparison is refused.
+    the same calls and answers as the best are equal to it. If a comparison is refused, there is no best method.
     """
     found: set[tuple[str, str, str]] = set()
     for (benchmark, model), group in without_reference(prepare(samples)).groupby(["benchmark", "model"], sort=False):

@@ -38,7 +38,7 @@ def generated_sample(
     """
     draws = Draws(seed, "graphwalks", length, problem, depth, index)
     longest = query_of(BFS.format(node="f" * _NAME_CHARS, depth=DEEPEST))
-    # Names of digits and letters differ in tokens, so that room for one long name is kept free.
+    # Names differ in their numbers of tokens, so room for one long name is reserved.
     budget = length - count_tokens(HEAD + "\n" + longest, encoding) - _NAME_CHARS
     edges = _graph(draws, budget, encoding)
     nodes = list(dict.fromkeys(node for edge in edges for node in edge))

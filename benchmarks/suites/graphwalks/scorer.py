@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from benchmarks.sample import Score
 from benchmarks.scoring.sets import SetCounts
 
-# The published rule, but for two faults of the published code, which docs/benchmarks-more.md names.
+# The published rule without two faults of the published code, which docs/benchmarks-more.md names.
 _OFFICIAL = re.compile(r"Final Answer: ?\[(.*)\]")
 _LENIENT = re.compile(r"final\s+answer\W{0,9}?\[([^\[\]]*)\]", re.IGNORECASE)
 _LIST = re.compile(r"\[([^\[\]]*)\]")

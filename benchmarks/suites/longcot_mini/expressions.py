@@ -80,7 +80,7 @@ def same(right: str, part: str) -> bool:
         return True
     if is_text(right) or is_text(part):
         return False
-    # Quotes may stand behind a full stop, so that the texts are normalised twice, as officially.
+    # Quotes may follow a full stop, so the texts are normalised twice, as in the official code.
     same_value = _same_value(normalised(first), normalised(second))
     return re.sub(r"\s+", "", first) == re.sub(r"\s+", "", second) if same_value is None else same_value
 

@@ -1,4 +1,4 @@
-"""Reads the instance of a logic puzzle from its prompt, where the data set's labels stand before the values.
+"""Reads the instance of a logic puzzle from its prompt, where the data set's labels precede the values.
 
 The hub's rows have no other copy of the instance. The examples in the rules have the same labels, so the last labels
 count.

@@ -110,7 +110,7 @@ class LongCoTRows:
     def _target(self, sample_id: str, row: Row) -> LongCoTTarget:
         template, answer = row["template"], row["answer"]
         if isinstance(answer, str) and not isinstance(row.get("problem"), Mapping):
-            # A text without quotes, such as a FEN, stays as it is.
+            # A text without quotes, such as a FEN, is kept unchanged.
             with contextlib.suppress(ValueError, RecursionError):
                 answer = json.loads(answer)
         try:

@@ -88,7 +88,7 @@ SUBSETS: dict[str, Subset] = {
 
 
 def group_of(subset: Subset, group: str) -> str:
-    """Return the task group of a sample: that of the data set, behind the name of a subset other than trec_coarse."""
+    """Return the task group of a sample: that of the data set, after the name of a subset other than trec_coarse."""
     return f"{subset.prefix}: {group}" if subset.prefix else group
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rlm.methods.method import ModelField
     from rlm.models.chat import ChatModel
 
-# The latest turn stays as it is if it takes at most this share of what the history may have.
+# The latest turn is kept unchanged if it takes at most this share of the tokens that the history may have.
 _KEPT_SHARE = 0.25
 _LABELS = {"assistant": "REPLY OF THE MODEL", "user": "SHOWN TO THE MODEL"}
 

@@ -1,4 +1,4 @@
-"""Several RLM programs for one prompt, of which one is chosen."""
+"""Runs several RLM programs for one prompt and chooses one of them."""
 
 from rlm.methods.selfconsistency.method import RLMSelfConsistency
 

@@ -1,4 +1,4 @@
-"""rlm_selfconsistency: K programs for each prompt, each a complete RLM, of which one answer is chosen."""
+"""rlm_selfconsistency: K programs for each prompt, each a complete RLM; one of their answers is chosen."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class ProgramLoop(Loop):
 
 @dataclass(kw_only=True)
 class RLMSelfConsistency(RLM):
-    """Self-reflective program search (SRLM, arXiv:2603.15653): k complete RLMs for a prompt, of which one is chosen.
+    """Self-reflective program search (SRLM, arXiv:2603.15653): k complete RLMs for a prompt; one of them is chosen.
 
     The programs are sampled independently: their requests are equal until replies differ, and each has a seed of its
     own if the model has one. All share the limits. Those whose answer most others share are the candidates; among them,
@@ -95,7 +95,7 @@ class RLMSelfConsistency(RLM):
         if not any(program.answer.text for program in programs) and len(run.failures) == len(programs):
             raise run.failures[0]
         answer = choice.program.answer
-        # Programs are missing if a limit of the tree stopped them, whatever the others answered.
+        # Programs are missing if a limit of the tree stopped them, regardless of the others' answers.
         return replace(answer, stop_reason=tree.meter.stopped) if tree.meter.stopped else answer
 
 

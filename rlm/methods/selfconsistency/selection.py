@@ -16,7 +16,7 @@ _STATED = re.compile(
     r"^[ \t>#*_`-]*confidence[ \t*_`]*[:=][ \t*_`]*(\d{1,3}(?:\.\d+)?)[ \t]*+(?:%|/[ \t]*100)?[ \t*_`.]*+$\n?",
     re.IGNORECASE | re.MULTILINE,
 )
-# A confidence of 0 would exclude a program for good.
+# A confidence of 0 would exclude a program, regardless of its other turns.
 _LEAST = 1.0
 
 

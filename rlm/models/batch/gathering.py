@@ -29,7 +29,7 @@ _ticket: ContextVar[_Ticket | None] = ContextVar("ticket", default=None)
 
 
 class Gathering:
-    """Samples whose calls are batched: at most `at_once` of them are prepared or scored at a time, any number wait.
+    """Samples whose calls are batched: at most `at_once` are prepared or scored at a time, and any number may wait.
 
     `submit` is called when every begun sample waits for a call and no further one can begin, so that a batch has as
     many requests as possible.

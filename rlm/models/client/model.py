@@ -167,7 +167,7 @@ class Call:
 
     async def read(self, response: Response) -> ResponseBody:
         """Read a response. Raises its Fault."""
-        # A long body is read in a thread, so that the loop goes on.
+        # A long body is read in a thread, so that the event loop continues.
         read = partial(_response, *response)
         body, fault = await asyncio.to_thread(read) if len(response.body) > _LONG_BODY else read()
         if fault is not None:

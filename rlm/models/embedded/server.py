@@ -57,7 +57,7 @@ def start(settings: dict[str, Any]) -> Any:
     params.ctx_shift = False
     params.fit_params = False
     # Flash attention sums in another order for a cached prompt than for a new one. For SmolLM2 only
-    # a prompt of which all but one token is cached then differs, in the last bits. In Q4_K any cached part can matter.
+    # a prompt with all but one token cached then differs, in the last bits. In Q4_K any cached part can matter.
     params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
     params.cache_prompt = True
     params.cache_ram_mib = PROMPT_CACHE_MIB
