@@ -14,6 +14,7 @@ from benchmarks.running.rows import CALL_COLUMNS, SAMPLE_COLUMNS, CallRow, RowEr
 from benchmarks.running.run_files import new_file
 from benchmarks.sources.parquet import read_table
 from benchmarks.sources.protect import seal, unseal
+from rlm.terminal import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,9 +90,8 @@ def _check_integers(table: pa.Table, row: type) -> None:
             lacking = 0 if declared.optional else pc.sum(pc.is_null(values, nan_is_null=True)).as_py() or 0
             infinite = pc.sum(pc.is_inf(values)).as_py() or 0
             if lacking + infinite:
-                raise RowError(
-                    f"column {name} has no value in {lacking + infinite} rows: expected {declared.expectation}"
-                )
+                rows = counted(lacking + infinite, "row")
+                raise RowError(f"column {name} has no finite value in {rows}: expected {declared.expectation}")
 
 
 def _accepts(row: type, field: pa.Field) -> bool:
