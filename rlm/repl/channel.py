@@ -13,6 +13,9 @@ from rlm.repl.sandbox import wire
 
 # After a message that takes longer than _LONG_S to decode, the channel pauses for _REST times as long.
 _LONG_S, _REST = 0.02, 3
+# Memory of the objects in a message for each of its bytes besides long texts: `[],` takes about 60.
+_OBJECT_BYTES = 20
+_PROCESS_ENDED = "its process ended, for example because a cell used too much memory or broke its Python"
 
 
 class Channel(asyncio.Protocol):
@@ -56,17 +59,27 @@ class Channel(asyncio.Protocol):
 
     def close(self) -> None:
         """Deliver no further message, and close the socket at once."""
+        self._end()
+        self._transport.abort()
+
+    def _end(self) -> None:
         self._ended = True
         # The traceback of an error may hold views of the buffer, which cannot be cleared then.
         self._buffer = bytearray()
         self._writable.set()
-        self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
 
+    def eof_received(self) -> None:
+        # Otherwise asyncio would first send what is left, to a process that may never read it.
+        self._fail(_PROCESS_ENDED)
+
     def connection_lost(self, error: Exception | None) -> None:
-        self._fail("its process ended, for example because a cell used too much memory or broke its Python")
+        if not self._ended:
+            # A transport that is lost cannot be aborted.
+            self._end()
+            self._on_end(_PROCESS_ENDED)
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -105,7 +118,7 @@ class Channel(asyncio.Protocol):
         if taken > _LONG_S:
             self.pause()
             asyncio.get_running_loop().call_later(_REST * taken, self.resume)
-        self._on_message(message, max(memory, end - at))
+        self._on_message(message, max(memory + _OBJECT_BYTES * head, end - at))
         return end
 
     def _fail(self, reason: str) -> None:

@@ -197,6 +197,9 @@ class Session:
         # Calls in progress when the budget was spent, or when a cell ended by itself, are awaited and charged.
         paid = calls.limit is not None or (ended is not None and not interrupted)
         await calls.settle(deadline - loop.time() if paid else 0.0)
+        for timer in timers:
+            # A call that reached a limit in the meantime has started another one.
+            timer.cancel()
         if ended is None:
             return await self._lost(process, why, interrupted, limit_s)
         try:

@@ -2,6 +2,14 @@
 
 PROTOCOL = {
     "sends garbage": "send(os.urandom(100000))",
+    "ends what it sends and reads on": """
+import socket
+threads = [threading.Thread(target=echo, args=('x' * 3_000_000,)) for _ in range(4)]
+for thread in threads: thread.start()
+time.sleep(0.2)
+socket.socket(fileno=os.dup(3)).shutdown(socket.SHUT_WR)
+while os.read(3, 1 << 20): pass
+""",
     "sends a frame without end": """
 send(frame('', sizes=(1 << 22, 0)))
 while True: time.sleep(1)
