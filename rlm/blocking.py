@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import threading
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -26,14 +26,25 @@ def run_blocking(work: Coroutine[Any, Any, T]) -> T:
             "completion() cannot be called from the event loop of another completion: await acompletion()"
         )
     done: concurrent.futures.Future[T] = concurrent.futures.Future()
+    _waiting.add(done)
+    done.add_done_callback(_waiting.discard)
     started = asyncio.run_coroutine_threadsafe(_started(work, done), loop)
     try:
         return done.result()
     except BaseException:
-        # Cancelling a task that has already ended has no effect.
-        loop.call_soon_threadsafe(started.result().cancel)
-        concurrent.futures.wait([done])
+        if not done.done():
+            # Cancelling a task that has ended in the meantime has no effect.
+            loop.call_soon_threadsafe(started.result().cancel)
+            concurrent.futures.wait([done])
         raise
+
+
+async def without_exit(work: Awaitable[T]) -> T:
+    """Await work. Its SystemExit becomes a RuntimeError, because asyncio would let it end the event loop."""
+    try:
+        return await work
+    except SystemExit as error:
+        raise RuntimeError(f"SystemExit: {error}") from error
 
 
 async def _started(work: Coroutine[Any, Any, T], done: concurrent.futures.Future[T]) -> asyncio.Task[T]:
@@ -45,12 +56,25 @@ async def _started(work: Coroutine[Any, Any, T], done: concurrent.futures.Future
 
 def _settle(ended: asyncio.Task[T], done: concurrent.futures.Future[T]) -> None:
     error = asyncio.CancelledError() if ended.cancelled() else ended.exception()
+    if done.done():
+        return
     if error is None:
         done.set_result(ended.result())
     else:
         done.set_exception(error)
 
 
+def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    try:
+        loop.run_forever()
+    finally:
+        # A SystemExit in a task that somebody else has started ends the loop.
+        for done in list(_waiting):
+            if not done.done():
+                done.set_exception(RuntimeError("the event loop of all completions has ended"))
+
+
+_waiting: set[concurrent.futures.Future[Any]] = set()
 _thread: threading.Thread | None = None
 _loop: asyncio.AbstractEventLoop | None = None
 _loop_lock = threading.Lock()
@@ -62,6 +86,6 @@ def _background_loop() -> asyncio.AbstractEventLoop:
         # A forked process inherits the loop but not the thread that runs it.
         if _loop is None or _thread is None or not _thread.is_alive():
             _loop = asyncio.new_event_loop()
-            _thread = threading.Thread(target=_loop.run_forever, name="rlm", daemon=True)
+            _thread = threading.Thread(target=_serve, args=(_loop,), name="rlm", daemon=True)
             _thread.start()
         return _loop

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any, TypeVar
 
+from rlm.blocking import without_exit
 from rlm.completion import StopReason
 from rlm.limits import LimitReached, LoopGuard, Meter
 from rlm.models.chat import ChatModel, Cost, FailedAttempt, FatalModelError, ModelError, Reply, TokenUsage
@@ -96,12 +97,18 @@ class CallTree:
         """Shield billable work: it completes and is charged even if the awaiting task is cancelled."""
         task = asyncio.ensure_future(work)
         self._in_flight.add(task)
-        task.add_done_callback(self._in_flight.discard)
+        task.add_done_callback(self._ended)
         try:
             return await asyncio.shield(task)
         finally:
             # A failed task refers to this frame, and a cycle would keep its prompt until the next collection.
             del task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._in_flight.discard(task)
+        if not task.cancelled():
+            # If nobody awaits the task any more, asyncio would print its exception.
+            task.exception()
 
     async def settle(self) -> None:
         """Admit no further call, not even from running tools, and await the calls in flight.
@@ -157,7 +164,7 @@ class CallTree:
         reply, error = Reply("", finish_reason="error"), None
         failures: tuple[FailedAttempt, ...] = ()
         try:
-            reply = await model.complete(messages, epoch=self.epoch, occurrence=occurrence)
+            reply = await without_exit(model.complete(messages, epoch=self.epoch, occurrence=occurrence))
             failures = reply.failures
             self.counts.prompt_cut |= depth == 0 and role == ROOT and reply.prompt_cut
             return reply

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
+from rlm.blocking import without_exit
 from rlm.methods import allowance
 from rlm.methods.subcalls import PaidReplies, SubCallFailed, one_text, texts
 from rlm.prompt import Prompt
@@ -131,7 +132,7 @@ def _host_tool(
 
 def _started(tool: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Awaitable[Any]:
     if inspect.iscoroutinefunction(tool) or inspect.iscoroutinefunction(getattr(tool, "__call__", None)):  # noqa: B004
-        return tool(*args, **kwargs)
+        return without_exit(tool(*args, **kwargs))
     return _in_thread(functools.partial(tool, *args, **kwargs))
 
 

@@ -1,6 +1,8 @@
 """A user's own functions and data in the REPL."""
 
 import asyncio
+import gc
+import sys
 import threading
 import time
 from typing import Any
@@ -11,6 +13,7 @@ from rlm.completion import Completion, StopReason
 from rlm.limits import Limits
 from rlm.methods.base import PlainModel
 from rlm.methods.rlm.method import RLM
+from rlm.models.chat import ModelError
 from rlm.models.scripted import ScriptedModel
 
 
@@ -210,3 +213,42 @@ def test_wrong_settings_are_refused_at_once_in_one_line(options: dict[str, Any],
     with pytest.raises(ValueError) as refused:
         RLM(model=ScriptedModel([]), **options)
     assert message in str(refused.value) and "\n" not in str(refused.value)
+
+
+async def leave() -> None:
+    raise SystemExit("the arguments are wrong")
+
+
+@pytest.mark.parametrize("tool", [leave, lambda: sys.exit("the arguments are wrong")], ids=["async", "in a thread"])
+def test_a_tool_that_exits_fails_and_the_completion_goes_on(tool: Any) -> None:
+    code = "try: leave()\nexcept Exception as error: x = str(error)"
+    root = ScriptedModel([repl(code), "FINAL_VAR(x)"])
+    result = RLM(model=root, tools={"leave": tool}).completion("c", "q")
+    assert result.answer is not None and "SystemExit: the arguments are wrong" in result.answer
+
+
+def test_a_model_that_exits_fails_and_the_next_completion_works() -> None:
+    class Leaving(ScriptedModel):
+        async def complete(self, *_: Any, **__: Any) -> Any:
+            raise SystemExit(3)
+
+    result = PlainModel(model=Leaving([])).completion("c", "q")
+    assert result.stop_reason == StopReason.ERROR and "SystemExit: 3" in (result.error or "")
+    assert PlainModel(model=ScriptedModel(["yes"])).completion("c", "q").answer == "yes"
+
+
+async def test_a_call_that_fails_after_its_cell_was_stopped_is_not_printed() -> None:
+    class Late(ScriptedModel):
+        async def complete(self, messages: Any, **more: Any) -> Any:
+            if messages[-1]["content"] == "later":
+                await asyncio.sleep(0.5)
+                raise ModelError("too late")
+            await asyncio.sleep(0.4)
+            return await super().complete(messages, **more)
+
+    printed: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: printed.append(context))
+    model = Late([repl("llm_query('later')"), repl("x = 1"), "FINAL_VAR(x)"])
+    result = await RLM(model=model, repl={"cell_s": 0.2}).acompletion("c", "q")
+    gc.collect()
+    assert result.answer == "1" and not printed
