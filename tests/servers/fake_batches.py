@@ -28,7 +28,8 @@ class FakeBatches:
     """The server. outcomes: the outcome of each batch in order; a further batch completes.
 
     batches: the batches by id, as they are reported. asked: (method, path) of every request. faults: by "METHOD path",
-    a list of statuses that the next requests get; 0 does the work and then closes the connection.
+    a list of statuses that the next requests get; a number below 1 does the work, waits so many seconds and then closes
+    the connection.
     """
 
     def __init__(self, reply: Callable[[Mapping[str, Any]], str], outcomes: list[Mapping[str, Any]], **settings: Any):
@@ -41,7 +42,7 @@ class FakeBatches:
         # Requests that may be in batches in progress.
         self.queue = settings.pop("queue", None)
         assert not settings
-        self.faults: dict[str, list[int]] = {}
+        self.faults: dict[str, list[float]] = {}
         self.files: dict[str, bytes] = {}
         self.purposes: dict[str, str] = {}
         self.batches: dict[str, dict[str, Any]] = {}
@@ -76,11 +77,13 @@ class FakeBatches:
         self.asked.append((request.method, request.path))
         faults = self.faults.get(f"{request.method} {request.path}", [])
         status = faults.pop(0) if faults else None
-        if status:
-            return web.json_response({"error": {"message": "not now"}}, status=status)
+        if status is not None and status >= 1:
+            return web.json_response({"error": {"message": "not now"}}, status=int(status))
         response = await handler(request)
-        if status == 0 and request.transport:
-            request.transport.abort()
+        if status is not None:
+            await asyncio.sleep(status)
+            if request.transport:
+                request.transport.abort()
         return response
 
     async def _upload(self, request: web.Request) -> web.Response:

@@ -140,12 +140,15 @@ class BatchApi:
 
     async def _ask(self, problem: str, send: Callable[[AsyncOpenAI, Any], Awaitable[T]]) -> T:
         endpoint, loop = self._endpoint, asyncio.get_running_loop()
-        failures, failing_since = 0, loop.time()
+        failures, failing_since = 0, 0.0
         while True:
             try:
                 return await self._attempt(send)
             except Fault as caught:
                 fault = caught
+            if not failures:
+                # A first request may have waited longer for its answer than an outage may take.
+                failing_since = loop.time()
             fault.redact(self._redactor)
             wait = backoff(failures, endpoint.backoff_s, endpoint.max_backoff_s)
             wait = max(wait, fault.retry_after_s or 0.0)

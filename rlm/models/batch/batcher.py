@@ -67,7 +67,8 @@ class Batcher:
     @property
     def waiting(self) -> tuple[int, int, int]:
         """Return the number of waiting requests, of submitted batches, and of finished requests in these batches."""
-        batches = {waiter.batch for waiter in self._waiting.values() if waiter.batch}
+        # The thread of the progress line reads this while requests come and go.
+        batches = {waiter.batch for waiter in list(self._waiting.values()) if waiter.batch}
         done = sum(self._states[batch].done for batch in batches if batch in self._states)
         return len(self._waiting), len(batches), done
 

@@ -148,10 +148,17 @@ class BatchJournal:
     def _write(self, event: Mapping[str, Any]) -> None:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with self._file.open("ab") as file:
-                file.write(json.dumps(event).encode() + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
+            with self._file.open("ab", buffering=0) as file:
+                size = file.seek(0, os.SEEK_END)
+                try:
+                    line = json.dumps(event).encode() + b"\n"
+                    while line:
+                        line = line[file.write(line) :]
+                    os.fsync(file.fileno())
+                except OSError:
+                    # A partial line must not become the start of the next one.
+                    file.truncate(size)
+                    raise
         except OSError as error:
             raise FatalModelError(f"{self._file} cannot be written: {error.strerror or error}") from error
 

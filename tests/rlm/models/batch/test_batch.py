@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 
 import pytest
 
@@ -298,6 +299,35 @@ async def test_passing_failures_of_the_api_are_repeated_and_a_lost_response_subm
     server.faults = {"POST /v1/files": [401]}
     (error,) = await session()("x")
     assert isinstance(error, FatalModelError) and "the requests cannot be uploaded: HTTP 401" in str(error)
+
+
+async def test_a_request_that_hangs_longer_than_an_outage_may_take_is_repeated(serve):
+    server, session = serve()
+    server.faults = {"POST /v1/batches": [0.3]}
+    assert texts_of(await session(max_outage_wait_s=0.1)("x")) == ["to x"]
+    assert len(server.batches) == 1
+
+
+async def test_the_progress_line_can_be_read_while_requests_come_and_go(serve):
+    _, session = serve()
+    sessions, ended, faults = session(at_once=400), threading.Event(), []
+
+    def read():
+        while not ended.is_set():
+            try:
+                if hasattr(sessions, "batcher"):
+                    assert len(sessions.batcher.waiting) == 3
+            except RuntimeError as error:
+                faults.append(error)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        await sessions(*names(400))
+    finally:
+        ended.set()
+        reader.join()
+    assert not faults
 
 
 async def test_equal_requests_at_the_same_time_are_two_requests(serve):
