@@ -208,14 +208,14 @@ class Limiter:
         if result is RequestResult.FAILED:
             state.failing_since = state.failing_since if state.failures else now
             state.failures += 1
-            state.calls.add(slot.call)
+            _remember(state.calls, slot.call)
             self._failing_kinds.add(slot.kind)
             state.at_fault |= state.stormy and self._failed_from_the_start(slot.kind, state)
             # An endpoint that has never answered is not in an outage: each call has its own retries.
             if state.at_fault or (self._last_answer is None and retry_after_s is None):
                 return
         self._failures += 1
-        self._failing.add(slot.call)
+        _remember(self._failing, slot.call)
         if self._failing_since is None:
             self._failing_since = now
         if retry_after_s is not None:
@@ -319,6 +319,12 @@ class Limiter:
             self._waiting.remove(turn)
             if not turn.future.done():
                 turn.future.set_exception(EndpointDown())
+
+
+def _remember(failed: set[object], call: object) -> None:
+    # Only the difference between one call and several matters, and a call holds its prompt.
+    if len(failed) < 2:
+        failed.add(call)
 
 
 def _family(kind: Hashable) -> Hashable:

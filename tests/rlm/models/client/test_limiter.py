@@ -1,7 +1,9 @@
 """How many requests go out at once: under refusals, outages, cancellations and ten thousand callers."""
 
 import asyncio
+import gc
 import random
+import weakref
 
 import pytest
 from hypothesis import given, settings
@@ -411,3 +413,20 @@ async def test_an_arm_that_always_fails_leaves_other_arms_all_their_answers(fake
         await model.aclose()
     assert [type(result) for result in results[:20]] == [ModelError] * 20
     assert [result.text[:6] for result in results[20:]] == ["reply "] * 20
+
+
+async def test_the_prompts_of_failed_calls_are_not_kept():
+    class Call:
+        """A call, which holds its prompt."""
+
+    limiter = await answering("kind", 50, 60)
+    calls = [Call() for _ in range(50)]
+    slots = [await limiter.acquire(call, "kind") for call in calls]
+    for slot in slots:
+        limiter.release(slot, RequestResult.FAILED)
+    left = [weakref.ref(call) for call in calls]
+    calls.clear()
+    slots.clear()
+    del slot
+    gc.collect()
+    assert sum(call() is not None for call in left) <= 2
