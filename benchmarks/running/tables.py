@@ -184,10 +184,20 @@ def _table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> pd.
         valid = [{key: _encodable(value) for key, value in row.items()} for row in rows]
         table = pd.DataFrame(valid, columns=[*columns, *extra])
     for name in extra:
-        if len({isinstance(value, str) for value in table[name] if value is not None and value == value}) > 1:
-            # A scorer may report a number for one sample and a text for another, but a column has one type.
-            table[name] = [None if value is None or value != value else str(value) for value in table[name]]
+        if to := _common_type(table[name]):
+            table[name] = [None if value is None or value != value else to(value) for value in table[name]]
     return table.astype(dict(columns))
+
+
+def _common_type(values: Iterable[Any]) -> type | None:
+    """Return the type that a column of score details needs, None if it has one already.
+
+    A scorer may report a number for one sample, and a text or true for another.
+    """
+    types = {type(value) for value in values if value is not None and value == value}
+    if len(types) < 2:
+        return None
+    return str if str in types else float
 
 
 def _encodable(value: Any) -> Any:

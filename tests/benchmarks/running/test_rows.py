@@ -2,10 +2,15 @@
 
 import json
 import math
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from benchmarks.running.journal import Record
 from benchmarks.running.rows import (
     CALL_COLUMNS,
     SAMPLE_COLUMNS,
@@ -16,6 +21,7 @@ from benchmarks.running.rows import (
     columns,
     defaults,
 )
+from benchmarks.running.tables import read_samples, write_tables
 from scripts.columns_docs import PAGE, columns_page
 
 REQUIRED = {"benchmark": "sniah", "method": "base", "sample_id": "s-1", "score": 1.0}
@@ -88,3 +94,24 @@ def test_types_and_defaults_cover_the_same_columns():
     assert SAMPLE_COLUMNS.keys() - defaults(SampleRow).keys() == REQUIRED.keys()
     assert CALL_COLUMNS.keys() - defaults(CallRow).keys() == {"call_id"}
     assert SAMPLE_COLUMNS["length"] == "Int64" and SAMPLE_COLUMNS["untagged"] == "boolean"
+
+
+NUMBERS = st.integers(-(2**53), 2**53) | st.floats(allow_infinity=False)
+DETAILS = st.none() | st.booleans() | NUMBERS | st.text(max_size=3)
+
+
+@given(st.lists(DETAILS, min_size=1, max_size=4))
+def test_details_of_any_mixed_types_can_be_written_and_read(values):
+    rows = [SampleRow.read(REQUIRED | {"sample_id": f"s-{i}", "d": value}) for i, value in enumerate(values)]
+    with tempfile.TemporaryDirectory() as folder:
+        write_tables(Path(folder), [Record(row, []) for row in rows])
+        table = read_samples(Path(folder))
+    read = list(table["d"]) if "d" in table else [None] * len(values)
+    kept = [None if value is None or value != value else value for value in values]
+    for before, after in zip(kept, read, strict=True):
+        if before is None:
+            assert after is None or after != after
+        elif isinstance(after, str):
+            assert after == (before if isinstance(before, str) else str(before)).encode("utf-8", "replace").decode()
+        else:
+            assert after == before
