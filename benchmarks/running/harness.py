@@ -29,7 +29,7 @@ from rlm.completion import Completion, StopReason, Usage, one_line
 from rlm.limits import Budget
 from rlm.methods.method import Method
 from rlm.models.chat import CostState, FatalModelError, ModelError
-from rlm.trajectory import Trajectory
+from rlm.trajectory import CallRecord, Trajectory
 from rlm.unpacking import pack
 
 # A larger plan would not fit into memory.
@@ -191,8 +191,9 @@ class Harness:
         self, benchmark: Benchmark, sample: Sample, completion: Completion, epoch: int
     ) -> tuple[Scored, str | None]:
         """Return the score of a completion, and the error if scoring failed. Raises BudgetSpent and FatalModelError."""
+        paid: list[CallRecord] = []
         try:
-            return await self._scorer.score(benchmark, sample.target, completion.answer, epoch), None
+            return await self._scorer.score(benchmark, sample.target, completion.answer, epoch, paid), None
         except FatalModelError:
             raise
         except ModelError as error:
@@ -200,7 +201,7 @@ class Harness:
         except ScorerFault as error:
             message = f"scorer: {error}"
         # The answer is in the store of responses; it is scored again when the run is resumed.
-        return Scored(Score(0.0, 0.0, False, "")), message
+        return Scored(Score(0.0, 0.0, False, ""), judge_calls=tuple(paid)), message
 
 
 def _packed_trajectory(benchmark: Benchmark, trajectory: Trajectory) -> bytes:

@@ -61,8 +61,17 @@ class Scorer:
         self._read = 0
         self._unread: list[str] = []
 
-    async def score(self, benchmark: Benchmark, target: Any, answer: str | None, epoch: int = 0) -> Scored:
+    async def score(
+        self,
+        benchmark: Benchmark,
+        target: Any,
+        answer: str | None,
+        epoch: int = 0,
+        judge_calls: list[CallRecord] | None = None,
+    ) -> Scored:
         """Score an answer, up to the suite's `max_answer_tokens`.
+
+        judge_calls: a list that gets the judge's calls, also if scoring fails.
 
         Raises ScorerFault, BudgetSpent, or ModelError for a judge that failed (UnreadableJudge is a subclass).
         """
@@ -86,6 +95,9 @@ class Scorer:
             score = await _checked_score(benchmark, target, kept, ask)
         except ScorerFault as error:
             fault = error
+        finally:
+            if judge_calls is not None:
+                judge_calls += calls
         if opened.tree.meter.stopped in RUN_BUDGET:
             raise BudgetSpent("the budget is spent")
         # A scorer may have caught the judge's failure. Its score would then count the answer as wrong.

@@ -80,6 +80,18 @@ async def test_a_fault_of_a_scorer_is_one_line_that_names_its_suite(scorer, mess
     assert "\n" not in str(fault.value) and "the target" not in str(fault.value)
 
 
+async def test_what_a_judge_cost_before_it_failed_is_known():
+    async def twice(answer, judge):
+        await judge("q", "a", "c")
+        await judge("q", "b", "c")
+
+    calls = []
+    judge = LlmJudge(Model("correct: yes", ModelError("down")))
+    with pytest.raises(ModelError):
+        await Scorer(judge).score(Suite(twice), "target", "an answer", judge_calls=calls)
+    assert [call.cost.usd for call in calls if not call.error] == [0.01]
+
+
 async def test_a_score_becomes_plain_values():
     def scorer(answer, judge):
         return Score(np.float32(1.0) + 1e-12, np.float64(0.5), np.bool_(True), "it", {"n": np.int64(3)})
