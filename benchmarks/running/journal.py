@@ -109,6 +109,9 @@ class Journal:
                 await asyncio.to_thread(self._write, b"".join(line for line, _ in batch))
             except OSError as caught:
                 error = caught
+            except Exception as caught:
+                # For example, no thread can be started. Without an answer, the samples would wait for ever.
+                error = OSError(errno.EIO, f"{type(caught).__name__}: {caught}")
             for _, written in batch:
                 if written.cancelled():
                     continue

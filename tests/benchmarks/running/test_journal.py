@@ -166,3 +166,14 @@ def test_what_was_acknowledged_survives_kill_9(tmp_path):
     seen = {line.strip() for line in acknowledged} - {""}
     assert len(seen) >= 20
     assert seen <= {key[2] for key in read_journal(tmp_path)}
+
+
+async def test_a_sample_whose_line_cannot_be_written_for_another_reason_gets_an_error(tmp_path, monkeypatch):
+    async def no_thread(*_):
+        raise RuntimeError("can't start new thread")
+
+    journal = Journal(tmp_path / "a.jsonl")
+    monkeypatch.setattr(asyncio, "to_thread", no_thread)
+    with pytest.raises(OSError, match="can't start new thread"):
+        await asyncio.wait_for(journal.append(record()), 5)
+    journal.close()
