@@ -81,12 +81,15 @@ class RayExecutor:
                 async for sample in samples:
                     yield sample
         finally:
-            # The totals also include samples that did not finish.
-            usd, harness.budget.tokens = await ledger.charge.remote(0.0, 0)
-            harness.budget.cost = Cost(usd, 0.0, CostState.KNOWN)
-            await pool.aclose()
-            if started:
-                await asyncio.to_thread(ray.shutdown)
+            try:
+                # The totals also include samples that did not finish. A lost ledger leaves those of the last message.
+                with contextlib.suppress(ray.exceptions.RayError):
+                    usd, harness.budget.tokens = await ledger.charge.remote(0.0, 0)
+                    harness.budget.cost = Cost(usd, 0.0, CostState.KNOWN)
+            finally:
+                await pool.aclose()
+                if started:
+                    await asyncio.to_thread(ray.shutdown)
 
 
 class _Waiting:
@@ -147,6 +150,8 @@ class _Pool:
                 cause = getattr(error, "cause", None)
                 if isinstance(cause, FatalModelError | ExecutorError):
                     raise type(cause)(str(cause)) from None
+                if isinstance(cause, self._executor._ray.exceptions.RayError):
+                    raise ExecutorError(f"the actor that adds up the budget is lost: {cause}") from None
                 if not _is_loss(error):
                     raise
                 if losses > self._executor._max_losses:
