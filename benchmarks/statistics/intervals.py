@@ -183,7 +183,11 @@ def cluster_ratio_bootstrap(
         for chunk in _chunks(draws, count):
             picked = rng.integers(0, count, size=(chunk, count))
             ratios.append(tops[picked].sum(axis=1) / bottoms[picked].sum(axis=1))
-    low, high = np.nanquantile(np.concatenate(ratios), [(1 - level) / 2, (1 + level) / 2])
+    drawn, ends = np.concatenate(ratios), [(1 - level) / 2, (1 + level) / 2]
+    with np.errstate(invalid="ignore"):
+        found = np.nanquantile(drawn, ends)
+    # Between two infinite draws there is nothing to interpolate.
+    low, high = np.where(np.isnan(found), np.nanquantile(drawn, ends, method="nearest"), found)
     return ratio, float(low), float(high)
 
 

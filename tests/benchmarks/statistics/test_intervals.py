@@ -235,3 +235,10 @@ def test_difference_of_independent_proportions_is_newcombes():
     ours, theirs = mean_interval([1] * 28 + [0] * 22), mean_interval([1] * 15 + [0] * 35)
     expected = confint_proportions_2indep(28, 50, 15, 50, method="newcomb", compare="diff")
     assert difference_of_intervals(ours, theirs) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_ratio_to_something_that_mostly_costs_nothing_has_infinite_ends():
+    ratio, low, high = cluster_ratio_bootstrap([1.0] * 6, [0.0] * 5 + [1.0])
+    assert (ratio, high) == (6.0, math.inf)
+    assert 1.0 <= low <= 6.0
