@@ -79,7 +79,11 @@ def create_tables(file: sqlite3.Connection) -> sqlite3.Connection:
 
 def fold(path: Path) -> None:
     """Fold the write-ahead log into the file, and empty the log."""
-    file = _connect(path)
+    try:
+        file = _connect(path)
+    except sqlite3.Error as error:
+        log.warning("cannot fold the write-ahead log of %s: %s", path, error)
+        return
     try:
         # The first statement writes nearly everything, beside other writers; only the second makes them wait.
         file.execute("PRAGMA wal_checkpoint(PASSIVE)")

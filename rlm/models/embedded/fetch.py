@@ -126,6 +126,8 @@ def _receive(client: Any, url: str, weights: Weights, progress: Callable[[int], 
             for chunk in response.iter_raw():
                 file.write(chunk)
                 progress(file.tell())
+                if file.tell() > weights.bytes:
+                    raise _HubError(f"{url} has more than the {weights.bytes:,} bytes of {weights.name}")
 
 
 def _size(path: Path) -> int:

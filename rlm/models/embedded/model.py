@@ -130,6 +130,8 @@ class EmbeddedModel:
         if self._client is None or self._server is None or not self._server.alive:
             server = await asyncio.to_thread(_acquire, self.settings, id(self))
             if server is not self._server or self._client is None:
+                if self._client is not None:
+                    await self._client.aclose()
                 self._server = server
                 endpoint = Endpoint(f"{server.url}/v1", max_concurrency=self.settings.slots, max_retries=2, free=True)
                 self._client = OpenAIModel(
