@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.running.journal import Record
@@ -100,6 +100,7 @@ NUMBERS = st.integers(-(2**53), 2**53) | st.floats(allow_infinity=False)
 DETAILS = st.none() | st.booleans() | NUMBERS | st.text(max_size=3)
 
 
+@settings(max_examples=30)
 @given(st.lists(DETAILS, min_size=1, max_size=4))
 def test_details_of_any_mixed_types_can_be_written_and_read(values):
     rows = [SampleRow.read(REQUIRED | {"sample_id": f"s-{i}", "d": value}) for i, value in enumerate(values)]
