@@ -86,7 +86,7 @@ def same(right: str, part: str) -> bool:
 
 
 def is_text(part: str) -> bool:
-    """True if a part has words or comparisons, so that no rule decides what it is equal to."""
+    """True if a part has words or comparisons. No rule can then compare its value with that of another part."""
     lower = part.lower()
     if re.search("[;<>]", part) or "p.m." in lower or "a.m." in lower:
         return True
