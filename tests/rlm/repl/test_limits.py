@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from rlm.limits import LimitReached, StopReason
 from rlm.repl import open_repl
 from rlm.repl.protocol import CellStatus, ReplError, ReplLimits
 
@@ -296,3 +297,18 @@ async def test_sessions_over_long_contexts_start_together_and_one_given_up_holds
         await repl.aclose()
     await asyncio.gather(*given_up, return_exceptions=True)
     assert seen == [f"{number} {2 << 20}" for number in (3, 4, 5)]
+
+
+async def test_a_limit_reached_after_a_cell_has_ended_stops_no_later_cell():
+    async def llm_query(prompt: str) -> str:
+        await asyncio.sleep(0.2)
+        raise LimitReached(StopReason.MAX_SUB_CALLS, "max_sub_calls (1) is reached")
+
+    repl = await open_repl("context", {"llm_query": llm_query}, limits=ReplLimits(grace_s=0.3))
+    try:
+        begin = "import threading, time\nthreading.Thread(target=llm_query, args=('x',), daemon=True).start()"
+        await repl.run(f"{begin}\ntime.sleep(0.05)")
+        later = await repl.run("time.sleep(0.8)\nprint('done')")
+        assert (later.status, later.stdout) == (CellStatus.OK, "done\n")
+    finally:
+        await repl.aclose()
