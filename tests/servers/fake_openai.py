@@ -167,25 +167,21 @@ class FakeOpenAI:
             jitter_s = random.Random(number).uniform(0.0, self.jitter_s)
             await asyncio.sleep(step.get("latency_s", self.latency_s) + jitter_s)
             try:
-                response = await self._send(request, step, body)
+                return await self._send(request, step, entry)
             except ConnectionResetError:
                 # The client went away: nobody is left to be answered.
                 return web.Response()
-            entry.status = response.status
-            entry.paid = response.status == 200 and "body" not in step
-            self._write(entry, "answered")
-            return response
         finally:
             self.open -= 1
 
-    async def _send(self, request: web.Request, step: Mapping[str, Any], body: Mapping[str, Any]) -> web.StreamResponse:
+    async def _send(self, request: web.Request, step: Mapping[str, Any], entry: Entry) -> web.StreamResponse:
         sending = step.get("sending", "whole")
         if sending == "hang":
             await asyncio.sleep(3600)
         if sending == "reset" and request.transport:
             request.transport.abort()
             await asyncio.sleep(3600)
-        content = self._content(step, body)
+        content = self._content(step, entry.body)
         response = web.StreamResponse(status=step.get("status", 200), headers=step.get("headers"))
         if "Content-Type" not in response.headers:
             response.content_type = _content_type(content)
@@ -197,11 +193,17 @@ class FakeOpenAI:
                 request.transport.close()
             await asyncio.sleep(3600)
         if sending == "drip":
-            for index in range(len(content)):
+            for index in range(len(content) - 1):
                 await response.write(content[index : index + 1])
                 await asyncio.sleep(DRIP_S)
-        else:
-            await response.write(content)
+            content = content[-1:]
+        if request.transport is None or request.transport.is_closing():
+            raise ConnectionResetError
+        # The line is written before the last bytes are sent, so that a client that has its answer finds it in the log.
+        entry.status = response.status
+        entry.paid = response.status == 200 and "body" not in step
+        self._write(entry, "answered")
+        await response.write(content)
         await response.write_eof()
         return response
 
