@@ -85,7 +85,8 @@ class Batcher:
                 waiter.batch = self.journal.batch_of(custom_id, tried)
                 if waiter.batch is None:
                     # The line is not kept while the request waits, because a prompt may be long.
-                    self._add(custom_id, await asyncio.to_thread(_request_line, custom_id, self._api.path, body))
+                    with self._gathering.preparing():
+                        self._add(custom_id, await asyncio.to_thread(_request_line, custom_id, self._api.path, body))
                 elif waiter.batch not in self._tasks:
                     self._start(waiter.batch, self._followed(waiter.batch))
                 try:
@@ -132,7 +133,6 @@ class Batcher:
             raise FatalModelError(f"a batch cannot be written: {error.strerror or error}") from error
         part.ids.append(custom_id)
         part.size += len(line)
-        self._gathering.moved()
 
     def _submit(self) -> None:
         part, self._part = self._part, None

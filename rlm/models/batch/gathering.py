@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TypeVar
@@ -43,7 +43,7 @@ class Gathering:
         self._held = 0
         self._room = asyncio.Event()
         self._room.set()
-        self._queued = self._busy = self._blocked = 0
+        self._queued = self._busy = self._blocked = self._preparing = 0
         self._timer: asyncio.TimerHandle | None = None
 
     @asynccontextmanager
@@ -81,6 +81,16 @@ class Gathering:
             self._hold(-chars)
             if not (ticket.task is not None and ticket.task.cancelling()):
                 await self._take(ticket)
+
+    @contextmanager
+    def preparing(self) -> Iterator[None]:
+        """Submit nothing in this context, in which a request is made that belongs in the next batch."""
+        self._preparing += 1
+        try:
+            yield
+        finally:
+            self._preparing -= 1
+            self.moved()
 
     def stop(self) -> int:
         """Cancel the samples that wait; returns their number. Nothing is submitted any more."""
@@ -125,7 +135,8 @@ class Gathering:
 
     @property
     def _is_still(self) -> bool:
-        return not self.stopped and self._busy == 0 and (self._queued == 0 or self._blocked > 0)
+        is_moving = self._busy > 0 or self._preparing > 0 or (self._queued > 0 and self._blocked == 0)
+        return not self.stopped and not is_moving
 
     def moved(self) -> None:
         """Wait again until no sample moves."""

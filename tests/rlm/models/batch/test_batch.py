@@ -3,9 +3,11 @@
 import asyncio
 import json
 import threading
+import time
 
 import pytest
 
+from rlm.models.batch import batcher as batcher_module
 from rlm.models.batch import gathering as gathering_module
 from rlm.models.batch.batcher import Batcher
 from rlm.models.batch.gathering import Gathering
@@ -95,6 +97,20 @@ async def test_all_requests_go_in_one_batch_at_half_the_price(serve):
     assert body == {"model": "m", "messages": [{"role": "user", "content": began[0]}]}
     (replies,) = await session(batch_discount=0.1)("another")
     assert replies.cost.usd == pytest.approx(0.9 * 3)
+
+
+async def test_a_request_that_takes_long_to_write_goes_in_the_same_batch(serve, monkeypatch):
+    made = batcher_module._request_line
+
+    def slowly(custom_id, path, body):
+        time.sleep(0.2 if body["messages"][0]["content"] == "sample 1" else 0.0)
+        return made(custom_id, path, body)
+
+    monkeypatch.setattr(batcher_module, "_request_line", slowly)
+    server, session = serve()
+    replies = await session()(*names(3))
+    assert texts_of(replies) == [f"to {name}" for name in names(3)]
+    assert [len(requests) for requests in server.requests.values()] == [3]
 
 
 SPLITS = [({"batch_max_requests": 4}, [4, 4, 2]), ({"batch_max_bytes": 500}, [2, 2, 2, 2, 2])]
