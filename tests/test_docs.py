@@ -33,6 +33,7 @@ import pytest
 from benchmarks.cli import COMMANDS, main
 from benchmarks.config.compose import compose
 
+pytestmark = pytest.mark.long
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 RUNNABLE = ("bash", "sh", "shell", "console", "python")

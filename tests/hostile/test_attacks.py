@@ -7,6 +7,7 @@ from attacks import ATTACKS, FILES, NETWORK, PROCESSES, PROTOCOL
 from users import start, users, workplace
 
 # Attacks that do harm only to what the arena made, tried without confinement to see that the arena would notice.
+pytestmark = pytest.mark.long
 BITING = (
     "opens the secret", "maps it", "opens it by the C library", "reads the host's environment", "lists the folder",
     "goes by its own root in proc", "writes to the journal", "truncates the journal", "deletes the journal",

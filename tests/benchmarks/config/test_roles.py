@@ -10,7 +10,7 @@ from benchmarks.config.compose import compose
 from benchmarks.config.errors import ConfigError
 from benchmarks.config.identity import differences
 
-SMALL = ["benchmark=[sniah]", "benchmark.sniah.lengths=[1024]", "benchmark.sniah.variants=[single_1]", "limit=1"]
+SMALL = ["benchmark=[sniah]", "benchmark.sniah.lengths=[256]", "benchmark.sniah.variants=[single_1]", "limit=1"]
 
 
 @pytest.fixture(autouse=True)

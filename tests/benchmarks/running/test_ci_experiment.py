@@ -13,6 +13,7 @@ from benchmarks.running.rows import TIME_COLUMNS
 from benchmarks.running.run import run
 from rlm.models.embedded import model as embedded
 
+pytestmark = pytest.mark.long
 BASELINE = conf_dir().parent / "results" / "recorded" / "ci"
 AGAIN = "what made the responses has changed on purpose? Then: scripts/record_ci (docs/ci.md)"
 

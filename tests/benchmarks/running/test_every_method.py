@@ -11,6 +11,7 @@ from benchmarks.config.compose import compose
 from benchmarks.running.run import run
 from benchmarks.running.run_files import read_trajectory
 
+pytestmark = pytest.mark.long
 ROOT = Path(__file__).parents[3]
 METHODS = sorted(path.stem for path in (ROOT / "conf" / "method").glob("*.yaml"))
 BENCHMARKS = sorted(path.stem for path in (ROOT / "conf" / "benchmark").glob("*.yaml"))

@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks.running.journal import read_journal
 
+pytestmark = pytest.mark.long
 WORDS = [
     "model=openai", "benchmark=[sniah]", "benchmark.sniah.lengths=[512]", "benchmark.sniah.samples=12",
     "concurrency.samples=2", "run_dir=run",

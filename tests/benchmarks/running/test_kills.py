@@ -6,9 +6,11 @@ import textwrap
 from collections import Counter, defaultdict
 
 import pandas as pd
+import pytest
 
 from benchmarks.running.journal import read_journal
 
+pytestmark = pytest.mark.long
 KILLS = 20
 # concurrency.samples: each sample has at most one call on the wire.
 SAMPLES = 3

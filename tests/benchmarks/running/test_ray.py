@@ -14,6 +14,7 @@ from benchmarks.running.rows import TIME_COLUMNS
 
 ray = pytest.importorskip("ray")
 
+pytestmark = pytest.mark.long
 WORDS = [
     "model=openai", "benchmark=[sniah]", "benchmark.sniah.lengths=[512]", "benchmark.sniah.samples=20",
     "method=[floor,base,map_reduce]", "model.root.max_output_tokens=100", "model.sub.max_output_tokens=100",
@@ -25,9 +26,12 @@ RAY = ["executor=ray", "executor.workers=2", "executor.cpus=0.5"]
 @pytest.fixture(scope="module", autouse=True)
 def cluster():
     """One cluster of this machine for all tests; the workers get the environment of their run, not the cluster's."""
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
-    yield
-    ray.shutdown()
+    with pytest.MonkeyPatch.context() as patch:
+        # By default, the workers wait for every other process, such as the tests that run beside these.
+        patch.setenv("RAY_worker_niceness", "0")
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
+        yield
+        ray.shutdown()
 
 
 def results(folder):
@@ -86,7 +90,7 @@ def test_results_equal_the_local_executors_though_a_worker_is_killed(go, server,
     assert fake.paid().total() <= 2 * len(fake.paid()) + 4
 
 
-def test_the_dollar_limit_is_kept_by_all_workers_together(go, server, in_folder):
+def test_all_workers_keep_the_dollar_limit_and_others_go_on_without_paying_twice(go, server, in_folder):
     fake = server(latency=0.1)
     words = [*WORDS, *RAY, "method=[base]", "run_dir=spread", "concurrency.samples=2"]
     outcome = go(fake, *words, "budget.max_cost_usd=0.004")
@@ -94,23 +98,16 @@ def test_the_dollar_limit_is_kept_by_all_workers_together(go, server, in_folder)
     samples = pd.read_parquet(in_folder / "spread" / "samples.parquet")
     assert 0 < len(samples) < 20
     assert samples["cost_usd"].sum() <= 0.004 + 3 * samples["cost_usd"].max(), "what is on the wire may still be paid"
-    assert go(fake, *words).state == "finished"
-    assert set(fake.paid().values()) == {1}, "what was stored before the limit is not paid again"
-
-
-def test_a_run_goes_on_with_other_workers_and_on_one_machine_and_pays_nothing_twice(go, server, in_folder):
-    fake = server(latency=0.05)
-    words = [*WORDS, *RAY, "run_dir=spread"]
-    first = go(fake, *words, "budget.max_cost_usd=0.002")
-    assert first.state == "budget", first.message
-    assert go(fake, *words, "budget.max_cost_usd=0.006", "executor.workers=1").state == "budget"
-    assert go(fake, *WORDS, "run_dir=spread").state == "finished"
+    more = go(fake, *words, "budget.max_cost_usd=0.007", "executor.workers=1")
+    assert more.state == "budget", more.message
+    assert len(samples) < len(pd.read_parquet(in_folder / "spread" / "samples.parquet")) < 20
+    assert go(fake, *WORDS, "method=[base]", "run_dir=spread").state == "finished"
     assert len(fake.paid()) == fake.paid().total() == 20
 
 
 def test_what_stops_a_run_is_told_by_the_workers(go, server):
     fake = server({"random": {"seed": 1, "faults": {"bad_key": 1.0}}})
-    outcome = go(fake, *WORDS, *RAY, "run_dir=spread")
+    outcome = go(fake, *WORDS, *RAY, "run_dir=spread", "executor.workers=1")
     assert outcome.state == "failed"
     assert "the API key is refused (OPENAI_API_KEY)" in outcome.message and "\n" not in outcome.message
 
@@ -126,7 +123,7 @@ def test_a_sample_that_loses_every_worker_ends_the_run_in_one_line(go, server, i
 
     killer = threading.Thread(target=kill_all, daemon=True)
     killer.start()
-    outcome = go(fake, *WORDS, *RAY, "method=[base]", "run_dir=spread", "executor.max_losses=1")
+    outcome = go(fake, *WORDS, *RAY, "method=[base]", "run_dir=spread", "executor.workers=1", "executor.max_losses=1")
     stop.set()
     killer.join()
     assert outcome.state == "failed"

@@ -8,6 +8,7 @@ from benchmarks.running.rows import CALL_TIME_COLUMNS, TIME_COLUMNS
 from benchmarks.running.run_files import read_trajectory
 
 # An RLM's root that asks from many threads and in batches, with equal prompts among them, in two turns.
+pytestmark = pytest.mark.long
 CELL = """```repl
 from concurrent.futures import ThreadPoolExecutor
 parts = ["PART " + str(i % 5) + str(context)[i * 40 : i * 40 + 200] for i in range(12)]

@@ -368,8 +368,9 @@ async def test_no_herd_meets_an_endpoint_that_comes_back(fake_openai):
         refused = [entry for entry in server.log if entry.step == "503"]
         after = [entry for entry in server.log[1:] if entry.step is None]
     assert len(replies) == len(after) == 150
-    # The first burst, and four more before it is taken for an outage; from then on requests go out alone.
-    assert all(entry.open == 1 for entry in refused[burst:])
+    # The first burst, and four more before it is taken for an outage; from then on requests go out alone. The first of
+    # them may still meet requests of the burst.
+    assert all(entry.open == 1 for entry in refused[burst + 1 :])
     assert [entry.open for entry in after[:3]] < [4, 4, 4]
     assert max(entry.open for entry in after) <= 35
 
