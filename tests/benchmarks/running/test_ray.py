@@ -39,12 +39,12 @@ def results(folder):
     return samples.drop(columns=list(TIME_COLUMNS))
 
 
-def workers():
-    """Process ids of the actors that run samples, of this program's cluster."""
+def actors(name):
+    """Process ids of the actors of a class, of this program's cluster."""
     return [
         int(process.name)
         for process in Path("/proc").glob("[0-9]*")
-        if read(process / "cmdline").startswith("ray::Worker") and os.getpid() in ancestors(int(process.name))
+        if read(process / "cmdline").startswith(f"ray::{name}") and os.getpid() in ancestors(int(process.name))
     ]
 
 
@@ -71,7 +71,7 @@ def test_results_equal_the_local_executors_though_a_worker_is_killed(go, server,
     def kill_one():
         while len(read_journal(in_folder / "spread" / "journal")) < 12:
             time.sleep(0.05)
-        killed.extend(workers()[:1])
+        killed.extend(actors("Worker")[:1])
         for pid in killed:
             os.kill(pid, signal.SIGKILL)
 
@@ -118,7 +118,7 @@ def test_a_sample_that_loses_every_worker_ends_the_run_in_one_line(go, server, i
 
     def kill_all():
         while not stop.wait(0.5):
-            for pid in workers():
+            for pid in actors("Worker"):
                 os.kill(pid, signal.SIGKILL)
 
     killer = threading.Thread(target=kill_all, daemon=True)
@@ -128,3 +128,25 @@ def test_a_sample_that_loses_every_worker_ends_the_run_in_one_line(go, server, i
     killer.join()
     assert outcome.state == "failed"
     assert "lost its worker 2 times" in outcome.message and "\n" not in outcome.message
+
+
+def test_a_lost_ledger_ends_the_run_in_one_line_and_what_is_done_is_kept(go, server, in_folder):
+    fake = server(latency=0.1)
+    words = [*WORDS, "method=[base]", "run_dir=spread", "concurrency.samples=2"]
+
+    def kill():
+        while len(read_journal(in_folder / "spread" / "journal")) < 2:
+            time.sleep(0.02)
+        for pid in actors("Ledger"):
+            os.kill(pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
+    outcome = go(fake, *words, *RAY, "executor.workers=1", "budget.max_cost_usd=1")
+    killer.join()
+    assert outcome.state == "failed"
+    assert "the actor that adds up the budget is lost" in outcome.message and "\n" not in outcome.message
+    done = len(pd.read_parquet(in_folder / "spread" / "samples.parquet"))
+    assert 2 <= done < 20
+    assert go(fake, *words).state == "finished"
+    assert fake.paid().total() <= 20 + 2, "what was done is not paid again"
