@@ -7,13 +7,11 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pytest
 
 from benchmarks.suites.graphwalks.rows import REVISION as GRAPHS
 from benchmarks.suites.longcot_mini.rows import REVISION as PUZZLES
 from benchmarks.suites.mrcr.rows import REVISION as CONVERSATIONS
 
-pytestmark = pytest.mark.long
 ROOT = Path(__file__).parents[3]
 CLIENT = """
 from benchmarks.sources.files import DataError
