@@ -44,6 +44,10 @@ class LlmJudge:
         self.prompt = _prompt(prompt)
         if "user" not in self.prompt.parts:
             raise ValueError(f"{prompt!r} has no part `user`: expected a file with this part and, optionally, `system`")
+        self.prompt.check(
+            [role for role in ("system", "user") if role in self.prompt.parts],
+            {"question": "question", "response": "response", "correct_answer": "answer"},
+        )
         self._limits = limits or Limits(max_calls=8)
 
     def open(self, epoch: int = 0, budget: Budget | None = None) -> tuple[OpenJudge, list[CallRecord]]:

@@ -41,7 +41,8 @@ class Compaction(Method):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        load_prompt(self.prompt)
+        sample = {"query": "question", "head": "", "tail": "", "summary": "", "piece": "", "words": 1, "rest": ""}
+        load_prompt(self.prompt).check(("compact", "context"), sample)
 
     async def answer(self, prompt: Prompt, tree: CallTree) -> Answer:
         root = Window(self.model, self.output_tokens)

@@ -56,7 +56,8 @@ class MapReduce(Method):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        load_prompt(self.prompt)
+        sample = {"text": "text", "query": "question", "head": "", "tail": ""}
+        load_prompt(self.prompt).check(("ask_quotes", "ask_replies", "nothing"), sample)
         self.code = load_program(self.program)
         largest = (self.window_chars or 400) // 2
         if self.overlap_chars is not None and self.overlap_chars > largest:
@@ -115,9 +116,9 @@ class MapReduce(Method):
 
 def load_program(name: str) -> str:
     """Load the text of a program, by a name below rlm/prompts or a path. Raises ValueError."""
-    path = FOLDER / f"{name}.py"
-    path = path if path.is_file() else Path(name)
+    bundled = FOLDER / f"{name}.py"
     try:
+        path = bundled if bundled.is_file() else Path(name)
         code = path.read_text(encoding="utf-8")
         compile(code, str(path), "exec")
     except (OSError, UnicodeDecodeError, SyntaxError) as error:

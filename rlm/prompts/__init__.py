@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,30 +30,47 @@ class PromptError(ValueError):
 class PromptFile:
     """The parts of a prompt. name: the requested name or path; sha256: the hash of the files of `templates`.
 
-    The first template is the prompt's own; each template extends the next one.
+    The first template is the prompt's own; each template extends the next one. own: the names of its outermost blocks
+    that it does not call itself.
     """
 
     name: str
     sha256: str
     templates: tuple[Template, ...]
+    own: tuple[str, ...] = ()
 
     def render(self, part: str, **variables: Any) -> str:
-        """Render a part and strip it. Raises PromptError for a part or a variable that does not exist."""
-        from jinja2 import UndefinedError
-
+        """Render a part and strip it. Raises PromptError if it does not exist or cannot be rendered."""
         context = self._context(variables)
         if part not in context.blocks:
             raise PromptError(f"prompt {self.name} has no part {part!r}; it has: {', '.join(context.blocks)}")
         try:
             return "".join(context.blocks[part][0](context)).strip()
-        except UndefinedError as error:
-            raise PromptError(f"prompt {self.name}, part {part!r}: {error}") from error
+        except Exception as error:
+            # A part may hold any expression, such as an unknown variable, 1 / 0 or a call that is not allowed.
+            raise PromptError(f"prompt {self.name}, part {part!r}: {str(error) or type(error).__name__}") from error
+
+    def check(self, parts: Collection[str], *samples: Mapping[str, Any]) -> None:
+        """Render the parts with each sample of their variables.
+
+        Raises PromptError if a part is missing or cannot be rendered, or if the prompt's own file has other parts.
+        """
+        if missing := sorted(set(parts) - set(self.parts)):
+            raise PromptError(f"prompt is {self.name!r}: expected a file with the part {missing[0]!r}")
+        known = {*parts, *(block for template in self.templates[1:] for block in template.blocks)}
+        if unknown := [name for name in self.own if name not in known]:
+            near = get_close_matches(unknown[0], sorted(known), n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
+            raise PromptError(f"prompt {self.name} has the unknown part {unknown[0]!r}; {hint}")
+        for sample in samples:
+            for part in sorted(parts):
+                self.render(part, **sample)
 
     def turns(self, part: str, **variables: Any) -> list[dict[str, str]]:
         """Render a part that holds worked examples and return them as chat messages.
 
         Each message begins with a line `--- user ---` or `--- assistant ---`. An empty part gives no messages. Raises
-        PromptError as `render` does, and for messages that do not alternate from a user's to an assistant's.
+        PromptError as `render` does, and for messages that are empty or do not alternate between user and assistant.
         """
         before, *pieces = _TURN.split(self.render(part, **variables))
         messages = [
@@ -63,6 +82,8 @@ class PromptFile:
                 f"prompt {self.name}, part {part!r}: expected messages that begin with the lines '--- user ---' and "
                 "'--- assistant ---' in turn"
             )
+        if not all(message["content"] for message in messages):
+            raise PromptError(f"prompt {self.name}, part {part!r}: expected messages with text; one of them is empty")
         return messages
 
     def completed(self, options: str) -> PromptFile:
@@ -88,21 +109,26 @@ def load_prompt(name: str) -> PromptFile:
 
     A file may extend one of this folder: `{% extends "recursive/default-v1.md" %}`. Raises PromptError.
     """
-    from jinja2 import TemplateError, meta
+    from jinja2 import TemplateError, meta, nodes
 
     environment = _environment()
-    own = FOLDER / f"{name}.md"
-    path: Path | None = own if own.is_file() else Path(name)
+    bundled = FOLDER / f"{name}.md"
     digest = hashlib.sha256()
     templates: list[Template] = []
+    own: tuple[str, ...] = ()
     try:
+        path: Path | None = bundled if bundled.is_file() else Path(name)
         while path is not None and len(templates) < _MOST_TEMPLATES:
             source = path.read_text(encoding="utf-8")
             digest.update(source.encode())
             templates.append(environment.from_string(source))
-            parent = next(meta.find_referenced_templates(environment.parse(source)), None)
+            tree = environment.parse(source)
+            if len(templates) == 1:
+                blocks = [node.name for node in tree.body if isinstance(node, nodes.Block)]
+                own = tuple(block for block in blocks if f"self.{block}(" not in source)
+            parent = next(meta.find_referenced_templates(tree), None)
             path = FOLDER / parent if parent else None
-        return PromptFile(name, digest.hexdigest(), tuple(templates))
+        return PromptFile(name, digest.hexdigest(), tuple(templates), own)
     except (OSError, UnicodeDecodeError, TemplateError) as error:
         known = sorted(str(p.relative_to(FOLDER).with_suffix("")) for p in FOLDER.glob("*/*.md"))
         raise PromptError(f"prompt is {name!r}: expected a path or one of {', '.join(known)} ({error})") from error

@@ -28,6 +28,12 @@ from rlm.tree import CallTree
 Action = Literal["python", "search", "llm_query"]
 PYTHON, SEARCH, LLM_QUERY = get_args(Action)
 _END_CHARS = 200_000
+# The parts of a prompt file.
+PARTS = frozenset(
+    {"system", "documents", "observation", "session_lost", "ignored_answer", "repeated", "last"}
+    | {f"remind_{reason}" for reason in ("no_action", "several_answers", "empty_answer", "cut")}
+    | {"examples", "again", "budget"}
+)
 
 
 @dataclass(kw_only=True)
@@ -60,8 +66,9 @@ class CodeAct(Method):
     def __post_init__(self) -> None:
         super().__post_init__()
         text = load_codeact_prompt(self.prompt)
-        text.turns("examples", actions=self.actions, sub_chars=1)
-        text.render("again", query="question")
+        sample = {"actions": self.actions, "sub_chars": 1}
+        text.check(PARTS, {**sample, "budget": "", "query": "question", "text": "output", "count": 1, "chars": 1})
+        text.turns("examples", **sample)
         if LLM_QUERY in self.actions and PYTHON not in self.actions:
             raise ValueError(
                 f"actions is {list(self.actions)}: expected python too, because llm_query is called by code"

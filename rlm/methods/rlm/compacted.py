@@ -122,7 +122,7 @@ class RLMCompacted(RLM):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.compactor = self.sub_model if self.compactor is None else load_model(self.compactor)
-        text = load_prompt(self.compaction_prompt)
-        sample = {"task": "task", "variables": "x (int)", "summary": "summary"}
-        text.render("compact", piece="piece", words=1, **sample)
-        text.render("history", latest=True, **sample)
+        sample = {
+            "task": "task", "variables": "x (int)", "summary": "summary", "piece": "piece", "words": 1, "latest": True,
+        }  # fmt: skip
+        load_prompt(self.compaction_prompt).check(("compact", "history"), sample)

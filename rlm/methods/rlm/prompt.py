@@ -12,7 +12,7 @@ from rlm.methods.rlm.reply import Reason
 from rlm.methods.session import NO_OUTPUT, shown_output
 from rlm.models.chat import ChatModel
 from rlm.prompt import Prompt, add_user_message
-from rlm.prompts import PromptFile, load_prompt
+from rlm.prompts import PromptError, PromptFile, load_prompt
 from rlm.repl.protocol import CellResult, CellStatus
 
 # The parts of an RLM's prompt file.
@@ -39,22 +39,18 @@ def load_rlm_prompt(name: str) -> PromptFile:
 
 
 def check_prompt(text: PromptFile, settings: Mapping[str, Any]) -> None:
-    """Render every part once with sample values.
-
-    Raises ValueError for a missing part, PromptError for an unknown variable.
-    """
-    missing = sorted(PARTS - set(text.parts))
-    if missing:
-        raise ValueError(
+    """Render every part with sample values. Raises PromptError."""
+    if missing := sorted(PARTS - set(text.parts)):
+        raise PromptError(
             f"prompt is {text.name!r}: expected a file with the part {missing[0]!r}; "
             'begin it with {% extends "recursive/default-v1.md" %}'
         )
-    sample = describe(Prompt(("text", "text"), "question")) | {
+    turn = {
         "cells": ["output"], "unrun": 1, "notes": ["note"], "variables": "x (int)", "name": "x", "names": ["x"],
         "turns": 1, "error": "error", "why": "limit",
     }  # fmt: skip
-    for part in sorted(PARTS | OPTION_PARTS):
-        text.render(part, **{**settings, **sample})
+    prompts = (Prompt(("text", "text"), "question"), Prompt("text", "question"))
+    text.check(PARTS | OPTION_PARTS, *({**settings, **describe(prompt), **turn} for prompt in prompts))
     text.turns("examples", **settings)
 
 
