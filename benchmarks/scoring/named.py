@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from numbers import Real
-from pathlib import Path
 from typing import Any
 
 from benchmarks.sample import Constant, Judge, Score
@@ -19,6 +18,7 @@ from benchmarks.scoring.choice import stated
 from benchmarks.scoring.gold import Gold, NamedScorer
 from benchmarks.scoring.judgement import judged_score
 from benchmarks.scoring.texts import contains
+from rlm.paths import expand_home
 from rlm.validation import unknown
 
 # A longer answer may contain the value only because it contains everything.
@@ -186,7 +186,7 @@ def _number(tolerance: float, relative: float) -> NamedScorer:
 
 def _read_rubric(path: str) -> str:
     try:
-        text = Path(path).expanduser().read_text(encoding="utf-8")
+        text = expand_home(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"rubric is {path!r}: expected a text file with rules for the judge ({error})") from error
     if not text.strip():

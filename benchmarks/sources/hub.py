@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from benchmarks.sources.files import ENDINGS, DataError, Open, Row, Where, is_data_file, iter_rows, local_opener
 from benchmarks.sources.tables import placed_rows
 from rlm.completion import one_line
+from rlm.paths import expand_home
 from rlm.unpacking import TooLarge
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ class Source:
         return [(name, local_opener(path)) for name, path in self._local_paths()]
 
     def _local_paths(self) -> list[tuple[str, Path]]:
-        root = Path(self.where).expanduser()
+        root = expand_home(self.where)
         if root.is_file():
             if not is_data_file(root.name, self.endings):
                 raise DataError(

@@ -14,6 +14,7 @@ from annotated_types import Ge, MinLen
 
 from rlm.models.chat import ContextOverflow, Cost, CostState, ModelError, Reply, Sampling, TokenUsage
 from rlm.models.tokens import count_tokens
+from rlm.paths import expand_home
 from rlm.validation import SettingError, make
 
 Messages = Sequence[Mapping[str, str]]
@@ -195,7 +196,7 @@ class ScriptedModels:
 
     def build(self) -> dict[str, ScriptedModel]:
         """Build the models by role. Raises ValueError, one line, for a script that cannot be read."""
-        script = read_script(Path(self.script).expanduser())
+        script = read_script(expand_home(self.script))
         return {
             role: ScriptedModel(
                 _for_role(script, role),

@@ -7,7 +7,6 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.sources.draws import Draws
@@ -15,6 +14,7 @@ from benchmarks.sources.files import DataError
 from benchmarks.sources.hub import ID, HubData, Source
 from benchmarks.sources.protect import xor
 from benchmarks.suites.browsecomp_plus.collection import Query
+from rlm.paths import expand_home
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -141,7 +141,7 @@ def read_qrels(path: str, key: str) -> dict[str, tuple[str, ...]]:
     """
     relevant: dict[str, list[str]] = {}
     try:
-        lines = Path(path).expanduser().read_text(encoding="utf-8").splitlines()
+        lines = expand_home(path).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{key} is {path!r}: {error}") from error
     for number, line in enumerate(lines, 1):

@@ -17,6 +17,7 @@ from benchmarks.sources.hub import HUB, HubData, Source, as_table, pinned
 from benchmarks.sources.tables import TABLE_ENDINGS
 from benchmarks.suites.custom.columns import Columns, RowCells, found
 from benchmarks.suites.custom.contexts import context_key, context_of, files_sha256, read_files
+from rlm.paths import expand_home
 from rlm.validation import shown
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class CustomRows:
     ) -> None:
         self._key, self._data, self._hub, self._columns = key, data, hub, columns
         self._scorer, self._most_tokens = scorer, max_answer_tokens
-        self._root = Path(root).expanduser() if root is not None else None
+        self._root = expand_home(root) if root is not None else None
         if self._root is not None and not self._root.is_dir():
             raise ValueError(f"root is {root!r}: expected an existing folder, or null")
 
@@ -90,7 +91,7 @@ class CustomRows:
 
     @cached_property
     def _source(self) -> Source:
-        path = Path(self._data).expanduser()
+        path = expand_home(self._data)
         if path.exists():
             if path.is_file() and not is_data_file(path.name, TABLE_ENDINGS):
                 raise DataError(f"{self._key}.source is {self._data!r}: expected a file that ends in {_endings()}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from benchmarks.sample import Sample, SampleInfo
@@ -15,6 +14,7 @@ from benchmarks.suites.ruler.prompt import LAYOUT, QUESTION
 from benchmarks.suites.ruler.scorer import RulerTarget
 from benchmarks.suites.ruler.tasks import TASKS
 from benchmarks.suites.sniah.rows import ruler_row, ruler_source_rows, split_needle
+from rlm.paths import expand_home
 from rlm.prompt import Prompt
 
 _KEY = "benchmark.ruler.source"
@@ -41,7 +41,7 @@ class RulerTaskRows:
 
     @cached_property
     def _sources(self) -> dict[str, Source]:
-        root = Path(self._where).expanduser()
+        root = expand_home(self._where)
         if root.is_file():
             if len(self._tasks) > 1:
                 raise DataError(f"{_KEY} is a file: expected one task in benchmark.ruler.tasks, or a folder")

@@ -21,6 +21,7 @@ from rlm.methods.agents.process import CommandResult, run_command
 from rlm.methods.base import read_answer
 from rlm.methods.method import Answer, Method
 from rlm.models.chat import ContextOverflow, FailedAttempt, ModelError, Reply, Sampling
+from rlm.paths import expand_home
 from rlm.prompt import Prompt
 from rlm.tree import CallTree
 
@@ -60,7 +61,7 @@ class AgentCli(Method):
         super().__post_init__()
         program, *arguments = self.command
         # A path is relative to the current folder, and the agent runs in another one.
-        program = str(Path(program).expanduser().absolute()) if os.sep in program else program
+        program = str(expand_home(program).absolute()) if os.sep in program else program
         self.command = (program, *arguments)
         if Path(self.context_file).name != self.context_file:
             raise ValueError(f"context_file is {self.context_file!r}: expected the name of a file, without a folder")

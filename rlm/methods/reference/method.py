@@ -18,6 +18,7 @@ from rlm.methods.agents.process import CommandResult, run_command
 from rlm.methods.method import Answer, Method
 from rlm.methods.reference.metering import ROOT_MODEL, SUB_MODEL, MeteringEndpoint, metering_endpoint
 from rlm.models.chat import ModelError
+from rlm.paths import expand_home, user_cache
 from rlm.prompt import Prompt
 from rlm.tree import CallTree
 
@@ -66,9 +67,8 @@ class Reference(Method):
         if self.python:
             # Absolute, because the process has another working directory. Not resolved, because a virtual environment
             # is found by the link to its interpreter.
-            return Path(self.python).expanduser().absolute()
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-        return cache / "rlm-eval" / "reference" / self.library / "bin" / "python"
+            return expand_home(self.python).absolute()
+        return user_cache() / "reference" / self.library / "bin" / "python"
 
     async def answer(self, prompt: Prompt, tree: CallTree) -> Answer:
         with tempfile.TemporaryDirectory(prefix="rlm-reference-", ignore_cleanup_errors=True) as folder:

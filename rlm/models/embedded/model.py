@@ -22,6 +22,7 @@ from rlm.models.chat import FatalModelError, ModelError, Reply, Sampling
 from rlm.models.client.endpoint import Endpoint
 from rlm.models.client.model import OpenAIModel
 from rlm.models.embedded.weights import Weights, known_weights
+from rlm.paths import expand_home
 from rlm.validation import check_fields
 
 DEFAULT_WEIGHTS = "smollm2-135m"
@@ -149,11 +150,19 @@ def find_weights(given: str = DEFAULT_WEIGHTS) -> Path:
         raise ValueError(f"the embedded model needs xllamacpp: {INSTALL}")
     if given in known_weights():
         return known_weights()[given].find()
-    path = Path(given).expanduser()
-    if not path.is_file():
+    path = expand_home(given)
+    if not _is_gguf(path):
         names = ", ".join(known_weights())
         raise ValueError(f"weights is {given!r}: expected one of {names}, or the path of a GGUF file")
     return path.resolve()
+
+
+def _is_gguf(path: Path) -> bool:
+    try:
+        # Opening a pipe would wait for its writer.
+        return path.is_file() and path.open("rb").read(4) == b"GGUF"
+    except OSError:
+        return False
 
 
 class _Server:
@@ -213,7 +222,11 @@ class _Server:
         lines = log.read().decode("utf-8", "replace").split("\n")
         last = next((text.strip() for text in reversed(lines) if text.strip()), f"it ended with status {status}")
         self.stop()
-        raise FatalModelError(f"the embedded model's server did not start: {report.get('error', last)[:300]}")
+        raise FatalModelError(
+            f"the embedded model's server did not start with the weights {self.settings.weights} and a window of "
+            f"{self.settings.context_window} tokens for each of {self.settings.slots} slots: "
+            f"{report.get('error', last)[:300]}"
+        )
 
 
 _servers: dict[ServerSettings, _Server] = {}

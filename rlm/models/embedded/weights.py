@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import tomllib
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
+
+from rlm.paths import user_cache
 
 State = Literal["present", "unchecked", "partial", "wrong size", "absent"]
 
@@ -144,8 +145,11 @@ def known_weights() -> dict[str, Weights]:
 
 
 def weights_folder() -> Path:
-    """Return the folder of the user's cache in which weights are kept."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "rlm-eval" / "weights"
+    """Return the folder of the user's cache in which weights are kept. Raises WeightsError if there is none."""
+    try:
+        return user_cache() / "weights"
+    except ValueError as error:
+        raise WeightsError(str(error)) from None
 
 
 def sha256_of(path: Path) -> str:

