@@ -30,6 +30,8 @@ COMMANDS = {
 
 # Errors of the file system (full, read-only, no permission), which are not bugs of the program.
 NO_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
+# Errors of a path that cannot exist, which are usage errors.
+NO_PATH = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR)
 
 USAGE = """usage: rlm-eval COMMAND ...
 
@@ -88,11 +90,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        if error.errno not in NO_PLACE:
+        if error.errno not in (*NO_PLACE, *NO_PATH):
             raise
         where = f"{error.filename}: " if error.filename else ""
         print(f"rlm-eval: {where}{error.strerror}", file=sys.stderr)
-        return 1
+        return 2 if error.errno in NO_PATH else 1
 
 
 def _refuse(message: str) -> int:

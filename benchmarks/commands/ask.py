@@ -38,7 +38,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--quiet", action="store_true", help="print only the answer")
     parser.add_argument("--save", type=Path, help="new file of the trajectory (default: results/asks/TIME.jsonl.gz)")
     words = parser.parse_intermixed_args(argv)
-    overrides = [word for word in words.paths if "=" in word and not Path(word).exists()]
+    overrides = [word for word in words.paths if "=" in word and not _exists(word)]
     paths = [word for word in words.paths if word not in overrides]
     if not paths:
         raise ConfigError("ask needs at least one PATH: a file, a folder, or - for standard input")
@@ -155,6 +155,14 @@ class Live:
                 _print_line(f"{head} output:\n{_indented(event.get('stdout') or event.get('error') or '', indent)}")
             case "limit" | "notice":
                 _print_line(f"{indent}{event['kind']}: {event.get('reason') or event.get('text')}")
+
+
+def _exists(word: str) -> bool:
+    try:
+        return Path(word).exists()
+    except OSError:
+        # A long setting is no name of a file.
+        return False
 
 
 def read_context(paths: Sequence[str], *, quiet: bool) -> str | list[str]:

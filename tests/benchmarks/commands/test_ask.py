@@ -162,6 +162,12 @@ def test_limits_and_method_are_chosen_as_for_a_run(ask, tmp_path):
     assert ask("a", "method=[base]")[1].startswith("```repl")
 
 
+def test_a_setting_may_be_longer_than_the_name_of_a_file(ask, tmp_path):
+    write(tmp_path, book="4711")
+    code, _, err = ask("book", f"method.rlm.prompt={'long' * 70}")
+    assert (code, err.count("\n")) == (2, 1) and "method.rlm.prompt is 'longlong" in err
+
+
 def test_quiet_prints_nothing_but_the_answer(ask, tmp_path):
     write(tmp_path, f__a="one", f__b=b"\0")
     assert ask("f", "--quiet") == (0, "4711\n", "")
