@@ -40,6 +40,10 @@ RECORD_AGAIN = (
     "prompts, settings or code have changed since it was recorded. Record again: +experiment=ci by scripts/record_ci, "
     "another run with cache.mode=read_write and `rlm-eval export calls`"
 )
+NO_RECORDING = (
+    "cache.path is not set, so only the calls of this run folder are replayed: set cache.path to a recording, such as "
+    "results/recorded/ci.jsonl.gz for +experiment=ci"
+)
 
 
 @dataclass(frozen=True)
@@ -160,7 +164,8 @@ async def _run_missing(
                         stop.set()
         except (FatalModelError, ExecutorError) as error:
             reason = " ".join(str(error).split())
-            return "failed", f"{reason}; {RECORD_AGAIN}" if isinstance(error, NotRecorded) else reason
+            hint = RECORD_AGAIN if harness.config.cache.path else NO_RECORDING
+            return "failed", f"{reason}; {hint}" if isinstance(error, NotRecorded) else reason
         except OSError as error:
             return "failed", _cannot_write(error)
         except asyncio.CancelledError:

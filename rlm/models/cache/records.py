@@ -143,7 +143,10 @@ def read_recording(path: Path) -> Iterator[Record | tuple[bytes, str]]:
         zlib.error,
         RecursionError,
     ) as error:
-        raise ValueError(f"{path} is not a complete recording of model calls (line {number}): {error}") from error
+        # A failed look-up or conversion is described in terms of this code.
+        why = error if isinstance(error, (ValueError, OSError, EOFError, zlib.error)) else "it is not a recorded call"
+        place = f" (line {number})" if number else ""
+        raise ValueError(f"{path} is not a complete recording of model calls{place}: {why}") from error
 
 
 def recording_line(record: Record) -> bytes:

@@ -81,4 +81,7 @@ def test_a_response_that_was_not_recorded_stops_the_replay_in_one_line(recorded,
     assert outcome.state == "failed"
     assert outcome.message.startswith("recorded response missing: gpt-5") and "\n" not in outcome.message
     assert "is not in calls.jsonl.gz: the nearest recorded request differs in message" in outcome.message
-    assert "now '" in outcome.message
+    assert "now '" in outcome.message and "Record again" in outcome.message
+    outcome = go(recorded, *WORDS, "cache.mode=replay", "run_dir=without")
+    assert outcome.state == "failed" and "\n" not in outcome.message
+    assert "set cache.path to a recording, such as results/recorded/ci.jsonl.gz" in outcome.message

@@ -234,6 +234,7 @@ def test_a_damaged_recording_is_refused_in_one_line(tmp_path):
         "text.jsonl.gz": b"not packed",
         "empty.jsonl.gz": b"",
         "json.jsonl.gz": gzip.compress(f"{good}\n{{".encode()),
+        "foreign.jsonl.gz": gzip.compress(f"{good}\n{{}}\n".encode()),
         "row.jsonl.gz": gzip.compress(f"{good}\n[1]\n".encode()),
         "reply.jsonl.gz": gzip.compress(json.dumps({"key": "00", "model": "m", "outcome": {"text": 1}}).encode()),
     }
@@ -241,7 +242,9 @@ def test_a_damaged_recording_is_refused_in_one_line(tmp_path):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(FatalModelError, match=f"{name} is not a complete recording of model calls") as caught:
             CallStore(tmp_path / name)
-        assert "\n" not in str(caught.value)
+        assert "\n" not in str(caught.value) and "line 0" not in str(caught.value)
+        if name in ("row.jsonl.gz", "foreign.jsonl.gz"):
+            assert str(caught.value).endswith("(line 2): it is not a recorded call")
 
 
 def test_a_missing_recording_is_reported(tmp_path):
