@@ -81,7 +81,9 @@ def _keys(lines: list[str]) -> Iterator[tuple[str, str, str]]:
     """Return full key, value and the comment above it; Hydra's own keys are omitted."""
     parents: list[tuple[int, str]] = []
     comment: list[str] = []
-    for number, line in enumerate(lines):
+    # The line of the package and the sentence about the file are not comments of the first key.
+    begin = next((number + 2 for number, line in enumerate(lines) if line.startswith("# @package")), 0)
+    for number, line in enumerate(lines[begin:], begin):
         if line.strip().startswith("#"):
             comment.append(line.strip().lstrip("# "))
             continue

@@ -34,3 +34,8 @@ def test_an_outdated_page_and_a_key_without_a_description_are_reported(docs, mon
     monkeypatch.setattr("sys.argv", [str(SCRIPT)])
     assert docs.main() == 0
     assert "| `c.d` | `[3, 4]` | Told. |" in (tmp_path / "configuration.md").read_text()
+
+
+def test_the_head_of_a_file_is_no_comment_of_its_first_key(docs):
+    lines = ["# @package method.rlm", "# About the file.", "# About the key.", "prompt: a"]
+    assert list(docs._keys(lines)) == [("prompt", "a", "About the key.")]

@@ -106,7 +106,9 @@ def _settings_difference(same: Sequence[Mapping[str, Any]], asked: Mapping[str, 
 
     closest = min(same, key=lambda one: len(differing(one)))
     parts = [f"{key} {closest['settings'].get(key)!r}, now {asked.get(key)!r}" for key in differing(closest)]
-    return f"the same messages were recorded with {', '.join(parts) or 'other message fields, or at another endpoint'}"
+    # The address, or the weights and the window of an embedded model, are in the key and not in the request.
+    other = "other message fields, at another endpoint, or with other weights or another window of an embedded model"
+    return f"the same messages were recorded with {', '.join(parts) or other}"
 
 
 def _message_difference(

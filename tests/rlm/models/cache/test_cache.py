@@ -404,6 +404,14 @@ async def test_a_replay_that_misses_names_the_setting_that_differs(store):
         await replay.complete(HELLO)
 
 
+async def test_a_replay_with_another_window_of_an_embedded_model_names_it_as_a_reason(store):
+    made, asked = Counting(FULL), Counting()
+    made.identity, asked.identity = "embedded:counting:8192", "embedded:counting:2048"
+    await CachedModel(made, store).complete(HELLO)
+    with pytest.raises(NotRecorded, match="or with other weights or another window of an embedded model"):
+        await CachedModel(asked, store, "replay").complete(HELLO)
+
+
 async def test_a_replay_from_an_old_recording_reports_that_requests_are_missing(store):
     store.put(b"k" * 32, "counting", FULL)
     with pytest.raises(NotRecorded, match="no request of counting is kept there to compare with"):
