@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlm.models.client.endpoint import Endpoint
+from rlm.models.environment import UnusableEnvironment, client_environment
 
 # Fields of an entry of /models with the maximum tokens of prompt and answer together, or only of the prompt.
 _WINDOW_KEYS = (
@@ -120,7 +121,11 @@ def _client(endpoint: Endpoint) -> Any:
     headers = endpoint.header_values()
     if key := endpoint.api_key():
         headers |= {"api-key": key} if endpoint.kind == "azure" else {"authorization": f"Bearer {key}"}
-    return httpx2.Client(headers=headers, timeout=_TIMEOUT_S, trust_env=not endpoint.is_local)
+    try:
+        with client_environment():
+            return httpx2.Client(headers=headers, timeout=_TIMEOUT_S, trust_env=not endpoint.is_local)
+    except UnusableEnvironment as error:
+        raise NotServed(f"{endpoint.base_url}: {error}") from error
 
 
 def _json(client: Any, verb: str, url: str, body: Any = None, timeout_s: float = _TIMEOUT_S) -> Any:

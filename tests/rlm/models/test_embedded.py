@@ -181,7 +181,7 @@ class TestServer:
         broken = tmp_path / "broken.gguf"
         broken.write_bytes(b"GGUF" + bytes(1000))
         model = EmbeddedModel(weights=str(broken))
-        with pytest.raises(FatalModelError, match="did not start") as caught:
+        with pytest.raises(FatalModelError, match=r"did not start with weights=.*broken\.gguf, context_w") as caught:
             await model.complete(user("hi"))
         assert "\n" not in str(caught.value)
         await model.aclose()

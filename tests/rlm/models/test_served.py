@@ -109,6 +109,12 @@ JSON = st.recursive(
 )  # fmt: skip
 
 
+def test_a_proxy_of_an_unknown_kind_is_named(monkeypatch):
+    monkeypatch.setenv("ALL_PROXY", "foo://proxy")
+    with pytest.raises(NotServed, match=r"proxies or certificates of the environment cannot be used .*foo://proxy"):
+        served_models(Endpoint("http://there.invalid/v1", window_from="models"))
+
+
 @given(JSON)
 def test_any_body_gives_a_positive_window_or_none(body):
     try:

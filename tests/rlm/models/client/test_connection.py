@@ -109,6 +109,14 @@ def test_further_request_fields_that_cannot_be_sent_are_refused(extra):
         Sampling(extra=extra)
 
 
+async def test_proxies_and_certificates_that_cannot_be_used_are_one_line(monkeypatch):
+    for variable, value in (("ALL_PROXY", "foo://proxy"), ("SSL_CERT_FILE", "/no/such/file")):
+        with monkeypatch.context() as only:
+            only.setenv(variable, value)
+            with pytest.raises(FatalModelError, match=r"^http://there\.invalid/v1: the proxies or .* \(HTTP_PROXY"):
+                await ask(None, base_url="http://there.invalid/v1")
+
+
 async def test_a_stream_is_asked_for_and_put_together(fake_openai):
     step = {"text": "one two  three", "message": {"reasoning_content": "hm"}, "fields": {"provider": "p"}}
     async with fake_openai.FakeOpenAI([step]) as server:
