@@ -20,13 +20,14 @@ _CHOICES = {
 def compose_outside_runs(overrides: Sequence[str]) -> RunConfig:
     """Compose the configuration of `ask` and `serve`: the method is rlm unless chosen, and nothing is recorded.
 
-    Embedded weights that need prompts of their own as a root get them; a run states them itself, because they are a
-    part of what it measures. Raises ConfigError.
+    Embedded weights that need prompts of their own as a root get them, except for a method for which the overrides
+    choose such a group (`+paper@method.rlm=rlm`). A run states them itself, because they are a part of what it
+    measures. Raises ConfigError.
     """
     chosen = any(word.startswith("method=") for word in overrides)
     words = [*([] if chosen else ["method=[rlm]"]), "cache.mode=off", *overrides]
     config = compose(words)
-    needed = list(_prompts(config))
+    needed = [word for word in _prompts(config) if not _is_chosen(word, overrides)]
     return compose([*words, *needed]) if needed else config
 
 
@@ -41,3 +42,9 @@ def _prompts(config: RunConfig) -> Iterator[str]:
     for name, target in config.method.items():
         if target.name in _CHOICES:
             yield f"+{weights.prompts}@method.{name}={_CHOICES[target.name]}"
+
+
+def _is_chosen(needed: str, overrides: Sequence[str]) -> bool:
+    """True if the overrides choose a group with the prompts of the method of `needed`, +GROUP@method.NAME=CHOICE."""
+    place = needed.partition("@")[2]
+    return any(word.partition("@")[2] == place and not word.startswith("+method@") for word in overrides)

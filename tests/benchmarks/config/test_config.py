@@ -147,6 +147,9 @@ def test_a_launcher_whose_package_is_missing_says_what_to_install():
     ("words", "prompts"),
     [
         (["model=local"], {"rlm": "recursive/small_coder-v1"}),
+        (["model=local", "+small_coder@method.rlm=rlm"], {"rlm": "recursive/small_coder-v1"}),
+        (["model=local", "+paper@method.rlm=rlm"], {"rlm": "recursive/paper-v1"}),
+        (["model=local", "+method@method.mine=rlm", "method=[]"], {"mine": "recursive/small_coder-v1"}),
         (["model=local", "method.rlm.prompt=recursive/paper-v1"], {"rlm": "recursive/paper-v1"}),
         (["model=smollm2"], {"rlm": "recursive/default-v1"}),
         (["model=smollm2", "model.root.weights=qwen2.5-coder-0.5b"], {"rlm": "recursive/small_coder-v1"}),
