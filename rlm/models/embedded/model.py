@@ -160,7 +160,10 @@ def find_weights(given: str = DEFAULT_WEIGHTS) -> Path:
 def _is_gguf(path: Path) -> bool:
     try:
         # Opening a pipe would wait for its writer.
-        return path.is_file() and path.open("rb").read(4) == b"GGUF"
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return file.read(4) == b"GGUF"
     except OSError:
         return False
 
