@@ -12,6 +12,7 @@ import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Annotated
@@ -21,7 +22,7 @@ from annotated_types import Ge, Interval, MinLen
 from rlm.models.chat import FatalModelError, ModelError, Reply, Sampling
 from rlm.models.client.endpoint import Endpoint
 from rlm.models.client.model import OpenAIModel
-from rlm.models.embedded.weights import Weights, known_weights
+from rlm.models.embedded.weights import Weights, known_weights, sha256_of_parts
 from rlm.paths import expand_home
 from rlm.validation import check_fields
 
@@ -96,13 +97,14 @@ class EmbeddedModel:
     def __repr__(self) -> str:
         return f"EmbeddedModel({self.name!r}, context_window={self.context_window}, slots={self.settings.slots})"
 
-    @property
+    @cached_property
     def identity(self) -> str:
-        """A part of this model's keys in the cache, without the port, which changes at each start of the server."""
+        """A part of this model's keys in the cache: its weights and window, without the port of its server."""
         known = self.settings.known
+        file = known.sha256 if known else sha256_of_parts(expand_home(self.settings.weights))
         # Recordings of the default weights were made under a key without the sum.
-        file = "" if known is None or known.name == DEFAULT_WEIGHTS else f":{known.sha256[:16]}"
-        return f"embedded:{self.name}{file}:{self.context_window}"
+        shown = "" if known and known.name == DEFAULT_WEIGHTS else f":{file[:16]}"
+        return f"embedded:{self.name}{shown}:{self.context_window}"
 
     @property
     def weights_sha256(self) -> str | None:

@@ -276,6 +276,18 @@ class TestConfiguration:
         coder = EmbeddedModel(1024, weights="qwen2.5-coder-1.5b")
         assert coder.identity == "embedded:Qwen2.5-Coder-1.5B-Instruct:cc324af070c2ecbf:1024"
 
+    def test_identity_tells_files_of_one_name_and_size_apart(self, tmp_path):
+        zeros, ones = b"GGUF" + bytes(8_000_000), b"1" * 1_000_000
+        contents = [zeros, zeros + b"0"]
+        contents += [zeros[:place] + ones + zeros[place + len(ones) :] for place in (4, 3_500_000, 7_000_004)]
+        identities = []
+        for number, content in enumerate(contents):
+            file = tmp_path / str(number) / "own.gguf"
+            file.parent.mkdir()
+            file.write_bytes(content)
+            identities += [EmbeddedModel(1024, weights=str(file)).identity for _ in range(2)]
+        assert len(set(identities)) == len(contents) and identities[::2] == identities[1::2]
+
     def test_a_name_of_the_library_names_weights(self):
         assert model_of_name("local/qwen2.5-coder-0.5b").name == "Qwen2.5-Coder-0.5B-Instruct"
 
