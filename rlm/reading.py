@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from rlm.unpacking import TooLarge
 
@@ -28,3 +30,11 @@ def read_bounded(path: Path, most: int) -> bytes:
     if len(data) > most:
         raise TooLarge(f"it has more than {most:,} bytes")
     return data
+
+
+def bounded_lines(file: IO[bytes], most: int) -> Iterator[bytes | None]:
+    """Yield the lines of a file, and None for each one of more than `most` bytes, which is read in pieces."""
+    while line := file.readline(most + 1):
+        yield line if len(line) <= most else None
+        while len(line) > most and not line.endswith(b"\n"):
+            line = file.readline(most + 1)

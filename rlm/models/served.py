@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlm.models.client.endpoint import Endpoint
+from rlm.models.client.error_body import MAX_TEXT
 from rlm.models.environment import UnusableEnvironment, client_environment
+from rlm.structure import parsed_json
 
 # Fields of an entry of /models with the maximum tokens of prompt and answer together, or only of the prompt.
 _WINDOW_KEYS = (
@@ -118,7 +120,7 @@ def _ollama_window(client: Any, root: str, name: str) -> int | None:
 def _client(endpoint: Endpoint) -> Any:
     import httpx2
 
-    headers = endpoint.header_values()
+    headers = {"accept-encoding": "identity", **endpoint.header_values()}
     if key := endpoint.api_key():
         headers |= {"api-key": key} if endpoint.kind == "azure" else {"authorization": f"Bearer {key}"}
     try:
@@ -131,15 +133,20 @@ def _client(endpoint: Endpoint) -> Any:
 def _json(client: Any, verb: str, url: str, body: Any = None, timeout_s: float = _TIMEOUT_S) -> Any:
     import httpx2
 
+    from rlm.models.client.bounded import bounded_body
+
     try:
-        response = client.request(verb, url, json=body, timeout=timeout_s)
+        with client.stream(verb, url, json=body, timeout=timeout_s) as response:
+            content = bounded_body(response, timeout_s)
     except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
         raise NotServed(f"nothing answers at {url}: {error}") from error
+    except ValueError as error:
+        raise NotServed(f"{url} cannot be read: {error}") from error
     if response.status_code != 200:
-        text = " ".join(response.text.split())[:200]
+        text = " ".join(content[:MAX_TEXT].decode("utf-8", "replace").split())[:200]
         raise NotServed(f"{url} answers with status {response.status_code}: {text}")
     try:
-        return response.json()
+        return parsed_json(content)
     except (ValueError, RecursionError) as error:
         raise NotServed(f"{url} does not answer with JSON") from error
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import os
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from rlm.models.batch.journal import MAX_LINE_BYTES
 from rlm.models.chat import FatalModelError
 from rlm.models.client.connection import open_client, request_headers
 from rlm.models.client.endpoint import Endpoint
 from rlm.models.client.faults import Action, Fault, status_fault, transport_fault
 from rlm.models.client.limiter import backoff
 from rlm.models.client.redaction import Redactor
+from rlm.structure import bounded_json
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -25,6 +27,8 @@ T = TypeVar("T")
 ENDED = ("completed", "failed", "expired", "cancelled")
 # A longer file of results is refused.
 MAX_RESULT_BYTES = 16 << 30
+# A longer answer of the batch API is refused. A page of its list has up to 100 batches of about a kilobyte.
+MAX_ANSWER_BYTES = 4 << 20
 # An endpoint keeps many batches; an unconfirmed one is among its latest.
 _MAX_LISTED = 2_000
 
@@ -127,7 +131,7 @@ class BatchApi:
                             message = f"{file_id} is longer than {MAX_RESULT_BYTES} bytes"
                             raise Fault("oversized", message, Action.GIVE_UP)
                         file.write(piece)
-            if not _is_complete(part):
+            if not await asyncio.to_thread(_is_complete, part):
                 raise Fault("half_body", f"{file_id} ends within a line", Action.RETRY)
 
         await self._ask(f"the results in {file_id} cannot be read", send)
@@ -167,8 +171,8 @@ class BatchApi:
 
         endpoint = self._endpoint
         if self._client is None:
-            # The client of model calls is not used here, because it caps the size of responses.
-            self._client = open_client(endpoint)
+            # The client of model calls is not used here, because it has other caps on the size of responses.
+            self._client = open_client(endpoint, [_bound])
         # The SDK states the types of these requests itself.
         headers = {name: one for name, one in request_headers(endpoint).items() if name not in _OF_CALLS}
         timeout = httpx2.Timeout(endpoint.read_timeout_s, connect=endpoint.connect_s, pool=None)
@@ -195,6 +199,13 @@ class BatchApi:
 _ID = re.compile(r"[A-Za-z0-9_.:/=-]{1,512}")
 # Headers that belong only to requests of model calls.
 _OF_CALLS = ("accept", "content-type")
+
+
+async def _bound(response: Any) -> None:
+    from rlm.models.client.bounded import bound
+
+    is_file = response.request.url.path.endswith("/content") and response.status_code == 200
+    await bound(response, MAX_RESULT_BYTES if is_file else MAX_ANSWER_BYTES)
 
 
 async def _find(client: AsyncOpenAI, file_id: str, options: Any) -> BatchState | None:
@@ -247,10 +258,12 @@ def _text(value: object) -> str | None:
 def _is_complete(path: Path) -> bool:
     """True if the last line of a file of JSON lines is complete."""
     with path.open("rb") as file:
-        last = b""
-        for line in file:
-            last = line if line.strip() else last
+        # The lines before the last one are not read, because a file may have gigabytes.
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - MAX_LINE_BYTES))
+        end = file.read().rstrip(b" \t\r")
+    last = end.rpartition(b"\n")[2]
     try:
-        return not last or last.endswith(b"\n") or isinstance(json.loads(last), dict)
+        return not last or isinstance(bounded_json(last), dict)
     except (ValueError, RecursionError):
         return False

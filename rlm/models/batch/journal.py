@@ -10,9 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from rlm.models.chat import FatalModelError
+from rlm.reading import bounded_lines
+from rlm.structure import bounded_json
 
 # The files of results of a batch.
 KINDS = ("output", "errors")
+# A longer line of results is ignored, as a longer response of a single call is.
+MAX_LINE_BYTES = 16 << 20
 
 
 @dataclass(eq=False)
@@ -123,8 +127,10 @@ class BatchJournal:
             unreadable: Exception | None = None
             ids = frozenset(batch.ids)
             for path in filter(Path.exists, (self.path(batch, kind) for kind in KINDS)):
-                with path.open("rb") as lines:
-                    for text in filter(bytes.strip, lines):
+                with path.open("rb") as file:
+                    for text in bounded_lines(file, MAX_LINE_BYTES):
+                        if text is not None and not text.strip():
+                            continue
                         try:
                             custom_id, line = _result(batch, text)
                         except (ValueError, RecursionError) as error:
@@ -176,9 +182,11 @@ class BatchJournal:
         return batch
 
 
-def _result(batch: Submitted, text: bytes) -> tuple[str | None, Line]:
+def _result(batch: Submitted, text: bytes | None) -> tuple[str | None, Line]:
     """Return the custom id and the result of a line, None without an id. Raises ValueError and RecursionError."""
-    row = json.loads(text)
+    if text is None:
+        raise ValueError(f"a line of results has more than {MAX_LINE_BYTES} bytes")
+    row = bounded_json(text)
     row = row if isinstance(row, Mapping) else {}
     custom_id, response, error = row.get("custom_id"), row.get("response"), row.get("error")
     status = response.get("status_code") if isinstance(response, Mapping) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import zlib
 from collections.abc import AsyncIterator, Iterator
 from typing import cast
@@ -19,19 +20,40 @@ PART_BYTES = 1 << 20
 ANY_HEADER, NO_HEADER = 47, -15
 
 
-async def bound(response: httpx2.Response) -> None:
-    """Cap the body of a response at MAX_BODY_BYTES, or that of a stream of events at MAX_STREAM_BYTES.
+async def bound(response: httpx2.Response, max_bytes: int | None = None) -> None:
+    """Cap the body of a response, by default at MAX_BODY_BYTES, or at MAX_STREAM_BYTES for a stream of events.
 
     The HTTP client calls this hook before it reads the body.
 
     The body is decompressed here, so that the cap applies to decompressed bytes: a megabyte can unpack to a gigabyte.
+    A body in an encoding that no request asks for, such as gzip within gzip, is not decompressed.
     """
-    compressed = response.headers.get("content-encoding", "").strip().lower() in ("gzip", "x-gzip", "deflate")
-    if compressed:
-        del response.headers["content-encoding"]
     is_stream = "event-stream" in response.headers.get("content-type", "")
-    most = MAX_STREAM_BYTES if is_stream else MAX_BODY_BYTES
-    response.stream = _BoundedStream(cast("httpx2.AsyncByteStream", response.stream), compressed, most)
+    most = max_bytes or (MAX_STREAM_BYTES if is_stream else MAX_BODY_BYTES)
+    body = cast("httpx2.AsyncByteStream", response.stream)
+    response.stream = _BoundedStream(body, _taken_encoding(response.headers), most)
+
+
+def _taken_encoding(headers: httpx2.Headers) -> bool:
+    """Remove the header with the encodings of a body; returns True for one that is decompressed here."""
+    encodings = [one.strip().lower() for one in headers.pop("content-encoding", "").split(",")]
+    applied = [one for one in encodings if one not in ("", "identity")]
+    return len(applied) == 1 and applied[0] in ("gzip", "x-gzip", "deflate")
+
+
+def bounded_body(response: httpx2.Response, total_s: float) -> bytes:
+    """Read the body of a response of a synchronous client that asked for no encoding.
+
+    Raises ValueError for a body that is too long or takes longer than total_s.
+    """
+    body, end = bytearray(), time.monotonic() + total_s
+    for piece in response.iter_raw():
+        body += piece
+        if len(body) > MAX_BODY_BYTES:
+            raise ValueError(f"the response is longer than {MAX_BODY_BYTES} bytes")
+        if time.monotonic() > end:
+            raise ValueError(f"the response is not complete within {total_s:g} s")
+    return bytes(body)
 
 
 class _BoundedStream(httpx2.AsyncByteStream):

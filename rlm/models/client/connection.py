@@ -188,6 +188,8 @@ def request_headers(endpoint: Endpoint) -> dict[str, Any]:
     key = endpoint.api_key()
     headers |= {
         "accept": "application/json",
+        # Those that `rlm.models.client.bounded` decompresses. The HTTP library may know more.
+        "accept-encoding": "gzip, deflate",
         "content-type": "application/json",
         "user-agent": "rlm-eval",
         "openai-organization": endpoint.organization or Omit(),

@@ -1,9 +1,14 @@
 """What servers report about their models: names and windows, from the bodies that vLLM, llama.cpp and Ollama send."""
 
+import json
+import time
+
+import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rlm.models.client.bounded import bounded_body
 from rlm.models.client.endpoint import Endpoint
 from rlm.models.served import (
     NotServed,
@@ -129,3 +134,22 @@ def test_a_real_llama_cpp_server_reports_its_model_and_the_window_of_a_slot(llam
     endpoint = Endpoint(f"{llama_cpp}/v1", window_from="llama_cpp")
     assert [model.name for model in served_models(endpoint)] == ["tiny"]
     assert served_window(endpoint, "tiny") == 512
+
+
+@pytest.mark.parametrize("answer", [{"data": "x" * 2000}, json.loads("[" * 60 + "]" * 60)])
+def test_an_answer_beyond_the_bounds_is_refused_in_one_line(json_servers, monkeypatch, answer):
+    monkeypatch.setattr("rlm.models.client.bounded.MAX_BODY_BYTES", 1000)
+    with json_servers.json_server({"GET /v1/models": answer}) as server:
+        with pytest.raises(NotServed, match=r"/models (cannot be read: the response is longer|does not answer)"):
+            served_models(Endpoint(server.base_url))
+        assert server.requests[0][2]["accept-encoding"] == "identity"
+
+
+def test_an_answer_that_never_ends_is_given_up():
+    def pieces():
+        while True:
+            time.sleep(0.005)
+            yield b" "
+
+    with pytest.raises(ValueError, match="not complete within"):
+        bounded_body(httpx2.Response(200, content=pieces()), 0.02)

@@ -283,6 +283,34 @@ async def test_a_line_that_cannot_be_read_costs_only_its_own_request(serve):
     assert len(replies[2].failures) == 0
 
 
+@pytest.mark.parametrize("line", [b"x" * 6000, b"[" * 60 + b"]" * 60 + b" " * 600])
+async def test_a_line_of_results_beyond_the_bounds_costs_only_its_own_request(serve, monkeypatch, line):
+    monkeypatch.setattr("rlm.models.batch.journal.MAX_LINE_BYTES", 5000)
+    monkeypatch.setattr("rlm.structure._SHORT_BYTES", 500)
+    server, session = serve()
+    finish = server._finish
+
+    def damaged(batch, status):
+        finish(batch, status)
+        if len(server.batches) == 1:
+            _, *rest = server.files[batch["output_file_id"]].splitlines(keepends=True)
+            server.files[batch["output_file_id"]] = b"".join([line, b"\n", *rest])
+
+    server._finish = damaged
+    assert texts_of(await session()(*names(3))) == [f"to {name}" for name in names(3)]
+    assert sorted(map(len, server.requests.values())) == [1, 3]
+
+
+async def test_answers_of_the_batch_api_are_bounded_and_files_of_results_have_another_bound(serve, monkeypatch):
+    monkeypatch.setattr("rlm.models.batch.api.MAX_ANSWER_BYTES", 2000)
+    server, session = serve()
+    texts = [f"{name} {'x' * 5000}" for name in names(2)]
+    assert texts_of(await session()(*texts)) == [f"to {text}" for text in texts]
+    server._numbers = iter(["y" * 2000] * 99)
+    (error,) = await session(max_outage_wait_s=0)("x")
+    assert isinstance(error, FatalModelError) and "the response is longer than 2000 bytes" in str(error)
+
+
 async def test_an_id_that_a_shell_would_read_as_commands_is_refused(serve):
     server, session = serve()
     server._numbers = iter(["1'; echo paid; '"] * 99)

@@ -3,6 +3,7 @@
 import gzip
 import json
 import time
+import tracemalloc
 import zlib
 
 import pytest
@@ -82,6 +83,22 @@ async def test_a_decompression_bomb_is_cut_off(ask, monkeypatch):
     monkeypatch.setattr("rlm.models.client.bounded.MAX_BODY_BYTES", 100_000)
     reply, _ = await ask(compressed(b" " * 10_000_000), compressed(b" " * 10_000_000, "deflate"))
     assert [failure.kind for failure in reply.failures] == ["oversized", "oversized"]
+
+
+@pytest.mark.parametrize("encoding", ["gzip, gzip", "gzip, identity, deflate", "br"])
+async def test_a_body_in_several_or_unknown_encodings_is_not_decompressed(ask, encoding):
+    body = gzip.compress(gzip.compress(b" " * 10_000_000))
+    tracemalloc.start()
+    reply, _ = await ask({"body": body, "headers": {"Content-Encoding": encoding}})
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert [failure.kind for failure in reply.failures] == ["bad_json"] and peak < 5_000_000
+
+
+async def test_only_encodings_that_are_decompressed_within_bounds_are_asked_for(ask):
+    _, server = await ask()
+    headers = {name.lower(): value for name, value in server.log[0].headers.items()}
+    assert headers["accept-encoding"] == "gzip, deflate"
 
 
 @pytest.mark.parametrize(
