@@ -20,6 +20,10 @@ MAX_CONNECTIONS = 1000
 HEADER_TIMEOUT_S = 20.0
 # The number of connections that the kernel accepts ahead of the program.
 _BACKLOG = 128
+# Requests and bytes that a connection may send ahead of its answers; uvicorn would keep any number of them.
+_MAX_AHEAD, _AHEAD_BYTES = 2000, 1 << 20
+# Chunks of a body, each of which takes the event loop some microseconds, and the average bytes of more chunks.
+_ALWAYS_CHUNKS, _CHUNK_BYTES = 10_000, 16
 # Seconds that completions in progress may still take when the server is asked to end.
 _GRACE_S = 2
 _ACCEPT_ERROR_EVERY_S = 60.0
@@ -65,18 +69,53 @@ def make_server(
 
 
 def _bounded(protocol: Any, max_connections: int, header_timeout_s: float) -> type:
-    """Return uvicorn's HTTP protocol with both bounds."""
+    """Return uvicorn's HTTP protocol with both bounds, and with bounds on requests sent ahead and on small chunks."""
+    import h11
+
     waiting: dict[Any, asyncio.TimerHandle] = {}
 
     class BoundedProtocol(protocol):
         def connection_made(self, transport: asyncio.Transport) -> None:
             super().connection_made(transport)
+            self._chunks = self._chunk_bytes = 0
+            if isinstance(getattr(self, "conn", None), h11.Connection):
+                self._next_event, self.conn.next_event = self.conn.next_event, self._counted_event
             self._wait()
             if len(self.connections) > max_connections:
                 next(iter(waiting)).transport.abort()
 
+        def _counted_event(self) -> Any:
+            event = self._next_event()
+            if isinstance(event, h11.Request):
+                self._chunks = self._chunk_bytes = 0
+            elif isinstance(event, h11.Data):
+                self._count_chunk(len(event.data))
+            return event
+
+        def on_message_begin(self) -> None:
+            """Called by httptools, which uvicorn uses in place of h11 where it is installed."""
+            self._chunks = self._chunk_bytes = 0
+            super().on_message_begin()
+
+        def on_body(self, body: bytes) -> None:
+            """Called by httptools."""
+            self._count_chunk(len(body))
+            super().on_body(body)
+
+        def _count_chunk(self, size: int) -> None:
+            self._chunks, self._chunk_bytes = self._chunks + 1, self._chunk_bytes + size
+            if self._chunks > _ALWAYS_CHUNKS and self._chunk_bytes < _CHUNK_BYTES * self._chunks:
+                raise h11.RemoteProtocolError("the chunks of the body are too small")
+
+        def _is_far_ahead(self) -> bool:
+            if hasattr(self, "pipeline"):
+                return len(self.pipeline) > _MAX_AHEAD
+            return len(self.conn.trailing_data[0]) > _AHEAD_BYTES
+
         def data_received(self, data: bytes) -> None:
             super().data_received(data)
+            if self._is_far_ahead():
+                self.transport.abort()
             if self.cycle is None or self.cycle.response_complete:
                 self._wait()
             else:

@@ -189,6 +189,36 @@ def test_a_request_with_two_lengths_is_refused():
         assert status(asking) == [b"400"]
 
 
+def test_a_body_in_chunks_of_single_bytes_is_refused_early(monkeypatch):
+    monkeypatch.setattr("rlm.server.connections._ALWAYS_CHUNKS", 100)
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    body = json.dumps({"model": "base/echo", "messages": USER}).encode()
+    few, many = (b"".join(b"1\r\n%c\r\n" % byte for byte in text) for text in (body, body + b" " * 100))
+    with served(base_echo=PlainModel(model=Echo())) as url:
+        for chunks, expected in {few: [b"200"], many: [b"400"]}.items():
+            with connect(url) as asking:
+                asking.sendall(head + chunks + b"0\r\n\r\n")
+                assert status(asking) == expected
+
+
+def test_a_connection_that_sends_requests_far_ahead_of_its_answers_is_closed(monkeypatch):
+    monkeypatch.setattr("rlm.server.connections._AHEAD_BYTES", 5000)
+    monkeypatch.setattr("rlm.server.connections._MAX_AHEAD", 50)
+    body = json.dumps({"model": "base/echo", "messages": USER}).encode()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    model = Echo()
+    with served(base_echo=PlainModel(model=model)) as url:
+        with connect(url) as asking:
+            asking.sendall((head + body) * 3)
+            found = b""
+            while found.count(b"200 OK") < 3:
+                found += asking.recv(65536)
+        model.gate = never
+        with connect(url) as asking, contextlib.suppress(ConnectionError):
+            asking.sendall((head + body) * 500)
+            assert asking.recv(1) == b""
+
+
 def test_a_host_name_that_was_made_to_resolve_to_loopback_is_refused():
     model = Echo()
     with served(base_echo=PlainModel(model=model)) as url, client(url) as api:
