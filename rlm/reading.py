@@ -32,6 +32,11 @@ def read_bounded(path: Path, most: int) -> bytes:
     return data
 
 
+def read_text(path: Path, most: int) -> str:
+    """Return the text of a regular file in UTF-8, of at most `most` bytes. Raises OSError and UnicodeDecodeError."""
+    return io.TextIOWrapper(io.BytesIO(read_bounded(path, most)), encoding="utf-8").read()
+
+
 def bounded_lines(file: IO[bytes], most: int) -> Iterator[bytes | None]:
     """Yield the lines of a file, and None for each one of more than `most` bytes, which is read in pieces."""
     while line := file.readline(most + 1):

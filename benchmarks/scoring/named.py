@@ -19,6 +19,8 @@ from benchmarks.scoring.gold import Gold, NamedScorer
 from benchmarks.scoring.judgement import judged_score
 from benchmarks.scoring.texts import contains
 from rlm.paths import expand_home
+from rlm.prompts import MAX_PROMPT_BYTES
+from rlm.reading import read_text
 from rlm.validation import unknown
 
 # A longer answer may contain the value only because it contains everything.
@@ -186,7 +188,7 @@ def _number(tolerance: float, relative: float) -> NamedScorer:
 
 def _read_rubric(path: str) -> str:
     try:
-        text = expand_home(path).read_text(encoding="utf-8")
+        text = read_text(expand_home(path), MAX_PROMPT_BYTES)
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"rubric is {path!r}: expected a text file with rules for the judge ({error})") from error
     if not text.strip():

@@ -16,7 +16,8 @@ from rlm.methods.session import MethodSession
 from rlm.methods.subcalls import PaidReplies, SubCalls, sub_call_functions, sub_window
 from rlm.methods.window import Window, fit
 from rlm.prompt import Prompt
-from rlm.prompts import FOLDER, load_prompt
+from rlm.prompts import FOLDER, MAX_PROMPT_BYTES, load_prompt
+from rlm.reading import read_text
 from rlm.repl.protocol import CellStatus, Repl, ReplError, ReplSettings
 from rlm.tree import CallTree
 
@@ -119,11 +120,12 @@ def load_program(name: str) -> str:
     bundled = FOLDER / f"{name}.py"
     try:
         path = bundled if bundled.is_file() else Path(name)
-        code = path.read_text(encoding="utf-8")
+        code = read_text(path, MAX_PROMPT_BYTES)
         compile(code, str(path), "exec")
-    except (OSError, UnicodeDecodeError, SyntaxError) as error:
+    except (OSError, UnicodeDecodeError, SyntaxError, RecursionError, MemoryError) as error:
         known = sorted(str(p.relative_to(FOLDER).with_suffix("")) for p in FOLDER.glob("*/*.py"))
-        raise ValueError(f"program is {name!r}: expected a path or one of {', '.join(known)} ({error})") from error
+        why = str(error) or type(error).__name__
+        raise ValueError(f"program is {name!r}: expected a path or one of {', '.join(known)} ({why})") from error
     return code
 
 

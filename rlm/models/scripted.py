@@ -15,6 +15,7 @@ from annotated_types import Ge, MinLen
 from rlm.models.chat import ContextOverflow, Cost, CostState, ModelError, Reply, Sampling, TokenUsage
 from rlm.models.tokens import count_tokens
 from rlm.paths import expand_home
+from rlm.reading import read_text
 from rlm.validation import SettingError, make
 
 Messages = Sequence[Mapping[str, str]]
@@ -24,6 +25,7 @@ Scripted = str | Reply | Exception
 ROLES = ("root", "sub", "compactor")
 # The characters of a prompt above which its tokens are counted in a thread.
 _MANY_CHARS = 1_000_000
+_MAX_SCRIPT_BYTES = 64 << 20
 _EXAMPLE = '{"match": "capital of (\\\\w+)", "reply": "I do not know \\\\1"}'
 
 
@@ -172,7 +174,7 @@ def read_script(path: Path) -> Script:
     Raises SettingError naming the line.
     """
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
+        lines = read_text(path, _MAX_SCRIPT_BYTES).split("\n")
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or error
         raise SettingError(f"model.script is {str(path)!r}: expected a file that can be read: {why}") from None

@@ -11,11 +11,15 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlm.reading import read_text
+
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
     from jinja2.runtime import Context
 
 FOLDER = Path(__file__).parent
+# The most bytes of a text for models that a setting names. Longer ones fit no window.
+MAX_PROMPT_BYTES = 4 << 20
 # The maximum chain of templates, for files that extend each other in a cycle.
 _MOST_TEMPLATES = 8
 # The line that begins a message of a worked example.
@@ -119,7 +123,7 @@ def load_prompt(name: str) -> PromptFile:
     try:
         path: Path | None = bundled if bundled.is_file() else Path(name)
         while path is not None and len(templates) < _MOST_TEMPLATES:
-            source = path.read_text(encoding="utf-8")
+            source = read_text(path, MAX_PROMPT_BYTES)
             digest.update(source.encode())
             templates.append(environment.from_string(source))
             tree = environment.parse(source)
@@ -129,7 +133,7 @@ def load_prompt(name: str) -> PromptFile:
             parent = next(meta.find_referenced_templates(tree), None)
             path = FOLDER / parent if parent else None
         return PromptFile(name, digest.hexdigest(), tuple(templates), own)
-    except (OSError, UnicodeDecodeError, TemplateError) as error:
+    except (OSError, UnicodeDecodeError, TemplateError, RecursionError) as error:
         known = sorted(str(p.relative_to(FOLDER).with_suffix("")) for p in FOLDER.glob("*/*.md"))
         raise PromptError(f"prompt is {name!r}: expected a path or one of {', '.join(known)} ({error})") from error
 

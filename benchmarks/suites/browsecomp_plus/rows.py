@@ -15,6 +15,7 @@ from benchmarks.sources.hub import ID, HubData, Source
 from benchmarks.sources.protect import xor
 from benchmarks.suites.browsecomp_plus.collection import Query
 from rlm.paths import expand_home
+from rlm.reading import read_text
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 QUERIES = HubData("Tevatron/browsecomp-plus", "144cff8e35b5eaef7e526346aa60774a9deb941f", "test")
 CORPUS = HubData("Tevatron/browsecomp-plus-corpus", "b27b02bc3e45511b8b82a13e6f90ce761df726f6", "train")
 _QUERY_ROWS = 830
+_MAX_QRELS_BYTES = 64 << 20
 _CORPUS_ROWS = 100_195
 _DOCUMENTS = ("gold_docs", "evidence_docs", "negative_docs")
 
@@ -141,7 +143,7 @@ def read_qrels(path: str, key: str) -> dict[str, tuple[str, ...]]:
     """
     relevant: dict[str, list[str]] = {}
     try:
-        lines = expand_home(path).read_text(encoding="utf-8").splitlines()
+        lines = read_text(expand_home(path), _MAX_QRELS_BYTES).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{key} is {path!r}: {error}") from error
     for number, line in enumerate(lines, 1):

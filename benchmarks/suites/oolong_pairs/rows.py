@@ -14,9 +14,11 @@ from benchmarks.suites.oolong.rows import OOLONG_SYNTH, read_window
 from benchmarks.suites.oolong.windows import LabelledWindow, labelled_window
 from benchmarks.suites.oolong_pairs.conditions import CONDITIONS, GoldPairs
 from benchmarks.suites.oolong_pairs.scorer import count_pairs
+from rlm.reading import read_text
 
 REPO, REVISION = "mit-oasys/oolong-pairs", "d1e1522b86ac0c169bbc890b0471408aaa29e8fa"
 _KEY = "benchmark.oolong_pairs.source"
+_MAX_WINDOW_BYTES = 256 << 20
 _TYPES: dict[str, ColumnType] = {"id": (str, int, float), "question": str, "answer": (list, str)}
 
 
@@ -78,7 +80,7 @@ class LabelledText:
 
     def __init__(self, path: str) -> None:
         try:
-            text = Path(path).read_text(encoding="utf-8")
+            text = read_text(Path(path), _MAX_WINDOW_BYTES)
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(f"{_KEY} is {path!r}: {error}") from error
         self._sha256 = hashlib.sha256(text.encode()).hexdigest()

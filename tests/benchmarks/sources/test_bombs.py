@@ -3,6 +3,8 @@
 import gzip
 import io
 import json
+import os
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,12 +14,18 @@ from benchmarks.commands.score import read_rows
 from benchmarks.config.errors import ConfigError
 from benchmarks.report.runs import load_runs
 from benchmarks.running.run_files import read_trajectory
+from benchmarks.scoring.named import named_scorer
 from benchmarks.sources import files, parquet
 from benchmarks.sources.files import DataError, iter_rows
 from benchmarks.sources.hub import HubData, Source
 from benchmarks.sources.tables import TABLE_ENDINGS, placed_rows
+from benchmarks.suites.browsecomp_plus.rows import read_qrels
+from benchmarks.suites.oolong_pairs.rows import LabelledText
 from rlm import unpacking
+from rlm.methods.map_reduce import load_program
 from rlm.models.cache.records import read_recording
+from rlm.models.scripted import read_script
+from rlm.prompts import load_prompt
 
 MB = 1 << 20
 
@@ -163,6 +171,33 @@ def test_trajectories_are_no_bombs(tmp_path):
     (tmp_path / "t.jsonl.gz").write_bytes(gzip.compress(b'{"kind": "' + b"x" * 5 * MB + b'"}\n'))
     with pytest.raises(ConfigError, match=r"t\.jsonl\.gz cannot be read: it unpacks to more than"):
         read_trajectory(tmp_path, "t.jsonl.gz")
+
+
+# Functions that read a text file which a setting names.
+TEXTS = {
+    "a prompt": load_prompt, "a program": load_program, "a script": lambda path: read_script(Path(path)),
+    "a rubric": lambda path: named_scorer("judge", rubric=path), "a window": LabelledText,
+    "relevant documents": lambda path: read_qrels(path, "qrels"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("read", TEXTS.values(), ids=TEXTS)
+def test_texts_of_settings_are_regular_files_of_bounded_size(read, tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "long").touch()
+    os.truncate(tmp_path / "long", 1 << 40)
+    for name, error in {"fifo": "is not a regular file", "long": "has more than"}.items():
+        with pytest.raises(ValueError, match=error):
+            read(str(tmp_path / name))
+
+
+def test_a_program_that_is_nested_too_deep_is_refused(tmp_path):
+    (tmp_path / "deep.py").write_text("x = " + "-" * 200_000 + "1")
+    with pytest.raises(ValueError, match="program is"):
+        load_program(str(tmp_path / "deep.py"))
+    (tmp_path / "deep.md").write_text("{{ " + "(" * 20_000 + "1" + ")" * 20_000 + " }}")
+    with pytest.raises(ValueError, match="prompt is"):
+        load_prompt(str(tmp_path / "deep.md"))
 
 
 def test_files_that_repeat_much_but_are_small_are_read(tmp_path):
