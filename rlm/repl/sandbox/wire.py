@@ -20,6 +20,8 @@ LONG = 64
 MAX_HEAD_BYTES = 2 << 20
 MAX_TEXT_BYTES = 128 << 20
 MAX_DEPTH = 50
+# Python reads no integer of more than 4300 digits from text.
+MAX_INT_BITS = 14_000
 # Each one in UTF-8 costs the decoder a Python exception.
 MAX_SURROGATES = 100_000
 _SCALARS = (bool, int, float)
@@ -132,6 +134,8 @@ def _pack(value: Any, texts: _Texts, depth: int) -> Any:
     kind = type(value)
     if kind is str:
         return value if len(value) <= LONG else {"s": texts.add(value)}
+    if kind is int and value.bit_length() > MAX_INT_BITS:
+        raise TypeError(f"an integer has {value.bit_length():,} bits: expected at most {MAX_INT_BITS:,}")
     if value is None or kind in _SCALARS:
         return value
     if depth >= MAX_DEPTH:

@@ -53,6 +53,12 @@ def test_a_value_that_is_not_plain_data_is_refused(value):
         wire.encode({"value": value})
 
 
+def test_an_integer_that_the_other_end_could_not_read_is_refused():
+    with pytest.raises(TypeError, match="an integer has 40,000 bits"):
+        wire.encode({"value": [1 << 39_999]})
+    assert wire.encode({"value": 10**4200})
+
+
 def test_a_value_that_holds_itself_is_refused():
     value = []
     value.append(value)
