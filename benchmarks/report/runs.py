@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 # A key of pandas' attrs, which most operations keep.
 _PREPARED = "prepared"
+# Benchmarks, methods and models that one run may have.
+_MAX_NAMES = 100
 # Reference rows, which have no method, no calls and no cost.
 REFERENCE = ("oracle", "floor")
 # The flags of a row that change the meaning of its score.
@@ -96,6 +98,7 @@ def load_runs(paths: Sequence[Path]) -> Runs:
     for path in map(Path, paths):
         manifest = read_manifest(path)
         every = _samples(path)
+        _check_names(path, every)
         rows = every[~every.duplicated([*SAMPLE_KEY, *({"model"} & set(every.columns))], keep="last")]
         planned = int(manifest.get("samples_planned") or len(rows))
         mixed = tuple(mixed_origins(rows, _calls(path, _ORIGIN_COLUMNS)))
@@ -287,6 +290,13 @@ def _samples(path: Path) -> pd.DataFrame:
     if len(odd := table[(scores < -1e-9) | (scores > 1 + 1e-9)]):
         raise ConfigError(f"{file}: the score of {odd['sample_id'].iloc[0]} is {odd['score'].iloc[0]}: expected 0 to 1")
     return table
+
+
+def _check_names(path: Path, samples: pd.DataFrame) -> None:
+    # A report has tables and figures for each name, and compares each pair, so thousands would take hours.
+    for column in ("benchmark", "method", "model"):
+        if column in samples and (count := samples[column].nunique()) > _MAX_NAMES:
+            raise ConfigError(f"{path} has {count:,} values of {column}: expected at most {_MAX_NAMES}")
 
 
 def _calls(path: Path, columns: Sequence[str]) -> pd.DataFrame:

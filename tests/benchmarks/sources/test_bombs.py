@@ -110,6 +110,16 @@ def test_the_table_of_a_run_folder_is_no_bomb(bomb, tmp_path):
         load_runs([tmp_path])
 
 
+@pytest.mark.parametrize("column", ["benchmark", "method", "model"])
+def test_a_run_folder_of_thousands_of_names_is_refused(column, tmp_path):
+    columns = {"benchmark": ["b"] * 300, "method": ["m"] * 300, "model": ["o"] * 300, "epoch": [0] * 300}
+    columns |= {"sample_id": [f"s{n}" for n in range(300)], "score": [0.5] * 300, column: [f"n{n}" for n in range(300)]}
+    (tmp_path / "run.json").write_text(json.dumps({"state": "finished"}))
+    (tmp_path / "samples.parquet").write_bytes(parquet_file(columns))
+    with pytest.raises(ConfigError, match=rf"has 300 values of {column}: expected at most 100"):
+        load_runs([tmp_path])
+
+
 def test_pages_are_read_as_pyarrow_reads_them():
     """For every encoding, in small pages, the rows are those of pyarrow."""
     columns = {
