@@ -15,7 +15,7 @@ _LONG_CHARS = 16
 class Redactor:
     """Replaces secrets by `***`, also where characters are escaped (JSON, URL, HTML, repr) or as base64 or hex.
 
-    A short secret is replaced only as a whole word.
+    A short secret is replaced only as a whole word, and a long one also in capital or small letters.
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
@@ -32,7 +32,7 @@ def _pattern(secret: str) -> str:
     word = _forms(secret[0], r"(?<!\\)") + "".join(map(_forms, secret[1:]))
     if len(secret) < _LONG_CHARS:
         return rf"(?<![A-Za-z0-9]){word}(?![A-Za-z0-9])"
-    return "|".join([word, *_encoded(secret)])
+    return "|".join([f"(?i:{word})", *_encoded(secret)])
 
 
 def _forms(char: str, before: str = "") -> str:

@@ -332,6 +332,7 @@ def test_two_runs_of_one_configuration_are_reported_against_the_first_ones_basel
         assert "Paired differences against base (first)" in text
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_a_run_whose_baseline_has_no_sample_yet_is_reported(make_run, make_rows, tmp_path):
     config = {"report": {"baseline": "base"}}
     run = make_run("young", make_rows("rlm", [1.0]), config=config, samples_planned=2)
@@ -347,6 +348,7 @@ def test_repeated_rows_count_once_and_are_reported(make_run, make_rows, tmp_path
     assert "its table has 1 repeated row of a sample" in write_report([run], tmp_path / "out").markdown.read_text()
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_a_report_keeps_other_files_in_its_folder(make_run, make_rows, tmp_path):
     run = make_run("first", [make_rows("base", [1.0]), make_rows("rlm", [1.0])])
     write_report([run], tmp_path)
@@ -444,6 +446,7 @@ def test_cut_prompts_and_answers_are_marked_and_counted(make_run, make_rows, tmp
     assert "100.0‡" in files.markdown.read_text()
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_a_cell_with_too_many_errors_states_no_score_anywhere(make_run, make_rows, tmp_path):
     status, length = ["error"] * 3 + ["ok"] * 17, [8192, 16384] * 10
     failing = make_rows("rlm", [0.0] * 3 + [1.0] * 17, status=status, length=length, task_group=["a", "b"] * 10)
