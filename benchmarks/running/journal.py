@@ -6,7 +6,6 @@ import asyncio
 import errno
 import hashlib
 import json
-import math
 import os
 import shutil
 import sys
@@ -68,7 +67,7 @@ class Record:
         calls, at = found.get("calls", []), found.get("at", 0.0)
         if not isinstance(calls, list) or not all(isinstance(call, Mapping) for call in calls):
             raise RowError("calls are not a list of objects")
-        if isinstance(at, bool) or not isinstance(at, int | float) or not math.isfinite(at):
+        if isinstance(at, bool) or not isinstance(at, int | float) or not 0 <= at < 2**63:
             raise RowError("at is not a number")
         owner = row.key.of_calls()
         return cls(row, [CallRow.read(call, **owner) for call in calls], at)

@@ -10,6 +10,8 @@ from rlm.models.chat import TokenUsage
 
 # No model reads or writes this many tokens in one call, so a higher count is a provider's error.
 MAX_TOKENS = 1_000_000_000
+# No call costs as much, so a higher cost is a provider's error, whose sums could become infinite.
+_MAX_USD = 1_000_000.0
 # A prompt counts as cut if the endpoint reports less than this fraction of the tokens counted here. Tokenizers differ
 # by less than this for ASCII text, and by more for other scripts. A chat template only adds tokens. Reported counts
 # include cached tokens.
@@ -154,7 +156,7 @@ def _dollars(value: object) -> float | None:
         dollars = float(value)
     except (ValueError, OverflowError):
         return None
-    return dollars if math.isfinite(dollars) and dollars >= 0 else None
+    return dollars if 0 <= dollars <= _MAX_USD else None
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -112,7 +112,8 @@ def _seconds(value: Any, scale: float) -> float | None:
             value = float(value)
         except ValueError:
             return _duration(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value * scale <= _MAX_S:
+    # An integer may be too large for a float.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _MAX_S / scale:
         return None
     return value * scale
 
@@ -155,7 +156,7 @@ def _reset_s(value: str) -> float | None:
         if re.match(r"\d{4}-\d\d-\d\dT", value):
             try:
                 then = datetime.fromisoformat(value.replace("Z", "+00:00"))
-                return max(0.0, (then - datetime.now(then.tzinfo)).total_seconds())
+                return _wait_until(then, datetime.now(then.tzinfo))
             except (ValueError, TypeError):
                 return None
         return _duration(value)
@@ -170,9 +171,14 @@ def _until(value: str, now: str | None) -> float | None:
     try:
         then = parsedate_to_datetime(value)
         start = parsedate_to_datetime(now) if now else datetime.now(UTC)
-        return max(0.0, (then - start).total_seconds())
+        return _wait_until(then, start)
     except (ValueError, TypeError, OverflowError):
         return None
+
+
+def _wait_until(then: datetime, now: datetime) -> float | None:
+    seconds = max(0.0, (then - now).total_seconds())
+    return seconds if seconds <= _MAX_S else None
 
 
 def _in_words(seconds: float) -> str:

@@ -76,6 +76,7 @@ ROW = b'"benchmark":"b","method":"m","sample_id":"s0","epoch":0'
         (b'{"row": {' + ROW + b',"score":1},"calls":{}}', "calls are not a list of objects"),
         (b'{"row": {' + ROW + b',"score":1},"calls":[{"call_id":"x"}]}', "column call_id is 'x': expected an integer"),
         (b'{"row": {' + ROW + b',"score":1},"at":"now"}', "at is not a number"),
+        (b'{"row": {' + ROW + b',"score":1},"at":' + b"9" * 400 + b"}", "at is not a number"),
         (b"[" * 5_000, "recursion"),
         (b"[" * 100_000, "nested deeper than 50"),
     ],

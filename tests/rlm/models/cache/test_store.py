@@ -102,6 +102,7 @@ GOOD = '{"cost":[0.0,0.0,"free"],"finish_reason":"stop","latency_s":1.0,"text":"
         ("outcome", GOOD.replace("[1,0,1,0,false]", '["1",0,1,0,false]'), "is not a number of tokens"),
         ("outcome", GOOD.replace("1.0", "NaN"), "is not an amount"),
         ("outcome", GOOD.replace("0.0", "1e999"), "is not an amount"),
+        ("outcome", GOOD.replace("1.0", "9" * 400), "is not an amount"),
         ("outcome", GOOD.replace('"free"', '"cheap"'), "it cannot be read"),
         ("outcome", GOOD.replace("}", ',"failures":[5]}'), "it cannot be read"),
         ("outcome", GOOD.replace("}", f',"more":[{"[]," * 600_000}[]]}}'), "more than"),

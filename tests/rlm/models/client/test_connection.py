@@ -175,7 +175,8 @@ LONG = "sk-or-v1-0123456789abcdef/+&"
         LONG, "".join(f"\\u{ord(c):04x}" for c in LONG), "".join(f"\\\\u{ord(c):04X}" for c in LONG),
         "".join(f"%{ord(c):02X}" for c in LONG), "".join(f"%25{ord(c):02x}" for c in LONG),
         "".join(f"&#{ord(c)};" for c in LONG), "".join(f"\\x{ord(c):02x}" for c in LONG), LONG.encode().hex(),
-        LONG.upper(), LONG.replace("/", "\\/").replace("-", "\\u002d"), f"key%3D{LONG}", f"Authorization:Bearer%20{LONG}%20",
+        LONG.upper(), LONG.replace("/", "\\/").replace("-", "\\u002d"), f"key%3D{LONG}",
+        f"Authorization:Bearer%20{LONG}%20",
     ],
 )  # fmt: skip
 def test_a_key_that_is_echoed_in_escaped_form_is_removed(echo):

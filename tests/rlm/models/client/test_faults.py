@@ -227,6 +227,9 @@ WAITS = {
     "reset": (error("x"), {"x-ratelimit-reset-requests": "2m30s"}, 150),
     "none": (error("Too many requests, slow down"), {}, None),
     "nonsense": (error("retry after 2026-01-01, or wait 99999999999999 days"), {}, None),
+    "a date in the year 9999": (error("x"), {"retry-after": "Fri, 31 Dec 9999 23:59:59 GMT"}, None),
+    "a reset in the year 9999": (error("x"), {"x-ratelimit-reset": "9999-12-31T23:59:59.999999Z"}, None),
+    "an integer of 400 digits": ({"message": "slow down", "retry_after": 10**400}, {}, None),
 }
 
 
