@@ -111,6 +111,11 @@ class Completion:
         return Status.OK
 
 
-def one_line(error: BaseException) -> str:
-    """Format an error as one short line, for tables and messages."""
-    return " ".join(f"{type(error).__name__}: {error}".split())[:500]
+def one_line(error: BaseException, max_chars: int = 500) -> str:
+    """Format an error as one short line, for tables and messages. Its own message may be long or fail."""
+    try:
+        message = str(error)
+    except Exception:
+        message = "its message cannot be shown"
+    # Most characters are not spaces, so more of a long message would not be shown.
+    return " ".join(f"{type(error).__name__}: {message[: 10 * max_chars]}".split())[:max_chars]

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from rlm.completion import one_line
 from rlm.limits import LimitReached
 from rlm.models.chat import FatalModelError
 from rlm.repl.channel import Channel
@@ -20,6 +21,8 @@ _MAX_BYTES = 64 << 20
 # Delay before returning an error, so that a session whose calls all fail cannot keep the host busy.
 _FAILURE_S = 0.02
 _MAX_MESSAGE_CHARS = 2000
+# No message holds more results of a list with exceptions.
+_MAX_MIXED = 100_000
 _STOPPED = "the cell was stopped"
 
 
@@ -127,8 +130,10 @@ class Calls:
         self._unanswered.remove(number)
         try:
             frame = wire.encode({"t": "result", "id": number} | result)
-        except (TypeError, ValueError) as error:
-            unsent = _failed("failed", f"the result cannot be sent: {error}")
+        except Exception as error:
+            # The result may be of a class of a tool, whose methods fail.
+            why = str(error) if isinstance(error, TypeError | ValueError) else one_line(error)
+            unsent = _failed("failed", f"the result cannot be sent: {why}")
             frame = wire.encode({"t": "result", "id": number} | unsent)
         self._channel.write(frame)
         await self._channel.drain()
@@ -149,23 +154,23 @@ class Calls:
         except TypeError as error:
             return _failed("type", f"{name}(): {error}")
         except Exception as error:
-            return _failed("failed", _described(error))
+            return _failed("failed", one_line(error, _MAX_MESSAGE_CHARS))
 
 
 def _returned(value: Any) -> dict[str, Any]:
     """Return the message of a result. Exceptions in a list become exceptions in the session."""
-    if isinstance(value, list) and any(isinstance(one, Exception) for one in value):
-        return {"kind": "mixed", "items": [_failed("failed", _described(one)) if isinstance(one, Exception) else
-                                           {"kind": "value", "value": one} for one in value]}  # fmt: skip
-    return {"kind": "value", "value": value}
-
-
-def _described(error: Exception) -> str:
-    try:
-        return f"{type(error).__name__}: {error}"
-    except Exception:
-        return type(error).__name__
+    if type(value) is not list or not any(isinstance(one, Exception) for one in value):
+        return {"kind": "value", "value": value}
+    if len(value) > _MAX_MIXED:
+        raise ValueError(f"a list with exceptions has {len(value):,} results: expected at most {_MAX_MIXED:,}")
+    items = [
+        _failed("failed", one_line(one, _MAX_MESSAGE_CHARS)) if isinstance(one, Exception) else
+        {"kind": "value", "value": one}
+        for one in value
+    ]  # fmt: skip
+    return {"kind": "mixed", "items": items}
 
 
 def _failed(kind: str, message: str) -> dict[str, Any]:
-    return {"kind": kind, "message": " ".join(message.split())[:_MAX_MESSAGE_CHARS]}
+    # Most characters are not spaces, so more of a long message would not be shown.
+    return {"kind": kind, "message": " ".join(message[: 10 * _MAX_MESSAGE_CHARS].split())[:_MAX_MESSAGE_CHARS]}

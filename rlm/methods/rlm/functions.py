@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-from rlm.blocking import without_exit
+from rlm.completion import one_line
 from rlm.methods import allowance
 from rlm.methods.subcalls import PaidReplies, SubCallFailed, one_text, texts
 from rlm.prompt import Prompt
@@ -24,6 +24,9 @@ from rlm.tree import CallTree, ParentCall, calling_tool
 _QUERIES = ("llm_query", "llm_query_batched", "rlm_query", "rlm_query_batched")
 # Each call is an event of the trajectory.
 _TOOL_CALLS = 100_000
+# Seconds in which a tool that was cancelled can end; after them, its result is ignored.
+_END_S = 1.0
+_MESSAGE_CHARS = 2000
 # A message of a session has up to 500,000 contexts, whose prompts take a second to make.
 _MANY = 1000
 RESERVED = frozenset({"context", "answer", "FINAL", "FINAL_VAR", "SHOW_VARS", allowance.NAME, *_QUERIES})
@@ -31,6 +34,10 @@ RESERVED = frozenset({"context", "answer", "FINAL", "FINAL_VAR", "SHOW_VARS", al
 
 class ToolFailed(Exception):
     """A tool raised an exception or took too long; the message is shown to the model that called it."""
+
+
+class _Raised(Exception):
+    """A tool has raised an exception of any class; the message describes it on one line."""
 
 
 @dataclass(frozen=True)
@@ -81,10 +88,10 @@ def host_tools(
 ) -> Mapping[str, HostFunction]:
     """Make the session's functions for the tools. Synchronous tools run in a thread.
 
-    A call fails if it takes longer than timeout_s or than the time that the completion has left; its thread cannot be
-    ended, but its result is ignored. A session makes at most _TOOL_CALLS calls. Completions that a tool makes are
-    charged to the tree, and cannot make calls after the tree has ended. Calls raise LimitReached after the tree has
-    stopped.
+    A call fails if it takes longer than timeout_s or than the time that the completion has left. A thread, or a
+    coroutine that ignores its cancellation, cannot be ended, but its result is ignored. A session makes at most
+    _TOOL_CALLS calls. Completions that a tool makes are charged to the tree, and cannot make calls after the tree has
+    ended. Calls raise LimitReached after the tree has stopped.
     """
     numbers = count(1)
     return {name: _host_tool(name, tool, tree, parent, depth, timeout_s, numbers) for name, tool in tools.items()}
@@ -106,34 +113,50 @@ def _host_tool(
         remaining = tree.meter.remaining_s
         limit_s = timeout_s if remaining is None else min(timeout_s, remaining)
         event, error, started = parent(), None, time.perf_counter()
-        # Each call runs in its own task, and therefore in its own context.
+        # The tool runs in its own task, and therefore in its own context.
         calling_tool.set(ParentCall(tree, event, depth))
+        task = _started(tool, args, kwargs)
         try:
-            async with asyncio.timeout(limit_s) as timer:
-                return await _started(tool, args, kwargs)
+            if (await asyncio.wait({task}, timeout=limit_s))[0]:
+                return task.result()
+            error = f"took longer than {limit_s:g} s"
         except asyncio.CancelledError:
             error = "was cancelled: its cell was stopped"
             raise
-        except Exception as failure:
-            error = f"raised {type(failure).__name__}: {failure}"
-            # The tool itself may have raised TimeoutError.
-            if timer.expired():
-                error = f"took longer than {limit_s:g} s"
-            raise ToolFailed(f"{name} {error}") from failure
+        except _Raised as failure:
+            error = f"raised {failure}"
         finally:
             tree.trajectory.record(
                 "tool", parent=event, depth=depth, name=name, error=error, wall_s=time.perf_counter() - started
             )
+            if not task.done():
+                task.cancel()
+                await asyncio.wait({task}, timeout=_END_S)
+        raise ToolFailed(f"{name} {error}")
 
     vars(call)["__signature__"] = _signature(tool)
     call.__doc__ = inspect.getdoc(tool)
     return call
 
 
-def _started(tool: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Awaitable[Any]:
+def _started(tool: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> asyncio.Future[Any]:
+    """Start a call of a tool. Its exceptions become _Raised, except for CancelledError and KeyboardInterrupt."""
     if inspect.iscoroutinefunction(tool) or inspect.iscoroutinefunction(getattr(tool, "__call__", None)):  # noqa: B004
-        return without_exit(tool(*args, **kwargs))
-    return _in_thread(functools.partial(tool, *args, **kwargs))
+        task: asyncio.Future[Any] = asyncio.ensure_future(_contained(tool, args, kwargs))
+    else:
+        task = _in_thread(functools.partial(tool, *args, **kwargs))
+    # The exception of a tool that ends after its call is ignored.
+    task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+    return task
+
+
+async def _contained(tool: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    try:
+        return await tool(*args, **kwargs)
+    except (asyncio.CancelledError, KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as failure:
+        raise _Raised(one_line(failure, _MESSAGE_CHARS)) from failure
 
 
 def _in_thread(work: Callable[[], Any]) -> asyncio.Future[Any]:
@@ -141,7 +164,7 @@ def _in_thread(work: Callable[[], Any]) -> asyncio.Future[Any]:
     loop = asyncio.get_running_loop()
     done: asyncio.Future[Any] = loop.create_future()
 
-    def settle(result: Any, error: BaseException | None) -> None:
+    def settle(result: Any, error: Exception | None) -> None:
         if not done.done():
             done.set_exception(error) if error else done.set_result(result)
 
@@ -150,9 +173,7 @@ def _in_thread(work: Callable[[], Any]) -> asyncio.Future[Any]:
         try:
             result = work()
         except BaseException as failure:
-            # A StopIteration cannot be set on a future, and a SystemExit must not end the host.
-            passes = isinstance(failure, Exception) and not isinstance(failure, StopIteration)
-            error = failure if passes else RuntimeError(f"{type(failure).__name__}: {failure}")
+            error = _Raised(one_line(failure, _MESSAGE_CHARS))
         if not loop.is_closed():
             loop.call_soon_threadsafe(settle, result, error)
 

@@ -52,11 +52,7 @@ def encode(message: dict[str, Any]) -> bytes:
     """Encode a message as a frame. Raises TypeError if it is not plain data, ValueError if it is too large."""
     texts = _Texts()
     head = texts.encoded(_dumps(_pack(message, texts, 0)))
-    if len(head) > MAX_HEAD_BYTES or texts.size > MAX_TEXT_BYTES:
-        raise ValueError(
-            f"a message has {len(head):,} bytes of short values and {texts.size:,} of texts: expected at most "
-            f"{MAX_HEAD_BYTES:,} and {MAX_TEXT_BYTES:,}"
-        )
+    texts.check(len(head), 0)
     if texts.memory > MAX_TEXT_BYTES:
         raise ValueError(
             f"the texts of a message take {texts.memory:,} bytes in memory, where one wide character, such as an "
@@ -97,9 +93,26 @@ class _Texts:
 
     def __init__(self) -> None:
         self.parts: list[bytes] = []
-        self.size = self.memory = self.surrogates = 0
+        self.size = self.memory = self.surrogates = self._head = 0
+
+    def count(self, head: int) -> None:
+        """Count bytes of the head. Raises ValueError if the message is too large, before it is made."""
+        self._head += head
+        if self._head > MAX_HEAD_BYTES:
+            self.check(self._head, 0)
+
+    def check(self, head: int, more: int) -> None:
+        """Raise ValueError for a message with a head of at least `head` bytes and `more` bytes of texts."""
+        size = self.size + more
+        if head > MAX_HEAD_BYTES or size > MAX_TEXT_BYTES:
+            raise ValueError(
+                f"a message has at least {head:,} bytes of short values and {size:,} of texts: expected at most "
+                f"{MAX_HEAD_BYTES:,} and {MAX_TEXT_BYTES:,}"
+            )
 
     def add(self, text: str) -> int:
+        # A character has at least one byte.
+        self.check(self._head, len(text))
         raw = self.encoded(text)
         self.parts.append(raw)
         self.size += len(raw)
@@ -133,20 +146,28 @@ def _surrogates(raw: Buffer) -> int:
 def _pack(value: Any, texts: _Texts, depth: int) -> Any:
     kind = type(value)
     if kind is str:
+        texts.count(len(value) + 3 if len(value) <= LONG else 8)
         return value if len(value) <= LONG else {"s": texts.add(value)}
+    texts.count(2)
     if kind is int and value.bit_length() > MAX_INT_BITS:
         raise TypeError(f"an integer has {value.bit_length():,} bits: expected at most {MAX_INT_BITS:,}")
     if value is None or kind in _SCALARS:
         return value
     if depth >= MAX_DEPTH:
         raise TypeError(f"the data is nested too deep: expected at most {MAX_DEPTH} levels")
+    # The methods of a subclass are not used: they may fail or never end.
     if isinstance(value, list | tuple):
-        return [_pack(item, texts, depth + 1) for item in value]
+        items = list.__iter__(value) if isinstance(value, list) else tuple.__iter__(value)
+        return [_pack(item, texts, depth + 1) for item in items]
     if isinstance(value, dict):
-        for key in value:
+        packed = {}
+        for key, item in dict.items(value):
             if not isinstance(key, str):
                 raise TypeError(f"a key of a dict is {type(key).__name__}: expected str")
-        return {"d": {str.__str__(key): _pack(item, texts, depth + 1) for key, item in value.items()}}
+            name = str.__str__(key)
+            texts.count(len(name) + 3)
+            packed[name] = _pack(item, texts, depth + 1)
+        return {"d": packed}
     for base, plain in _PLAIN:
         # For example a number of numpy.
         if isinstance(value, base):

@@ -129,6 +129,18 @@ async def test_a_result_that_cannot_be_sent_is_a_failure(repl):
     assert (await repl.run("strange()")).error_type == "SubCallError"
 
 
+async def test_too_many_exceptions_in_a_list_are_a_failure(monkeypatch):
+    monkeypatch.setattr("rlm.repl.calls._MAX_MIXED", 2)
+
+    async def many(count: int) -> list:
+        return [ValueError("x")] * count
+
+    repl = await open_repl("", {"many": many})
+    assert (await repl.run("len(many(2))")).stdout == "2\n"
+    assert "expected at most 2" in (await repl.run("many(3)")).error
+    await repl.aclose()
+
+
 async def test_a_spent_budget_is_not_swallowed():
     host = Host(budget=2)
     repl = await open_repl("", host.functions(), limits=ReplLimits(grace_s=0.4))

@@ -66,6 +66,36 @@ def test_a_value_that_holds_itself_is_refused():
         wire.encode({"value": value})
 
 
+class Endless(list):
+    def __iter__(self):
+        while True:
+            yield 1
+
+
+class Failing(dict):
+    def items(self):
+        raise RuntimeError
+
+
+def test_the_methods_of_a_subclass_are_not_used():
+    assert wire.decode(*split(wire.encode({"a": Endless([1]), "b": Failing(c=2)}))) == {"a": [1], "b": {"c": 2}}
+
+
+@pytest.mark.parametrize("many", [[1], ["x"], ["y" * 65], [[]], [{}]])
+def test_too_many_values_are_refused_before_the_message_is_made(many, monkeypatch):
+    monkeypatch.setattr(wire, "MAX_HEAD_BYTES", 1000)
+    monkeypatch.setattr(wire, "_dumps", None)
+    with pytest.raises(ValueError, match="bytes of short values"):
+        wire.encode({"value": many * 1000})
+
+
+def test_a_text_that_is_too_long_is_refused_before_it_is_encoded(monkeypatch):
+    monkeypatch.setattr(wire, "MAX_TEXT_BYTES", 1000)
+    monkeypatch.setattr(wire._Texts, "encoded", None)
+    with pytest.raises(ValueError, match="1,001 of texts"):
+        wire.encode({"value": "x" * 1001})
+
+
 @pytest.mark.parametrize(
     ("head", "text"),
     [

@@ -1,6 +1,7 @@
 """A user's own functions and data in the REPL."""
 
 import asyncio
+import contextlib
 import gc
 import sys
 import threading
@@ -252,3 +253,52 @@ async def test_a_call_that_fails_after_its_cell_was_stopped_is_not_printed() -> 
     result = await RLM(model=model, repl={"cell_s": 0.2}).acompletion("c", "q")
     gc.collect()
     assert result.answer == "1" and not printed
+
+
+class Silent(BaseException):
+    def __str__(self) -> str:
+        raise ValueError("this has no message")
+
+
+async def end_quietly() -> None:
+    raise Silent
+
+
+def end_quietly_in_a_thread() -> None:
+    raise Silent
+
+
+@pytest.mark.parametrize("tool", [end_quietly, end_quietly_in_a_thread], ids=["async", "in a thread"])
+async def test_any_exception_of_a_tool_is_a_failure_of_its_call_and_is_not_printed(tool: Any, capfd: Any) -> None:
+    printed: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: printed.append(context))
+    result, _ = await play(
+        "try: end()\nexcept Exception as error: x = str(error)", tools={"end": tool}, tool_timeout_s=9
+    )
+    gc.collect()
+    assert result.answer.endswith("end raised Silent: its message cannot be shown")
+    assert not printed and not capfd.readouterr().err
+
+
+async def test_a_long_message_of_a_tools_exception_is_cut() -> None:
+    def talks() -> None:
+        raise ValueError("x" * 5_000_000)
+
+    result, _ = await play("try: talks()\nexcept Exception as error: x = len(str(error))", tools={"talks": talks})
+    assert int(result.answer) <= 2000
+    assert len(result.trajectory.of_kind("tool")[0]["error"]) < 2100
+
+
+async def test_a_coroutine_that_ignores_its_cancellation_does_not_hold_the_cell(monkeypatch: Any) -> None:
+    monkeypatch.setattr("rlm.methods.rlm.functions._END_S", 0.05)
+    free = asyncio.Event()
+
+    async def stays() -> None:
+        while not free.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await free.wait()
+
+    code = "try: stays()\nexcept Exception as error: x = str(error)"
+    result, _ = await asyncio.wait_for(play(code, tools={"stays": stays}, tool_timeout_s=0.1), 20)
+    free.set()
+    assert result.answer.endswith("stays took longer than 0.1 s")
