@@ -23,7 +23,7 @@ from benchmarks.running.model_set import ModelSet
 from benchmarks.running.samples import check_judge, load_benchmarks
 from benchmarks.running.scoring import BudgetSpent, Scorer, ScorerFault
 from benchmarks.sample import Benchmark, target_json
-from benchmarks.sources.files import LONGEST_PACKED_ROW, LONGEST_ROW, DataError, bounded_lines
+from benchmarks.sources.files import LONGEST_PACKED_ROW, DataError, bounded_lines
 from benchmarks.sources.protect import HIDDEN
 from rlm.completion import one_line
 from rlm.models.chat import FatalModelError, ModelError
@@ -81,6 +81,10 @@ async def _score_file(config: RunConfig, name: str, file: Path) -> int:
     return 1 if failed else 0
 
 
+# A line of predictions, which is held as bytes, as text and as values, and the values of rows that are scored at once.
+_LONGEST_LINE, _HELD_BYTES = 96 << 20, 128 << 20
+
+
 class _Scoring:
     """Scores rows `at_once` at a time, and gives the results in the order of the rows."""
 
@@ -98,12 +102,13 @@ class _Scoring:
         After an error that would affect every later row, such as a spent budget, rows in progress are finished and no
         other row is started. Raises ConfigError for an invalid row, after the results of the rows before it.
         """
-        window: deque[tuple[str, asyncio.Task[dict[str, Any]]]] = deque()
+        window: deque[tuple[str, asyncio.Task[dict[str, Any]], int]] = deque()
+        held = 0
         invalid: ConfigError | None = None
         stopped = False
         try:
             while True:
-                while len(window) < self._at_once and not stopped and invalid is None:
+                while len(window) < self._at_once and held < _HELD_BYTES and not stopped and invalid is None:
                     try:
                         where, row = next(rows)
                     except StopIteration:
@@ -111,10 +116,14 @@ class _Scoring:
                     except ConfigError as error:
                         invalid = error
                     else:
-                        window.append((where, asyncio.create_task(self._score(where, row))))
+                        size = sum(map(sys.getsizeof, row.values()))
+                        window.append((where, asyncio.create_task(self._score(where, row)), size))
+                        held += size
+                        del row
                 if not window:
                     break
-                where, task = window.popleft()
+                where, task, size = window.popleft()
+                held -= size
                 try:
                     result: dict[str, Any] | Exception = await task
                 except (ModelError, ScorerFault, BudgetSpent) as error:
@@ -124,9 +133,9 @@ class _Scoring:
             if invalid:
                 raise invalid
         finally:
-            for _, task in window:
+            for _, task, _ in window:
                 task.cancel()
-            await asyncio.gather(*(task for _, task in window), return_exceptions=True)
+            await asyncio.gather(*(task for _, task, _ in window), return_exceptions=True)
 
     async def _score(self, where: str, row: Mapping[str, Any]) -> dict[str, Any]:
         target = _target(self._benchmark, self._infos, row, where)
@@ -206,7 +215,7 @@ def _opened(file: Path) -> Iterator[tuple[IO[bytes], int]]:
         if raw.peek(2)[:2] == b"\x1f\x8b":
             yield unpacked(raw), LONGEST_PACKED_ROW
         else:
-            yield raw, LONGEST_ROW
+            yield raw, _LONGEST_LINE
 
 
 def _finite(digits: str) -> float | None:

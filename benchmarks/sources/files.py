@@ -12,8 +12,9 @@ from typing import IO, TYPE_CHECKING, Any
 
 from benchmarks.sources.parquet import BoundedParquet
 from rlm.completion import one_line
+from rlm.measured_json import TextTooLong, measured_json
 from rlm.reading import open_regular
-from rlm.structure import bounded_json, value_end
+from rlm.structure import MAX_VALUES, bounded_json, value_end
 from rlm.unpacking import TooLarge, check_row_number, unpacked
 
 if TYPE_CHECKING:
@@ -26,7 +27,9 @@ Open = Callable[[], IO[bytes]]
 
 ENDINGS = (".parquet", ".jsonl", ".json", ".jsonl.gz", ".json.gz")
 # A longer row would fill the memory. A row of a packed file can be far longer than the file, so its bound is smaller.
-LONGEST_ROW, LONGEST_PACKED_ROW = 1 << 30, 64 << 20
+LONGEST_ROW, LONGEST_PACKED_ROW = 256 << 20, 64 << 20
+# Longer rows are parsed in little more memory than their texts take, which is at most _MOST_TEXT_BYTES.
+_LONG_ROW, _MOST_TEXT_BYTES = 16 << 20, 320 << 20
 # Blank lines that may follow each other; a megabyte can hold a billion of them.
 _MOST_BLANK = 100_000
 _CHUNK = 1 << 20
@@ -196,9 +199,18 @@ def _lines(name: str, file: IO[bytes]) -> Iterator[tuple[int, Any]]:
     for number, line in bounded_lines(name, file):
         if line.strip():
             try:
-                yield number, bounded_json(line)
+                yield number, bounded_json(line) if len(line) <= _LONG_ROW else _long_json(number, line)
             except (ValueError, RecursionError) as error:
                 raise DataError(f"{name}, line {number} is not JSON: {one_line(error)}") from error
+
+
+def _long_json(line: int, body: bytes) -> Any:
+    try:
+        return measured_json(body, MAX_VALUES, max_text_bytes=_MOST_TEXT_BYTES)[0]
+    except TextTooLong as error:
+        raise TooLarge(
+            f"line {line}: its texts take more than {_MOST_TEXT_BYTES:,} bytes of memory: {error}"
+        ) from error
 
 
 def _values(name: str, file: IO[bytes]) -> Iterator[tuple[int, Any]]:
@@ -249,18 +261,21 @@ class _Scanner:
         while (end := self._end(start)) is None:
             self._read()
         body, line = self._data[self._at : end], self._line
+        self._advance(end)
+        if len(body) > _LONG_ROW:
+            # The buffer would be a second copy.
+            self._data, self._at = self._data[end:], 0
         try:
-            value = json.loads(body.decode())
+            value = json.loads(body.decode()) if len(body) <= _LONG_ROW else _long_json(line, body)
         except json.JSONDecodeError as error:
-            self._line += error.lineno - 1
+            self._line = line + error.lineno - 1
             raise self.error(f"not JSON: {error.msg}") from error
-        except RecursionError as error:
-            raise self.error("a value is nested too deeply") from error
         except UnicodeDecodeError:
             raise
-        except ValueError as error:
-            raise self.error(f"not JSON: {error}") from error
-        self._advance(end)
+        except (RecursionError, ValueError) as error:
+            self._line = line
+            why = "a value is nested too deeply" if isinstance(error, RecursionError) else f"not JSON: {error}"
+            raise self.error(why) from error
         return line, value
 
     def error(self, message: str) -> DataError:
@@ -288,8 +303,9 @@ class _Scanner:
         if len(self._data) - self._at > self._longest:
             raise TooLarge(f"line {self._line}: a value has more than {self._longest:,} bytes")
         # Doubling the buffer keeps the work linear in the size of a value.
-        waiting = self._data[self._at :]
-        chunk = b"" if self._ended else self._file.read(max(_CHUNK, len(waiting)))
+        self._data, self._at = self._data[self._at :], 0
+        size = min(max(_CHUNK, len(self._data)), self._longest + 1)
+        chunk = b"" if self._ended else self._file.read(size)
         self._ended = not chunk
-        self._data, self._at = waiting + chunk, 0
+        self._data += chunk
         return bool(chunk)

@@ -7,18 +7,20 @@ import csv
 import shutil
 import tempfile
 import zlib
+from collections import Counter
 from collections.abc import Collection, Iterator
 from typing import IO
 
 from benchmarks.sources.files import (
     ENDINGS,
+    LONGEST_PACKED_ROW,
+    LONGEST_ROW,
     DataError,
     Open,
     Row,
     bounded_lines,
     check_columns,
     json_objects,
-    longest_row,
 )
 from benchmarks.sources.parquet import BoundedParquet
 from rlm.completion import one_line
@@ -26,6 +28,8 @@ from rlm.unpacking import TooLarge, check_row_number, unpacked
 
 # Each may begin a cell, which takes 60 bytes.
 _MOST_COMMAS = 4_000_000
+# The parser holds four bytes for each character of a cell. A row can have many lines.
+_LONGEST_CELL, _LONGEST_ROW = LONGEST_PACKED_ROW, LONGEST_ROW
 TABLE_ENDINGS = (*ENDINGS, ".csv", ".parquet.gz", ".csv.gz")
 
 
@@ -80,13 +84,15 @@ def _placed_parquet(
         raise DataError(f"{name} is not a valid parquet file: {one_line(error)}") from error
 
 
-def _text_lines(name: str, file: IO[bytes], commas: list[int]) -> Iterator[str]:
-    """Yield the lines of a csv file. commas: a list with their number in the current row, which the caller resets."""
+def _text_lines(name: str, file: IO[bytes], row: Counter[str]) -> Iterator[str]:
+    """Yield the lines of a csv file. row: commas and bytes of the current row, which the caller clears."""
     # Decoded line by line, so that an invalid byte is reported with its line. Other tools begin with a byte order mark.
     encoding = "utf-8-sig"
-    for number, line in bounded_lines(name, file):
-        commas[0] += line.count(b",")
-        if commas[0] > _MOST_COMMAS:
+    for number, line in bounded_lines(name, file, _LONGEST_CELL):
+        row.update(commas=line.count(b","), bytes=len(line))
+        if row["bytes"] > _LONGEST_ROW:
+            raise TooLarge(f"the row of line {number} has more than {_LONGEST_ROW:,} bytes: write it as jsonl")
+        if row["commas"] > _MOST_COMMAS:
             raise TooLarge(f"the row of line {number} has more than {_MOST_COMMAS:,} commas: write it as jsonl")
         yield line.decode(encoding)
         encoding = "utf-8"
@@ -95,9 +101,9 @@ def _text_lines(name: str, file: IO[bytes], commas: list[int]) -> Iterator[str]:
 def _placed_csv(
     name: str, file: IO[bytes], columns: Collection[str], required: Collection[str]
 ) -> Iterator[tuple[str, Row]]:
-    before = csv.field_size_limit(longest_row(name))
-    commas = [0]
-    lines = csv.reader(_text_lines(name, file, commas), strict=True)
+    before = csv.field_size_limit(_LONGEST_CELL)
+    row: Counter[str] = Counter()
+    lines = csv.reader(_text_lines(name, file, row), strict=True)
     start = 1
     try:
         header = next(lines, [])
@@ -107,7 +113,7 @@ def _placed_csv(
         start = lines.line_num + 1
         for number, cells in enumerate(lines, 1):
             check_row_number(file, number)
-            commas[0] = 0
+            row.clear()
             place, start = f"{name}, line {start}", lines.line_num + 1
             if not cells:
                 continue
@@ -116,7 +122,7 @@ def _placed_csv(
             yield place, {c: cell or None for c, cell in zip(header, cells, strict=True) if c in columns}
     except csv.Error as error:
         if "field limit" in str(error):
-            raise TooLarge(f"line {start}: a cell has more than {longest_row(name):,} characters") from error
+            raise TooLarge(f"line {start}: a cell has more than {_LONGEST_CELL:,} characters") from error
         raise DataError(f"{name}, line {start} is not CSV: {error}") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{name}, line {lines.line_num + 1} is not UTF-8: {error}") from error

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from benchmarks.cli import main
+from benchmarks.commands import score as score_command
 
 WORDS = [
     "benchmark.browsecomp_plus.documents=[3]", "benchmark.browsecomp_plus.queries=6",
@@ -57,3 +58,20 @@ def test_the_budget_ends_the_judging_and_what_is_judged_is_printed(predictions, 
     code, rows, err = score(fake, monkeypatch, capsys, *words)
     assert code == 1 and len(rows) == 1 and fake.paid().total() == 1
     assert "rows.jsonl line 2: the budget is spent" in err
+
+
+async def test_long_rows_are_not_all_held_at_the_same_time(monkeypatch):
+    monkeypatch.setattr(score_command, "_HELD_BYTES", 5000)
+    read = []
+
+    async def done(self, where, row):
+        return {"read": len(read)}
+
+    def rows():
+        for number in range(9):
+            read.append(number)
+            yield str(number), {"prediction": "x" * 3000}
+
+    monkeypatch.setattr(score_command._Scoring, "_score", done)
+    results = [result async for _, result in score_command._Scoring(None, {}, None, 9).rows(rows())]
+    assert len(results) == 9 and results[0] == {"read": 2}

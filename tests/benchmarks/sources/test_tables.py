@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from benchmarks.sources import files
+from benchmarks.sources import files, tables
 from benchmarks.sources.files import DataError
 from benchmarks.sources.tables import placed_rows
 
@@ -47,10 +47,33 @@ def test_json_rows_have_only_the_columns_that_are_asked_for():
 @pytest.mark.parametrize("name", ["t.jsonl", "t.json", "t.csv"])
 def test_a_row_that_would_fill_the_memory_is_refused(name, monkeypatch):
     monkeypatch.setattr(files, "LONGEST_ROW", 1000)
+    monkeypatch.setattr(tables, "_LONGEST_CELL", 1000)
     monkeypatch.setattr(files, "_CHUNK", 100)
     start = b"a,b\n" if name.endswith("csv") else b'{"a": "'
     with pytest.raises(DataError, match="t"):
         read(name, start + b"x" * 100_000 + (b",y\n" if name.endswith("csv") else b'"}\n'))
+
+
+def test_a_csv_row_of_many_lines_is_bounded(monkeypatch):
+    monkeypatch.setattr(tables, "_LONGEST_CELL", 1000)
+    monkeypatch.setattr(tables, "_LONGEST_ROW", 3000)
+    cell = b'"' + b"x\n" * 400 + b'"'
+    assert len(read("t.csv", b"a,b\n" + b"\n".join([cell + b"," + cell] * 3) + b"\n")) == 3
+    with pytest.raises(DataError, match="row of line 1495 has more than 3,000 bytes"):
+        read("t.csv", b"a,b\n" + b",".join([cell] * 9) + b"\n")
+
+
+def test_a_long_row_is_parsed_with_a_bound_on_the_memory_of_its_texts(monkeypatch):
+    monkeypatch.setattr(files, "_LONG_ROW", 1000)
+    monkeypatch.setattr(files, "_MOST_TEXT_BYTES", 5000)
+    row = b'{"a": "' + b"x" * 3000 + b'\\n", "b": 1}'
+    for name, content in (("t.jsonl", row + b"\n" + row), ("t.json", b"[" + row + b",\n" + row + b"]")):
+        (place, first), (second, _) = read(name, content)
+        assert first["a"] == "x" * 3000 + "\n" and (place, second) == (f"{name}, line 1", f"{name}, line 2")
+        with pytest.raises(DataError, match=r"line 1: its texts take more than 5,000 bytes of memory: one wide"):
+            read(name, content.replace(b"\\n", "\U0001f600".encode()))
+        with pytest.raises(DataError, match=r"line 2.*not JSON"):
+            read(name, content[:-9] + b"x" + content[-9:])
 
 
 def test_a_missing_column_is_named_with_those_that_are_there():
