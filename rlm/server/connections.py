@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import resource
 import socket
 import time
@@ -26,7 +27,8 @@ _MAX_AHEAD, _AHEAD_BYTES = 2000, 1 << 20
 _ALWAYS_CHUNKS, _CHUNK_BYTES = 10_000, 16
 # Seconds that completions in progress may still take when the server is asked to end.
 _GRACE_S = 2
-_ACCEPT_ERROR_EVERY_S = 60.0
+# Seconds between two lines about connections that cannot be accepted, and between equal lines of uvicorn.
+_EVERY_S = 60.0
 
 
 def make_server(
@@ -65,7 +67,27 @@ def make_server(
         backlog=_BACKLOG,
         timeout_graceful_shutdown=_GRACE_S,
     )
+    uvicorn_log = logging.getLogger("uvicorn.error")
+    if not any(isinstance(one, _Rarely) for one in uvicorn_log.filters):
+        uvicorn_log.addFilter(_Rarely())
     return Server(settings)
+
+
+class _Rarely(logging.Filter):
+    """Passes equal warnings once a minute, because a client can cause one by every invalid request."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._logged: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno != logging.WARNING:
+            return True
+        now, text = time.monotonic(), str(record.msg)
+        if now - self._logged.get(text, -math.inf) < _EVERY_S:
+            return False
+        self._logged[text] = now
+        return True
 
 
 def _bounded(protocol: Any, max_connections: int, header_timeout_s: float) -> type:
@@ -139,13 +161,13 @@ def _bounded(protocol: Any, max_connections: int, header_timeout_s: float) -> ty
 
 def _report_accept_errors_rarely() -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], None]:
     """Return an exception handler that reports errors of accept(), such as too many open files, once a minute."""
-    reported = -_ACCEPT_ERROR_EVERY_S
+    reported = -_EVERY_S
 
     def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         nonlocal reported
         if not str(context.get("message", "")).startswith("socket.accept()"):
             loop.default_exception_handler(context)
-        elif time.monotonic() - reported >= _ACCEPT_ERROR_EVERY_S:
+        elif time.monotonic() - reported >= _EVERY_S:
             reported = time.monotonic()
             log.warning("a connection could not be accepted: %s", context.get("exception"))
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import socket
 import time
 
@@ -13,6 +14,8 @@ import rlm.measured_json
 import rlm.structure
 from rlm.measured_json import TextTooLong, measured_json
 from rlm.methods.base import PlainModel
+from rlm.server.app import make_app
+from rlm.server.connections import make_server
 from rlm.structure import check_structure, parsed_json
 from tests.rlm.server.test_server import USER, Echo, client, never, served
 
@@ -229,3 +232,15 @@ def test_a_host_name_that_was_made_to_resolve_to_loopback_is_refused():
             answer = api._client.post(f"{url}/chat/completions", content=body, headers={"host": host})
             assert answer.status_code == expected, host
     assert len(model.seen) == 3
+
+
+def test_equal_warnings_of_invalid_requests_are_logged_once_a_minute():
+    make_server(make_app({}))
+    log = logging.getLogger("uvicorn.error")
+
+    def passes(level, text):
+        return bool(log.filter(log.makeRecord(log.name, level, "", 0, text, (), None)))
+
+    assert [passes(logging.WARNING, "not HTTP, of this test") for _ in range(3)] == [True, False, False]
+    assert passes(logging.WARNING, "another warning, of this test")
+    assert all(passes(logging.ERROR, "an error, of this test") for _ in range(3))
