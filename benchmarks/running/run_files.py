@@ -33,11 +33,11 @@ def check_folder(path: Path) -> None:
 
     Reading through such a link would show, and writing through it would change, files of the user.
     """
-    inside = path.resolve()
+    inside = _real(path)
     for entry in _entries(path):
         try:
             mode = entry.stat(follow_symlinks=True).st_mode
-            leads_out = entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(inside)
+            leads_out = entry.is_symlink() and not _real(Path(entry.path)).is_relative_to(inside)
         except OSError:
             # Writing to a dangling link would create the file that it points to.
             mode, leads_out = stat.S_IFLNK, entry.is_symlink()
@@ -45,6 +45,11 @@ def check_folder(path: Path) -> None:
             raise ConfigError(f"{entry.path} is a link that leads out of the folder: replace it with a copy")
         if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode) and not stat.S_ISLNK(mode):
             raise ConfigError(f"{entry.path} is neither a file nor a folder: remove it")
+
+
+def _real(path: Path) -> Path:
+    """Return a path without links. Before Python 3.13, Path.resolve raises RuntimeError for links in a circle."""
+    return Path(os.path.realpath(path))
 
 
 def _entries(path: Path, depth: int = 3) -> Iterator[os.DirEntry[str]]:
@@ -62,8 +67,8 @@ def _entries(path: Path, depth: int = 3) -> Iterator[os.DirEntry[str]]:
 def file_inside(folder: Path, relative: str) -> Path | None:
     """Return the file with that path below a folder; None if it does not exist or is outside the folder."""
     try:
-        file = (folder / relative).resolve()
-        return file if file.is_relative_to(folder.resolve()) and file.is_file() else None
+        file = _real(folder / relative)
+        return file if file.is_relative_to(_real(folder)) and file.is_file() else None
     except (OSError, ValueError):
         return None
 
@@ -78,7 +83,7 @@ def write_whole(path: Path, content: str | bytes) -> None:
 def make_folder(path: Path, inside: Path) -> None:
     """Create a folder. Raises OSError, also if a link leads out of the folder `inside`."""
     path.mkdir(parents=True, exist_ok=True)
-    if not path.resolve().is_relative_to(inside.resolve()):
+    if not _real(path).is_relative_to(_real(inside)):
         raise OSError(errno.EXDEV, f"a link in {path} leads out of the run folder")
 
 

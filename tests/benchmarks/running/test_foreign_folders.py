@@ -22,7 +22,7 @@ from benchmarks.running.contexts import ContextFiles, find_context
 from benchmarks.running.journal import Journal, Record, read_journal
 from benchmarks.running.manifest import find_manifest, manifest_text
 from benchmarks.running.rows import CallRow, SampleRow
-from benchmarks.running.run_files import check_folder, make_folder, read_trajectory, write_whole
+from benchmarks.running.run_files import check_folder, file_inside, make_folder, read_trajectory, write_whole
 from benchmarks.running.tables import refresh_tables, write_tables
 from rlm.trajectory import Trajectory
 
@@ -211,6 +211,21 @@ def test_what_is_no_file_of_the_folder_ends_every_command(folder, place, kind, t
     with pytest.raises(ConfigError, match=reason):
         find_page(folder)
     assert private.read_text() == "secret"
+
+
+def test_links_in_a_circle_are_one_line(folder, tmp_path, capsys):
+    circle = tmp_path / "circle"
+    circle.symlink_to("circle")
+    for command in (
+        ["top", str(circle)],
+        ["report", str(circle)],
+        ["export", "hf", str(circle), str(tmp_path / "out")],
+    ):
+        assert main(command) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+    (folder / "trajectories").mkdir(exist_ok=True)
+    (folder / "trajectories" / "one").symlink_to("one")
+    assert file_inside(folder, "trajectories/one") is None
 
 
 def test_links_within_a_folder_and_to_a_folder_are_followed(folder, tmp_path):
