@@ -79,8 +79,8 @@ def _run(composed: Any, agreed: bool) -> int:
     try:
         if outcome.samples:
             _print_report(outcome)
-    except OSError:
-        # The outcome already reports that nothing can be written.
+    except (OSError, ConfigError):
+        # The outcome already reports that nothing can be written, or that the folder is gone.
         if not outcome.message:
             raise
     finally:

@@ -7,11 +7,13 @@ import shutil
 import urllib.error
 import urllib.request
 from threading import Thread
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
 from benchmarks.cli import main
+from benchmarks.commands import run as run_command
 from benchmarks.config.errors import ConfigError
 from benchmarks.export.tables import RunTables, reading_events
 from benchmarks.report.page import asked, view
@@ -367,6 +369,22 @@ async def test_a_folder_that_was_moved_away_ends_the_run(folder, records):
     with pytest.raises(OSError, match="removed or replaced"):
         await opened.append(records[0])
     opened.close()
+
+
+def test_a_run_whose_folder_is_gone_fails_with_its_own_message(tmp_path, monkeypatch, capsys):
+    outcome = SimpleNamespace(
+        samples=1,
+        message="the run folder cannot be written",
+        unscored=(),
+        used="",
+        path=tmp_path / "gone",
+        state="failed",
+    )
+    monkeypatch.setattr(run_command, "resolve", lambda composed: None)
+    monkeypatch.setattr(run_command, "_hydra_files", lambda composed: {})
+    monkeypatch.setattr("benchmarks.running.run.run", lambda *_: outcome)
+    assert run_command._run(None, agreed=True) == 1
+    assert capsys.readouterr().err == "rlm-eval: the run folder cannot be written\n"
 
 
 def test_samples_that_are_not_in_the_plan_are_reported(folder, capsys):
