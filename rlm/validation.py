@@ -206,7 +206,11 @@ def _element(kind: Any, family: type) -> Any:
 
 def _checked(kind: Any, value: Any, name: str) -> Any:
     is_section = isinstance(value, Mapping) and any(map(_is_section, _arms(kind)))
-    if not is_section and not _finite(value):
+    try:
+        finite = is_section or _finite(value)
+    except RecursionError:
+        raise SettingError(f"{name} is nested too deeply, or contains itself") from None
+    if not finite:
         raise SettingError(f"{name} is {shown(value)}: expected {expectation(kind)}; a number must be finite")
     for arm in _arms(kind):
         if _is_section(arm) and isinstance(value, arm):

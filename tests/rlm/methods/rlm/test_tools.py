@@ -302,3 +302,10 @@ async def test_a_coroutine_that_ignores_its_cancellation_does_not_hold_the_cell(
     result, _ = await asyncio.wait_for(play(code, tools={"stays": stays}, tool_timeout_s=0.1), 20)
     free.set()
     assert result.answer.endswith("stays took longer than 0.1 s")
+
+
+def test_data_that_contains_itself_is_refused_at_once_in_one_line() -> None:
+    data: list[Any] = []
+    data.append(data)
+    with pytest.raises(ValueError, match="data is nested too deeply, or contains itself"):
+        RLM(model=ScriptedModel([]), data={"tree": data})
