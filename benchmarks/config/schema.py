@@ -57,6 +57,7 @@ class BudgetSettings:
 class CacheSettings:
     mode: Literal["off", "read_write", "replay"] = "read_write"
     path: PathText | None = None
+    recording: PathText | None = None
 
 
 @dataclass(frozen=True)

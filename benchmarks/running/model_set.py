@@ -107,10 +107,12 @@ class ModelSet:
 def _open_store(config: RunConfig, store: Path | None, read_also: Sequence[Path]) -> CallStore | None:
     from rlm.models.cache.model import CallStore
 
-    mode, path = config.cache.mode, config.cache.path
+    mode, path, key = config.cache.mode, config.cache.path, "cache.path"
+    if mode == "replay" and path is None and store is not None:
+        path, key = config.cache.recording, "cache.recording"
     if mode == "off" or (path is None and store is None):
         return None
-    recording_name = path if path is not None and path.endswith(".jsonl.gz") else None
+    recording_name = path if path and (path.endswith(".jsonl.gz") or key == "cache.recording") else None
     if recording_name and (mode != "replay" or store is None):
         raise ConfigError(
             f"cache.path={path} is a recording: expected cache.mode=replay, because recordings are read-only"
@@ -120,7 +122,7 @@ def _open_store(config: RunConfig, store: Path | None, read_also: Sequence[Path]
         if recording_name:
             opened.import_(recording(recording_name))
     except (ValueError, OSError, FatalModelError) as error:
-        raise ConfigError(f"cache.path: {error}") from error
+        raise ConfigError(f"{key}: {error}") from error
     return opened
 
 

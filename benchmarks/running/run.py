@@ -164,7 +164,8 @@ async def _run_missing(
                         stop.set()
         except (FatalModelError, ExecutorError) as error:
             reason = " ".join(str(error).split())
-            hint = RECORD_AGAIN if harness.config.cache.path else NO_RECORDING
+            cache = harness.config.cache
+            hint = RECORD_AGAIN if cache.path or cache.recording else NO_RECORDING
             return "failed", f"{reason}; {hint}" if isinstance(error, NotRecorded) else reason
         except OSError as error:
             return "failed", _cannot_write(error)

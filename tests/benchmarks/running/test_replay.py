@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.commands.export import export_calls
+from benchmarks.config.errors import ConfigError
 from benchmarks.running.rows import CALL_TIME_COLUMNS, TIME_COLUMNS
 from benchmarks.running.run_files import read_trajectory
 
@@ -48,7 +49,9 @@ def without_times(folder):
 def recorded(server, go):
     """A finished run whose endpoint is gone, and its address."""
     fake = server(RULES, jitter=0.1)
-    assert go(fake, *WORDS, "run_dir=recorded", "concurrency.samples=5").state == "finished"
+    # A recording is read by replays only.
+    words = ["run_dir=recorded", "concurrency.samples=5", "cache.recording=none.jsonl.gz"]
+    assert go(fake, *WORDS, *words).state == "finished"
     fake.stop()
     return fake
 
@@ -60,9 +63,12 @@ def test_a_replay_gives_the_same_bytes(recorded, go, in_folder):
     assert set(samples["status"]) == {"ok"} and (samples.loc[samples["method"] == "rlm", "sub_calls"] == 27).all()
     assert (samples.loc[samples["method"] != "oracle", "cost_usd"] > 0).all()
 
-    replay = ["cache.mode=replay", "cache.path=calls.jsonl.gz"]
-    for name, concurrency, address in (("one", 1, []), ("two", 7, ["model.endpoint.base_url=http://127.0.0.1:9/v1"])):
-        words = [*replay, f"run_dir={name}", f"concurrency.samples={concurrency}", *address]
+    elsewhere = "model.endpoint.base_url=http://127.0.0.1:9/v1"
+    for name, concurrency, more in (
+        ("one", 1, ["cache.path=calls.jsonl.gz", "cache.recording=none.jsonl.gz"]),
+        ("two", 7, ["cache.recording=calls.jsonl.gz", elsewhere]),
+    ):
+        words = ["cache.mode=replay", f"run_dir={name}", f"concurrency.samples={concurrency}", *more]
         assert go(recorded, *WORDS, *words).state == "finished"
         after, calls_after = without_times(in_folder / name)
         assert after == before
@@ -85,3 +91,5 @@ def test_a_response_that_was_not_recorded_stops_the_replay_in_one_line(recorded,
     outcome = go(recorded, *WORDS, "cache.mode=replay", "run_dir=without")
     assert outcome.state == "failed" and "\n" not in outcome.message
     assert "set cache.path to a recording, such as results/recorded/ci.jsonl.gz" in outcome.message
+    with pytest.raises(ConfigError, match=r"^cache\.recording: .*none\.jsonl\.gz"):
+        go(recorded, *WORDS, "cache.mode=replay", "cache.recording=none.jsonl.gz", "run_dir=missing")
