@@ -76,6 +76,18 @@ def test_a_long_row_is_parsed_with_a_bound_on_the_memory_of_its_texts(monkeypatc
             read(name, content[:-9] + b"x" + content[-9:])
 
 
+def test_a_row_has_a_bound_and_one_of_a_packed_file_a_smaller_one(monkeypatch):
+    assert files.LONGEST_ROW == 256 << 20
+    monkeypatch.setattr(files, "LONGEST_ROW", 3000)
+    monkeypatch.setattr(files, "LONGEST_PACKED_ROW", 1000)
+    row = b'{"a": "' + b"x" * 2000 + b'", "b": 1}'
+    assert len(list(read("t.jsonl", row))) == 1
+    with pytest.raises(DataError, match="line 1 has more than 3,000 bytes"):
+        read("t.jsonl", row.replace(b"x", b"xx"))
+    with pytest.raises(DataError, match="line 1 has more than 1,000 bytes"):
+        read("t.jsonl.gz", gzip.compress(row))
+
+
 def test_a_missing_column_is_named_with_those_that_are_there():
     with pytest.raises(DataError, match=r"t\.csv, line 1 has no column b; its columns: a, c"):
         read("t.csv", b"a,c\n1,2\n", required=["b"])

@@ -278,7 +278,7 @@ class TestConfiguration:
 
     def test_identity_tells_files_of_one_name_and_size_apart(self, tmp_path):
         zeros, ones = b"GGUF" + bytes(8_000_000), b"1" * 1_000_000
-        contents = [zeros, zeros + b"0"]
+        contents = [zeros, zeros + bytes(1)]
         contents += [zeros[:place] + ones + zeros[place + len(ones) :] for place in (4, 3_500_000, 7_000_004)]
         identities = []
         for number, content in enumerate(contents):
